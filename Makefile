@@ -1,0 +1,40 @@
+# make demo   the main job on the lab's models: from a bare clone to runs/demo/report.html
+# make test   lint, types and tests
+# Both build .venv on the first call and install nothing on the next; only Python packages are downloaded.
+
+PYTHON ?= python3
+BIN := .venv/bin
+# A stamp stands for a finished installation; it is older than what it was made from when that changes.
+RUN_STAMP := .venv/installed-run
+DEV_STAMP := .venv/installed-dev
+SOURCES := pyproject.toml requirements/nodeps.txt
+
+.PHONY: demo test lint types clean
+
+demo: $(RUN_STAMP)
+	$(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
+		scaling/best_of_n.py --n 10 --output runs/demo
+	@echo "Open runs/demo/report.html"
+
+test: lint types
+	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest
+
+lint: $(DEV_STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(DEV_STAMP)
+	$(BIN)/mypy
+
+$(RUN_STAMP): $(SOURCES)
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements/nodeps.txt
+	touch $@
+
+$(DEV_STAMP): $(RUN_STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv runs build *.egg-info

@@ -1,0 +1,1 @@
+"""Small trained models and data files that ship with the project."""

@@ -1,0 +1,89 @@
+"""One candidate: a row of the metadata of a pool, and how rows are checked."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+
+from music.errors import InputError
+from music.shards import Located
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One row of ``metadata.jsonl``: the generation facts of one clip.
+
+    Attributes
+    ----------
+    file_name
+        Path of the audio, relative to the pool.
+    prompt_id, candidate
+        The key: which prompt, and which of its candidates, from 0.
+    seed
+        `music.hashing.candidate_seed` of run seed, prompt id and candidate.
+    text, lyrics
+        Of the prompt.
+    reference
+        Path of the copy of the reference clip, relative to the pool; empty if there is none.
+    facts
+        Of the prompt, as JSON text (so that rows with different facts form one table).
+    generator
+        Its name.
+    spec
+        SHA-256 of everything else that decides the audio; the JSON lies in ``specs/<spec>.json``.
+    seconds
+        Length in s.
+    sample_rate
+        Hz.
+    gain
+        Factor applied on writing: 1.0, or less for a peak above 1.
+    sha256
+        Of the audio file.
+    tokens
+        Path of the safetensors file with the codes or latents, relative to the pool; empty if there is none.
+    """
+
+    file_name: str
+    prompt_id: str
+    candidate: int
+    seed: int
+    text: str
+    lyrics: str
+    reference: str
+    facts: str
+    generator: str
+    spec: str
+    seconds: float
+    sample_rate: int
+    gain: float
+    sha256: str
+    tokens: str
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """(prompt id, candidate index), which also sorts candidates into canonical order."""
+        return self.prompt_id, self.candidate
+
+
+def distinct(located: Iterable[Located]) -> dict[tuple[str, int], tuple[Candidate, str]]:
+    """Return candidate and place of each key; the same row twice (a merge was killed) counts once."""
+    rows: dict[tuple[str, int], tuple[Candidate, str]] = {}
+    for place in located:
+        candidate = _candidate(place)
+        known = rows.setdefault(candidate.key, (candidate, place.where))
+        if known[0] != candidate:
+            identity, index = candidate.key
+            raise InputError(
+                f"{place.where}: contradicts {known[1]} on candidate {index} of prompt {identity!r}"
+            )
+    return rows
+
+
+def _candidate(place: Located) -> Candidate:
+    kinds = {field.name: field.type for field in fields(Candidate)}
+    if wrong := sorted(set(kinds) ^ set(place.row)):
+        state = "is missing" if wrong[0] in kinds else "is unknown"
+        raise InputError(f"{place.where}: column {wrong[0]!r} {state}; this is no row of a pool")
+    for name, value in place.row.items():
+        if type(value) is not kinds[name]:
+            kind = getattr(kinds[name], "__name__", kinds[name])
+            raise InputError(f"{place.where}: column {name!r} must be a {kind}, got {value!r}")
+    return Candidate(**place.row)

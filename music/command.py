@@ -1,0 +1,89 @@
+"""Command lines from frozen dataclasses: a field an option, help from the docstring, ``--config`` files.
+
+A command is a dataclass `Config`, a function `main(config)` and the two lines
+
+    if __name__ == "__main__":
+        run(main, Config)
+"""
+
+import dataclasses
+import sys
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import docstring_parser
+import jsonargparse
+
+from music.errors import InputError
+
+C = TypeVar("C")
+
+
+def parse_command(config: type[C], argv: Sequence[str] | None = None, positionals: Sequence[str] = ()) -> C:
+    """Read a command line into a config.
+
+    Parameters
+    ----------
+    config
+        A frozen dataclass with a NumPy docstring; it may raise `InputError` in ``__post_init__``.
+    argv
+        The arguments; those of this process by default.
+    positionals
+        Names of the fields that are given without ``--name``, in order.
+
+    Raises
+    ------
+    InputError
+        If an option is unknown, missing or of the wrong type.
+    SystemExit
+        After ``--help`` and ``--print_config``, with code 0.
+    """
+    jsonargparse.set_parsing_settings(docstring_parse_style=docstring_parser.DocstringStyle.NUMPYDOC)
+    description = (config.__doc__ or "").strip().splitlines()[0]
+    parser = jsonargparse.ArgumentParser(description=description, exit_on_error=False)
+    parser.add_argument("--config", action="config", help="A YAML file with options; later options win.")
+    for name in positionals:
+        parser.add_argument(name, type=_type_of(config, name), help=_help_of(config, name))
+    parser.add_class_arguments(config, skip=set(positionals))
+    try:
+        parsed = parser.parse_args(None if argv is None else list(argv))
+    except jsonargparse.ArgumentError as error:
+        raise InputError(f"{_one_line(str(error))} (--help lists the options)") from error
+    values = parser.instantiate_classes(parsed)
+    names = [field.name for field in dataclasses.fields(config)]  # type: ignore[arg-type]
+    return config(**{name: values[name] for name in names})
+
+
+def run(
+    main: Callable[[C], int | None],
+    config: type[C],
+    argv: Sequence[str] | None = None,
+    positionals: Sequence[str] = (),
+) -> None:
+    """Parse the command line, call `main`, and exit with its code, 2 for an `InputError`, 130 for Ctrl-C.
+
+    An `InputError` is printed as one line ``error: ...`` on stderr; any other exception keeps its traceback.
+    """
+    try:
+        code = main(parse_command(config, argv, positionals))
+    except InputError as error:
+        print(f"error: {_one_line(str(error))}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(code or 0)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _type_of(config: type, name: str) -> Any:
+    return typing.get_type_hints(config)[name]
+
+
+def _help_of(config: type, name: str) -> str | None:
+    described = docstring_parser.parse(config.__doc__ or "", docstring_parser.DocstringStyle.NUMPYDOC)
+    return next((parameter.description for parameter in described.params if parameter.arg_name == name), None)

@@ -1,0 +1,85 @@
+"""Files that are whole or absent: written under a temporary name, synced, then renamed.
+
+A kill at any moment leaves the old file or the new one, and at worst a leftover whose name starts with
+`TEMPORARY`, which `remove_leftovers` clears. Leading dots also hide leftovers from dataset loaders.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from music.errors import InputError
+
+TEMPORARY = ".tmp-"
+
+
+@contextlib.contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Turn any `OSError` inside the block into an `InputError` that names `path` and the reason."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(
+            f"cannot write {path}: {reason}; free space or choose another --output folder"
+        ) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder and its parents; `InputError` if that is impossible (say, a file is in the way)."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def write_bytes(path: Path, data: bytes, owner: int = 0) -> None:
+    """Write a file atomically and durably: temporary name, fsync, rename, fsync of the folder.
+
+    Parameters
+    ----------
+    path
+        Where the file shall lie; its folder is created.
+    data
+        All of its bytes.
+    owner
+        The rank of the writing process; keeps the temporary names of two processes apart.
+
+    Raises
+    ------
+    InputError
+        If the disk is full, the folder unwritable, or the like; nothing is left behind.
+    """
+    make_folder(path.parent)
+    temporary = path.parent / f"{TEMPORARY}{owner}-{path.name}"
+    with writing(path.parent):
+        try:
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+            sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str, owner: int = 0) -> None:
+    """Write a UTF-8 text file as `write_bytes` does."""
+    write_bytes(path, text.encode("utf-8"), owner)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable (a rename or a new file is safe only after this)."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(folder: Path, owner: int | None = None) -> None:
+    """Remove the temporary files of killed writers below `folder`; only those of `owner` if given."""
+    mark = TEMPORARY if owner is None else f"{TEMPORARY}{owner}-"
+    with writing(folder):
+        for leftover in folder.rglob(f"{mark}*"):
+            leftover.unlink(missing_ok=True)

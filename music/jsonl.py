@@ -1,0 +1,161 @@
+"""JSON Lines: read with line numbers, append so that a kill costs at most the line in flight."""
+
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from music.durable import make_folder, sync_folder, writing
+from music.errors import InputError
+
+
+def dump_line(row: Mapping[str, Any]) -> str:
+    """Return one row as the text of one line with its newline."""
+    return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_jsonl(path: str | Path, *, torn_end: bool = True) -> list[tuple[int, dict[str, Any]]]:
+    """Read a file of one JSON object a line.
+
+    Parameters
+    ----------
+    path
+        The file, UTF-8. Blank lines are skipped.
+    torn_end
+        Ignore a last line that has no newline and is not whole, as a killed `JsonlAppender` leaves it.
+        False for files that people write, where such a line is a mistake to report.
+
+    Returns
+    -------
+    list of (line number from 1, row)
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or a line is not a JSON object; the message names file and line.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    rows = []
+    lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        row = _parse(line)
+        if isinstance(row, dict):
+            rows.append((number, row))
+        elif not (torn_end and number == len(lines)):
+            raise InputError(f"{path} line {number}: expected one JSON object, got {_shorten(line)}")
+    return rows
+
+
+def _parse(line: bytes) -> Any:
+    try:
+        return json.loads(line.decode("utf-8"))
+    except ValueError:  # UnicodeDecodeError and JSONDecodeError are both; the caller reports the line
+        return None
+
+
+def _shorten(line: bytes) -> str:
+    text = line.decode("utf-8", errors="replace").strip()
+    return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+class JsonlAppender:
+    """Append rows to a JSON Lines file, each durable when `append` returns.
+
+    Opening locks the file against other writers (the lock ends with the process, however it ends) and heals
+    it: a torn last line (no newline, not whole) is cut off, a whole one gets its newline.
+
+    Parameters
+    ----------
+    path
+        The file; it and its folder are created when missing.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written, or another process is writing it.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        make_folder(self.path.parent)
+        with writing(self.path):
+            self._file = open(self.path, "a+b", buffering=0)  # noqa: SIM115 (closed by close)
+            try:
+                _lock(self._file.fileno(), self.path)
+                self._heal()
+                sync_folder(self.path.parent)
+            except (OSError, InputError):
+                self._file.close()
+                raise
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Write one row as one line and sync it to the disk.
+
+        Raises
+        ------
+        InputError
+            If the disk is full or the like; the file is cut back to its last whole line.
+        """
+        data = dump_line(row).encode("utf-8")
+        with writing(self.path):
+            size = self._file.seek(0, os.SEEK_END)
+            try:
+                self._write(data)
+            except OSError:
+                self._file.truncate(size)
+                raise
+
+    def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        os.fsync(self._file.fileno())
+
+    def _heal(self) -> None:
+        self._file.seek(0)
+        data = self._file.read()
+        torn = data[data.rfind(b"\n") + 1 :]
+        if not torn:
+            return
+        if isinstance(_parse(torn), dict):
+            self._write(b"\n")
+        else:
+            self._file.truncate(len(data) - len(torn))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> "JsonlAppender":
+        """Return the appender."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file."""
+        self.close()
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise InputError(
+            f"another process is writing {path}: wait for it or choose another folder"
+        ) from error
+    except OSError as error:
+        if error.errno not in (
+            errno.ENOLCK,
+            errno.ENOTSUP,
+        ):  # some network file systems cannot lock: go without
+            raise

@@ -1,0 +1,142 @@
+"""Adding candidates to a pool, so that a kill at any moment costs at most the clip in flight."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+
+from music.clips import Clip, encode_flac
+from music.durable import remove_leftovers, write_bytes, write_text
+from music.errors import InputError
+from music.hashing import canonical_json, path_name, sha256_file, sha256_text
+from music.jsonl import JsonlAppender
+from music.prompts import Prompt
+from music.shards import ShardedRows
+
+
+def prompt_columns(prompt: Prompt) -> dict[str, str]:
+    """Return the columns of a pool row that come from the prompt: text, lyrics, reference, facts.
+
+    The reference is named by its content, so that another clip under the old name is another reference.
+    """
+    reference = ""
+    if prompt.reference is not None:
+        reference = f"references/{sha256_file(prompt.reference)}{prompt.reference.suffix.lower()}"
+    facts = canonical_json(dict(prompt.facts))
+    return {"text": prompt.text, "lyrics": prompt.lyrics, "reference": reference, "facts": facts}
+
+
+class PoolWriter:
+    """Adds candidates on behalf of one process; a context manager, made by `music.pool.Pool.writer`.
+
+    Nothing is created before the first `add`, except that leftovers of a killed writer of this rank are
+    removed.
+
+    Parameters
+    ----------
+    folder
+        The pool.
+    table
+        Its metadata files.
+    generator
+        Name of the generator.
+    spec
+        Everything but prompt and seed that decides the audio; JSON.
+    rank
+        Of this process.
+    """
+
+    def __init__(
+        self, folder: Path, table: ShardedRows, generator: str, spec: Mapping[str, Any], rank: int
+    ) -> None:
+        self._folder = folder
+        self._table = table
+        self._generator = generator
+        self._spec_text = json.dumps(spec, sort_keys=True, indent=1) + "\n"
+        self._spec = sha256_text(canonical_json(spec))
+        self._rank = rank
+        self._appender: JsonlAppender | None = None
+        self._sample_rate: int | None = None
+        self._columns: dict[str, dict[str, str]] = {}  # prompt id -> its columns, hashed and copied once
+
+    def __enter__(self) -> "PoolWriter":
+        """Remove the leftovers of a killed writer of this rank."""
+        if self._folder.is_dir():
+            remove_leftovers(self._folder, self._rank)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the metadata file of this process."""
+        if self._appender is not None:
+            self._appender.close()
+
+    def add(
+        self, prompt: Prompt, candidate: int, seed: int, clip: Clip, tokens: torch.Tensor | None = None
+    ) -> None:
+        """Write one candidate: tokens, then audio, then its row; durable on return.
+
+        Raises
+        ------
+        InputError
+            If the audio is empty, not finite or at another rate than the clips before it; if the disk is
+            full.
+        """
+        name = f"{path_name(prompt.id)}/{candidate:05d}"
+        audio_name = f"audio/{name}.flac"
+        if self._sample_rate not in (None, clip.sample_rate):
+            raise InputError(
+                f"{audio_name}: made at {clip.sample_rate} Hz, the clips before at {self._sample_rate} Hz"
+            )
+        data, gain = encode_flac(clip, f"candidate {candidate} of prompt {prompt.id!r}")
+        appender = self._open()
+        columns = self._prompt_columns(prompt)
+        tokens_name = self._write_tokens(name, tokens)
+        write_bytes(self._folder / audio_name, data, self._rank)
+        appender.append(
+            {
+                "file_name": audio_name,
+                "prompt_id": prompt.id,
+                "candidate": candidate,
+                "seed": seed,
+                **columns,
+                "generator": self._generator,
+                "spec": self._spec,
+                "seconds": clip.seconds,
+                "sample_rate": clip.sample_rate,
+                "gain": gain,
+                "sha256": hashlib.sha256(data).hexdigest(),
+                "tokens": tokens_name,
+            }
+        )
+        self._sample_rate = clip.sample_rate
+
+    def _open(self) -> JsonlAppender:
+        if self._appender is None:
+            self._appender = self._table.appender(self._rank)
+            write_text(self._folder / "specs" / f"{self._spec}.json", self._spec_text, self._rank)
+        return self._appender
+
+    def _prompt_columns(self, prompt: Prompt) -> dict[str, str]:
+        if prompt.id not in self._columns:
+            columns = prompt_columns(prompt)
+            if prompt.reference is not None and not (self._folder / columns["reference"]).exists():
+                write_bytes(self._folder / columns["reference"], prompt.reference.read_bytes(), self._rank)
+            self._columns[prompt.id] = columns
+        return self._columns[prompt.id]
+
+    def _write_tokens(self, name: str, tokens: torch.Tensor | None) -> str:
+        if tokens is None:
+            return ""
+        from safetensors.torch import save
+
+        tokens_name = f"tokens/{name}.safetensors"
+        write_bytes(
+            self._folder / tokens_name, save({"tokens": tokens.detach().cpu().contiguous()}), self._rank
+        )
+        return tokens_name

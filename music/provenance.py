@@ -1,0 +1,114 @@
+"""``run.json``: what was run, with which versions, from which revision, on what, and how long it took."""
+
+import dataclasses
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from music.durable import write_text
+
+_START = time.time()  # commands import this module first thing
+_LIBRARIES = (
+    "torch",
+    "transformers",
+    "diffusers",
+    "muq",
+    "numpy",
+    "soundfile",
+    "soxr",
+    "safetensors",
+    "accelerate",
+)
+
+
+def write_run_record(folder: str | Path, config: Any, **facts: Any) -> Path:
+    """Write ``run.json`` into the output folder of a command, atomically.
+
+    Parameters
+    ----------
+    folder
+        Output folder.
+    config
+        The resolved config, a dataclass or a mapping.
+    **facts
+        Anything else worth keeping (hashes, counts, seconds per stage); JSON, paths allowed.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    """
+    settings = dataclasses.asdict(config) if dataclasses.is_dataclass(config) else dict(config)  # type: ignore[arg-type]
+    record = {
+        "command": [sys.executable, *sys.argv],
+        "started": datetime.fromtimestamp(_START, timezone.utc).isoformat(timespec="seconds"),
+        "wall_seconds": round(time.time() - _START, 3),
+        "config": settings,
+        **facts,
+        "revision": git_revision(),
+        "device": device_name(),
+        "threads": torch.get_num_threads(),
+        "processes": int(os.environ.get("WORLD_SIZE", "1")),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": library_versions(),
+    }
+    path = Path(folder) / "run.json"
+    write_text(path, json.dumps(record, indent=1, default=_plain, ensure_ascii=False) + "\n")
+    return path
+
+
+def library_versions(names: tuple[str, ...] = _LIBRARIES) -> dict[str, str]:
+    """Return the versions of those libraries that are installed."""
+    versions = {}
+    for name in names:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def device_name() -> str:
+    """Return the name of the GPU that this process would use, or of the CPU."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"CPU {platform.machine()}, {os.cpu_count()} cores"
+
+
+def git_revision() -> dict[str, Any] | None:
+    """Return commit and whether tracked files differ from it; None outside a git checkout."""
+    here = Path(__file__).parent
+    try:
+        commit = _git(here, "rev-parse", "HEAD")
+        return {
+            "commit": commit,
+            "modified": bool(_git(here, "status", "--porcelain", "--untracked-files=no")),
+        }
+    except (OSError, subprocess.CalledProcessError):  # no git, no checkout, or no commit yet
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")

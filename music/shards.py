@@ -1,0 +1,100 @@
+"""One table of rows kept by several writers: each appends to its own JSON Lines file, readers take the union.
+
+``<stem>.jsonl`` holds the merged rows, ``<stem>-0000R.jsonl`` those that the process of rank R has added
+since.
+"""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from music.durable import remove_leftovers, sync_folder, write_text, writing
+from music.errors import InputError
+from music.jsonl import JsonlAppender, dump_line, read_jsonl
+
+_SHARD = "-[0-9][0-9][0-9][0-9][0-9].jsonl"
+
+
+class Located(NamedTuple):
+    """A row and where it stands."""
+
+    path: Path
+    line: int
+    row: dict[str, Any]
+
+    @property
+    def where(self) -> str:
+        """File and line, for messages."""
+        return f"{self.path} line {self.line}"
+
+
+class ShardedRows:
+    """The files of one table.
+
+    Parameters
+    ----------
+    folder
+        Where they lie.
+    stem
+        Their common name; it must not itself end like the name of a shard.
+    """
+
+    def __init__(self, folder: Path, stem: str) -> None:
+        self.folder = folder
+        self.stem = stem
+        self.merged = folder / f"{stem}.jsonl"
+
+    def shards(self) -> list[Path]:
+        """Return the files of single writers that exist now."""
+        return sorted(self.folder.glob(f"{_escaped(self.stem)}{_SHARD}"))
+
+    def rows(self) -> list[Located]:
+        """Return all rows; a torn last line of a killed writer does not count.
+
+        The shards are read before the merged file: rows that a concurrent merge moves are seen at least once.
+        """
+        located = []
+        for path in [*self.shards(), self.merged]:
+            if path.exists():
+                located += [Located(path, line, row) for line, row in read_jsonl(path)]
+        return located
+
+    def appender(self, rank: int) -> JsonlAppender:
+        """Open the file of one writer."""
+        return JsonlAppender(self.folder / f"{self.stem}-{rank:05d}.jsonl")
+
+    def merge(self, ordered: Callable[[list[Located]], list[Mapping[str, Any]]]) -> None:
+        """Write the union into the merged file, remove the shards; for one process, with all writers closed.
+
+        Parameters
+        ----------
+        ordered
+            Takes all rows and returns those to keep, without duplicates, in their final order.
+
+        Raises
+        ------
+        InputError
+            If another process is still writing a shard, or the disk is full; nothing is lost.
+        """
+        shards = self.shards()
+        with contextlib.ExitStack() as locks:
+            for path in shards:
+                locks.enter_context(JsonlAppender(path))
+            rows = self.rows()
+            if not rows and not shards:
+                return
+            text = "".join(dump_line(row) for row in ordered(rows))
+            if not self.merged.exists() or self.merged.read_text(encoding="utf-8") != text:
+                write_text(self.merged, text)
+            with writing(self.folder):
+                for path in shards:
+                    path.unlink(missing_ok=True)
+                sync_folder(self.folder)
+        remove_leftovers(self.folder)
+
+
+def _escaped(stem: str) -> str:
+    if any(sign in stem for sign in "*?["):
+        raise InputError(f"{stem!r} cannot name a table: it holds *, ? or [")
+    return stem

@@ -1,0 +1,68 @@
+"""A stand-in for a generator, run as a process of its own: fills a pool with seeded noise.
+
+python fill_with_noise.py FOLDER PROMPTS N [--seed S] [--pause SECONDS]
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+
+from music.clips import Clip
+from music.errors import InputError
+from music.pool import Pool
+from music.processes import Processes
+from music.prompts import Prompt
+
+RATE = 8000
+SPEC = {"weights": "noise", "seconds": 0.25}
+
+
+def prompts(count: int) -> list[Prompt]:
+    return [
+        Prompt(f"song/{index}", f"noise number {index}", facts={"index": index}) for index in range(count)
+    ]
+
+
+def noise(seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(1, RATE // 4, generator=generator) - 0.5
+
+
+def fill(folder: Path, count: int, n: int, seed: int = 0, pause: float = 0.0) -> int:
+    """Fill the pool; return how many clips this process made."""
+    processes = Processes()
+    pool = Pool(folder, create=True)
+    jobs = pool.missing(prompts(count), n, seed, SPEC, processes)
+    with pool.writer("noise", SPEC, processes.rank) as writer:
+        for prompt, index, job_seed in jobs:
+            waveform = noise(job_seed)
+            time.sleep(pause)
+            writer.add(prompt, index, job_seed, Clip(waveform, RATE), (waveform * 100).long())
+    processes.barrier()
+    if processes.is_main:
+        pool.merge()
+    processes.close()
+    return len(jobs)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("prompts", type=int)
+    parser.add_argument("n", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--pause", type=float, default=0.0)
+    options = parser.parse_args()
+    print("ready", flush=True)
+    try:
+        print(
+            "made", fill(options.folder, options.prompts, options.n, options.seed, options.pause), flush=True
+        )
+    except InputError as error:
+        raise SystemExit(f"error: {error}") from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""Command lines: options from dataclasses, mistakes in one line with exit code 2."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from music.command import parse_command, run
+from music.errors import InputError
+
+
+@dataclass(frozen=True)
+class Config:
+    """Do a thing.
+
+    Attributes
+    ----------
+    source
+        Where from.
+    n
+        How many.
+    dtype
+        Of numbers.
+    output
+        Where to.
+    """
+
+    source: str = "lab"
+    n: int = 10
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    output: Path = Path("runs")
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise InputError(f"--n must be at least 1, got {self.n}")
+
+
+def test_options_and_defaults():
+    assert parse_command(Config, []) == Config()
+    assert parse_command(Config, ["--n", "3", "--output", "a/b"]) == Config(n=3, output=Path("a/b"))
+
+
+def test_config_files_and_later_options(tmp_path):
+    (tmp_path / "c.yaml").write_text("n: 4\ndtype: bfloat16\n")
+    assert parse_command(Config, ["--config", str(tmp_path / "c.yaml"), "--n", "5"]) == Config(
+        "lab", 5, "bfloat16"
+    )
+
+
+def test_positionals():
+    assert parse_command(Config, ["here", "--n", "2"], positionals=("source",)) == Config("here", 2)
+    with pytest.raises(InputError, match="source"):
+        parse_command(Config, [], positionals=("source",))
+
+
+def test_help_and_print_config(capsys):
+    with pytest.raises(SystemExit) as stop:
+        parse_command(Config, ["--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert "Do a thing." in text
+    assert "How many." in text
+    with pytest.raises(SystemExit) as stop:
+        parse_command(Config, ["--n", "7", "--print_config"])
+    assert stop.value.code == 0
+    assert "n: 7" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [["--n", "0"], ["--n", "many"], ["--nn", "3"], ["--dtype", "int8"], ["--config", "gone.yaml"], ["stray"]],
+)
+def test_mistakes_are_one_line_and_exit_code_2(argv, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(lambda config: pytest.fail("must not run"), Config, argv)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+
+
+def raising(error):
+    def main(config):
+        raise error
+
+    return main
+
+
+def test_exit_codes(capsys):
+    for main, code in [
+        (lambda config: None, 0),
+        (lambda config: 1, 1),
+        (raising(InputError("bad\nrow")), 2),
+        (raising(KeyboardInterrupt()), 130),
+    ]:
+        with pytest.raises(SystemExit) as stop:
+            run(main, Config, [])
+        assert stop.value.code == code
+    assert "error: bad row\n" in capsys.readouterr().err
+    with pytest.raises(ZeroDivisionError):  # a defect keeps its traceback
+        run(raising(ZeroDivisionError()), Config, [])
+
+
+def test_argv_of_the_process_is_the_default(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["command.py", "--n", "6"])
+    assert parse_command(Config).n == 6

@@ -1,0 +1,72 @@
+"""JSON Lines survive kills: a torn end does not count and is healed, everything else is an error."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from music.errors import InputError
+from music.jsonl import JsonlAppender, read_jsonl
+
+ROWS = [{"a": 1}, {"a": "ü\u2028\n"}, {"a": None}]
+
+
+def test_rows_come_back_with_their_lines(tmp_path):
+    path = tmp_path / "deep" / "t.jsonl"
+    with JsonlAppender(path) as appender:
+        for row in ROWS:
+            appender.append(row)
+    assert read_jsonl(path) == list(enumerate(ROWS, start=1))
+
+
+def test_every_torn_end_heals(tmp_path):
+    whole = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
+    start = whole.rfind(b"\n", 0, -1) + 1
+    for cut in range(start, len(whole) + 1):
+        path = tmp_path / f"{cut}.jsonl"
+        path.write_bytes(whole[:cut])
+        kept = (
+            ROWS if cut >= len(whole) - 1 else ROWS[:-1]
+        )  # without its newline the last row is whole all the same
+        assert [row for _, row in read_jsonl(path)] == kept
+        with JsonlAppender(path) as appender:
+            appender.append({"new": 1})
+        assert [row for _, row in read_jsonl(path, torn_end=False)] == [*kept, {"new": 1}]
+
+
+@pytest.mark.parametrize("bad", ["{", "[1]", "3", '{"a": }', "\xff"])
+def test_a_bad_line_is_named(tmp_path, bad):
+    path = tmp_path / "t.jsonl"
+    path.write_bytes(b'{"a": 1}\n\n' + bad.encode("latin-1") + b'\n{"a": 2}\n')
+    with pytest.raises(InputError, match=r"t\.jsonl line 3: expected one JSON object"):
+        read_jsonl(path)
+
+
+def test_a_torn_end_in_a_file_of_a_person_is_an_error(tmp_path):
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"a": 1}\n{"a": ')
+    assert len(read_jsonl(path)) == 1
+    with pytest.raises(InputError, match="line 2"):
+        read_jsonl(path, torn_end=False)
+
+
+def test_a_missing_file_is_an_input_error(tmp_path):
+    with pytest.raises(InputError, match="nowhere"):
+        read_jsonl(tmp_path / "nowhere.jsonl")
+
+
+def test_a_second_writer_is_refused_and_a_dead_one_is_not(tmp_path):
+    path = tmp_path / "t.jsonl"
+    code = f"""
+import os
+from music.jsonl import JsonlAppender
+JsonlAppender({str(path)!r}).append({{"a": 1}})
+os._exit(9)
+"""
+    with JsonlAppender(path), pytest.raises(InputError, match="another process is writing"):
+        JsonlAppender(path)
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 9
+    with JsonlAppender(path) as appender:
+        appender.append({"a": 2})
+    assert [row for _, row in read_jsonl(path)] == [{"a": 1}, {"a": 2}]

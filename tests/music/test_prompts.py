@@ -1,0 +1,131 @@
+"""Prompt files: what is read, and how each mistake is named."""
+
+import json
+
+import pytest
+
+from music.errors import InputError
+from music.prompts import Prompt, load_prompts
+
+
+def write(path, *rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def test_jsonl(tmp_path):
+    (tmp_path / "r.wav").write_bytes(b"x")
+    row = {"id": "b", "text": "t", "lyrics": "la", "reference": "r.wav", "facts": {"bpm": 90}}
+    path = write(tmp_path / "p.jsonl", {"id": "a", "text": "ä"}, row)
+    assert load_prompts(path) == [
+        Prompt("a", "ä"),
+        Prompt("b", "t", "la", tmp_path / "r.wav", {"bpm": 90}),
+    ]
+    assert [prompt.id for prompt in load_prompts(str(path), limit=1)] == ["a"]
+
+
+def test_reference_is_relative_to_the_prompt_file(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "r.wav").write_bytes(b"x")
+    write(tmp_path / "in" / "p.jsonl", {"id": "a", "text": "t", "reference": "r.wav"})
+    monkeypatch.chdir(tmp_path)
+    reference = load_prompts("in/p.jsonl")[0].reference
+    assert reference is not None
+    assert reference.is_absolute()
+    assert reference.samefile(tmp_path / "in" / "r.wav")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"text": "t"}, "field 'id' is missing"),
+        ({"id": "a"}, "field 'text' is missing"),
+        ({"id": "a", "text": "  "}, "field 'text' is empty"),
+        ({"id": "", "text": "t"}, "field 'id' is empty"),
+        ({"id": 3, "text": "t"}, "field 'id' must be a text, got 3"),
+        ({"id": "first", "text": "t"}, "id 'first' comes twice, first in line 1"),
+        ({"id": "a", "text": "t", "reference": "gone.wav"}, "gone.wav does not exist"),
+        ({"id": "a", "text": "t", "lyric": "x"}, "unknown field 'lyric'"),
+        ({"id": "a", "text": "t", "lyrics": 5}, "field 'lyrics' must be a text"),
+        ({"id": "a", "text": "t", "facts": [1]}, "field 'facts' must be an object"),
+        ({"id": "a", "text": "\ud800"}, "half a Unicode surrogate"),
+    ],
+)
+def test_a_bad_row_names_file_line_and_field(tmp_path, row, message):
+    path = write(tmp_path / "p.jsonl", {"id": "first", "text": "t"}, row)
+    with pytest.raises(InputError, match=message) as caught:
+        load_prompts(path)
+    assert "p.jsonl line 2" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_txt(tmp_path):
+    path = tmp_path / "p.txt"
+    path.write_text("slow jazz\n\n fast rock \r\n", encoding="utf-8")
+    first, second = load_prompts(path)
+    assert (first.text, second.text) == ("slow jazz", "fast rock")
+    path.write_text("fast rock\nslow jazz\n", encoding="utf-8")
+    assert load_prompts(path) == [second, first]  # ids belong to the text, not to the line
+    path.write_text("slow jazz\nslow jazz\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"p\.txt line 2: .* comes twice, first in line 1"):
+        load_prompts(path)
+
+
+HEADER = (
+    "ytid,start_s,end_s,audioset_positive_labels,aspect_list,caption,"
+    "author_id,is_balanced_subset,is_audioset_eval\n"
+)
+
+
+def test_musiccaps_takes_the_evaluation_rows(tmp_path):
+    path = tmp_path / "m.csv"
+    rows = (
+        '-x,30,40,/m/1,"[\'a\', \'b\']","A ""song"", low",4,False,True\ny,0,10,/m/1,[],Train,4,False,False\n'
+    )
+    path.write_text(HEADER + rows, encoding="utf-8")
+    (prompt,) = load_prompts(path)
+    assert (prompt.id, prompt.text) == ("-x", 'A "song", low')
+    assert prompt.facts["aspect_list"] == "['a', 'b']"
+
+
+def test_musiccaps_mistakes(tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_text("ytid,text\nx,y\n")
+    with pytest.raises(InputError, match=r"m\.csv line 1: column 'caption' is missing"):
+        load_prompts(path)
+    path.write_text(HEADER + "x,0,1,a,b,,1,False,True\n")
+    with pytest.raises(InputError, match=r"m\.csv line 2: field 'caption' is empty"):
+        load_prompts(path)
+    path.write_text(HEADER + "x,0,1,a,b,c\n")
+    with pytest.raises(InputError, match=r"m\.csv line 2: is_audioset_eval must be True or False"):
+        load_prompts(path)
+
+
+@pytest.mark.parametrize("name", ["nowhere.jsonl", "nowhere.txt", "nothing", "prompts.pdf"])
+def test_an_unknown_source_is_one_line(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=name) as caught:
+        load_prompts(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_hub_id_that_cannot_be_had_is_one_line(tmp_path, monkeypatch):
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="google/NoSuchCaps") as caught:
+        load_prompts("google/NoSuchCaps")
+    assert "\n" not in str(caught.value)
+
+
+def test_empty_files_limits_and_bytes(tmp_path):
+    (tmp_path / "p.txt").write_text("\n\n")
+    with pytest.raises(InputError, match="holds no prompt"):
+        load_prompts(tmp_path / "p.txt")
+    (tmp_path / "p.txt").write_text("a\n")
+    with pytest.raises(InputError, match="--limit must be at least 1"):
+        load_prompts(tmp_path / "p.txt", limit=0)
+    (tmp_path / "p.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match="not UTF-8"):
+        load_prompts(tmp_path / "p.txt")
