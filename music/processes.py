@@ -83,7 +83,7 @@ def _announced(environment: Mapping[str, str]) -> tuple[int, int, int]:
         if "ACCELERATE_MIXED_PRECISION" in environment and "MASTER_PORT" in environment:
             raise InputError(
                 "accelerate launch was asked for several processes but started one (it does so on CPU): "
-                "use `torchrun --nproc-per-node 2 SCRIPT`, or --num_processes 1"
+                "use `torchrun --nproc-per-node 2 -- SCRIPT ...`, or --num_processes 1"
             )
         return 0, 1, 0
     try:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from music.assets import asset
 from music.errors import InputError
 from music.hashing import path_name
 from music.jsonl import read_jsonl
+from music.shipped_files import asset
 
 _SHIPPED = {"lab": "lab/prompts.jsonl"}
 _FIELDS = ("id", "text", "lyrics", "reference", "facts")

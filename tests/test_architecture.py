@@ -29,9 +29,7 @@ def imported_packages(path: Path) -> set[str]:
 def upward_imports(package: str, imported: set[str]) -> set[str]:
     """Return those of the imported packages that do not lie below the importing one."""
     return {
-        other
-        for other in imported & FLOORS.keys()
-        if other != package and FLOORS[other] >= FLOORS[package]
+        other for other in imported & FLOORS.keys() if other != package and FLOORS[other] >= FLOORS[package]
     }
 
 
@@ -66,7 +64,9 @@ def loaded_heavy_modules(statement: str, folder: Path) -> set[str]:
         (folder / name).mkdir(exist_ok=True)
         (folder / name / "__init__.py").write_text("__version__ = '0'\n")
     code = f"import sys; sys.path.insert(0, {str(folder)!r}); {statement}; print(*sys.modules)"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+    )
     return set(HEAVY) & set(result.stdout.split())
 
 
@@ -105,5 +105,6 @@ def test_no_file_shadows_a_module(path: Path):
 
 def test_a_shadowing_name_is_found():
     """The check above can fail, for the standard library and for installed packages."""
-    assert shadowed_module("select") and shadowed_module("muq") and shadowed_module("tokenizers")
+    for taken in ("select", "muq", "tokenizers"):
+        assert shadowed_module(taken)
     assert shadowed_module("best_of_n") is None

@@ -129,3 +129,16 @@ def test_empty_files_limits_and_bytes(tmp_path):
     (tmp_path / "p.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match="not UTF-8"):
         load_prompts(tmp_path / "p.txt")
+
+
+def test_the_shipped_prompts_are_enough_for_the_main_job():
+    prompts = load_prompts("lab")
+    assert len(prompts) >= 24
+    assert all(prompt.facts for prompt in prompts)
+
+
+def test_a_missing_asset_is_an_input_error():
+    from music.shipped_files import asset
+
+    with pytest.raises(InputError, match="no-such-model is missing"):
+        asset("lab/no-such-model")

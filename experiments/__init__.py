@@ -1,0 +1,1 @@
+"""Reproduces results: the lab, paper tables, listening tests, speed benchmarks."""

@@ -1,0 +1,16 @@
+"""Passes audio through the generator's codec, so that judges learn from the sound that they will have to judge."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from generators.spectral_codec import SpectralCodecModel
+
+
+def through_codec(codec: SpectralCodecModel, wave: np.ndarray) -> np.ndarray:
+    """Return float32 [samples]: the waveform encoded and decoded again."""
+    with torch.no_grad():
+        codes = codec.encode(torch.from_numpy(wave)[None, None]).audio_codes
+        decoded = codec.decode(codes).audio_values[0, 0, : len(wave)]
+    return decoded.clamp(-1, 1).numpy()

@@ -1,0 +1,95 @@
+"""Draws spectrograms of the lab: a real song, the same through the codec, and what the generator makes of its caption.
+
+python -m experiments.lab.show --output assets/lab/spectrograms.png
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from experiments.lab.check import load_shipped_codec
+from experiments.lab.coded_audio import through_codec
+from experiments.lab.corpus import song
+from generators import load_generator
+from generators.protocol import Job
+from music.command import run
+from music.errors import InputError
+from music.prompts import Prompt
+
+NAMED = ("instrument", "tempo", "drums", "mode")
+
+
+@dataclass(frozen=True)
+class Show:
+    """Draw real, coded and generated songs side by side.
+
+    Parameters
+    ----------
+    generator
+        The generator.
+    models
+        Folder of the lab's models, for the codec.
+    n
+        How many held-out songs, a row each.
+    seconds
+        Length of each clip, s.
+    seed
+        Of the generated clips.
+    output
+        The picture, PNG.
+    """
+
+    generator: str = "lab-musicgen"
+    models: Path = Path("assets/lab")
+    n: int = 6
+    seconds: float = 5.0
+    seed: int = 0
+    output: Path = Path("assets/lab/spectrograms.png")
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range."""
+        if self.n < 1:
+            raise InputError(f"--n must be at least 1, got {self.n}")
+
+
+def main(options: Show) -> None:
+    """Render, code, generate and draw."""
+    from matplotlib.figure import Figure
+
+    codec, generator = load_shipped_codec(options.models), load_generator(options.generator)
+    songs = [song("test", "show", index, options.seconds) for index in range(options.n)]
+    jobs = [
+        Job(Prompt(str(index), one.caption(NAMED)), 0, options.seed + index)
+        for index, one in enumerate(songs)
+    ]
+    generated = {sample.job.prompt.id: sample.clip for sample in generator.generate(jobs, options.seconds)}
+    figure = Figure(figsize=(12, 2.1 * options.n), layout="constrained")
+    axes = figure.subplots(options.n, 3, sharex=True, sharey=True, squeeze=False)
+    for row, (one, job) in enumerate(zip(songs, jobs, strict=True)):
+        real = one.waveform()
+        waves = (real, through_codec(codec, real), generated[str(row)].waveform[0].numpy())
+        for column, (wave, name) in enumerate(zip(waves, ("real", "coded", "generated"), strict=True)):
+            frames = codec.frames(torch.from_numpy(np.ascontiguousarray(wave))[None])[0]
+            picture = frames.reshape(-1, codec.config.n_mels).T.numpy()
+            axes[row, column].imshow(
+                picture, origin="lower", aspect="auto", cmap="magma", vmin=-7, vmax=3,
+                extent=(0, options.seconds, 0, codec.config.n_mels),
+            )  # fmt: skip
+            if row == 0:
+                axes[row, column].set_title(name)
+        axes[row, 0].set_ylabel("mel band")
+        axes[row, 0].text(
+            0.01, 0.98, job.prompt.text, transform=axes[row, 0].transAxes, va="top", color="white", fontsize=8
+        )
+    for axis in axes[-1]:
+        axis.set_xlabel("s")
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(options.output, dpi=75)
+
+
+if __name__ == "__main__":
+    run(main, Show)

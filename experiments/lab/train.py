@@ -1,0 +1,91 @@
+"""Rebuilds the lab's models from nothing: songs are composed, rendered and damaged, nothing is downloaded.
+
+    python -m experiments.lab.train all            # codec, musicgen, mulan, cmi_rm, prompts
+    python -m experiments.lab.train musicgen       # one part; what it needs must be there
+
+Each part writes checkpoints and a log to `--work` and continues from them when it is started again; it ends with the
+same weights as a run that was never stopped. Finished models go to `--output` in half precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from music.command import run
+
+PARTS = ("codec", "musicgen", "mulan", "cmi_rm", "prompts")
+
+
+@dataclass(frozen=True)
+class TrainLab:
+    """Train the lab's models.
+
+    Parameters
+    ----------
+    part
+        What to train; `all` trains every part in the order in which they need each other.
+    output
+        Folder of the finished models.
+    work
+        Folder of checkpoints, logs and cached data.
+    """
+
+    part: Literal["all", "codec", "musicgen", "mulan", "cmi_rm", "prompts"] = "all"
+    output: Path = Path("assets/lab")
+    work: Path = Path("runs/lab")
+
+
+def _codec(options: TrainLab) -> None:
+    from experiments.lab.train_codec import train_codec
+
+    if not (options.work / "codec" / "config.json").exists():
+        train_codec(options.work / "codec")
+
+
+def _musicgen(options: TrainLab) -> None:
+    from experiments.lab.train_codec import load_codec
+    from experiments.lab.train_musicgen import train_musicgen
+
+    train_musicgen(options.output / "musicgen", options.work / "musicgen", load_codec(options.work / "codec"))
+
+
+def _mulan(options: TrainLab) -> None:
+    from experiments.lab.train_codec import load_codec
+    from experiments.lab.train_mulan import train_mulan
+
+    train_mulan(options.output, options.work / "mulan", load_codec(options.work / "codec"))
+
+
+def _cmi_rm(options: TrainLab) -> None:
+    from experiments.lab.train_cmi_rm import train_cmi_rm
+    from experiments.lab.train_codec import load_codec
+
+    train_cmi_rm(options.output, options.work / "cmi_rm", load_codec(options.work / "codec"))
+
+
+def _prompts(options: TrainLab) -> None:
+    from experiments.lab.prompts import write_prompts
+
+    write_prompts(options.output / "prompts.jsonl")
+
+
+STEPS: dict[str, Callable[[TrainLab], None]] = {
+    "codec": _codec,
+    "musicgen": _musicgen,
+    "mulan": _mulan,
+    "cmi_rm": _cmi_rm,
+    "prompts": _prompts,
+}
+
+
+def main(options: TrainLab) -> None:
+    """Train the part, or all parts in order."""
+    for part in PARTS if options.part == "all" else (options.part,):
+        STEPS[part](options)
+
+
+if __name__ == "__main__":
+    run(main, TrainLab, positionals=("part",))

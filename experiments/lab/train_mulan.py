@@ -1,0 +1,258 @@
+"""Trains the lab's MuQ-MuLan, built of the `muq` package's classes, by contrast of songs and words.
+
+A song must be nearer to its own words than to the words of the other songs in the batch and than to words in which
+one fact is changed, and the words nearer to their song than to others (InfoNCE in both directions). The words are a
+caption, half of the time with a remark on the quality, or the lyrics. Beside it, linear probes on the pooled audio
+frames learn every fact and the severity of the damage; they keep frames informative and are thrown away. Half of the
+songs are damaged and a quarter has been through the generator's codec.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from experiments.lab.coded_audio import through_codec
+from experiments.lab.corpus import Song, song, stream
+from experiments.lab.facts import CAPTION_FACTS, LYRICS_FACTS, Facts, change_facts
+from experiments.lab.training_loop import Schedule, train
+from experiments.lab.vocabulary import xlm_roberta_tokenizer
+from experiments.lab.wording import caption, lyrics, quality
+from generators.spectral_codec import SpectralCodecModel
+from music.clips import Clip
+from reward.cmi_rm.muq_import import import_muq
+
+SECONDS = 5.0
+SONGS = {"train": 4_000, "validation": 400}
+CHUNK = 400  # songs in one cache file
+DAMAGED, CODED, LYRICS, REMARK = 0.5, 0.25, 0.3, 0.5
+DIM = 128
+CROP = 320  # mel frames of a training item, 3.2 s
+SCHEDULE = Schedule(steps=900, batch_size=32, learning_rate=1e-3)
+PROBES = {**CAPTION_FACTS, **{name: (None, *values) for name, values in LYRICS_FACTS.items()}}
+
+
+def configs() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the configs of MuQ and of MuQ-MuLan; names are those of folders beside each other."""
+    conformer = {
+        "activation_dropout": 0.0,
+        "add_adapter": False,
+        "attention_dropout": 0.0,
+        "conformer_conv_dropout": 0.0,
+        "conv_depthwise_kernel_size": 5,
+        "feat_extract_activation": "gelu",
+        "feat_proj_dropout": 0.0,
+        "hidden_act": "swish",
+        "hidden_dropout": 0.0,
+        "hidden_size": DIM,
+        "initializer_range": 0.02,
+        "intermediate_size": 2 * DIM,
+        "layer_norm_eps": 1e-5,
+        "layerdrop": 0.0,
+        "max_source_positions": 5000,
+        "left_max_position_embeddings": 64,
+        "num_conv_pos_embedding_groups": 16,
+        "num_conv_pos_embeddings": 128,
+        "num_attention_heads": 4,
+        "num_hidden_layers": 3,
+        "position_embeddings_type": "rotary",
+        "rotary_embedding_base": 10_000,
+    }
+    muq = {
+        "codebook_dim": 8,
+        "codebook_size": 64,
+        "conv_dim": 8,
+        "encoder_depth": 3,
+        "encoder_dim": DIM,
+        "hop_length": 240,
+        "label_rate": 25,
+        "n_mels": 128,
+        "stat": {"melspec_2048_mean": 6.77, "melspec_2048_std": 18.4},
+        "w2v2_config": conformer,
+    }
+    transformer = {
+        "dim": DIM,
+        "tf_depth": 1,
+        "heads": 4,
+        "dim_head": 32,
+        "attn_dropout": 0.0,
+        "ff_dropout": 0.0,
+        "ff_mult": 2,
+    }
+    mulan = {
+        "mulan": {"sr": 24_000, "clip_secs": 10, "dim_latent": 64, "rank_contrast": False},
+        "audio_model": {"name": "muq", "model_dim": DIM, "use_layer_idx": -1},
+        "text_model": {"name": "xlm-roberta", "model_dim": DIM, "use_layer_idx": -1},
+        "audio_transformer": transformer,
+        "text_transformer": {**transformer, "max_seq_len": 512},
+    }
+    return muq, mulan
+
+
+def build(folder: Path, tokenizer) -> Any:
+    """Write the configs of the inner models to `folder` and return an untrained MuQ-MuLan over them."""
+    from transformers import XLMRobertaConfig, XLMRobertaModel
+
+    muq, mulan = configs()
+    package = import_muq()
+    package.MuQ(muq).save_pretrained(folder / "muq", config=muq)
+    text = XLMRobertaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=DIM,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=2 * DIM,
+        max_position_embeddings=520,
+        type_vocab_size=1,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    XLMRobertaModel(text).save_pretrained(folder / "xlm-roberta")
+    tokenizer.save_pretrained(folder / "xlm-roberta")
+    for part in ("audio_model", "text_model"):
+        mulan[part] = {**mulan[part], "name": str((folder / mulan[part]["name"]).resolve())}
+    return package.MuQMuLan(mulan)
+
+
+class Contrast(nn.Module):
+    """The MuQ-MuLan with what its training needs beside it: the probes."""
+
+    def __init__(self, mulan: Any):
+        super().__init__()
+        self.mulan: Any = mulan
+        self.probes = nn.ModuleDict({name: nn.Linear(DIM, len(values)) for name, values in PROBES.items()})
+        self.severity = nn.Linear(DIM, 1)
+
+    def audio(self, mels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return unit latents [B, 64] and pooled frames [B, DIM] of normalised mels [B, 128, N]."""
+        tower = self.mulan.mulan.audio
+        hidden = tower.model.model.encoder(mels)[1][-1]
+        pooled = tower.transformer(tower.proj(hidden)).mean(1)
+        return functional.normalize(self.mulan.mulan.audio_to_latents(pooled), dim=-1), pooled
+
+    def text(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return unit latents [B, 64] of tokens [B, L] with their mask."""
+        tower = self.mulan.mulan.text
+        hidden = tower.model(input_ids=ids, attention_mask=mask).last_hidden_state
+        frames = tower.transformer(tower.proj(hidden), mask=mask.bool()) * mask[..., None]
+        pooled = frames.sum(1) / mask.sum(1, keepdim=True)
+        return functional.normalize(self.mulan.mulan.text_to_latents(pooled), dim=-1)
+
+
+def words_of(facts: Facts, one: Song, turn: int) -> str:
+    """Return words of a song as if it had the given facts; what is named and how depends on the turn alone."""
+    rng = stream(*one.key, "words", turn)
+    if one.facts.vocals and rng.random() < LYRICS:
+        return lyrics(facts, one.seconds, rng)
+    text = caption(facts, one.named_facts(turn), rng)
+    return f"{text}, {quality(one.damage, rng)}" if rng.random() < REMARK else text
+
+
+def other_words(one: Song, turn: int) -> str:
+    """Return words that are wrong in one fact that they name."""
+    rng = stream(*one.key, "words", turn)
+    if one.facts.vocals and rng.random() < LYRICS:
+        named: tuple[str, ...] = tuple(LYRICS_FACTS)
+    else:
+        named = tuple(name for name in one.named_facts(turn) if name != "vocals")
+    wrong = change_facts(one.facts, (str(rng.choice(named)),), rng)
+    return words_of(wrong, one, turn)
+
+
+def training_song(split: str, index: int) -> Song:
+    """Return song `index` of this training."""
+    return song(split, "mulan", index, SECONDS, damaged=DAMAGED)
+
+
+def mels_of_songs(mulan: Any, codec: SpectralCodecModel, split: str, work: Path) -> torch.Tensor:
+    """Return MuQ's normalised mels float16 [songs, 128, N], from `work` where they were made before."""
+    front, parts = mulan.mulan.audio.model.model, []
+    work.mkdir(parents=True, exist_ok=True)
+    for start in tqdm(range(0, SONGS[split], CHUNK), desc=f"mulan: {split} songs", disable=None):
+        path = work / f"mels_{split}_{start:06d}.npy"
+        if not path.exists():
+            rows = []
+            for index in range(start, min(start + CHUNK, SONGS[split])):
+                wave = training_song(split, index).waveform()
+                if stream(split, "mulan", index, "coded").random() < CODED:
+                    wave = through_codec(codec, wave)
+                audio = Clip(torch.from_numpy(wave)[None], 16_000).resampled(24_000).waveform
+                mel = front.normalize(front.preprocessing(audio, features=["melspec_2048"]))
+                rows.append(mel["melspec_2048"][0].half().numpy())
+            np.save(path.with_suffix(".part.npy"), np.stack(rows))
+            path.with_suffix(".part.npy").rename(path)
+        parts.append(torch.from_numpy(np.load(path)))
+    return torch.cat(parts)
+
+
+def train_mulan(output: Path, work: Path, codec: SpectralCodecModel, schedule: Schedule = SCHEDULE) -> None:
+    """Train, then save `mulan`, `muq` and `xlm-roberta` (configs and tokenizer) under `output`."""
+    tokenizer = xlm_roberta_tokenizer()
+    torch.manual_seed(schedule.seed)
+    model = Contrast(build(work / "inner", tokenizer))
+    mels = {split: mels_of_songs(model.mulan, codec, split, work) for split in SONGS}
+    songs = {split: [training_song(split, index) for index in range(SONGS[split])] for split in SONGS}
+
+    def latents(split: str, rows: np.ndarray, turns: np.ndarray, heard: slice) -> tuple[torch.Tensor, ...]:
+        chosen = [(songs[split][row], int(turn)) for row, turn in zip(rows, turns, strict=True)]
+        texts = [words_of(one.facts, one, turn) for one, turn in chosen]
+        texts += [other_words(one, turn) for one, turn in chosen]
+        batch = tokenizer(texts, padding=True, truncation=True, max_length=128, return_tensors="pt")
+        audio, pooled = model.audio(mels[split][torch.from_numpy(rows), :, heard].float())
+        return audio, model.text(batch["input_ids"], batch["attention_mask"]), pooled
+
+    def loss_of_step(rng: np.random.Generator, batch_size: int) -> torch.Tensor:
+        rows = rng.choice(SONGS["train"], size=batch_size, replace=False)
+        start = int(rng.integers(mels["train"].shape[-1] - CROP + 1))
+        turns = rng.integers(1 << 30, size=batch_size)
+        audio, text, pooled = latents("train", rows, turns, slice(start, start + CROP))
+        scale = model.mulan.mulan.contrast.temperatures.exp().clamp(max=50).squeeze()
+        own = torch.arange(batch_size)
+        loss = functional.cross_entropy(scale * audio @ text.T, own)
+        loss = loss + functional.cross_entropy(scale * text[:batch_size] @ audio.T, own)
+        chosen = [songs["train"][row] for row in rows]
+        for name, values in PROBES.items():
+            truth = torch.tensor([values.index(getattr(one.facts, name)) for one in chosen])
+            loss = loss + functional.cross_entropy(model.probes[name](pooled), truth) / len(PROBES)
+        severity = torch.tensor([one.severity for one in chosen])
+        return loss + 4 * functional.mse_loss(model.severity(pooled)[:, 0], severity)
+
+    def validate() -> dict[str, float]:
+        rows = np.arange(SONGS["validation"])
+        audio, text, pooled = latents("validation", rows, rows, slice(None))
+        own, other = text[: len(rows)], text[len(rows) :]
+        numbers = {"right_words": ((audio * own).sum(1) > (audio * other).sum(1)).float().mean().item()}
+        for name, values in PROBES.items():
+            truth = torch.tensor([values.index(getattr(one.facts, name)) for one in songs["validation"]])
+            numbers[name] = (model.probes[name](pooled).argmax(1) == truth).float().mean().item()
+        severity = np.array([one.severity for one in songs["validation"]])
+        numbers["severity_r"] = float(np.corrcoef(severity, model.severity(pooled)[:, 0].numpy())[0, 1])
+        return numbers
+
+    train("mulan", model, schedule, loss_of_step, validate, work)
+    _save(model.mulan, work / "inner", output)
+
+
+def _save(mulan: Any, inner: Path, output: Path) -> None:
+    """Save the towers in half precision; of the inner models only what is needed to build them."""
+    shutil.rmtree(output / "mulan", ignore_errors=True)
+    mulan.half().save_pretrained(output / "mulan", config=configs()[1])
+    for name in ("muq", "xlm-roberta"):
+        shutil.rmtree(output / name, ignore_errors=True)
+        shutil.copytree(
+            inner / name, output / name, ignore=shutil.ignore_patterns("*.safetensors", "README.md")
+        )
+    (output / "mulan" / "README.md").unlink(missing_ok=True)
+    config = output / "mulan" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()), indent=2, sort_keys=True) + "\n")

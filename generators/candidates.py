@@ -1,0 +1,78 @@
+"""Fill a pool with candidates: make what is missing, write each clip as soon as it is there."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tqdm import tqdm
+
+from generators.protocol import Generator, Job, samples_of
+from music.errors import InputError
+from music.pool import Pool
+from music.processes import Processes
+from music.prompts import Prompt
+
+
+def pool_spec(generator: Generator, seconds: float) -> dict[str, Any]:
+    """Return everything but prompt and seed that decides the audio, as pools record it."""
+    spec: Mapping[str, Any] = generator.spec
+    return {**spec, "seconds": float(seconds)}
+
+
+def fill_pool(
+    generator: Generator,
+    prompts: Sequence[Prompt],
+    n: int,
+    seconds: float,
+    pool: Pool,
+    seed: int,
+    processes: Processes,
+) -> int:
+    """Make the candidates that a pool lacks.
+
+    Every process must call it, with the same arguments; each makes its share. On return the pool of every
+    process holds all candidates.
+
+    Parameters
+    ----------
+    generator
+        Who makes them.
+    prompts, n
+        Candidates 0 to n-1 of each prompt are wanted.
+    seconds
+        Length of each clip, s.
+    pool
+        Where to.
+    seed
+        Of the run.
+    processes
+        Who shares the work.
+
+    Returns
+    -------
+    int
+        How many candidates this process made.
+
+    Raises
+    ------
+    InputError
+        If n or seconds is out of range, a prompt is not for this generator, or the pool was made otherwise;
+        what the pool holds stays as it is.
+    """
+    if n < 1:
+        raise InputError(f"--n must be at least 1, got {n}")
+    samples_of(seconds, generator)
+    spec = pool_spec(generator, seconds)
+    jobs = [Job(*missing) for missing in pool.missing(prompts, n, seed, spec, processes)]
+    samples = generator.generate(jobs, seconds)
+    bar = tqdm(total=len(jobs), desc=generator.name, unit="clip", delay=1, disable=not processes.is_main)
+    with pool.writer(generator.name, spec, processes.rank) as writer, bar:
+        for sample in samples:
+            job = sample.job
+            writer.add(job.prompt, job.candidate, job.seed, sample.clip, sample.tokens)
+            bar.update()
+    processes.barrier()
+    if processes.is_main:
+        pool.merge()
+    processes.barrier()
+    pool.reload()
+    return len(jobs)

@@ -1,0 +1,78 @@
+"""From what a user calls a model (a folder, a shipped name, a hub id) to the folder that holds it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from music.errors import InputError
+from music.hashing import sha256_folder
+from music.shipped_files import asset
+
+_TEXT_FILES = ("*.json", "*.model", "*.txt")  # configurations and tokenizers
+_WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")  # the first kind that is there
+_NOT_MODEL = ("preprocessor_config.json", "processor_config.json", "generation_config.json")
+
+
+def find_folder(name: str, source: str, known: Sequence[str]) -> Path:
+    """Return the folder of a model, downloading it if it is on the hub and not yet here.
+
+    Parameters
+    ----------
+    name
+        As the user gave it, for messages.
+    source
+        ``asset:PLACE`` for a shipped model, ``hub:ID``, or anything else: a folder, or failing that a hub id.
+    known
+        Registered names, for messages.
+
+    Raises
+    ------
+    InputError
+        If it cannot be found; the message says what was tried.
+    """
+    kind, _, place = source.partition(":")
+    if kind == "asset":
+        return asset(place)
+    folder = Path(source).expanduser()
+    if kind != "hub" and folder.exists():
+        if not (folder / "config.json").is_file():
+            raise InputError(f"{folder} holds no model: it has no config.json")
+        return folder
+    hub_id = place if kind == "hub" else source
+    if kind != "hub" and (source.count("/") != 1 or source.startswith((".", "/", "~"))):
+        tried = "there is no folder of that name, and it is no hub id (ORGANISATION/MODEL)"
+        raise InputError(f"unknown generator {name!r}: {tried}; known names are {', '.join(known)}")
+    return _download(hub_id, known)
+
+
+def weights_hash(folder: Path) -> str:
+    """Return one SHA-256 over what decides what a model computes: configuration, weights, tokenizer."""
+    patterns = (*_TEXT_FILES, _weights_pattern(folder))
+    names = {file.name for pattern in patterns for file in folder.glob(pattern)}
+    return sha256_folder(folder, sorted(names - set(_NOT_MODEL)))
+
+
+def _weights_pattern(folder: Path) -> str:
+    for pattern in _WEIGHTS:
+        if any(folder.glob(pattern)):
+            return pattern
+    raise InputError(f"{folder} holds no weights: expected model.safetensors (or its parts)")
+
+
+def _download(hub_id: str, known: Sequence[str]) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(hub_id, allow_patterns=[*_TEXT_FILES, _WEIGHTS[0]]))
+        if not any(folder.glob(_WEIGHTS[0])):
+            folder = Path(snapshot_download(hub_id, allow_patterns=[*_TEXT_FILES, _WEIGHTS[1]]))
+    except LocalEntryNotFoundError as error:
+        shipped = ", ".join(name for name in known if "/" not in name)
+        raise InputError(
+            f"{hub_id} is neither a folder here nor in the local hub cache, and the hub cannot be reached: "
+            f"go online once, give a folder, or use a shipped model ({shipped})"
+        ) from error
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{hub_id} is no folder here and cannot be had from the hub: {reason}") from error
+    return folder

@@ -1,0 +1,113 @@
+"""Load a MusicGen folder with transformers, and refuse early what could not generate."""
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from music.errors import InputError
+from music.torchaudio_repair import repair_torchaudio
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def find_dtype(name: str) -> torch.dtype:
+    """Return the numeric type of that name: `InputError` unless it is float32 or bfloat16."""
+    if name not in _DTYPES:
+        raise InputError(f"--dtype must be one of {', '.join(_DTYPES)}, got {name!r}")
+    return _DTYPES[name]
+
+
+def load_model(folder: Path, device: torch.device, dtype: torch.dtype) -> tuple[Any, Any]:
+    """Load model and tokenizer.
+
+    Parameters
+    ----------
+    folder
+        Config, weights and tokenizer, as `save_pretrained` writes them.
+    device
+        Where to.
+    dtype
+        Of the decoder, which does nearly all the work; text encoder and codec stay in float32.
+
+    Returns
+    -------
+    tuple
+        A `MusicgenForConditionalGeneration` in evaluation mode, and the tokenizer of its text encoder.
+
+    Raises
+    ------
+    InputError
+        If the folder does not hold a whole MusicGen.
+    """
+    _check_kind(folder)
+    repair_torchaudio()
+    from safetensors import SafetensorError
+    from transformers import AutoTokenizer, MusicgenForConditionalGeneration
+
+    import generators.spectral_codec  # noqa: F401  registers the codec of the lab's models
+
+    try:
+        with _without_warnings():
+            load: Any = MusicgenForConditionalGeneration.from_pretrained
+            model, report = load(folder, dtype=torch.float32, local_files_only=True, output_loading_info=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"{folder} cannot be loaded as MusicGen: {reason}") from error
+    if report["missing_keys"]:
+        names = sorted(report["missing_keys"])
+        raise InputError(f"{folder}: {len(names)} weights are missing, the first is {names[0]}")
+    _check_parts(folder, model.config)
+    model.decoder.to(dtype)
+    return model.to(device).eval(), tokenizer
+
+
+def _check_kind(folder: Path) -> None:
+    path = folder / "config.json"
+    try:
+        kind = json.loads(path.read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"{path} cannot be read as a model configuration: {error}") from error
+    if kind != "musicgen":
+        raise InputError(f"{path}: expected model_type musicgen, got {kind!r}")
+
+
+def _check_parts(folder: Path, config: Any) -> None:
+    decoder, codec = config.decoder, config.audio_encoder
+    if decoder.num_codebooks % decoder.audio_channels:
+        raise InputError(
+            f"{folder}: {decoder.num_codebooks} codebooks cannot serve {decoder.audio_channels} channels"
+        )
+    if codec.codebook_size != decoder.vocab_size:
+        raise InputError(
+            f"{folder}: the decoder knows {decoder.vocab_size} codes, the codec has {codec.codebook_size}"
+        )
+    needed = decoder.num_codebooks // decoder.audio_channels
+    if codec.num_quantizers < needed:
+        raise InputError(
+            f"{folder}: the decoder makes {needed} codebooks a channel, the codec has {codec.num_quantizers}"
+        )
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Keep transformers from warning that the special token lies outside of the vocabulary, as it should.
+
+    Its progress bar over the weights goes too: that part takes no time.
+    """
+    from transformers.utils import logging as transformers_logging
+
+    verbosity, had_bar = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity(logging.ERROR)
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if had_bar:
+            transformers_logging.enable_progress_bar()

@@ -1,0 +1,110 @@
+"""What a generator is: jobs in, samples out, and a `spec` of everything else that decides the audio."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from music.clips import Clip
+from music.errors import InputError
+from music.prompts import Prompt
+
+
+@dataclass(frozen=True)
+class Job:
+    """One candidate that shall be made.
+
+    Attributes
+    ----------
+    prompt
+        What for.
+    candidate
+        Index among the candidates of that prompt, from 0.
+    seed
+        All its randomness, 63 bits; see `music.hashing.candidate_seed`.
+    """
+
+    prompt: Prompt
+    candidate: int
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One candidate that was made.
+
+    Attributes
+    ----------
+    job
+        What it was made for.
+    clip
+        The audio.
+    tokens
+        Codes or latents that decode to `clip`, in the generator's own layout; None if it keeps none.
+    """
+
+    job: Job
+    clip: Clip
+    tokens: torch.Tensor | None
+
+
+class Generator(Protocol):
+    """Makes music.
+
+    A sample is a function of (`spec`, seconds, prompt, seed): the jobs beside it, their order and their
+    number do not matter.
+
+    Attributes
+    ----------
+    name
+        As it was asked for.
+    sample_rate
+        Hz.
+    channels
+        1 or 2.
+    max_seconds
+        Longest clip, s.
+    accepts
+        What of a prompt it conditions on, a subset of {"text", "lyrics", "reference"}; it does not look at
+        the rest.
+    spec
+        Weights hash, backend, library versions, numeric type, batch size, sampling options; JSON.
+    """
+
+    name: str
+    sample_rate: int
+    channels: int
+    max_seconds: float
+    accepts: frozenset[str]
+    spec: Mapping[str, Any]
+
+    def generate(self, jobs: Sequence[Job], seconds: float) -> Iterator[Sample]:
+        """Yield one sample a job, each as soon as it is ready, in any order.
+
+        Every clip has exactly round(seconds * sample_rate) samples.
+
+        Raises
+        ------
+        InputError
+            Before the first sample, if `seconds` or a prompt is not for this generator.
+        """
+        ...
+
+
+def samples_of(seconds: float, generator: Generator) -> int:
+    """Return round(seconds * sample_rate).
+
+    Raises
+    ------
+    InputError
+        If the generator cannot make clips of this length.
+    """
+    if not (math.isfinite(seconds) and round(seconds * generator.sample_rate) >= 1):
+        raise InputError(f"--seconds must be above 0, got {seconds}")
+    if seconds > generator.max_seconds:
+        raise InputError(
+            f"--seconds must be at most {generator.max_seconds:g} for {generator.name}, got {seconds:g}"
+        )
+    return round(seconds * generator.sample_rate)

@@ -1,0 +1,114 @@
+"""Sampling a token as a function of its own logits and seed: the Gumbel-max trick.
+
+With independent Gumbel(0, 1) noise g, argmax(logits / temperature + g) is distributed as
+softmax(logits / temperature). Unlike `torch.multinomial` on a batch, whose rows share one random stream, each
+candidate brings noise from a stream of its own, so that it does not matter what else is in the batch; and a
+change of logits in the last bit seldom changes the token.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from music.errors import InputError
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """How tokens are drawn.
+
+    Attributes
+    ----------
+    guidance
+        Scale of classifier-free guidance (Ho & Salimans 2022); 1 is without guidance, at half the cost.
+    temperature
+        Divides the logits; above 0.
+    top_k
+        Draw from the so many likeliest tokens (and those as likely as the last of them); 0 is from all.
+
+    Raises
+    ------
+    InputError
+        If a value is outside of its range.
+    """
+
+    guidance: float = 3.0
+    temperature: float = 1.0
+    top_k: int = 250
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not (math.isfinite(self.guidance) and self.guidance >= 1):
+            raise InputError(f"guidance must be at least 1 (1 is without guidance), got {self.guidance}")
+        if not (math.isfinite(self.temperature) and self.temperature > 0):
+            raise InputError(f"temperature must be above 0, got {self.temperature}")
+        if self.top_k < 0:
+            raise InputError(f"top_k must be at least 0 (0 is all tokens), got {self.top_k}")
+
+
+class GumbelNoise:
+    """A stream of Gumbel noise for each candidate of a batch.
+
+    The streams are numpy's, which take all 63 bits of a seed (torch's CPU generator looks at 32) and are
+    faster.
+
+    Parameters
+    ----------
+    seeds
+        One for each candidate, 63 bits.
+    shape
+        Of the noise for one candidate and step, such as `[codebooks, vocabulary]`.
+    slots
+        Batch size; slots beyond the candidates get no noise.
+    device
+        Where the noise is needed. It is drawn on the CPU, so that it is the same everywhere.
+    """
+
+    def __init__(
+        self, seeds: Sequence[int], shape: Sequence[int], slots: int, device: torch.device | str = "cpu"
+    ) -> None:
+        self._streams = [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
+        self._noise = torch.zeros(slots, *shape)
+        self._drawn = self._noise[: len(seeds)]
+        self._device = device
+
+    def draw(self) -> torch.Tensor:
+        """Return the noise of the next step, `[slots, *shape]`; on CPU it is overwritten by the next call."""
+        for row, stream in zip(self._drawn.numpy(), self._streams, strict=True):
+            stream.random(out=row, dtype=np.float32)
+        self._drawn.log_().neg_().log_().neg_()  # a uniform 0 becomes -inf: never chosen
+        return self._noise.to(self._device)
+
+
+def gumbel_max(logits: torch.Tensor, noise: torch.Tensor, temperature: float, top_k: int) -> torch.Tensor:
+    """Draw one token from each distribution.
+
+    Parameters
+    ----------
+    logits
+        `[..., vocabulary]`, float32.
+    noise
+        Standard Gumbel noise of the same shape.
+    temperature, top_k
+        As in `SamplingOptions`.
+
+    Returns
+    -------
+    torch.Tensor
+        Tokens `[...]`, int64.
+    """
+    scores = noise.add(logits, alpha=1 / temperature)
+    if 0 < top_k < logits.shape[-1]:
+        scores.masked_fill_(logits < _kth_largest(logits, top_k), -math.inf)
+    return scores.argmax(dim=-1)
+
+
+def _kth_largest(values: torch.Tensor, k: int) -> torch.Tensor:
+    """Return the k-th largest value of the last dimension, which is kept."""
+    if values.device.type == "cpu":  # selecting without sorting is five times faster than topk
+        place = values.shape[-1] - k
+        return torch.from_numpy(np.partition(values.numpy(), place, axis=-1)[..., place : place + 1])
+    return values.topk(k, dim=-1, sorted=False).values.amin(dim=-1, keepdim=True)

@@ -1,0 +1,233 @@
+"""A small audio codec that is fitted in seconds: log-mel frames, residual k-means, Griffin-Lim.
+
+It has the interface of a transformers codec (`encode` to codes, `decode` to audio) and is registered with
+`AutoModel`, so an ordinary `MusicgenForConditionalGeneration` can carry it as its `audio_encoder`. A code frame
+stands for `frames_per_code` neighbouring log-mel frames. Decoding refines the mel inversion multiplicatively and
+then estimates phases by the fast Griffin-Lim algorithm (Perraudin et al. 2013) from fixed initial phases, so the
+same codes always give the same audio.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import nn
+
+from music.torchaudio_repair import repair_torchaudio
+
+repair_torchaudio()  # transformers' codecs probe for torchaudio when they are imported
+
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel  # noqa: E402
+from transformers.audio_utils import mel_filter_bank  # noqa: E402
+from transformers.utils import ModelOutput  # noqa: E402
+
+LOG_FLOOR = 1e-4  # magnitudes below it are silence
+
+
+@dataclass
+class EncodedAudio(ModelOutput):
+    """What `encode` returns: codes [1, B, K, T], and no scales, under the names of transformers' codecs."""
+
+    audio_codes: torch.Tensor
+    audio_scales: Any = None
+
+
+@dataclass
+class DecodedAudio(ModelOutput):
+    """What `decode` returns: audio [B, 1, S]."""
+
+    audio_values: torch.Tensor
+
+
+class SpectralCodecConfig(PreTrainedConfig):
+    """Configuration of `SpectralCodecModel`.
+
+    Parameters
+    ----------
+    sampling_rate
+        Hz.
+    n_fft, hop_length
+        Window and hop of the short-time Fourier transform, in samples.
+    n_mels
+        Mel bands between `min_frequency` (Hz) and half the sampling rate.
+    frames_per_code
+        Neighbouring log-mel frames coded together: the codes run at sampling_rate / hop_length / frames_per_code Hz.
+    num_codebooks, codebook_size
+        Residual stages and entries of each.
+    griffin_lim_iterations
+        Phase iterations when decoding.
+    """
+
+    model_type = "spectral_codec"
+
+    def __init__(
+        self,
+        sampling_rate: int = 16_000,
+        n_fft: int = 2048,
+        hop_length: int = 640,
+        n_mels: int = 128,
+        min_frequency: float = 30.0,
+        frames_per_code: int = 1,
+        num_codebooks: int = 4,
+        codebook_size: int = 512,
+        griffin_lim_iterations: int = 24,
+        audio_channels: int = 1,
+        **kwargs,
+    ):
+        self.sampling_rate = sampling_rate
+        self.n_fft = n_fft
+        self.hop_length = hop_length
+        self.n_mels = n_mels
+        self.min_frequency = min_frequency
+        self.frames_per_code = frames_per_code
+        self.num_codebooks = num_codebooks
+        self.codebook_size = codebook_size
+        self.griffin_lim_iterations = griffin_lim_iterations
+        self.audio_channels = audio_channels
+        super().__init__(**kwargs)
+
+    @property
+    def samples_per_code(self) -> int:
+        """Audio samples that one code frame stands for."""
+        return self.hop_length * self.frames_per_code
+
+    @property
+    def frame_rate(self) -> float:
+        """Code frames per second."""
+        return self.sampling_rate / self.samples_per_code
+
+    @property
+    def num_quantizers(self) -> int:
+        """Codebooks, under the name by which transformers' codecs call it."""
+        return self.num_codebooks
+
+
+@lru_cache(maxsize=8)
+def _mel_filters(
+    n_fft: int, n_mels: int, low: float, rate: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the filter bank [n_mels, n_fft // 2 + 1] and its pseudo-inverse."""
+    bank = mel_filter_bank(n_fft // 2 + 1, n_mels, low, rate / 2, rate, norm=None, mel_scale="slaney")
+    filters = torch.tensor(bank.T, dtype=torch.float64)
+    return filters.float().to(device), torch.linalg.pinv(filters).float().to(device)
+
+
+class SpectralCodecModel(PreTrainedModel):
+    """Codec between audio [B, 1, S] and codes [1, B, K, T]; see the module's docstring."""
+
+    config_class = SpectralCodecConfig
+    main_input_name = "input_values"
+
+    def __init__(self, config: SpectralCodecConfig):
+        super().__init__(config)
+        dimension = config.n_mels * config.frames_per_code
+        self.mean = nn.Parameter(torch.zeros(dimension), requires_grad=False)
+        self.codebooks = nn.Parameter(
+            torch.zeros(config.num_codebooks, config.codebook_size, dimension), requires_grad=False
+        )
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Keep the zeros: codebooks are fitted, not initialised."""
+
+    def _filters(self) -> tuple[torch.Tensor, torch.Tensor]:
+        config = self.config
+        return _mel_filters(
+            config.n_fft, config.n_mels, config.min_frequency, config.sampling_rate, self.mean.device
+        )
+
+    def _window(self) -> torch.Tensor:
+        return torch.hann_window(self.config.n_fft, device=self.mean.device)
+
+    def frames(self, audio: torch.Tensor) -> torch.Tensor:
+        """Return the log-mel vectors to be coded.
+
+        Parameters
+        ----------
+        audio
+            [B, S], in [-1, 1]; the tail that fills no code frame is padded with silence.
+
+        Returns
+        -------
+        torch.Tensor
+            [B, T, n_mels * frames_per_code] with T = ceil(S / samples_per_code).
+        """
+        config = self.config
+        count = math.ceil(audio.shape[-1] / config.samples_per_code)
+        audio = nn.functional.pad(audio, (0, count * config.samples_per_code - audio.shape[-1]))
+        spectrum = torch.stft(
+            audio.float(), config.n_fft, config.hop_length, window=self._window(), return_complex=True
+        )
+        mel = self._filters()[0] @ spectrum.abs()[..., :-1]  # the centred last frame belongs to nobody
+        return mel.clamp(min=LOG_FLOOR).log().transpose(1, 2).reshape(len(audio), count, -1)
+
+    def codes_of(self, frames: torch.Tensor) -> torch.Tensor:
+        """Return codes [B, K, T] of log-mel vectors [B, T, D]: the nearest entry of each residual stage."""
+        residual = (frames - self.mean.float()).reshape(-1, frames.shape[-1])
+        codes = []
+        for book in self.codebooks.float():
+            nearest = (residual @ book.T - 0.5 * book.square().sum(1)).argmax(1)
+            residual = residual - book[nearest]
+            codes.append(nearest.view(frames.shape[:2]))
+        return torch.stack(codes, 1)
+
+    def frames_of(self, codes: torch.Tensor) -> torch.Tensor:
+        """Return log-mel vectors [B, T, D] of codes [B, K, T]."""
+        stages = [book[codes[:, stage]] for stage, book in enumerate(self.codebooks.float())]
+        return self.mean.float() + torch.stack(stages).sum(0)
+
+    def encode(
+        self, input_values: torch.Tensor, padding_mask: torch.Tensor | None = None, **_unused: object
+    ) -> EncodedAudio:
+        """Encode audio [B, 1, S]; the mask is not needed, silence is coded as silence."""
+        codes = self.codes_of(self.frames(input_values[:, 0]))
+        return EncodedAudio(audio_codes=codes[None], audio_scales=[None])
+
+    def decode(
+        self,
+        audio_codes: torch.Tensor,
+        audio_scales: object = None,
+        padding_mask: torch.Tensor | None = None,
+        return_dict: bool | None = None,
+        **_unused: object,
+    ) -> DecodedAudio:
+        """Decode codes [1, B, K, T] to audio [B, 1, T * samples_per_code]."""
+        frames = self.frames_of(audio_codes[0])
+        batch, count, _ = frames.shape
+        mel = frames.reshape(batch, count * self.config.frames_per_code, -1).transpose(1, 2).exp()
+        mel = torch.cat([mel, mel[..., -1:]], -1)  # the frame centred on the very end
+        audio = self._griffin_lim(self._invert_mel(mel), count * self.config.samples_per_code)
+        return DecodedAudio(audio_values=audio[:, None])
+
+    def _invert_mel(self, mel: torch.Tensor) -> torch.Tensor:
+        """Return non-negative magnitudes [B, F, N] whose mel spectrum is near the given [B, n_mels, N]."""
+        filters, inverse = self._filters()
+        magnitude = (inverse @ mel).clamp(min=0)
+        weight = filters.sum(0)[:, None] + 1e-6
+        for _ in range(10):
+            ratio = mel / (filters @ magnitude + 1e-6)
+            magnitude = magnitude * (filters.T @ ratio) / weight
+        return magnitude
+
+    def _griffin_lim(self, magnitude: torch.Tensor, samples: int) -> torch.Tensor:
+        """Return audio [B, samples] with the given magnitudes [B, F, N]."""
+        n_fft, hop, window = self.config.n_fft, self.config.hop_length, self._window()
+        generator = torch.Generator().manual_seed(0)
+        phase = 2 * math.pi * torch.rand(magnitude.shape[1:], generator=generator).to(magnitude.device)
+        angles = torch.polar(torch.ones_like(phase), phase)[None]
+        previous, momentum = torch.zeros_like(angles), 0.99
+        for _ in range(self.config.griffin_lim_iterations):
+            audio = torch.istft(magnitude * angles, n_fft, hop, window=window, length=samples)
+            rebuilt = torch.stft(audio, n_fft, hop, window=window, return_complex=True)
+            angles = rebuilt - momentum / (1 + momentum) * previous
+            angles = angles / (angles.abs() + 1e-8)
+            previous = rebuilt
+        return torch.istft(magnitude * angles, n_fft, hop, window=window, length=samples)
+
+
+AutoConfig.register(SpectralCodecConfig.model_type, SpectralCodecConfig, exist_ok=True)
+AutoModel.register(SpectralCodecConfig, SpectralCodecModel, exist_ok=True)

@@ -1,0 +1,122 @@
+"""From prompts to what MusicGen's decoder attends to.
+
+Each distinct text is encoded once, alone and unpadded, and its cross-attention keys and values are computed
+alone, so that they do not depend on the texts beside it. Only then are they padded to a multiple of
+`TEXT_MULTIPLE` tokens, so that most texts may share a batch.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn.functional import pad
+
+from music.errors import InputError
+from music.prompts import Prompt
+
+TEXT_MULTIPLE = 16
+_LONGEST_TEXT = 512  # tokens; what T5 was trained on, for tokenizers that do not say
+_REMEMBERED = 256  # encoded texts
+
+
+@dataclass(frozen=True)
+class TextBatch:
+    """Cross-attention of a batch of B texts, padded to S tokens.
+
+    Attributes
+    ----------
+    keys, values
+        One tensor a decoder layer, `[B, heads, S, head dimension]`.
+    mask
+        True where there is text, `[B, 1, 1, S]`.
+    """
+
+    keys: list[torch.Tensor]
+    values: list[torch.Tensor]
+    mask: torch.Tensor
+
+
+class TextConditioner:
+    """Tokenizer, text encoder and projection of a MusicGen model.
+
+    Encoder outputs are remembered: the weights of the text encoder are taken to stay as they are.
+
+    Parameters
+    ----------
+    model
+        A `MusicgenForConditionalGeneration`.
+    tokenizer
+        Of its text encoder.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._states: OrderedDict[str, torch.Tensor] = OrderedDict()
+        told = tokenizer.model_max_length
+        self.longest = told if 0 < told < 1_000_000 else _LONGEST_TEXT
+
+    def padded_length(self, prompt: Prompt) -> int:
+        """Return the length in tokens at which the text of a prompt is attended to.
+
+        Raises
+        ------
+        InputError
+            If the text is longer than the text encoder was made for.
+        """
+        length = len(self._tokens(prompt))
+        if length > self.longest:
+            raise InputError(
+                f"prompt {prompt.id!r}: its text has {length} tokens, the model takes at most {self.longest}"
+            )
+        return -(-length // TEXT_MULTIPLE) * TEXT_MULTIPLE
+
+    @torch.inference_mode()
+    def batch(self, prompts: Sequence[Prompt], length: int) -> TextBatch:
+        """Return the cross-attention of texts that all have this padded length."""
+        distinct = {prompt.text: index for index, prompt in enumerate({p.text: p for p in prompts}.values())}
+        encoded = [self._encode(text) for text in distinct]
+        device = encoded[0].device
+        rows = torch.tensor([distinct[prompt.text] for prompt in prompts], device=device)
+        lengths = torch.tensor([states.shape[1] for states in encoded], device=device)
+        mask = torch.arange(length, device=device) < lengths[rows, None]
+        projected = [self._project(states) for states in encoded]
+        keys: list[torch.Tensor] = []
+        values: list[torch.Tensor] = []
+        for layer in self._model.decoder.model.decoder.layers:
+            attention = layer.encoder_attn
+            for linear, found in ((attention.k_proj, keys), (attention.v_proj, values)):
+                each = [_heads(linear(states), attention.num_heads, length) for states in projected]
+                found.append(torch.cat(each)[rows])
+        return TextBatch(keys, values, mask[:, None, None, :])
+
+    def _tokens(self, prompt: Prompt) -> list[int]:
+        return self._tokenizer(prompt.text, truncation=False, verbose=False)["input_ids"]
+
+    def _encode(self, text: str) -> torch.Tensor:
+        """Return the text encoder's output, `[1, tokens, dimension]`."""
+        if text in self._states:
+            self._states.move_to_end(text)
+            return self._states[text]
+        ids = self._tokenizer(text, truncation=False, verbose=False, return_tensors="pt")["input_ids"]
+        encoder = self._model.text_encoder
+        states = encoder(input_ids=ids.to(encoder.device)).last_hidden_state
+        self._states[text] = states
+        if len(self._states) > _REMEMBERED:
+            self._states.popitem(last=False)
+        return states
+
+    def _project(self, states: torch.Tensor) -> torch.Tensor:
+        """Return the states in the decoder's width and numeric type."""
+        projection = getattr(self._model, "enc_to_dec_proj", None)
+        if projection is not None:
+            states = projection(states.to(projection.weight.dtype))
+        return states.to(self._model.decoder.dtype)
+
+
+def _heads(states: torch.Tensor, heads: int, length: int) -> torch.Tensor:
+    """Return `[1, tokens, dimension]` as `[1, heads, length, head dimension]`, padded with zeros."""
+    split = states.view(1, states.shape[1], heads, -1).transpose(1, 2)
+    return pad(split, (0, 0, 0, length - states.shape[1]))

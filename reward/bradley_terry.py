@@ -1,0 +1,69 @@
+"""Bradley-Terry: P(a preferred) = sigmoid(score of a - score of b); its loss, accuracy and interval."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+
+def targets_of(labels: Sequence[str], smoothing: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the targets P(a preferred) `[N]` and weights `[N]` of labels.
+
+    A smoothing of 0.2 turns 1 and 0 into 0.9 and 0.1. Ties and missing labels have weight 0, as in the paper.
+    """
+    values = {"a": 1 - smoothing / 2, "b": smoothing / 2}
+    targets = torch.tensor([values.get(label, 0.5) for label in labels], dtype=torch.float32)
+    weights = torch.tensor([float(label in values) for label in labels])
+    return targets, weights
+
+
+def losses_of(differences: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Return the loss of each difference `score of a - score of b`, in nats; any shape."""
+    return F.binary_cross_entropy_with_logits(differences, targets, reduction="none")
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How often the preferred one had the higher score.
+
+    Attributes
+    ----------
+    value
+        In [0, 1]; equal scores count half. NaN without pairs.
+    low, high
+        95 % Wilson interval.
+    pairs
+        How many were counted; pairs that listeners called a tie are left out.
+    equal
+        In how many of them the scores were equal.
+    """
+
+    value: float
+    low: float
+    high: float
+    pairs: int
+    equal: int
+
+
+def accuracy_of(differences: Sequence[float], labels: Sequence[str]) -> Accuracy:
+    """Return the accuracy of differences `score of a - score of b` against labels ``a, b, tie`` or empty."""
+    signs = {"a": 1.0, "b": -1.0}
+    agreed = [
+        sign * diff for diff, label in zip(differences, labels, strict=True) if (sign := signs.get(label))
+    ]
+    equal = sum(diff == 0 for diff in agreed)
+    right = sum(diff > 0 for diff in agreed) + equal / 2
+    low, high = wilson_interval(right, len(agreed))
+    return Accuracy(right / len(agreed) if agreed else math.nan, low, high, len(agreed), equal)
+
+
+def wilson_interval(successes: float, trials: int, z: float = 1.959964) -> tuple[float, float]:
+    """Return the Wilson score interval of a proportion (1927), 95 % by default; (0, 1) without trials."""
+    if trials == 0:
+        return 0.0, 1.0
+    share, weight = successes / trials, z * z / trials
+    centre = (share + weight / 2) / (1 + weight)
+    half = z / (1 + weight) * math.sqrt(share * (1 - share) / trials + weight / (4 * trials))
+    return max(0.0, centre - half), min(1.0, centre + half)

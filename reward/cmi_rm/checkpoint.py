@@ -1,0 +1,120 @@
+"""Folders that hold a CMI-RM: ``config.yaml`` and ``model.safetensors``, in the published format.
+
+A checkpoint is full (head and towers) or head-only; a head-only one takes the towers from the MuQ-MuLan that
+``model_name`` names. Names in the configs may be relative: they are looked up at the working directory,
+then in and beside the folder that names them, before a hub is asked. For a full checkpoint only the
+configs and the tokenizer of those models are read.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+import yaml
+from safetensors.torch import save
+
+from music.durable import write_bytes, write_text
+from music.errors import InputError
+from reward.cmi_rm.config import CMIRMConfig, config_to_dict, read_config
+from reward.cmi_rm.head import RewardHead
+from reward.cmi_rm.locations import Locator
+from reward.cmi_rm.towers import MAX_SECONDS, Towers, find_tower_files
+from reward.cmi_rm.weights import load_strictly, read_tensors
+
+CONFIG, WEIGHTS = "config.yaml", "model.safetensors"
+_TOWERS = ("audio_module.", "text_module.")
+_MULAN = {"mulan.audio.": "audio_module.", "mulan.text.": "text_module."}
+
+
+@dataclass
+class CMIRM:
+    """A loaded model: its config, its head and its towers."""
+
+    config: CMIRMConfig
+    head: RewardHead
+    towers: Towers
+
+
+def is_checkpoint(folder: Path) -> bool:
+    """Tell whether a folder holds a CMI-RM."""
+    return (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file()
+
+
+def load_checkpoint(folder: Path, max_seconds: float = MAX_SECONDS, dtype: str = "float32") -> CMIRM:
+    """Load a folder onto the CPU, strictly.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or damaged, the config has unknown fields, or keys are missing or unexpected
+        (named).
+    """
+    config = read_config(folder / CONFIG)
+    tensors = read_tensors(folder / WEIGHTS)
+    towers = {key: value for key, value in tensors.items() if key.startswith(_TOWERS)}
+    with torch.random.fork_rng(devices=[]):  # its first weights are thrown away
+        head = RewardHead(config)
+    load_strictly(head, {key: value for key, value in tensors.items() if key not in towers}, f"{folder}")
+    head.eval().requires_grad_(False)
+    locator = Locator().beside(folder)
+    loaded = load_towers(config.model_name, locator, towers or None, config.use_layer_idx, max_seconds, dtype)
+    if loaded.dim != config.dim:
+        raise InputError(
+            f"{folder / CONFIG}: dim is {config.dim}, but the towers {config.model_name} have {loaded.dim}"
+        )
+    return CMIRM(config, head, loaded)
+
+
+def load_towers(
+    name: str,
+    locator: Locator,
+    weights: Mapping[str, torch.Tensor] | None = None,
+    use_layer_idx: int = -1,
+    max_seconds: float = MAX_SECONDS,
+    dtype: str = "float32",
+) -> Towers:
+    """Load the towers of the MuQ-MuLan `name`, with its own weights unless others are given.
+
+    Raises
+    ------
+    InputError
+        If it cannot be found or its weights do not fit.
+    """
+    if weights is None:
+        folder = locator.folder(name, ("config.json", "model.safetensors", "pytorch_model.bin"))
+        locator = locator.beside(folder)
+        everything = _mulan_tensors(folder)
+        weights = {
+            new + key.removeprefix(old): value
+            for old, new in _MULAN.items()
+            for key, value in everything.items()
+            if key.startswith(old)
+        }
+    return Towers(find_tower_files(name, locator), weights, use_layer_idx, max_seconds, dtype)
+
+
+def save_checkpoint(
+    folder: Path, config: CMIRMConfig, head: RewardHead, towers: Towers | None = None
+) -> None:
+    """Write a folder that `load_checkpoint` reads: head-only, or full if towers are given.
+
+    Each file is replaced atomically. `config.model_name` names the towers, relative to the folder's parent
+    if relative.
+    """
+    tensors = dict(head.state_dict())
+    if towers is not None:
+        tensors |= towers.state_dict()
+    contents = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    write_bytes(folder / WEIGHTS, save(contents, metadata={"format": "pt"}))
+    fields = config_to_dict(replace(config, carried=dict(config.carried)))
+    write_text(folder / CONFIG, yaml.safe_dump({"model": fields}, sort_keys=False))
+
+
+def _mulan_tensors(folder: Path) -> dict[str, torch.Tensor]:
+    if (folder / WEIGHTS).is_file():
+        return read_tensors(folder / WEIGHTS)
+    binary = folder / "pytorch_model.bin"
+    if binary.is_file():
+        return torch.load(binary, map_location="cpu", weights_only=True)
+    raise InputError(f"{folder} holds no weights: expected {WEIGHTS} or pytorch_model.bin")

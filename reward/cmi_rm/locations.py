@@ -1,0 +1,60 @@
+"""Where a named model lies: at the working directory, beside the checkpoint, or on the hub."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from music.errors import InputError
+from music.shipped_files import asset
+
+_SHIPPED = {"lab-mulan": "lab/mulan"}
+
+
+@dataclass(frozen=True)
+class Locator:
+    """Finds folders by name.
+
+    Attributes
+    ----------
+    bases
+        Folders in which relative names are looked up, in order, after the working directory.
+    """
+
+    bases: tuple[Path, ...] = ()
+
+    def beside(self, folder: Path) -> "Locator":
+        """Return a locator that also looks beside `folder` and into it."""
+        return Locator((*self.bases, folder.parent, folder))
+
+    def folder(self, name: str, patterns: Sequence[str]) -> Path:
+        """Return the folder called `name` that has the file `patterns[0]`.
+
+        If only the hub has it, the files that match `patterns` are downloaded.
+
+        Raises
+        ------
+        InputError
+            If it is nowhere; the message says where was looked.
+        """
+        # the last place serves a checkpoint that was moved together with its towers
+        inside = [base / place for place in (name, Path(name).name) for base in self.bases]
+        places = [Path(name), *inside]
+        for place in places:
+            if (place / patterns[0]).is_file():  # an unrelated folder of that name is passed over
+                return place
+        if name in _SHIPPED:
+            return asset(_SHIPPED[name])
+        looked = f"looked for {' and '.join(str(place) for place in dict.fromkeys(places))}"
+        if Path(name).is_absolute() or not 0 < name.count("/") + 1 <= 2 or name.startswith("."):
+            raise InputError(f"no folder {name}: {looked}")
+        return _from_hub(name, patterns, looked)
+
+
+def _from_hub(name: str, patterns: Sequence[str], looked: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(patterns)))
+    except (OSError, ValueError) as error:  # the hub's errors and its failures to connect are all of these
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"no folder {name} ({looked}), and the hub did not give it: {reason}") from error

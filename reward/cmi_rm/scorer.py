@@ -1,0 +1,149 @@
+"""CMI-RM as a scorer: remembers what prompts share and scores every request as if it were alone."""
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from music.clips import Clip, read_clip
+from music.devices import find_device
+from music.errors import InputError
+from music.hashing import canonical_json, sha256_file, sha256_text
+from music.prompts import Prompt
+from reward.caches import TensorCache
+from reward.cmi_rm.checkpoint import CMIRM, load_checkpoint
+from reward.cmi_rm.head import ALIGNMENT, MUSICALITY
+from reward.cmi_rm.towers import MAX_SECONDS
+from reward.cmi_rm.weights import hash_tensors
+from reward.protocol import ScoreRequest
+
+_CACHE_BYTES = 256 << 20  # of tower outputs, and once more of prompts; 120 s of audio at width 768 are 9 MB
+
+
+class CMIRMScorer:
+    """Scores of musicality and alignment.
+
+    Text and lyrics are encoded once for each distinct text, audio once for each distinct content, the
+    prompt stage of the head runs once for each distinct prompt; all within caches of fixed size.
+
+    Parameters
+    ----------
+    model
+        The loaded model, or the folder it lies in.
+    name
+        What pools and tables call it; the folder's name by default.
+    device
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1`` ...
+    dtype
+        ``float32``, or ``bfloat16`` (autocast).
+    max_seconds
+        Only so much of the beginning of audio and reference is heard; s.
+
+    Raises
+    ------
+    InputError
+        If the folder does not hold a sound CMI-RM or the device does not exist.
+    """
+
+    metrics = ("musicality", "alignment")
+
+    def __init__(
+        self,
+        model: CMIRM | str | Path,
+        name: str | None = None,
+        device: str = "auto",
+        dtype: str = "float32",
+        max_seconds: float = MAX_SECONDS,
+    ) -> None:
+        loaded = model if isinstance(model, CMIRM) else load_checkpoint(Path(model), max_seconds, dtype)
+        self.name = name or (Path(model).resolve().name if isinstance(model, str | Path) else "cmi-rm")
+        self.device = find_device(device)
+        self.config, self.towers, self.head = loaded.config, loaded.towers, loaded.head
+        _ = self.hash  # taken while the weights are on the CPU
+        self.towers.to(self.device)
+        self.head.to(self.device)
+        self._frames = TensorCache(_CACHE_BYTES)
+        self._prompts = TensorCache(_CACHE_BYTES)
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 over weights, config, towers, numeric type, `max_seconds` and library versions."""
+        facts = {
+            "head": hash_tensors(self.head.state_dict()),
+            "config": self.config.acting(),
+            "towers": self.towers.hash,  # with numeric type, seconds and versions
+        }
+        return sha256_text(canonical_json(facts))
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
+        """Return musicality and alignment of each request; see `reward.protocol.Scorer`."""
+        window = 1 if self.device.type == "cpu" else 16
+        scores = []
+        for start in range(0, len(requests), window):
+            part = requests[start : start + window]
+            audio = self._encode([request.audio for request in part])
+            scores += [self._score(frames, request) for frames, request in zip(audio, part, strict=True)]
+        return scores
+
+    @torch.no_grad()
+    def _score(self, frames: torch.Tensor, request: ScoreRequest) -> dict[str, float]:
+        if len(frames) < self.head.shortest_audio:
+            heard = f"{len(frames)} frames of audio ({len(frames) / 25:.2f} s)"
+            raise InputError(f"{heard} are too short: this model needs {self.head.shortest_audio}")
+        prompt, mask = self._prompt(request.prompt)
+        with self._autocast():
+            scores = self.head(prompt, mask, self._stream(frames))[0].float().tolist()
+        return {"musicality": scores[MUSICALITY], "alignment": scores[ALIGNMENT]}
+
+    def _prompt(self, prompt: Prompt) -> tuple[torch.Tensor, ...]:
+        reference = None if prompt.reference is None else sha256_file(prompt.reference)
+        key = (prompt.text, prompt.lyrics, reference)
+
+        def make() -> tuple[torch.Tensor, ...]:
+            text, lyrics = self._text(prompt.text), self._text(prompt.lyrics)
+            absent = torch.zeros(0, self.config.dim)
+            heard = absent if prompt.reference is None else self._reference(prompt.reference)
+            with self._autocast():
+                return self.head.prompt(self._stream(text), self._stream(lyrics), self._stream(heard))
+
+        with torch.no_grad():
+            return self._prompts.get(key, make)
+
+    def _reference(self, path: Path) -> torch.Tensor:
+        try:
+            return self._encode([path])[0]
+        except InputError as error:
+            raise InputError(f"reference {path}: {error}") from error
+
+    def _text(self, text: str) -> torch.Tensor:
+        return self._frames.get(("text", text), lambda: (self.towers.encode_text(text),))[0]
+
+    def _encode(self, sources: Sequence[Path | Clip]) -> list[torch.Tensor]:
+        """Return the frames of each source; each distinct content is encoded once."""
+        keys = [_identity(source) for source in sources]
+        known = {key: self._frames.get(key, tuple)[0] for key in dict.fromkeys(keys) if key in self._frames}
+        new = {key: source for key, source in zip(keys, sources, strict=True) if key not in known}
+        clips = [
+            read_clip(item, self.towers.max_seconds) if isinstance(item, Path) else item
+            for item in new.values()
+        ]
+        for key, frames in zip(new, self.towers.encode_audios(clips), strict=True):
+            known[key] = frames
+            self._frames.put(key, (frames,))
+        return [known[key] for key in keys]
+
+    def _stream(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return frames[None].to(self.device), torch.tensor([len(frames)], device=self.device)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.towers.dtype_name == "bfloat16")
+
+
+def _identity(source: Path | Clip) -> tuple[str, str]:
+    if isinstance(source, Path):
+        return "file", sha256_file(source)
+    digest = hashlib.sha256(f"{source.sample_rate} {source.channels} ".encode())
+    digest.update(source.waveform.detach().cpu().contiguous().numpy().data)
+    return "clip", digest.hexdigest()

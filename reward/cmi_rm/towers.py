@@ -1,0 +1,259 @@
+"""The frozen MuQ-MuLan towers: audio and text to frames, every item as if it were alone.
+
+The towers are called by their parts: neither of muq's own forwards passes a mask to its transformer.
+Modules are built from their configs and then filled strictly from one state dict; muq's `from_pretrained`
+is not used (it loads the inner models by name, is not strict and prints to stdout).
+"""
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from music.clips import Clip
+from music.errors import InputError
+from music.hashing import canonical_json, sha256_text
+from music.torchaudio_repair import repair_torchaudio
+from reward.cmi_rm.locations import Locator
+from reward.cmi_rm.muq_import import import_muq
+from reward.cmi_rm.weights import hash_tensors, load_strictly
+
+CHUNK_SECONDS = 30
+MAX_SECONDS = 120.0  # the length the paper trains and benchmarks with
+SHORTEST = 1024  # samples; the mel front end reflects so many and needs one more
+_MAX_TOKENS = 512
+_GPU_BATCH = 16  # chunks at a time
+
+
+@dataclass(frozen=True)
+class TowerFiles:
+    """What the towers are built from, apart from weights: three configs and a folder with the tokenizer."""
+
+    mulan: Mapping[str, Any]
+    muq: Mapping[str, Any]
+    text: Any
+    tokenizer: Any
+
+
+def find_tower_files(name: str, locator: Locator) -> TowerFiles:
+    """Read the configs of the MuQ-MuLan `name` and of the two models it names.
+
+    Raises
+    ------
+    InputError
+        If a folder or file is missing, is not JSON or names models of another kind.
+    """
+    repair_torchaudio()  # transformers probes for it
+    from transformers import AutoTokenizer, XLMRobertaConfig
+
+    mulan_folder = locator.folder(name, ("config.json",))
+    mulan = _read_json(mulan_folder / "config.json")
+    inner = locator.beside(mulan_folder)
+    try:
+        muq_name, text_name = mulan["audio_model"]["name"], mulan["text_model"]["name"]
+        _ = mulan["audio_transformer"]["dim"], mulan["text_transformer"]["dim"]
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{mulan_folder / 'config.json'} is not the config of a MuQ-MuLan: it lacks {error}"
+        ) from error
+    muq = _read_json(inner.folder(muq_name, ("config.json",)) / "config.json")
+    text_folder = inner.folder(text_name, ("config.json", "*token*", "*.model", "vocab*"))
+    text_fields = _read_json(text_folder / "config.json")
+    if text_fields.get("model_type") != "xlm-roberta":
+        raise InputError(
+            f"{text_folder}: expected an XLM-RoBERTa, got model_type {text_fields.get('model_type')!r}"
+        )
+    text = XLMRobertaConfig(**text_fields)
+    return TowerFiles(mulan, muq, text, AutoTokenizer.from_pretrained(str(text_folder)))
+
+
+class Towers(nn.Module):
+    """Audio and text tower of a MuQ-MuLan, frozen, in eval mode.
+
+    Parameters
+    ----------
+    files
+        Configs and tokenizer.
+    weights
+        Tensors with keys ``audio_module.*`` and ``text_module.*``, exactly those of the towers.
+    use_layer_idx
+        Which hidden state of MuQ feeds the projection.
+    max_seconds
+        Only so much of the beginning of any audio is encoded.
+    dtype
+        ``float32`` or ``bfloat16`` (through autocast; the mel front end stays in fp32).
+
+    Raises
+    ------
+    InputError
+        If keys are missing or unexpected; they are named.
+    """
+
+    def __init__(
+        self,
+        files: TowerFiles,
+        weights: Mapping[str, torch.Tensor],
+        use_layer_idx: int = -1,
+        max_seconds: float = MAX_SECONDS,
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__()
+        if dtype not in ("float32", "bfloat16"):
+            raise InputError(f"--dtype must be float32 or bfloat16, got {dtype!r}")
+        if max_seconds <= 0:
+            raise InputError(f"max_seconds must be above 0, got {max_seconds}")
+        self.sample_rate, self.max_seconds, self.dtype_name = 24_000, float(max_seconds), dtype
+        self.files, self.use_layer_idx = files, use_layer_idx
+        self.audio_module: Any
+        self.text_module: Any
+        self.audio_module, self.text_module = _build(files)
+        load_strictly(self, weights, "the towers")
+        self.eval().requires_grad_(False)
+
+    @property
+    def dim(self) -> int:
+        """Width of a frame."""
+        return int(self.files.mulan["audio_transformer"]["dim"])
+
+    @property
+    def chunks_together(self) -> int:
+        """How many chunks of equal length are encoded at a time."""
+        return 1 if self.device.type == "cpu" else _GPU_BATCH
+
+    @property
+    def device(self) -> torch.device:
+        """Where the towers are."""
+        return self.audio_module.proj.weight.device
+
+    def encode_audio(self, clip: Clip) -> torch.Tensor:
+        """Return the frames `[T, dim]` of one clip; see `encode_audios`."""
+        return self.encode_audios([clip])[0]
+
+    def encode_audios(self, clips: Sequence[Clip]) -> list[torch.Tensor]:
+        """Return the frames `[T, dim]` of each clip, 25 a second, in fp32 on the CPU.
+
+        A clip is averaged to mono, cut to `max_seconds`, resampled to 24 kHz and encoded in chunks of 30
+        s, each alone; a tail of at most 1,024 samples is dropped. A GPU is given chunks of equal length
+        together, a CPU one at a time: one fills its cores already, and nothing then depends on neighbours.
+
+        Raises
+        ------
+        InputError
+            If a clip is at most 1,024 samples (43 ms).
+        """
+        chunked = [self._chunks(clip) for clip in clips]
+        flat = [chunk for chunks in chunked for chunk in chunks]
+        frames: list[torch.Tensor | None] = [None] * len(flat)
+        for group in _equal_lengths(flat, self.chunks_together):
+            encoded = self._forward_audio(torch.stack([flat[index] for index in group]))
+            for index, item in zip(group, encoded.float().cpu(), strict=True):
+                frames[index] = item
+        rest = iter(frame for frame in frames if frame is not None)
+        return [torch.cat([next(rest) for _ in chunks]) for chunks in chunked]
+
+    def _chunks(self, clip: Clip) -> list[torch.Tensor]:
+        wave = clip.mono().first(self.max_seconds).resampled(self.sample_rate).waveform[0]
+        if len(wave) <= SHORTEST:
+            least = SHORTEST / self.sample_rate
+            raise InputError(
+                f"audio of {len(wave) / self.sample_rate:.3f} s is too short: expected over {least:.3f} s"
+            )
+        return [chunk for chunk in wave.split(CHUNK_SECONDS * self.sample_rate) if len(chunk) > SHORTEST]
+
+    @torch.no_grad()
+    def _forward_audio(self, waves: torch.Tensor) -> torch.Tensor:
+        """Map `[B, samples]` of one length to `[B, T, dim]`; no masks, for nothing is padded."""
+        with self._autocast():
+            hidden = self.audio_module.model(waves.to(self.device)).hidden_states[self.use_layer_idx]
+            return self.audio_module.transformer(self.audio_module.proj(hidden))
+
+    @torch.no_grad()
+    def encode_text(self, text: str) -> torch.Tensor:
+        """Return the frames `[tokens, dim]` of a text (at most 512, two for the empty text), fp32 on CPU."""
+        tokens = self.files.tokenizer([text], return_tensors="pt", truncation=True, max_length=_MAX_TOKENS)
+        with self._autocast():
+            hidden = self.text_module.model(
+                input_ids=tokens["input_ids"].to(self.device),
+                attention_mask=tokens["attention_mask"].to(self.device),
+            ).last_hidden_state
+            frames = self.text_module.transformer(self.text_module.proj(hidden))
+        return frames[0].float().cpu()
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype_name == "bfloat16")
+
+    @cached_property
+    def hash(self) -> str:
+        """Identity of the towers' outputs; the same towers have the same hash in whatever file they came."""
+        facts = {
+            "weights": hash_tensors(self.state_dict()),
+            "mulan": {key: value for key, value in self.files.mulan.items() if key.endswith("transformer")},
+            "muq": dict(self.files.muq),
+            "tokenizer": sha256_text(self.files.tokenizer.backend_tokenizer.to_str()),
+            "layer": self.use_layer_idx,
+            "seconds": [CHUNK_SECONDS, self.max_seconds],
+            "dtype": self.dtype_name,
+            "versions": library_versions(),
+        }
+        return sha256_text(canonical_json(facts))
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of the libraries whose arithmetic the scores are."""
+    from importlib.metadata import version
+
+    return {
+        name: version(name).split("+")[0] for name in ("torch", "torchaudio", "transformers", "muq", "soxr")
+    }
+
+
+def _equal_lengths(chunks: Sequence[torch.Tensor], most: int) -> list[list[int]]:
+    """Return groups of at most `most` indices of chunks that are equally long."""
+    by_length: dict[int, list[int]] = {}
+    for index, chunk in enumerate(chunks):
+        by_length.setdefault(len(chunk), []).append(index)
+    return [group[i : i + most] for group in by_length.values() for i in range(0, len(group), most)]
+
+
+def _build(files: TowerFiles) -> tuple[nn.Module, nn.Module]:
+    """Return both towers with any weights; the global random states stay as they were (MuQ seeds them)."""
+    muq = import_muq()
+    from muq.muq_mulan.models.audio import AudioSpectrogramTransformerPretrained
+    from muq.muq_mulan.models.text import TextTransformerPretrained
+    from transformers import XLMRobertaModel
+
+    class AudioTower(AudioSpectrogramTransformerPretrained):
+        def _init_pretrained_model(self, model_name: str) -> None:
+            self.model = muq.MuQ(dict(files.muq))
+
+    class TextTower(TextTransformerPretrained):
+        @staticmethod
+        def _get_pretrained_model_type(model_name: str) -> str:
+            return "roberta"
+
+        def _init_pretrained_model(self) -> nn.Module:
+            return XLMRobertaModel(files.text)
+
+    audio, text = files.mulan["audio_model"], files.mulan["text_model"]
+    state = random.getstate()
+    with torch.random.fork_rng(devices=[]):
+        audio_tower = AudioTower("muq", model_dim=audio["model_dim"], **files.mulan["audio_transformer"])
+        text_tower = TextTower("xlm-roberta", model_dim=text["model_dim"], **files.mulan["text_transformer"])
+    random.setstate(state)
+    return audio_tower, text_tower
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        loaded = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path} as JSON: {error}") from error
+    if not isinstance(loaded, dict):
+        raise InputError(f"{path}: expected the fields of a config")
+    return loaded

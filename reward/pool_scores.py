@@ -1,0 +1,98 @@
+"""Score the candidates of a pool; the scores lie in its ``scores/<scorer>.jsonl`` (see `music.scores`)."""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from music.candidate import Candidate
+from music.errors import InputError
+from music.pool import Pool
+from music.processes import Processes
+from music.scores import ScoreTable
+from reward.protocol import Scorer, ScoreRequest
+
+_BATCH = (
+    16  # requests handed over together; a scorer that gains nothing from it works through them one by one
+)
+
+
+def score_pool(
+    pool: Pool,
+    scorer: Scorer,
+    candidates: Iterable[Candidate] | None = None,
+    processes: Processes | None = None,
+    on_error: Callable[[Candidate, InputError], None] | None = None,
+) -> ScoreTable:
+    """Score what has no score by this version of the scorer yet, and return the table of all its scores.
+
+    A kill loses the scores in flight only. The processes share the prompts, so that each prompt is worked
+    on by one.
+
+    Parameters
+    ----------
+    pool
+        Where the audio lies; every file is compared with its row before it is scored.
+    scorer
+        The judge.
+    candidates
+        Which to score; the whole pool by default.
+    processes
+        Who shares the work; all must call. When this returns, each sees the scores of all.
+    on_error
+        Called for a candidate that cannot be scored, which is then left out; by default the error is raised.
+
+    Raises
+    ------
+    InputError
+        If a candidate cannot be scored, its file was changed, or the disk is full.
+    """
+    from tqdm import tqdm
+
+    processes = processes or Processes()
+    wanted = pool.candidates if candidates is None else list(candidates)
+    with ScoreTable(pool.folder, scorer.name, scorer.hash, scorer.metrics, processes.rank) as table:
+        missing = sorted(table.missing(wanted), key=lambda candidate: candidate.key)
+        processes.barrier()  # all have read before anybody writes
+        groups = [list(group) for _, group in itertools.groupby(missing, lambda found: found.prompt_id)]
+        share = [candidate for group in processes.shard(groups) for candidate in group]
+        bar = tqdm(total=len(share), desc=f"score ({scorer.name})", disable=not (processes.is_main and share))
+        for batch in batched(share, _BATCH):
+            for candidate, scores in _scored(pool, scorer, batch, on_error):
+                table.append(candidate, scores)
+            bar.update(len(batch))
+        bar.close()
+    processes.barrier()
+    if processes.is_main:
+        table.merge()
+    processes.barrier()
+    table.reload()
+    return table
+
+
+def _scored(
+    pool: Pool,
+    scorer: Scorer,
+    batch: Sequence[Candidate],
+    on_error: Callable[[Candidate, InputError], None] | None,
+) -> Iterator[tuple[Candidate, dict[str, float]]]:
+    try:
+        pool.verify(batch)
+        requests = [ScoreRequest(pool.path(candidate), pool.prompt(candidate)) for candidate in batch]
+        yield from zip(batch, scorer.score(requests), strict=True)
+    except InputError as error:
+        if len(batch) > 1:  # find the culprit
+            for candidate in batch:
+                yield from _scored(pool, scorer, [candidate], on_error)
+        elif on_error is not None:
+            on_error(batch[0], error)
+        else:
+            candidate = batch[0]
+            place = (
+                f"{pool.path(candidate)} (candidate {candidate.candidate} of prompt {candidate.prompt_id!r})"
+            )
+            raise InputError(f"{scorer.name} cannot score {place}: {error}") from error
+
+
+def batched(items: Sequence[Candidate], size: int) -> Iterator[Sequence[Candidate]]:
+    """Yield consecutive pieces of at most `size` items."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,0 +1,98 @@
+"""Scorers by name: shipped and published models, folders, hub ids, and classes from anywhere.
+
+A new scorer needs one line in `SCORERS`, or none: ``--reward my_package.my_module:MyScorer`` finds a class.
+"""
+
+import importlib
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from music.errors import InputError
+from music.shipped_files import asset
+from reward.protocol import Scorer
+
+# name: (class, where its model lies: "asset:..." ships with the project, "hub:..." is downloaded)
+SCORERS = {
+    "lab-cmi-rm": ("reward.cmi_rm.scorer:CMIRMScorer", "asset:lab/cmi_rm"),
+    "cmi-rm": ("reward.cmi_rm.scorer:CMIRMScorer", "hub:HaiwenXia/CMI-RM"),
+}
+_DEFAULT = "reward.cmi_rm.scorer:CMIRMScorer"  # what folders and hub ids hold
+
+
+def load_scorer(name: str | Path, device: str = "auto", dtype: str = "float32", **options: Any) -> Scorer:
+    """Load a scorer.
+
+    Parameters
+    ----------
+    name
+        A registered name (``lab-cmi-rm``, ``cmi-rm``), a folder in the published CMI-RM format, a hub id
+        such as ``HaiwenXia/CMI-RM``, or ``module:Class``.
+    device
+        ``auto``, ``cpu``, ``cuda`` ...
+    dtype
+        ``float32`` or ``bfloat16``.
+    options
+        Further arguments of the scorer's class, such as ``max_seconds``. A ``module:Class`` is called with
+        them, and with `device` and `dtype` if its signature has them.
+
+    Raises
+    ------
+    InputError
+        If nothing of that name exists or it cannot be loaded.
+    """
+    text = str(name)
+    if text in SCORERS:
+        path, source = SCORERS[text]
+        kind, _, place = source.partition(":")
+        folder = asset(place) if kind == "asset" else _from_hub(place)
+        return _find_class(path)(folder, name=text, device=device, dtype=dtype, **options)
+    if Path(name).is_dir():
+        return _find_class(_DEFAULT)(_checkpoint(Path(name)), device=device, dtype=dtype, **options)
+    if ":" in text and isinstance(name, str):
+        return _call_plug_in(_find_class(text), device, dtype, options)
+    if isinstance(name, str) and text.count("/") == 1 and not text.startswith((".", "/", "~")):
+        folder = _checkpoint(_from_hub(text))
+        return _find_class(_DEFAULT)(folder, name=text.split("/")[1], device=device, dtype=dtype, **options)
+    known = ", ".join(SCORERS)
+    raise InputError(f"unknown scorer {text!r}: expected {known}, a folder, a hub id or module:Class")
+
+
+def _find_class(path: str) -> Callable[..., Scorer]:
+    module, _, attribute = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise InputError(f"cannot find {path}: {error}") from error
+    if not callable(found):
+        raise InputError(f"{path} is not a class or function that makes a scorer")
+    return cast(Callable[..., Scorer], found)
+
+
+def _call_plug_in(factory: Callable[..., Scorer], device: str, dtype: str, options: dict[str, Any]) -> Scorer:
+    accepted = inspect.signature(factory).parameters
+    takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in accepted.values())
+    offered = {"device": device, "dtype": dtype}
+    given = {key: value for key, value in offered.items() if takes_any or key in accepted}
+    scorer = factory(**given, **options)
+    for attribute in ("name", "metrics", "hash", "score"):
+        if not hasattr(scorer, attribute):
+            raise InputError(
+                f"{factory} is not a scorer: it has no {attribute!r} (see reward.protocol.Scorer)"
+            )
+    return scorer
+
+
+def _checkpoint(folder: Path) -> Path:
+    from reward.cmi_rm.checkpoint import CONFIG, WEIGHTS, is_checkpoint
+
+    if not is_checkpoint(folder):
+        raise InputError(f"{folder} holds no scorer: expected the files {CONFIG} and {WEIGHTS}")
+    return folder
+
+
+def _from_hub(repository: str) -> Path:
+    from reward.cmi_rm.locations import Locator
+
+    return Locator().folder(repository, ("config.yaml", "model.safetensors"))

@@ -1,0 +1,94 @@
+"""Score audio with any scorer.
+
+    python -m reward.score in.jsonl out.jsonl --reward lab-cmi-rm      rows (see `reward.score_rows`)
+    python -m reward.score --pool DIR --reward lab-cmi-rm              a pool (see `reward.pool_scores`)
+    torchrun --nproc-per-node 2 -m reward.score in.jsonl out.jsonl     several processes share the work
+
+What was scored before by the same version of the scorer is not scored again; killed runs are simply run
+again. Rows in ``out.jsonl`` that another version scored are an error (choose another output); in a pool
+both are kept. Exit code 0: everything has a score. 1: some audio could not be scored; the rest was. 2: bad
+options or input.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from music.candidate import Candidate
+from music.command import run
+from music.errors import InputError
+from music.pool import Pool
+from music.processes import Processes
+from reward.pool_scores import score_pool
+from reward.registry import load_scorer
+from reward.score_rows import score_rows
+
+_GPU_BATCH = 16
+
+
+@dataclass(frozen=True)
+class ScoreConfig:
+    """Score audio: the rows of a JSON Lines file, or the candidates of a pool.
+
+    Parameters
+    ----------
+    input
+        JSON Lines with the fields id, audio, text, lyrics, reference; paths are relative to the file.
+    output
+        JSON Lines with the same rows, their metrics and the hash of the model.
+    pool
+        Score this pool instead.
+    reward
+        The scorer: lab-cmi-rm, cmi-rm, a folder, a hub id or module:Class.
+    device
+        auto, cpu or cuda.
+    dtype
+        float32, or bfloat16 (faster; part of the model's hash).
+    """
+
+    input: str = ""
+    output: str = ""
+    pool: str = ""
+    reward: str = "lab-cmi-rm"
+    device: str = "auto"
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        """`InputError` unless there is either a pool or an input with its output."""
+        if bool(self.pool) == bool(self.input) or bool(self.input) != bool(self.output):
+            raise InputError("expected either IN.jsonl OUT.jsonl or --pool DIR")
+
+
+def main(config: ScoreConfig) -> int:
+    """Score as the config says; return the exit code."""
+    if config.input and not Path(config.input).is_file():
+        raise InputError(f"{config.input} does not exist")
+    pool = Pool(config.pool) if config.pool else None
+    processes = Processes()
+    scorer = load_scorer(config.reward, config.device, config.dtype)
+    if pool is not None:
+        table = score_pool(pool, scorer, processes=processes, on_error=_report)
+        left = len(table.missing(pool.candidates))
+        counts = f"{len(pool) - left} of {len(pool)} candidates have scores by {scorer.name}, {left} failed"
+    else:
+        import torch
+
+        on_gpu = config.device != "cpu" and torch.cuda.is_available()
+        outcome = score_rows(
+            Path(config.input), Path(config.output), scorer, processes, _GPU_BATCH if on_gpu else 1
+        )
+        left = outcome.failed
+        counts = f"{outcome.scored} rows scored, {outcome.kept} kept, {outcome.failed} failed"
+    if processes.is_main:
+        print(counts, file=sys.stderr)
+    processes.close()
+    return 1 if left else 0
+
+
+def _report(candidate: Candidate, error: InputError) -> None:
+    print(f"{candidate.file_name}: {error}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    given = any(word.split("=")[0] in ("--pool", "--input", "--config", "--help", "-h") for word in sys.argv)
+    run(main, ScoreConfig, positionals=() if given else ("input", "output"))

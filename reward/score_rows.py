@@ -1,0 +1,160 @@
+"""Score the rows of a JSON Lines file.
+
+A row of the input is ``id, audio`` and optionally ``text, lyrics, reference``; paths are relative to the
+file, other fields are carried. A row of the output is the row of the input, then the metrics (or ``error``
+with the cause) and ``model``, the scorer's hash.
+
+While it runs, rows are appended to ``<output>-0000R.jsonl`` by each process; at the end they are merged
+into the output in the order of the input. So a killed run can be run again: rows that are there without an
+error, and are the same in the input, are kept; the others are scored.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from music.errors import InputError
+from music.jsonl import read_jsonl
+from music.processes import Processes
+from music.prompts import Prompt
+from music.shards import Located, ShardedRows
+from reward.protocol import Scorer, ScoreRequest
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How many rows were scored now, kept from an earlier run, and could not be scored."""
+
+    scored: int
+    kept: int
+    failed: int
+
+
+def score_rows(
+    source: Path, output: Path, scorer: Scorer, processes: Processes | None = None, batch: int = 1
+) -> Outcome:
+    """Score the rows of `source` into `output`.
+
+    Parameters
+    ----------
+    source, output
+        The files.
+    scorer
+        The judge.
+    processes
+        Who shares the work; all must call.
+    batch
+        How many requests the scorer is handed at a time; at most so many are lost by a kill.
+
+    Returns
+    -------
+    Outcome
+        Over all processes.
+
+    Raises
+    ------
+    InputError
+        If an id is missing or comes twice, a field's name is needed for the result, or the output belongs
+        to another input or another version of the scorer.
+    """
+    from tqdm import tqdm
+
+    processes = processes or Processes()
+    rows = _read(source, scorer)
+    if output.suffix != ".jsonl" or output.resolve() == source.resolve():
+        raise InputError(f"the output must be a .jsonl file other than the input, got {output}")
+    table = ShardedRows(output.parent, output.stem)
+    _check(table, rows, source, scorer)
+    done = {place.row["id"] for place in table.rows() if _is_finished(place.row, rows, scorer)}
+    processes.barrier()  # all have read before anybody writes
+    share = processes.shard([row for identity, row in rows.items() if identity not in done])
+    bar = tqdm(total=len(share), desc=f"score ({scorer.name})", disable=not (processes.is_main and share))
+    with table.appender(processes.rank) as file:
+        for start in range(0, len(share), batch):
+            for row in _scored(share[start : start + batch], source, scorer):
+                file.append(row)
+                bar.update()
+    bar.close()
+    processes.barrier()
+    if processes.is_main:
+        table.merge(lambda located: _in_order(located, rows, scorer))
+    processes.barrier()
+    failed = sum("error" in place.row for place in table.rows())
+    return Outcome(len(rows) - len(done) - failed, len(done), failed)
+
+
+def _read(source: Path, scorer: Scorer) -> dict[str, Row]:
+    """Return the rows by id."""
+    rows: dict[str, Row] = {}
+    lines: dict[str, int] = {}
+    for line, row in read_jsonl(source, torn_end=False):
+        where = f"{source} line {line}"
+        identity = row.get("id")
+        if not isinstance(identity, str) or not identity:
+            raise InputError(f"{where}: expected a field 'id' with a text, got {identity!r}")
+        if identity in rows:
+            raise InputError(f"{where}: id {identity!r} comes twice, first in line {lines[identity]}")
+        for name in (*scorer.metrics, "model", "error"):
+            if name in row:
+                raise InputError(f"{where}: the field {name!r} would be overwritten by the result: rename it")
+        rows[identity], lines[identity] = row, line
+    return rows
+
+
+def _check(table: ShardedRows, rows: Mapping[str, Row], source: Path, scorer: Scorer) -> None:
+    """`InputError` if the results that are there belong to another input or another version of the scorer."""
+    for place in table.rows():
+        identity, model = place.row.get("id"), place.row.get("model")
+        if identity not in rows:
+            raise InputError(f"{place.where}: id {identity!r} is not in {source}: choose another output")
+        if model != scorer.hash:
+            raise InputError(
+                f"{place.where}: scored by another model ({str(model)[:12]}, not {scorer.hash[:12]}): "
+                "choose another output, or delete this one to score it again"
+            )
+
+
+def _is_finished(result: Row, rows: Mapping[str, Row], scorer: Scorer) -> bool:
+    """Tell whether a result is a score of the row as it is in the input now."""
+    added = (*scorer.metrics, "model")
+    return {name: value for name, value in result.items() if name not in added} == rows[result["id"]]
+
+
+def _in_order(located: Sequence[Located], rows: Mapping[str, Row], scorer: Scorer) -> list[Mapping[str, Any]]:
+    """Return one result for each id, in the order of the input; a score goes before an error."""
+    best: dict[str, Row] = {}
+    for place in located:
+        if place.row["id"] not in best or _is_finished(place.row, rows, scorer):
+            best[place.row["id"]] = place.row
+    return [best[identity] for identity in rows if identity in best]
+
+
+def _scored(rows: Sequence[Row], source: Path, scorer: Scorer) -> list[Row]:
+    """Return the rows with their results; a row that cannot be scored does not harm its neighbours."""
+    try:
+        scores = scorer.score([_request(row, source) for row in rows])
+        for found in scores:
+            for name, value in found.items():
+                if not math.isfinite(value):
+                    raise InputError(f"{name} is {value}, not a finite number")
+    except InputError as error:
+        if len(rows) == 1:
+            return [{**rows[0], "error": str(error), "model": scorer.hash}]
+        return [result for row in rows for result in _scored([row], source, scorer)]
+    return [{**row, **found, "model": scorer.hash} for row, found in zip(rows, scores, strict=True)]
+
+
+def _request(row: Row, source: Path) -> ScoreRequest:
+    fields = {name: row.get(name) or "" for name in ("audio", "text", "lyrics", "reference")}
+    for name, value in fields.items():
+        if not isinstance(value, str):
+            raise InputError(f"field {name!r} must be a text, got {value!r}")
+    if not fields["audio"]:
+        raise InputError("field 'audio' is missing")
+    reference = source.parent / fields["reference"] if fields["reference"] else None
+    prompt = Prompt(row["id"], fields["text"], fields["lyrics"], reference)
+    return ScoreRequest(source.parent / fields["audio"], prompt)

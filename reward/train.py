@@ -1,0 +1,224 @@
+"""Train a CMI-RM head on preference pairs.
+
+    accelerate launch reward/train.py --config C.yaml
+    torchrun --nproc-per-node 2 reward/train.py --config C.yaml       (several processes on CPUs)
+
+1. The frozen towers encode every distinct audio, text and lyrics once, into a cache on disk that runs share.
+2. Bradley-Terry on both heads: the loss of a pair is the cross-entropy between the smoothed label and
+   sigmoid(score of a - score of b), averaged over the pairs that a head has a label for, then over heads.
+   Ties are left out. In each step every pair may lose its text, lyrics or reference (modality dropout).
+3. AdamW, linear warm-up, cosine decay, gradient clipping. After every `evaluate_every` steps: validation loss
+   and accuracy of each head with its 95 % Wilson interval. The model of the lowest validation loss is kept,
+   and training stops after `patience` validations without a better one.
+
+OUTPUT holds the best model so far in the published format (``config.yaml``, ``model.safetensors``;
+head-only), so `load_scorer(OUTPUT)` works at any time; ``log.jsonl`` with a row a step and a row a
+validation; ``run.json``; and ``training.pt``. A killed run continues from there: the weights are bit for
+bit those of a run never killed (one device type, library set, thread and process count). Order and
+modality dropout depend on seed, step and pair only, so another number of processes changes sums in their
+last digits only (with --dropout it also changes its noise).
+"""
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from music.command import run
+from music.devices import find_device
+from music.errors import InputError
+from music.hashing import sha256_file
+from music.processes import Processes
+from music.provenance import write_run_record
+from reward.batches import PairData, drops_of_step, indices_of_step
+from reward.bradley_terry import losses_of
+from reward.cmi_rm.checkpoint import load_towers, save_checkpoint
+from reward.cmi_rm.head import ALIGNMENT, MUSICALITY, RewardHead
+from reward.cmi_rm.locations import Locator
+from reward.cmi_rm.towers import Towers
+from reward.embeddings import EmbeddingStore, audio_keys, fill_store
+from reward.pair_model import PairModel
+from reward.preferences import load_preferences
+from reward.train_config import TrainConfig
+from reward.train_state import TrainLog, TrainState
+from reward.validation import validate
+
+_LAST = "training.pt"
+
+
+def main(config: TrainConfig) -> int:
+    """Train as the config says; see the module."""
+    from accelerate import Accelerator, DistributedDataParallelKwargs
+
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # projectors that only old files need
+    device = find_device(config.device)
+    accelerator = Accelerator(cpu=device.type == "cpu", kwargs_handlers=[unused])
+    processes = Processes()
+    output = Path(config.output)
+    train, held_out, towers = prepare_data(config, processes, accelerator.device)
+    trainer = Trainer(config, accelerator, processes, output, towers)
+    trainer.run(train, held_out)
+    if processes.is_main:
+        state = trainer.state
+        facts = {"best_step": state.best_step, "last_step": state.step, "validation": state.best}
+        write_run_record(output, config, towers=towers.hash, **facts)
+        print(json.dumps({"output": str(output), **facts}))
+    processes.close()
+    return 0
+
+
+def prepare_data(
+    config: TrainConfig, processes: Processes, device: torch.device
+) -> tuple[PairData, PairData, Towers]:
+    """Read the rows, encode what the cache lacks, and return training and validation data and the towers.
+
+    Raises
+    ------
+    InputError
+        If a row is bad, or training and validation share audio.
+    """
+    train = load_preferences(config.train, config.limit)
+    held_out = load_preferences(config.validation, config.limit)
+    rows = [*train, *held_out]
+    towers = load_towers(config.towers, Locator(), max_seconds=config.max_seconds).to(device)
+    references = [row.prompt.reference for row in rows if row.prompt.reference]
+    keys = audio_keys([*(path for row in rows for path in (row.audio_a, row.audio_b)), *references])
+    heard = {keys[path] for row in train for path in (row.audio_a, row.audio_b)}
+    for row in held_out:
+        if keys[row.audio_a] in heard or keys[row.audio_b] in heard:
+            raise InputError(f"{config.validation}: the audio of row {row.id!r} is also in {config.train}")
+    folder = config.embeddings or Path(config.output) / "embeddings"
+    store = EmbeddingStore(folder, towers.hash, config.embedding_dtype, config.in_memory)
+    texts = [text for row in rows for text in (row.prompt.text, row.prompt.lyrics)]
+    fill_store(store, towers, keys, texts, processes)
+    smoothing = config.label_smoothing
+    return PairData(train, store, keys, smoothing), PairData(held_out, store, keys, smoothing), towers
+
+
+class Trainer:
+    """The loop and what it keeps: head, optimiser, state, log."""
+
+    def __init__(
+        self, config: TrainConfig, accelerator: Any, processes: Processes, output: Path, towers: Towers
+    ) -> None:
+        self.config, self.accelerator, self.processes, self.output = config, accelerator, processes, output
+        torch.manual_seed(config.seed)
+        head = RewardHead(config.head(towers.dim, _model_name(config)))
+        self.head = head.to(accelerator.device)  # before the optimiser, whose restored state follows it
+        groups = _groups(self.head, config.weight_decay)
+        # eps: Bradley-Terry leaves directions free (such as the last bias), which rounding shall not move
+        self.optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, eps=1e-6)
+        elsewhere = {"output": "", "embeddings": "", "in_memory": False, "device": ""}
+        data = {name: sha256_file(name) for name in (config.train, config.validation)}
+        identity = {**dataclasses.asdict(config), **elsewhere, "towers": towers.hash, "data": data}
+        self.state = TrainState(output / _LAST, identity)
+        self.state.restore(self.head, self.optimiser)
+        self.model, self.optimiser = accelerator.prepare(PairModel(self.head), self.optimiser)
+
+    def run(self, train: PairData, held_out: PairData) -> None:
+        """Train until the schedule ends or patience does."""
+        from tqdm import tqdm
+
+        config, state = self.config, self.state
+        log = TrainLog(self.output / "log.jsonl", state.step) if self.processes.is_main else None
+        bar = tqdm(total=config.steps, initial=state.step, desc="train", disable=log is None)
+        while state.step < config.steps and not state.stopped:
+            started = time.perf_counter()
+            losses = self._step(train)
+            state.step += 1
+            bar.update()
+            if log is not None:
+                log.add({"step": state.step, **losses, "seconds": round(time.perf_counter() - started, 4)})
+            if state.step % config.evaluate_every == 0 or state.step == config.steps:
+                found = validate(self.head, held_out, config.batch_size)
+                bar.set_postfix(
+                    {name: round(found[name]["accuracy"], 3) for name in ("musicality", "alignment")}
+                )
+                self._judge(found)
+                if log is not None:
+                    log.add({"step": state.step, "validation": found})
+            if state.step % config.checkpoint_every == 0 or state.step == config.steps or state.stopped:
+                if log is not None:
+                    log.flush()
+                    state.save(self.head, self.optimiser)
+                self.processes.barrier()
+        bar.close()
+
+    def _step(self, data: PairData) -> dict[str, float]:
+        """Take one step; return its losses and learning rate."""
+        config, step = self.config, self.state.step
+        rate = learning_rate(config, step)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        indices = indices_of_step(config.seed, step, config.batch_size, len(data))
+        own = self.processes.shard(indices)
+        chances = (config.text_dropout, config.lyrics_dropout, config.reference_dropout)
+        batch = data.batch(own, drops_of_step(config.seed, step, own, chances)).to(self.accelerator.device)
+        torch.manual_seed(
+            (config.seed + 1) * 1_000_003 + step * self.processes.world_size + self.processes.rank
+        )
+        self.model.train()
+        scores = self.model(batch)
+        sums = (losses_of(scores[0] - scores[1], batch.targets) * batch.weights).sum(dim=0)
+        counts = data.weights[indices].sum(dim=0).to(sums)  # of all processes
+        means = sums / counts.clamp(min=1)
+        # DistributedDataParallel averages over processes what is to be summed
+        loss = means.sum() / (counts > 0).sum().clamp(min=1) * self.processes.world_size
+        self.optimiser.zero_grad()
+        self.accelerator.backward(loss)
+        self.accelerator.clip_grad_norm_(self.model.parameters(), config.clip_norm)
+        self.optimiser.step()
+        means = self.accelerator.reduce(means.detach(), "sum")
+        if not torch.isfinite(means).all():
+            raise InputError(f"the loss is not finite at step {step + 1}: lower --learning_rate")
+        return {
+            "musicality": means[MUSICALITY].item(),
+            "alignment": means[ALIGNMENT].item(),
+            "learning_rate": rate,
+        }
+
+    def _judge(self, found: Mapping[str, Any]) -> None:
+        """Keep the model if it is the best so far; otherwise patience may end."""
+        state = self.state
+        if state.best is None or found["loss"] < state.best["loss"]:
+            state.best, state.best_step, state.waited = dict(found), state.step, 0
+            if self.processes.is_main:
+                save_checkpoint(self.output, self.head.config, self.head)
+        else:
+            state.waited += 1
+        state.stopped = 0 < self.config.patience <= state.waited
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Return the learning rate of a step (from 0): linear warm-up, then a cosine to 0."""
+    import math
+
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    return config.learning_rate * (1 + math.cos(math.pi * done)) / 2
+
+
+def _groups(head: nn.Module, decay: float) -> Sequence[dict[str, Any]]:
+    """Decay matrices and kernels, but not gains, biases and null embeddings."""
+    named = list(head.named_parameters())
+    matrices = [value for name, value in named if value.ndim > 1 and not name.startswith("null_")]
+    others = [value for name, value in named if value.ndim <= 1 or name.startswith("null_")]
+    return [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def _model_name(config: TrainConfig) -> str:
+    """Return how the saved config names the towers."""
+    if config.model_name or not Path(config.towers).is_dir():
+        return config.model_name or config.towers
+    return os.path.relpath(Path(config.towers).resolve(), Path(config.output).resolve().parent)
+
+
+if __name__ == "__main__":
+    run(main, TrainConfig)

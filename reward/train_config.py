@@ -1,0 +1,176 @@
+"""The settings of `reward.train`."""
+
+from dataclasses import dataclass
+
+from music.errors import InputError
+from reward.cmi_rm.config import CMIRMConfig, DownsamplerConfig, NullEmbedding
+from reward.cmi_rm.towers import MAX_SECONDS
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Train a CMI-RM head by Bradley-Terry on preference pairs, over frozen towers whose outputs are cached.
+
+    Parameters
+    ----------
+    train
+        Preference rows to learn from (see `reward.preferences`).
+    validation
+        Preference rows to stop by; they share no audio with `train`.
+    output
+        Folder for the model (``config.yaml``, ``model.safetensors``), ``log.jsonl``, ``run.json`` and the
+        state to resume from. Running the same command again resumes.
+    towers
+        The MuQ-MuLan: a folder, a hub id, or ``lab-mulan``.
+    model_name
+        How the saved config names the towers. By default a folder is named relative to the parent of
+        OUTPUT, so that both can be moved together; anything else as given.
+    embeddings
+        Folder of cached tower outputs; ``OUTPUT/embeddings`` if empty. May be shared by runs.
+    embedding_dtype
+        How they are stored: float32 or float16.
+    in_memory
+        Whether to hold all tower outputs in memory instead of mapping their files.
+    attention_mode
+        SA (joint self-attention) or CA (audio attends to the prompt).
+    heads
+        Attention heads; each has dim / heads dimensions.
+    prompt_depth
+        Layers of the prompt transformer.
+    joint_depth
+        Layers of the joint stage.
+    mlp_dim
+        Hidden size of the projector; the width of the towers if 0.
+    ff_mult
+        Feed-forward size as a multiple of the width.
+    downsample
+        Kind of downsampler for audio and reference: none, mean, mean+mlp, conv, conv*2 or gluconv*2+pw.
+    downsample_factor
+        By how much it shortens them.
+    dropout
+        Of attention and feed-forward.
+    text_dropout
+        Chance that the text of a pair is hidden in a step.
+    lyrics_dropout
+        The same for lyrics.
+    reference_dropout
+        The same for the reference.
+    skip_null
+        Mask hidden modalities out (as at inference) instead of showing a learned null embedding.
+    steps
+        Length of the learning-rate schedule.
+    batch_size
+        Pairs in a step, over all processes.
+    learning_rate
+        After warm-up; a cosine leads to 0.
+    warmup_steps
+        Of linear warm-up.
+    weight_decay
+        Of AdamW, on matrices.
+    clip_norm
+        Limit of the gradient norm.
+    label_smoothing
+        0.2 turns the targets 1 and 0 into 0.9 and 0.1.
+    evaluate_every
+        Steps between validations; the best model by validation loss is kept.
+    patience
+        Stop after so many validations without a better one; 0 never stops.
+    checkpoint_every
+        Steps between states to resume from.
+    max_seconds
+        Only so much of the beginning of any audio is used.
+    seed
+        Of weights, order and dropout.
+    limit
+        Take only the first so many rows of each file.
+    device
+        auto, cpu or cuda.
+    """
+
+    train: str
+    validation: str
+    output: str
+    towers: str = "lab-mulan"
+    model_name: str = ""
+    embeddings: str = ""
+    embedding_dtype: str = "float32"
+    in_memory: bool = False
+    attention_mode: str = "SA"
+    heads: int = 4
+    prompt_depth: int = 2
+    joint_depth: int = 1
+    mlp_dim: int = 0
+    ff_mult: int = 4
+    downsample: str = "conv*2"
+    downsample_factor: int = 9
+    dropout: float = 0.0
+    text_dropout: float = 0.2
+    lyrics_dropout: float = 0.3
+    reference_dropout: float = 0.5
+    skip_null: bool = True
+    steps: int = 2000
+    batch_size: int = 48
+    learning_rate: float = 3e-4
+    warmup_steps: int = 100
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    label_smoothing: float = 0.2
+    evaluate_every: int = 100
+    patience: int = 10
+    checkpoint_every: int = 100
+    max_seconds: float = MAX_SECONDS
+    seed: int = 0
+    limit: int | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        """`InputError` for numbers that make no sense."""
+        at_least_1 = (
+            "heads",
+            "joint_depth",
+            "steps",
+            "batch_size",
+            "evaluate_every",
+            "checkpoint_every",
+            "limit",
+        )
+        for name in at_least_1:
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"--{name} must be at least 1, got {value}")
+        for name in ("dropout", "text_dropout", "lyrics_dropout", "reference_dropout", "label_smoothing"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"--{name} must lie in [0, 1], got {getattr(self, name)}")
+        if self.learning_rate <= 0 or self.clip_norm <= 0:
+            raise InputError("--learning_rate and --clip_norm must be above 0")
+
+    def head(self, dim: int, model_name: str) -> CMIRMConfig:
+        """Return the config of a head over towers of width `dim` that `model_name` names.
+
+        Raises
+        ------
+        InputError
+            If the width is not a multiple of the heads.
+        """
+        if dim % self.heads:
+            raise InputError(f"--heads {self.heads} does not divide the width of the towers, {dim}")
+        downsampler = DownsamplerConfig(self.downsample, self.downsample_factor)
+        return CMIRMConfig(
+            model_name=model_name,
+            dim=dim,
+            attention_mode=self.attention_mode,
+            mlp_dim=self.mlp_dim or dim,
+            prompt_tf_depth=self.prompt_depth,
+            joint_tf_depth=self.joint_depth,
+            dim_head=dim // self.heads,
+            heads=self.heads,
+            attn_dropout=self.dropout,
+            ff_dropout=self.dropout,
+            ff_mult=self.ff_mult,
+            null_text=NullEmbedding(self.text_dropout),
+            null_lyrics=NullEmbedding(self.lyrics_dropout),
+            null_audio=NullEmbedding(self.reference_dropout),
+            skip_null=self.skip_null,
+            eval_downsampler=downsampler,
+            reference_downsampler=downsampler,
+        )

@@ -1,0 +1,183 @@
+"""The main job: make n candidates for every prompt, score them, keep the best, and report what each n brings.
+
+    accelerate launch scaling/best_of_n.py --n 10
+    torchrun --nproc-per-node 2 -- scaling/best_of_n.py --n 10 --generator facebook/musicgen-small \
+        --reward cmi-rm --prompts google/MusicCaps --seconds 10 --output runs/musiccaps
+
+(without the `--`, torchrun takes --n for an abbreviation of its own options)
+
+With no options it runs on the shipped lab suite, offline, on a CPU. Each stage takes up what an earlier,
+perhaps killed run has left in the output folder:
+
+1. generate: fill ``OUT/pool`` with candidates 0 to n-1 of each prompt (`generators.candidates`);
+2. score: add the scores of the reward model, and of further judges, beside the pool (``OUT/pool/scores``);
+3. choose: copy the candidate with the highest reward of each prompt into ``OUT/best``;
+4. report: `summary.json` (all n by the unbiased estimator), `report.html` and `run.json` in OUT.
+
+An option that cannot be met, or the folder of another run, ends it with one line and exit code 2; what that
+folder holds stays as it is.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from generators import fill_pool, load_generator
+from music.command import run
+from music.durable import make_folder
+from music.errors import InputError
+from music.pool import Candidate, Pool
+from music.processes import Processes
+from music.prompts import load_prompts
+from reward import Reward, Scorer, load_scorer, score_pool
+from scaling.estimators import Array
+from scaling.outcome import Outcome
+from scaling.stages import Stages
+
+
+@dataclass(frozen=True)
+class BestOfN:
+    """Make n candidates for every prompt, keep the one with the highest reward, report what each n brings.
+
+    Attributes
+    ----------
+    generator
+        A name (lab-musicgen), hub id (facebook/musicgen-small) or folder.
+    reward
+        The scorer whose metrics make the reward: a name (lab-cmi-rm, cmi-rm), hub id, folder or module:Class.
+    weights
+        What the reward is made of.
+    judges
+        Further scorers, separated by commas: measured on the choice, without a part in it.
+    prompts
+        "lab", a .jsonl, .txt or MusicCaps .csv file, or a hub id.
+    n
+        Candidates for each prompt.
+    seconds
+        Length of each clip, s.
+    seed
+        Of the run; every candidate derives its own from it.
+    limit
+        Only the first so many prompts.
+    output
+        Folder for pool, best, summary.json, report.html, run.json. The same folder again resumes or extends.
+    backend
+        Library that runs the generator, if there is a choice.
+    guidance
+        Classifier-free guidance scale; the generator's own default if not given.
+    temperature
+        Of the sampling; the generator's own default if not given.
+    top_k
+        Sample among so many tokens; the generator's own default if not given.
+    batch_size
+        Candidates generated side by side; the generator's own default if not given.
+    dtype
+        Numeric type of generator and scorers.
+    device
+        auto, cpu, cuda ...
+    """
+
+    generator: str = "lab-musicgen"
+    reward: str = "lab-cmi-rm"
+    weights: str = "musicality=0.5,alignment=0.5"
+    judges: str = ""
+    prompts: str = "lab"
+    n: int = 10
+    seconds: float = 5.0
+    seed: int = 0
+    limit: int | None = None
+    output: Path = Path("runs/best_of_n")
+    backend: str | None = None
+    guidance: float | None = None
+    temperature: float | None = None
+    top_k: int | None = None
+    batch_size: int | None = None
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range."""
+        if self.n < 1:
+            raise InputError(f"--n must be at least 1, got {self.n}")
+        if not (math.isfinite(self.seconds) and self.seconds > 0):
+            raise InputError(f"--seconds must be above 0, got {self.seconds}")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise InputError(f"--batch_size must be at least 1, got {self.batch_size}")
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """The options of the generator that were given."""
+        options = {
+            "guidance": self.guidance,
+            "temperature": self.temperature,
+            "top_k": self.top_k,
+            "batch_size": self.batch_size,
+        }
+        return {name: value for name, value in options.items() if value is not None}
+
+
+def main(config: BestOfN) -> None:
+    """Run the job; every process of a parallel run calls it."""
+    stages = Stages()
+    reward = Reward.parse(config.weights)
+    prompts = load_prompts(config.prompts, config.limit)
+    make_folder(config.output)
+    pool = Pool(config.output / "pool", create=True)
+    pool.check_prompts(prompts)
+    processes = Processes()
+    with stages.time("load"):
+        scorers = load_scorers(config, reward)
+        generator = load_generator(
+            config.generator, config.backend, config.device, config.dtype, **config.sampling
+        )
+    with stages.time("generate"):
+        fill_pool(generator, prompts, config.n, config.seconds, pool, config.seed, processes)
+    candidates = pool.candidates_of(prompts, config.n)
+    with stages.time("score"):
+        metrics = score(scorers, pool, candidates, processes)
+    processes.close()
+    if processes.is_main:
+        outcome = Outcome(config, reward, scorers, pool, candidates, metrics, stages)
+        print(outcome.write(config.output))
+
+
+def load_scorers(config: BestOfN, reward: Reward) -> list[Scorer]:
+    """Load the reward model, then the judges.
+
+    Raises
+    ------
+    InputError
+        If the reward model lacks a metric of the reward, or two scorers have a metric of the same name.
+    """
+    names = [config.reward, *(name.strip() for name in config.judges.split(",") if name.strip())]
+    scorers = [load_scorer(name, config.device, config.dtype) for name in names]
+    reward.check(tuple(scorers[0].metrics))
+    owners = {"reward": "the weighted sum"}
+    for scorer in scorers:
+        for metric in scorer.metrics:
+            if metric in owners:
+                raise InputError(f"{scorer.name} and {owners[metric]} both call a metric {metric!r}")
+            owners[metric] = scorer.name
+    return scorers
+
+
+def score(
+    scorers: list[Scorer], pool: Pool, candidates: list[list[Candidate]], processes: Processes
+) -> dict[str, Array]:
+    """Return each metric of each candidate, `[P, N]`, scoring what is not scored yet."""
+    flat = [candidate for row in candidates for candidate in row]
+    pool.verify(processes.shard(flat))
+    metrics: dict[str, Array] = {}
+    for scorer in scorers:
+        values = score_pool(pool, scorer, flat, processes).table(flat)
+        for metric in scorer.metrics:
+            column = np.array([scores[metric] for scores in values])
+            metrics[metric] = column.reshape(len(candidates), -1)
+    return metrics
+
+
+if __name__ == "__main__":
+    run(main, BestOfN)

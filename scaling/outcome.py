@@ -1,0 +1,129 @@
+"""What a best-of-n run leaves behind: the chosen clips, ``summary.json``, ``report.html``, ``run.json``."""
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from music.durable import write_text
+from music.pool import Candidate, Pool
+from music.provenance import device_name, write_run_record
+from reward import Reward, Scorer
+from scaling.choose_best import choose_best, write_best
+from scaling.estimators import Array
+from scaling.report import Results, write_report
+from scaling.stages import Stages
+from scaling.summary import summarise
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run that is generated and scored.
+
+    Attributes
+    ----------
+    config
+        Of the run, a dataclass with at least `prompts` and `seed`.
+    reward
+        What chooses.
+    scorers
+        The reward model, then the judges.
+    pool
+        Where the clips are.
+    candidates
+        N candidates for each of P prompts.
+    metrics
+        All metrics of all scorers by name, `[P, N]` each.
+    stages
+        How long it took so far.
+    """
+
+    config: Any
+    reward: Reward
+    scorers: Sequence[Scorer]
+    pool: Pool
+    candidates: Sequence[Sequence[Candidate]]
+    metrics: Mapping[str, Array]
+    stages: Stages
+
+    def write(self, folder: Path) -> str:
+        """Write everything into the output folder and return what to tell the user.
+
+        Raises
+        ------
+        InputError
+            If a clip was changed since it was made, or the folder cannot be written.
+        """
+        rewards = self.rewards()
+        with self.stages.time("choose"):
+            chosen = self._write_best(folder / "best", rewards)
+            summary: dict[str, Any] = {
+                "n_prompts": len(self.candidates),
+                "n": rewards.shape[1],
+                "reward": self.scorers[0].name,
+                **summarise(rewards, self.metrics, self.config.seed),
+            }
+        with self.stages.time("report"):
+            facts = self._facts(chosen[0], summary)
+            weights = self.reward.weights
+            results = Results(self.pool, self.candidates, rewards, self.metrics, weights, summary, facts)
+            write_report(folder / "report.html", results)
+        summary["seconds"] = self.stages.seconds
+        write_text(folder / "summary.json", json.dumps(summary, indent=1) + "\n")
+        write_run_record(
+            folder,
+            self.config,
+            spec={"sha256": chosen[0].spec, **self.pool.spec(chosen[0])},
+            scorers={scorer.name: scorer.hash for scorer in self.scorers},
+            seconds=self.stages.seconds,
+        )
+        gain = summary["gain"]["reward"]
+        low, high = gain["ci95"]
+        return (
+            f"best of {summary['n']} for {summary['n_prompts']} prompts: reward {gain['mean']:+.4g} "
+            f"(95 % {low:+.4g} to {high:+.4g}); {self.stages}\nreport: {folder / 'report.html'}"
+        )
+
+    def rewards(self) -> Array:
+        """Return the reward of every candidate, `[P, N]`: the weighted sum of metrics of the reward model."""
+        weighted = [weight * self.metrics[metric] for metric, weight in self.reward.weights.items()]
+        return np.sum(weighted, axis=0)
+
+    def _write_best(self, folder: Path, rewards: Array) -> list[Candidate]:
+        best = choose_best(rewards)
+        chosen = [row[index] for row, index in zip(self.candidates, best, strict=True)]
+        table = {"reward": rewards, **self.metrics}
+        scores = [
+            {name: float(values[row, index]) for name, values in table.items()}
+            for row, index in enumerate(best)
+        ]
+        write_best(folder, self.pool, chosen, scores)
+        return chosen
+
+    def _facts(self, candidate: Candidate, summary: Mapping[str, Any]) -> dict[str, str]:
+        spec = self.pool.spec(candidate)
+        sampling = {
+            name: spec[name] for name in ("guidance", "temperature", "top_k", "dtype") if name in spec
+        }
+        judges = [f"{scorer.name} ({', '.join(scorer.metrics)})" for scorer in self.scorers[1:]]
+        facts = {
+            "Generator": candidate.generator,
+            "Reward": self.scorers[0].name,
+            "Judges": ", ".join(judges),
+            "Prompts": f"{self.config.prompts} ({summary['n_prompts']})",
+            "Clips": f"{candidate.seconds:g} s at {candidate.sample_rate} Hz",
+            "Sampling": ", ".join(f"{name} {value}" for name, value in sampling.items()),
+            "Seed": str(self.config.seed),
+            "Spec": candidate.spec,
+            "Reward model": self.scorers[0].hash,
+            "Ties": str(summary["ties"]),
+            "Time": str(self.stages),
+            "Device": device_name(),
+            "Command": shlex.join(sys.argv),
+        }
+        return {label: value for label, value in facts.items() if value}

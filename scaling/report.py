@@ -1,0 +1,153 @@
+"""``report.html``: one file that shows what best of n brought and lets one hear it.
+
+`write_report` turns numbers and clips into the context of ``templates/report.html.j2``; drawings come from
+`scaling.charts`, audio and spectrograms from `scaling.playable`. The page loads nothing from anywhere.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from music.clips import Clip, read_clip
+from music.durable import write_text
+from music.pool import Candidate, Pool
+from scaling.charts import curve, spread
+from scaling.estimators import Array, ascending
+from scaling.playable import mp3_uri, spectrogram_uri
+
+_EXAMPLES = 6
+_MOST_SECONDS = 120.0  # of audio in the page, all clips together: about 1 MB a minute
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the report is made of.
+
+    Attributes
+    ----------
+    pool
+        Where the clips are.
+    candidates
+        N candidates for each of P prompts.
+    rewards
+        `[P, N]`.
+    metrics
+        By name, `[P, N]` each.
+    weights
+        Of the metrics in the reward; the others are only measured.
+    summary
+        As in ``summary.json``.
+    facts
+        What ran: label and value, in order.
+    """
+
+    pool: Pool
+    candidates: Sequence[Sequence[Candidate]]
+    rewards: Array
+    metrics: Mapping[str, Array]
+    weights: Mapping[str, float]
+    summary: Mapping[str, Any]
+    facts: Mapping[str, str]
+
+
+def write_report(path: Path, results: Results) -> None:
+    """Write the page.
+
+    Raises
+    ------
+    InputError
+        If a clip cannot be read or the page cannot be written.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(loader=PackageLoader("scaling"), autoescape=True, undefined=StrictUndefined)
+    environment.filters["signed"] = lambda value, digits: f"{value:+.{digits}f}".replace("-", "−")
+    environment.filters["plain"] = lambda value, digits: f"{value:.{digits}f}".replace("-", "−")
+    template = environment.get_template("report.html.j2")
+    write_text(path, template.render(**_context(results)))
+
+
+def examples(rewards: Array, most: int = _EXAMPLES) -> list[int]:
+    """Return prompts (rows of `[P, N]`) spread over the gain of the best over the mean, largest first."""
+    gains = rewards.max(axis=1) - rewards.mean(axis=1)
+    order = np.argsort(-gains, kind="stable")
+    picked = np.linspace(0, len(order) - 1, min(most, len(order))).round().astype(int)
+    return [int(order[index]) for index in picked]
+
+
+def ranks(rewards: Array) -> dict[str, int]:
+    """Return which candidate (of `[N]`) is best, median (the lower of two), worst, as far as they differ."""
+    order = ascending(rewards[None])[0]
+    named = {"best": order[-1], "median": order[(len(order) - 1) // 2], "worst": order[0]}
+    distinct: dict[str, int] = {}
+    for name in ("best", "worst", "median"):
+        if named[name] not in distinct.values():
+            distinct[name] = int(named[name])
+    return {name: distinct[name] for name in ("best", "median", "worst") if name in distinct}
+
+
+def _context(results: Results) -> dict[str, Any]:
+    summary = results.summary
+    names = ["reward", *results.metrics]
+    digits = {"reward": _digits(results.rewards)}
+    digits |= {name: _digits(values) for name, values in results.metrics.items()}
+    decides = {name: name == "reward" or bool(results.weights.get(name)) for name in names}
+    shown = examples(results.rewards)
+    clips = sum(len(ranks(results.rewards[row])) for row in shown)
+    per_clip = _MOST_SECONDS / clips
+    return {
+        "summary": summary,
+        "names": names,
+        "weights": results.weights,
+        "numbers": list(summary["by_n"]),
+        "curves": {name: curve(summary["by_n"], name, decides[name], digits[name]) for name in names},
+        "spread": spread(results.rewards),
+        "decides": decides,
+        "digits": digits,
+        "minutes": sum(candidate.seconds for row in results.candidates for candidate in row) / 60,
+        "examples": [_example(results, row, per_clip) for row in shown],
+        "facts": results.facts,
+    }
+
+
+def _digits(values: Array) -> int:
+    """Return how many digits behind the point show differences between candidates, 2 to 6."""
+    spread = float(values.std())
+    return 3 if spread == 0 else int(np.clip(2 - np.floor(np.log10(spread)), 2, 6))
+
+
+def _example(results: Results, row: int, seconds: float) -> dict[str, Any]:
+    rewards = results.rewards[row]
+    prompt = results.pool.prompt(results.candidates[row][0])
+    return {
+        "text": prompt.text,
+        "lyrics": prompt.lyrics,
+        "id": prompt.id,
+        "reference": _player(read_clip(prompt.reference, seconds), seconds) if prompt.reference else None,
+        "gain": float(rewards.max() - rewards.mean()),
+        "clips": [
+            {
+                "rank": name,
+                "candidate": column,
+                "scores": {
+                    "reward": float(rewards[column]),
+                    **{metric: float(values[row, column]) for metric, values in results.metrics.items()},
+                },
+                **_player(results.pool.clip(results.candidates[row][column]), seconds),
+            }
+            for name, column in ranks(rewards).items()
+        ],
+    }
+
+
+def _player(clip: Clip, seconds: float) -> dict[str, Any]:
+    heard = clip.first(max(seconds, 1.0))
+    return {
+        "audio": mp3_uri(heard),
+        "picture": spectrogram_uri(heard),
+        "seconds": heard.seconds,
+        "cut": heard.seconds < clip.seconds,
+    }

@@ -1,0 +1,128 @@
+"""Finding a generator by name, and clear refusals of what cannot be one."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from generators.registry import NAMES, load_generator
+from music.errors import InputError
+
+
+def copy_of(folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folder, tmp_path / "copy"))
+
+
+def edit_config(folder: Path, **changes) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        place = config
+        for parent in parents:
+            place = place[parent]
+        place[last] = value
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def test_a_folder_is_loaded_and_its_spec_says_what_decides_the_audio(mono, mono_folder: Path):
+    assert (mono.name, mono.sample_rate, mono.channels) == (str(mono_folder), 16_000, 1)
+    assert mono.accepts == {"text"}
+    assert json.loads(json.dumps(mono.spec)) == mono.spec
+    expected = {"batch_size": 4, "guidance": 3.0, "temperature": 1.0, "top_k": 250, "dtype": "float32"}
+    assert expected.items() <= mono.spec.items()
+    assert {"weights", "backend", "versions", "device", "text_multiple"} <= mono.spec.keys()
+
+
+def test_the_weights_hash_follows_the_content_and_not_the_place(mono, mono_folder: Path, tmp_path: Path):
+    other = copy_of(mono_folder, tmp_path)
+    (other / "README.md").write_text("notes")
+    assert load_generator(other, device="cpu", batch_size=4).spec == mono.spec
+    edit_config(other, text_encoder__layer_norm_epsilon=1e-5)
+    assert load_generator(other, device="cpu", batch_size=4).spec["weights"] != mono.spec["weights"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"guidance": 0.9}, "guidance must be at least 1"),
+        ({"temperature": 0}, "temperature must be above 0"),
+        ({"top_k": -1}, "top_k must be at least 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"dtype": "float64"}, "--dtype must be one of float32, bfloat16"),
+        ({"device": "gpu"}, "--device gpu cannot be used here"),
+        ({"backend": "magic"}, "unknown backend 'magic': expected one of transformers"),
+        ({"steps": 8}, "has no option 'steps': it takes guidance, temperature, top_k, batch_size"),
+    ],
+)
+def test_a_wrong_option_is_refused_before_the_model_is_looked_for(options: dict, message: str):
+    with pytest.raises(InputError, match=message):
+        load_generator("no-such-model", **options)
+
+
+@pytest.mark.parametrize("name", ["no-such-model", "./models/mine", "/nowhere/at/all", "a/b/c"])
+def test_an_unknown_name_says_what_was_tried_and_what_exists(name: str):
+    with pytest.raises(InputError, match=r"no folder of that name.*lab-musicgen.*facebook/musicgen-small"):
+        load_generator(name, device="cpu")
+
+
+@pytest.mark.parametrize("name", ["facebook/musicgen-small", "somebody/some-music"])
+def test_a_hub_id_without_a_network_is_one_clear_line_within_seconds(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    begun = time.monotonic()
+    with pytest.raises(InputError, match=f"{name} is neither a folder here nor.*the hub cannot be reached"):
+        load_generator(name, device="cpu")
+    assert time.monotonic() - begun < 5
+
+
+def test_all_registered_names_have_a_place():
+    assert {"lab-musicgen", "facebook/musicgen-large", "facebook/musicgen-stereo-medium"} <= set(NAMES)
+    assert all(source.startswith(("asset:", "hub:")) for _, source in NAMES.values())
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path):
+    with pytest.raises(InputError, match=r"holds no model: it has no config\.json"):
+        load_generator(tmp_path, device="cpu")
+
+
+def test_another_kind_of_model_is_refused(mono_folder: Path, tmp_path: Path):
+    folder = copy_of(mono_folder, tmp_path)
+    edit_config(folder, model_type="bert")
+    with pytest.raises(InputError, match="expected model_type musicgen, got 'bert'"):
+        load_generator(folder, device="cpu")
+
+
+@pytest.mark.parametrize("damage", ["absent", "cut", "shape"])
+def test_damaged_weights_are_refused(mono_folder: Path, tmp_path: Path, damage: str):
+    folder = copy_of(mono_folder, tmp_path)
+    weights = folder / "model.safetensors"
+    if damage == "absent":
+        weights.unlink()
+    elif damage == "cut":
+        weights.write_bytes(weights.read_bytes()[:-1000])
+    else:
+        edit_config(folder, decoder__ffn_dim=80)
+    with pytest.raises(InputError, match="cannot be loaded as MusicGen"):
+        load_generator(folder, device="cpu")
+
+
+def test_a_missing_weight_is_an_error_and_not_a_random_one(mono_folder: Path, tmp_path: Path):
+    from safetensors.torch import load_file, save_file
+
+    folder = copy_of(mono_folder, tmp_path)
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["decoder.lm_heads.2.weight"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"1 weights are missing, the first is decoder\.lm_heads\.2\.weight"):
+        load_generator(folder, device="cpu")
+
+
+def test_a_codec_that_does_not_fit_is_refused(mono_folder: Path, stereo_folder: Path, tmp_path: Path):
+    folder = copy_of(mono_folder, tmp_path)
+    edit_config(folder, audio_encoder__codebook_size=32)
+    with pytest.raises(InputError):
+        load_generator(folder, device="cpu")

@@ -1,0 +1,68 @@
+"""Our sampling loop writes the codes that transformers' own greedy `generate` writes."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from generators.delay_pattern import DelayPattern
+from generators.musicgen import sample_codes
+from generators.musicgen_loading import load_model
+from generators.text_conditioning import TextConditioner
+from tests.generators.conftest import PROMPTS
+
+FRAMES = 24
+
+
+def greedy_of_transformers(
+    model, tokenizer, guidance: float, monkeypatch: pytest.MonkeyPatch
+) -> torch.Tensor:
+    """Return `[B, codebooks, frames]`, caught on their way into the codec."""
+    caught: list[torch.Tensor] = []
+    decode = model.audio_encoder.decode
+
+    def spy(codes, *args, **kwargs):
+        caught.append(codes[0].clone())
+        return decode(codes, *args, **kwargs)
+
+    monkeypatch.setattr(model.audio_encoder, "decode", spy)
+    channels = model.config.decoder.audio_channels
+    inputs = tokenizer([prompt.text for prompt in PROMPTS], padding=True, return_tensors="pt")
+    longest_delay = model.config.decoder.num_codebooks // channels - 1
+    model.generate(**inputs, do_sample=False, guidance_scale=guidance, max_new_tokens=FRAMES + longest_delay)
+    assert len(caught) == channels
+    return torch.stack(caught, dim=2).flatten(1, 2)
+
+
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_greedy_codes_equal_those_of_transformers(
+    folder: Path, guidance: float, monkeypatch: pytest.MonkeyPatch
+):
+    model, tokenizer = load_model(folder, torch.device("cpu"), torch.float32)
+    expected = greedy_of_transformers(model, tokenizer, guidance, monkeypatch)
+    assert len(expected.unique()) > 10  # a model that says something
+
+    decoder = model.config.decoder
+    text = TextConditioner(model, tokenizer).batch(PROMPTS, length=80)
+    pattern = DelayPattern(decoder.num_codebooks, decoder.audio_channels, FRAMES)
+    found = sample_codes(model.decoder, text, pattern, guidance, lambda logits: logits.argmax(-1))
+    assert torch.equal(found, expected)
+
+
+def test_logits_equal_those_of_the_whole_sequence_at_once(mono_folder: Path):
+    model, tokenizer = load_model(mono_folder, torch.device("cpu"), torch.float32)
+    texts = TextConditioner(model, tokenizer)
+    pattern = DelayPattern(4, 1, 12)
+    seen: list[torch.Tensor] = []
+
+    def choose(logits: torch.Tensor) -> torch.Tensor:
+        seen.append(logits)
+        return logits.argmax(-1)
+
+    codes = sample_codes(model.decoder, texts.batch(PROMPTS[:1], 16), pattern, 1.0, choose)
+    delayed = pattern.delay(codes, special=64).transpose(1, 2)
+    inputs = torch.cat([torch.full((1, 4, 1), 64), delayed[:, :, :-1]], dim=2)
+    ids = tokenizer(PROMPTS[0].text, return_tensors="pt")
+    with torch.no_grad():
+        logits = model(**ids, decoder_input_ids=inputs[0]).logits  # [codebooks, steps, vocabulary]
+    torch.testing.assert_close(torch.stack(seen)[:, 0].transpose(0, 1), logits, atol=1e-4, rtol=1e-4)

@@ -1,0 +1,120 @@
+"""The lab's trainings resume to the bit, and its pairs are what they claim."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from experiments.lab.pairs import CONDITIONS, GAP, pair, write_pairs
+from experiments.lab.prompts import write_prompts
+from experiments.lab.train_codec import train_codec
+from experiments.lab.train_musicgen import delay
+from experiments.lab.training_loop import Schedule, train
+from generators.delay_pattern import DelayPattern
+from generators.spectral_codec import SpectralCodecConfig
+from music.prompts import load_prompts
+from reward.preferences import load_preferences
+
+
+class StoppedError(Exception):
+    """Stands for a kill."""
+
+
+def run_training(folder, stop_at=None):
+    """Fit a line with dropout, and return the weights."""
+    torch.manual_seed(3)
+    model = torch.nn.Sequential(torch.nn.Dropout(0.2), torch.nn.Linear(4, 1))
+    seen = []
+
+    def loss_of_step(rng, batch_size):
+        seen.append(1)
+        if stop_at is not None and len(seen) > stop_at:
+            raise StoppedError
+        inputs = torch.from_numpy(rng.standard_normal((batch_size, 4))).float()
+        return (model(inputs) - inputs.sum(1, keepdim=True)).square().mean()
+
+    schedule = Schedule(steps=12, batch_size=8, check_every=4, warmup=2)
+    train("line", model, schedule, loss_of_step, lambda: {"weight": model[1].weight.sum().item()}, folder)
+    return model[1].weight.detach().clone()
+
+
+def test_a_killed_training_ends_with_the_same_weights(tmp_path):
+    whole = run_training(tmp_path / "whole")
+    with pytest.raises(StoppedError):
+        run_training(tmp_path / "killed", stop_at=6)
+    assert torch.equal(run_training(tmp_path / "killed"), whole)
+    steps = [
+        json.loads(line)["step"] for line in (tmp_path / "killed" / "log.jsonl").read_text().splitlines()
+    ]
+    assert steps == [4, 8, 12]
+
+
+def test_a_loss_that_learns_falls(tmp_path):
+    schedule = Schedule(steps=60, batch_size=32, check_every=60, learning_rate=0.05, warmup=2)
+    torch.manual_seed(0)
+    model = torch.nn.Linear(3, 1)
+
+    def loss_of_step(rng, batch_size):
+        inputs = torch.from_numpy(rng.standard_normal((batch_size, 3))).float()
+        return (model(inputs) - inputs.sum(1, keepdim=True)).square().mean()
+
+    first = loss_of_step(np.random.default_rng(0), 256).item()
+    train("line", model, schedule, loss_of_step, dict, tmp_path)
+    assert loss_of_step(np.random.default_rng(0), 256).item() < 0.2 * first
+
+
+def test_training_uses_the_delay_pattern_of_the_sampler():
+    codes = torch.arange(2 * 3 * 5).view(2, 3, 5)
+    delayed = delay(codes, pad=99)
+    pattern = DelayPattern(3, 1, 5)
+    # the sampler's step s predicts position s + 1 of the training sequence
+    assert torch.equal(pattern.align(delayed[:, :, 1:].transpose(1, 2)), codes)
+    assert (delayed[:, :, 0] == 99).all()
+
+
+@pytest.fixture(scope="module")
+def small_codec(tmp_path_factory):
+    config = SpectralCodecConfig(codebook_size=16, num_codebooks=2, griffin_lim_iterations=2)
+    return train_codec(tmp_path_factory.mktemp("codec"), songs=4, config=config)
+
+
+def test_pairs_are_answered_by_the_truth():
+    conditions, answers = set(), []
+    for index in range(60):
+        row, songs = pair("validation", index)
+        conditions.add(row["facts"]["condition"])
+        a, b = songs["a"], songs["b"]
+        assert abs(a.severity - b.severity) >= GAP
+        assert (a.severity < b.severity) == (row["preference_musicality"] == "a")
+        right, wrong = (a, b) if row["preference_alignment"] == "a" else (b, a)
+        before, after = right.facts.as_dict(), wrong.facts.as_dict()
+        assert {name for name in before if before[name] != after[name]} == set(row["facts"]["changed"])
+        assert bool(row["lyrics"]) == (
+            "lyrics" in row["facts"]["condition"] or row["facts"]["condition"] == "all"
+        )
+        if "reference" in songs:
+            assert songs["reference"].facts == right.facts
+            assert songs["reference"].composition().parts != right.composition().parts
+        answers.append((row["preference_musicality"], row["preference_alignment"]))
+    assert conditions == set(CONDITIONS)
+    assert len(set(answers)) == 4, "the two answers are independent"
+
+
+def test_written_pairs_are_preference_rows_and_are_kept(tmp_path, small_codec):
+    path = write_pairs(tmp_path, "test", 4, small_codec)
+    rows = load_preferences(path)
+    assert [row.id for row in rows] == [f"test-{index:05d}" for index in range(4)]
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "audio").iterdir()}
+    path.unlink()
+    write_pairs(tmp_path, "test", 4, small_codec)
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "audio").iterdir()} == before
+
+
+def test_shipped_prompts_are_those_that_the_script_writes(tmp_path):
+    write_prompts(tmp_path / "prompts.jsonl")
+    shipped, written = load_prompts("lab"), load_prompts(tmp_path / "prompts.jsonl")
+    assert [(p.id, p.text, dict(p.facts)) for p in shipped] == [
+        (p.id, p.text, dict(p.facts)) for p in written
+    ]
+    assert len(shipped) == 24

@@ -1,0 +1,44 @@
+"""Bradley-Terry: targets, loss, accuracy, interval."""
+
+import math
+
+import pytest
+import torch
+
+from reward.bradley_terry import accuracy_of, losses_of, targets_of, wilson_interval
+
+
+def test_targets_are_smoothed_and_ties_weigh_nothing():
+    targets, weights = targets_of(["a", "b", "tie", ""], smoothing=0.2)
+    torch.testing.assert_close(targets, torch.tensor([0.9, 0.1, 0.5, 0.5]))
+    assert weights.tolist() == [1, 1, 0, 0]
+
+
+def test_loss_is_the_log_loss_of_the_sigmoid():
+    p = 1 / (1 + math.exp(-0.7))
+    expected = -(0.9 * math.log(p) + 0.1 * math.log(1 - p))
+    assert losses_of(torch.tensor([0.7]), torch.tensor([0.9])).item() == pytest.approx(expected)
+
+
+def test_a_swapped_pair_has_the_same_loss():
+    swapped = losses_of(torch.tensor([-0.7]), torch.tensor([0.1]))
+    torch.testing.assert_close(losses_of(torch.tensor([0.7]), torch.tensor([0.9])), swapped)
+
+
+def test_accuracy_counts_equal_scores_half_and_leaves_ties_out():
+    found = accuracy_of([1.0, -1.0, 2.0, 0.0, 5.0, -3.0], ["a", "b", "b", "a", "tie", ""])
+    assert (found.value, found.pairs, found.equal) == (2.5 / 4, 4, 1)
+    assert found.low < found.value < found.high
+
+
+def test_a_constant_scorer_is_right_half_of_the_time():
+    found = accuracy_of([0.0] * 100, ["a", "b"] * 50)
+    assert (found.value, found.equal) == (0.5, 100)
+    assert found.low == pytest.approx(0.404, abs=1e-3)
+
+
+def test_wilson_interval_of_known_cases():
+    assert wilson_interval(50, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
+    assert wilson_interval(10, 10) == pytest.approx((0.7225, 1.0), abs=1e-4)
+    assert wilson_interval(0, 0) == (0.0, 1.0)
+    assert math.isnan(accuracy_of([1.0], ["tie"]).value)

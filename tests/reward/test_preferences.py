@@ -1,0 +1,78 @@
+"""Preference rows: what is read, what is refused and how."""
+
+import json
+
+import pytest
+
+from music.clips import write_clip
+from music.errors import InputError
+from reward.preferences import load_preferences
+
+ROW = {
+    "id": "1",
+    "audio_a": "a.flac",
+    "audio_b": "b.flac",
+    "preference_musicality": "a",
+    "preference_alignment": "",
+}
+
+
+@pytest.fixture
+def write(tmp_path, noise):
+    for name in "abr":
+        write_clip(tmp_path / f"{name}.flac", noise(2000))
+
+    def make(*rows):
+        path = tmp_path / "pairs.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return path
+
+    return make
+
+
+def test_rows_are_read(write, tmp_path):
+    full = {
+        "text": "pop",
+        "lyrics": "la",
+        "reference": "r.flac",
+        "facts": {"x": 1},
+        "preference_alignment": "tie",
+    }
+    first, second = load_preferences(write(ROW, {**ROW, **full, "id": "2"}))
+    assert (first.musicality, first.alignment, first.prompt.text, first.prompt.reference) == (
+        "a",
+        "",
+        "",
+        None,
+    )
+    assert first.audio_b == tmp_path / "b.flac"
+    assert (second.alignment, second.prompt.text, second.prompt.lyrics) == ("tie", "pop", "la")
+    assert second.prompt.reference == tmp_path / "r.flac"
+    assert len(load_preferences(write(ROW, {**ROW, "id": "2"}), limit=1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"audio_a": None}, "field 'audio_a' must be a text, got None"),
+        ({"audio_b": "z.flac"}, "audio_b .*z.flac does not exist"),
+        ({"reference": "z.flac"}, "reference .*z.flac does not exist"),
+        ({"preference_musicality": "A"}, "preference_musicality must be"),
+        ({"preference_musicality": ""}, "no preference is given"),
+        ({"id": ""}, "the id is empty"),
+        ({"id": 7}, "field 'id' must be a text, got 7"),
+        ({"confidence": "3"}, "unknown field 'confidence'"),
+    ],
+)
+def test_bad_rows_are_named(write, change, message):
+    with pytest.raises(InputError, match=rf"pairs\.jsonl line 2: {message}"):
+        load_preferences(write({**ROW, "id": "0"}, {**ROW, **change}))
+
+
+def test_missing_fields_and_double_ids_are_named(write):
+    with pytest.raises(InputError, match="line 1: field 'audio_b' is missing"):
+        load_preferences(write({name: value for name, value in ROW.items() if name != "audio_b"}))
+    with pytest.raises(InputError, match="line 3: id '1' comes twice, first in line 1"):
+        load_preferences(write(ROW, {**ROW, "id": "2"}, ROW))
+    with pytest.raises(InputError, match="holds no preferences"):
+        load_preferences(write())

@@ -1,0 +1,204 @@
+"""`python -m reward.score` on JSON Lines: bad rows, resume, kills, other models, several processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from music.clips import write_clip
+from music.errors import InputError
+from reward.score import ScoreConfig, main
+
+JUDGE = '''
+import hashlib, os, time
+from music.clips import read_clip
+class Judge:
+    """The mean square of the audio, slowly if asked to."""
+    name, metrics, hash = "judge", ("energy",), os.environ.get("JUDGE_HASH", "1")
+    def score(self, requests):
+        time.sleep(float(os.environ.get("JUDGE_SECONDS", "0")) * len(requests))
+        with open(os.environ["JUDGE_LOG"], "a") as log:
+            log.writelines(request.prompt.id + "\\n" for request in requests)
+        return [{"energy": float(read_clip(request.audio).waveform.square().mean())} for request in requests]
+'''
+
+
+@pytest.fixture
+def job(tmp_path, noise, monkeypatch):
+    """Six rows of audio, a plug-in scorer that logs what it is asked, and how to run the command on them."""
+    folder = tmp_path / "data"
+    for index in range(6):
+        write_clip(folder / "audio" / f"{index}.flac", noise(2000, seed=index))
+    (tmp_path / "my_judge.py").write_text(JUDGE)
+    monkeypatch.setenv("JUDGE_LOG", str(tmp_path / "log"))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.delitem(sys.modules, "my_judge", raising=False)
+    return Job(folder, tmp_path / "log")
+
+
+class Job:
+    def __init__(self, folder, log):
+        self.folder, self.log = folder, log
+        self.rows = [{"id": str(i), "audio": f"audio/{i}.flac", "text": "pop", "mood": i} for i in range(6)]
+        self.output = folder / "out.jsonl"
+
+    def write(self):
+        (self.folder / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in self.rows))
+
+    def run(self):
+        self.write()
+        return main(
+            ScoreConfig(
+                str(self.folder / "in.jsonl"), str(self.output), reward="my_judge:Judge", device="cpu"
+            )
+        )
+
+    def start(self, *launcher, **environment):
+        self.write()
+        command = [*(launcher or (sys.executable,)), "-m", "reward.score", "--reward", "my_judge:Judge"]
+        command += ["--device", "cpu", "in.jsonl", "out.jsonl"]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            command, cwd=self.folder, env={**os.environ, **environment}, stdout=pipe, stderr=pipe
+        )
+
+    @property
+    def results(self):
+        return [json.loads(line) for line in self.output.read_text().splitlines()]
+
+    @property
+    def asked(self):
+        return self.log.read_text().split() if self.log.exists() else []
+
+
+def test_rows_keep_their_fields_and_order(job):
+    assert job.run() == 0
+    for row, result in zip(job.rows, job.results, strict=True):
+        assert list(result) == [*row, "energy", "model"]
+        assert {name: result[name] for name in row} == row
+    assert [path.name for path in job.folder.glob("out*")] == ["out.jsonl"]
+
+
+def test_a_bad_row_gets_its_cause_and_the_rest_is_scored(job):
+    job.rows[1]["audio"] = "audio/missing.flac"
+    job.rows[2]["text"] = 7
+    del job.rows[3]["audio"]
+    job.rows[4]["reference"] = "audio/none.flac"  # this judge does not look at references
+    assert job.run() == 1
+    errors = {result["id"]: result.get("error") for result in job.results}
+    assert "missing.flac does not exist" in errors["1"]
+    assert errors["2"] == "field 'text' must be a text, got 7"
+    assert errors["3"] == "field 'audio' is missing"
+    assert errors["0"] is errors["4"] is errors["5"] is None
+    assert "energy" not in job.results[1]
+
+
+def test_a_second_run_scores_what_is_new_changed_or_was_bad(job):
+    job.rows[1]["audio"] = "audio/missing.flac"
+    job.run()
+    job.rows[1]["audio"] = "audio/1.flac"
+    job.rows[2]["text"] = "rock"
+    job.rows.append({"id": "6", "audio": "audio/0.flac"})
+    before = len(job.asked)
+    assert job.run() == 0
+    assert job.asked[before:] == ["1", "2", "6"]
+    assert [result["id"] for result in job.results] == list("0123456")
+    assert job.results[2]["text"] == "rock"
+    written = job.output.read_bytes()
+    assert job.run() == 0
+    assert len(job.asked) == before + 3
+    assert job.output.read_bytes() == written
+
+
+def test_scores_of_another_model_are_not_touched(job, monkeypatch):
+    job.run()
+    written = job.output.read_bytes()
+    monkeypatch.setenv("JUDGE_HASH", "2")
+    monkeypatch.delitem(sys.modules, "my_judge")
+    with pytest.raises(InputError, match=r"out\.jsonl line 1: scored by another model \(1, not 2\)"):
+        job.run()
+    assert job.output.read_bytes() == written
+
+
+def test_results_of_another_input_are_not_touched(job):
+    job.run()
+    job.rows[0]["id"] = "new"
+    with pytest.raises(InputError, match="id '0' is not in"):
+        job.run()
+    assert len(job.results) == 6
+
+
+@pytest.mark.parametrize(
+    ("index", "change", "message"),
+    [
+        (2, {"id": None}, "line 3: expected a field 'id'"),
+        (2, {"id": 5}, "line 3: expected a field 'id'"),
+        (4, {"id": "1"}, "line 5: id '1' comes twice, first in line 2"),
+        (0, {"energy": 1.0}, "line 1: the field 'energy' would be overwritten"),
+        (0, {"model": "x"}, "line 1: the field 'model' would be overwritten"),
+    ],
+)
+def test_a_file_that_cannot_be_trusted_is_refused(job, index, change, message):
+    job.rows[index].update(change)
+    with pytest.raises(InputError, match=rf"in\.jsonl {message}"):
+        job.run()
+    assert not job.output.exists()
+    assert job.asked == []
+
+
+def test_a_bad_command_line_is_one_line_and_code_2(job):
+    command = [sys.executable, "-m", "reward.score", "--pool", "nowhere"]
+    ran = subprocess.run(command, cwd=job.folder, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == "error: nowhere is not a pool: it has no metadata.jsonl\n"
+
+
+@pytest.mark.parametrize("options", [{}, {"input": "a"}, {"pool": "p", "input": "a", "output": "b"}])
+def test_either_rows_or_a_pool(options):
+    with pytest.raises(InputError, match="either"):
+        ScoreConfig(**options)
+
+
+def test_output_must_not_be_the_input(job):
+    job.output = job.folder / "in.jsonl"
+    with pytest.raises(InputError, match="other than the input"):
+        job.run()
+
+
+def test_kill_and_run_again_gives_the_file_of_an_undisturbed_run(job):
+    job.run()
+    undisturbed = job.output.read_bytes()
+    job.output.unlink()
+    job.log.unlink()
+    process = job.start(JUDGE_SECONDS="0.3")
+    deadline = time.monotonic() + 60
+    while len(job.asked) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    before = len(job.asked)
+    assert 3 <= before < 6
+    assert not job.output.exists()
+    assert job.run() == 0
+    assert job.output.read_bytes() == undisturbed
+    assert len(job.asked) - before <= 6 - 2  # at least the first two were kept
+
+
+def test_two_processes_share_the_rows(job):
+    job.run()
+    alone = job.output.read_bytes()
+    job.output.unlink()
+    job.log.unlink()
+    job.rows[5]["audio"] = "audio/missing.flac"
+    launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    process = job.start(*launcher)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1, errors.decode()
+    assert job.output.read_bytes().splitlines()[:5] == alone.splitlines()[:5]
+    assert "error" in job.results[5]
+    assert sorted(job.asked) == list("012345")

@@ -1,0 +1,285 @@
+"""Training: it learns, resumes to the bit, and saves what load_scorer loads."""
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+import reward
+from music.clips import Clip, write_clip
+from music.errors import InputError
+from reward import ScoreRequest, load_scorer
+from reward.batches import PairData
+from reward.cmi_rm.head import ALIGNMENT, MUSICALITY, RewardHead
+from reward.embeddings import EmbeddingStore, audio_keys, fill_store
+from reward.pair_model import PairModel
+from reward.preferences import load_preferences
+from reward.train import Trainer, main
+from reward.train_config import TrainConfig
+from reward.validation import score_differences, validate
+
+
+def write_pairs(path, count, seed):
+    """Write pairs of a tone (good) and noise (bad); alignment asks for the louder one."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = []
+    for index in range(count):
+        samples = int(24_000 * (0.5 + 0.5 * torch.rand((), generator=generator)))
+        time = torch.arange(samples) / 24_000
+        tone = 0.4 * torch.sin(2 * torch.pi * (200 + 500 * torch.rand((), generator=generator)) * time)
+        noise = 0.1 * torch.randn(samples, generator=generator)
+        pair = {"a": tone, "b": noise} if index % 2 else {"a": noise, "b": tone}
+        names = {side: f"audio/{seed}-{index}{side}.flac" for side in pair}
+        for side, wave in pair.items():
+            write_clip(path.parent / names[side], Clip(wave[None], 24_000))
+        better = "a" if index % 2 else "b"
+        rows.append(
+            {
+                "id": f"{seed}-{index}",
+                "text": ["upbeat pop", "slow piano"][index % 2],
+                "lyrics": "la la" if index % 3 == 0 else "",
+                "reference": names["a"] if index % 4 == 0 else "",
+                **{f"audio_{side}": name for side, name in names.items()},
+                "preference_musicality": better,
+                "preference_alignment": ["a", "b", "tie", ""][index % 4],
+            }
+        )
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pairs")
+    write_pairs(folder / "train.jsonl", 24, 1)
+    write_pairs(folder / "validation.jsonl", 12, 2)
+    return folder
+
+
+@pytest.fixture
+def config(pairs, scoring, tmp_path):
+    return TrainConfig(
+        train=str(pairs / "train.jsonl"),
+        validation=str(pairs / "validation.jsonl"),
+        output=str(tmp_path / "run"),
+        towers=str(scoring / "mulan-tiny"),
+        embeddings=str(pairs / "embeddings"),
+        heads=2,
+        prompt_depth=1,
+        ff_mult=1,
+        downsample_factor=4,
+        steps=12,
+        batch_size=8,
+        learning_rate=3e-3,
+        warmup_steps=2,
+        evaluate_every=4,
+        checkpoint_every=3,
+        device="cpu",
+    )
+
+
+@pytest.fixture
+def data(config, towers):
+    """Return the training pairs with their tower outputs."""
+    rows = load_preferences(config.train)
+    references = [row.prompt.reference for row in rows if row.prompt.reference]
+    keys = audio_keys([path for row in rows for path in (row.audio_a, row.audio_b)] + references)
+    store = EmbeddingStore(config.embeddings, towers.hash)
+    fill_store(store, towers, keys, [text for row in rows for text in (row.prompt.text, row.prompt.lyrics)])
+    return PairData(rows, store, keys, 0.2)
+
+
+def read_log(config):
+    with open(f"{config.output}/log.jsonl") as file:
+        return [json.loads(line) for line in file]
+
+
+def test_it_learns_and_saves_a_scorer(config, pairs, noise, capsys):
+    assert main(dataclasses.replace(config, steps=40, evaluate_every=20)) == 0
+    steps = [row for row in read_log(config) if "validation" not in row]
+    assert len(steps) == 40
+    assert sum(row["musicality"] for row in steps[-5:]) < 0.7 * sum(row["musicality"] for row in steps[:5])
+    told = json.loads(capsys.readouterr().out)["validation"]
+    assert told["musicality"]["accuracy"] == 1.0
+    assert 0.5 < told["musicality"]["low"] < told["musicality"]["high"] <= 1
+    assert told["alignment"]["pairs"] == 6  # ties and missing labels are left out
+    scorer = load_scorer(config.output, device="cpu")
+    rows = load_preferences(config.validation)
+    scores = scorer.score(
+        [ScoreRequest(path, row.prompt) for row in rows for path in (row.audio_a, row.audio_b)]
+    )
+    better = [a["musicality"] > b["musicality"] for a, b in zip(scores[::2], scores[1::2], strict=True)]
+    assert better == [row.musicality == "a" for row in rows]
+    assert json.loads((pairs.parent / config.output / "run.json").read_text())["towers"] == scorer.towers.hash
+
+
+def die_at(monkeypatch, call):
+    """Make the given training step die before it changes anything on disk."""
+    step, count = Trainer._step, []
+
+    def step_or_die(self, data):
+        count.append(1)
+        if len(count) == call:
+            raise KeyboardInterrupt
+        return step(self, data)
+
+    monkeypatch.setattr(Trainer, "_step", step_or_die)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_killed_at_any_step_it_resumes_to_the_bit(config, tmp_path, dropout):
+    config = dataclasses.replace(config, dropout=dropout)
+    main(config)
+    whole = load_file(f"{config.output}/model.safetensors")
+    state = torch.load(f"{config.output}/training.pt", weights_only=True)
+    losses = [row.get("musicality") for row in read_log(config)]
+    for call in (2, 6, 11):
+        again = dataclasses.replace(config, output=str(tmp_path / f"killed-{call}"))
+        with pytest.MonkeyPatch.context() as patch:
+            die_at(patch, call)
+            with pytest.raises(KeyboardInterrupt):
+                main(again)
+        main(again)
+        found = load_file(f"{again.output}/model.safetensors")
+        assert all(torch.equal(found[key], whole[key]) for key in whole)
+        resumed = torch.load(f"{again.output}/training.pt", weights_only=True)["head"]
+        assert all(torch.equal(resumed[key], value) for key, value in state["head"].items())
+        assert [row.get("musicality") for row in read_log(again)] == losses
+
+
+@pytest.mark.slow
+def test_two_processes_learn_the_same(config, tmp_path):
+    main(config)
+    other = dataclasses.replace(config, output=str(tmp_path / "two"))
+    options = [f"--{name}={value}" for name, value in dataclasses.asdict(other).items() if value is not None]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    script = Path(reward.__file__).parent / "train.py"
+    ran = subprocess.run([*launcher, str(script), *options], capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    one, two = (load_file(f"{folder}/model.safetensors") for folder in (config.output, other.output))
+    for key, value in one.items():
+        torch.testing.assert_close(two[key], value, atol=1e-4, rtol=0)
+
+
+def test_a_finished_run_is_left_alone_and_other_settings_are_refused(config):
+    main(config)
+    before = (load_file(f"{config.output}/model.safetensors"), read_log(config))
+    main(config)
+    after = (load_file(f"{config.output}/model.safetensors"), read_log(config))
+    assert all(torch.equal(after[0][key], value) for key, value in before[0].items())
+    assert after[1] == before[1]
+    with pytest.raises(InputError, match=r"other settings \(learning_rate was 0.003, is 0.1\)"):
+        main(dataclasses.replace(config, learning_rate=0.1))
+
+
+def test_patience_ends_training_with_the_best_model(config, monkeypatch):
+    losses = iter([0.5, 0.4, 0.6, 0.45, 0.3])
+    monkeypatch.setattr(
+        "reward.train.validate",
+        lambda *_: {"loss": next(losses), "musicality": {"accuracy": 0.5}, "alignment": {"accuracy": 0.5}},
+    )
+    main(dataclasses.replace(config, steps=100, evaluate_every=2, patience=2))
+    state = torch.load(f"{config.output}/training.pt", weights_only=True)
+    assert (state["step"], state["best_step"], state["stopped"]) == (8, 4, True)
+
+
+def test_the_saved_config_names_the_towers_from_its_own_place(config, scoring):
+    def named(**changes):
+        main(dataclasses.replace(config, steps=1, **changes))
+        return yaml.safe_load(Path(config.output, "config.yaml").read_text())["model"]["model_name"]
+
+    assert (Path(config.output).parent / named()).resolve() == (scoring / "mulan-tiny").resolve()
+    shutil.rmtree(config.output)
+    assert named(model_name="mulan-tiny") == "mulan-tiny"
+
+
+def test_validation_must_not_share_audio(config):
+    with pytest.raises(InputError, match="the audio of row '1-0' is also in"):
+        main(dataclasses.replace(config, validation=config.train))
+
+
+@torch.no_grad()
+def test_padding_in_a_batch_changes_nothing(config, data):
+    head = RewardHead(config.head(24, "x")).eval()
+    together = score_differences(head, data, 24)
+    alone = score_differences(head, data, 1)
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_training_and_inference_see_the_same_scores(config, data, towers, scoring, tmp_path):
+    from reward.cmi_rm.checkpoint import save_checkpoint
+
+    head = RewardHead(config.head(24, str(scoring / "mulan-tiny"))).eval()
+    save_checkpoint(tmp_path / "head", head.config, head)
+    scores = PairModel(head)(data.batch([0, 1, 5]))
+    scorer = load_scorer(tmp_path / "head", device="cpu")
+    for position, index in enumerate([0, 1, 5]):
+        row = data.rows[index]
+        found = scorer.score([ScoreRequest(row.audio_a, row.prompt), ScoreRequest(row.audio_b, row.prompt)])
+        for side in (0, 1):
+            assert found[side]["musicality"] == pytest.approx(
+                scores[side, position, MUSICALITY].item(), abs=1e-5
+            )
+            assert found[side]["alignment"] == pytest.approx(
+                scores[side, position, ALIGNMENT].item(), abs=1e-5
+            )
+
+
+@torch.no_grad()
+def test_a_swapped_pair_has_the_opposite_difference(config, data):
+    head = RewardHead(config.head(24, "x")).eval()
+    before = score_differences(head, data, 24)
+    data.rows = [dataclasses.replace(row, audio_a=row.audio_b, audio_b=row.audio_a) for row in data.rows]
+    torch.testing.assert_close(torch.sigmoid(score_differences(head, data, 24)), 1 - torch.sigmoid(before))
+
+
+def test_a_constant_head_is_right_half_of_the_time(config, data):
+    head = RewardHead(config.head(24, "x"))
+    torch.nn.init.zeros_(head.score_projector[3].weight)
+    found = validate(head, data, 8)
+    assert found["musicality"]["accuracy"] == found["alignment"]["accuracy"] == 0.5
+    assert (found["musicality"]["equal"], found["musicality"]["pairs"]) == (24, 24)
+    assert found["loss"] == pytest.approx(0.6931, abs=1e-4)
+
+
+@torch.no_grad()
+def test_a_dropped_modality_is_masked_as_at_inference(config, data):
+    head = RewardHead(config.head(24, "x")).eval()
+    dropped = torch.tensor([[False, True, True]]).repeat(4, 1)
+    found = PairModel(head)(data.batch(range(4), dropped))
+    bare = data.batch(range(4))
+    nothing = torch.zeros(4, dtype=torch.long)
+    bare = dataclasses.replace(bare, lyrics=(bare.lyrics[0], nothing), reference=(bare.reference[0], nothing))
+    assert torch.equal(found, PairModel(head)(bare))
+    assert not torch.equal(found, PairModel(head)(data.batch(range(4))))
+
+
+def test_without_skip_null_the_learned_embedding_takes_its_place(config, data):
+    head = RewardHead(dataclasses.replace(config, skip_null=False).head(24, "x"))
+    torch.nn.init.normal_(head.null_audio_embedding)
+    kept, dropped = torch.zeros(3, 3, dtype=torch.bool), torch.zeros(3, 3, dtype=torch.bool)
+    dropped[1, 2] = True
+    plain, replaced = (PairModel(head)(data.batch([1, 2, 3], drops)) for drops in (kept, dropped))
+    changed = (plain - replaced).abs().amax(dim=(0, 2))
+    assert changed[1] > 1e-6
+    assert changed[[0, 2]].max() < 1e-6
+    replaced.sum().backward()
+    assert head.null_audio_embedding.grad.abs().sum() > 0
+    assert head.null_text_embedding.grad.abs().sum() == 0
+
+
+def test_an_unlabelled_head_learns_nothing_and_breaks_nothing(config, pairs, tmp_path):
+    rows = [json.loads(line) for line in (pairs / "train.jsonl").read_text().splitlines()]
+    for row in rows:
+        row["preference_alignment"] = ""
+    (pairs / "musicality.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    main(dataclasses.replace(config, train=str(pairs / "musicality.jsonl"), steps=4))
+    steps = [row for row in read_log(config) if "validation" not in row]
+    assert all(row["alignment"] == 0 for row in steps)

@@ -1,0 +1,26 @@
+"""A tiny MusicGen and a few prompts for runs of the whole job."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.tiny_musicgen import build_tiny_musicgen
+
+
+@pytest.fixture(scope="session")
+def tiny_musicgen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_musicgen(tmp_path_factory.mktemp("tiny_musicgen"))
+
+
+@pytest.fixture(scope="session")
+def prompt_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file of three prompts."""
+    rows = [
+        {"id": "z", "text": "slow jazz", "facts": {"bpm": 60}},
+        {"id": "a/b", "text": "fast rock", "lyrics": "oh"},
+        {"id": "test-1", "text": "a drone", "facts": {"bpm": [1, {"x": None}]}},
+    ]
+    path = tmp_path_factory.mktemp("prompts") / "prompts.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path

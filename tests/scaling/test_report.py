@@ -1,0 +1,155 @@
+"""The report: one file with everything in it, no markup from prompts; and it works in a browser."""
+
+import base64
+import io
+import re
+import shutil
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import soundfile
+
+from music.clips import Clip
+from scaling.playable import mp3_uri, spectrogram_uri
+from scaling.report import Results, examples, ranks, write_report
+from scaling.summary import summarise
+from tests.scaling.noise_pool import clip, make_noise_pool
+
+WEIGHTS = {"musicality": 0.5, "alignment": 0.5}
+
+
+def make_report(folder, prompts=3, n=4, **options):
+    made = make_noise_pool(folder, prompts, n, **options)
+    generator = np.random.default_rng(1)
+    metrics = {
+        name: made.rewards + generator.normal(0, 0.1, made.rewards.shape) for name in (*WEIGHTS, "gold")
+    }
+    summary = {"n_prompts": prompts, "n": n, "reward": "judge", **summarise(made.rewards, metrics, 0)}
+    facts = {"Generator": "noise", "Reward": "judge <1>", "Command": "best_of_n.py --n 4"}
+    results = Results(made.pool, made.candidates, made.rewards, metrics, WEIGHTS, summary, facts)
+    write_report(folder / "report.html", results)
+    return summary, (folder / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("small")
+    make_report(folder)
+    return folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def page(small):
+    return small.read_text(encoding="utf-8")
+
+
+class Tags(HTMLParser):
+    def __init__(self, page):
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+    def of(self, tag):
+        return [attributes for name, attributes in self.found if name == tag]
+
+
+def test_it_is_one_file_that_loads_nothing(page):
+    tags = Tags(page)
+    assert not tags.of("link")
+    assert all("src" not in script for script in tags.of("script"))
+    for attributes in [*tags.of("img"), *tags.of("audio")]:
+        assert attributes["src"].startswith("data:")
+    outside = {url for url in re.findall(r"https?://[^\s\"'<>)]+", page) if "w3.org" not in url}
+    assert not outside
+    assert "@import" not in page
+
+
+def test_prompts_cannot_put_markup_into_the_page(page):
+    assert "<script>alert" not in page
+    assert "noise &amp; tone &lt;script&gt;alert(0)" in page
+    assert "judge &lt;1&gt;" in page
+
+
+def test_it_shows_numbers_curves_and_clips(tmp_path):
+    summary, page = make_report(tmp_path, prompts=8, n=5)
+    tags = Tags(page)
+    assert len(tags.of("audio")) == 6 * 3 + ('"Play the reference"' in page)
+    assert page.count('role="img"') == 5  # reward, three metrics, spread
+    for entry in (summary["by_n"]["3"]["gold"], summary["by_n"]["5"]["reward"]):
+        assert f"{entry['mean']:.3f}".replace("-", "−") in page
+    for word in ("only measured", "part of the reward", "best_of_n.py --n 4", "prefers-color-scheme: dark"):
+        assert word in page
+
+
+@pytest.mark.parametrize(("prompts", "n"), [(1, 1), (1, 2), (2, 1), (70, 2)])
+def test_small_and_wide_runs(tmp_path, prompts, n):
+    _, page = make_report(tmp_path, prompts, n)
+    tags = Tags(page)
+    assert len(tags.of("audio")) == min(prompts, 6) * min(n, 3) + 1 * ("Play the reference" in page)
+    assert not re.search(r">\s*[+−]?nan", page)
+
+
+def test_rates_that_mp3_does_not_know_and_stereo(tmp_path):
+    make_report(tmp_path, 1, 1, rate=20_000, channels=2)
+    data = base64.b64decode(mp3_uri(clip(0, 20_000, 2)).split(",")[1])
+    audio, rate = soundfile.read(io.BytesIO(data))
+    assert rate == 22_050
+    assert audio.shape[1] == 2
+    assert abs(len(audio) / rate - 0.5) < 0.1
+
+
+def test_a_spectrogram_shows_a_tone_where_it_is():
+    image = pytest.importorskip("PIL.Image")
+    import torch
+
+    for height, rows in ((150.0, slice(70, 96)), (3000.0, slice(0, 40))):
+        tone = torch.sin(torch.arange(32_000) * height * 2 * torch.pi / 16_000)[None].float()
+        picture = spectrogram_uri(Clip(tone, 16_000))
+        pixels = np.asarray(image.open(io.BytesIO(base64.b64decode(picture.split(",")[1]))))
+        assert pixels.shape == (96, 360)
+        assert pixels[:, 180].argmax() in range(*rows.indices(96))
+        assert pixels[:, 180].min() < 30
+
+
+def test_examples_are_spread_over_the_gains():
+    rewards = np.zeros((30, 4))
+    rewards[:, 2] = np.arange(30)
+    assert examples(rewards) == [29, 23, 17, 12, 6, 0]
+    assert examples(rewards[:2]) == [1, 0]
+
+
+def test_ranks():
+    assert ranks(np.array([3.0, 1.0, 2.0, 5.0])) == {"best": 3, "median": 2, "worst": 1}
+    assert ranks(np.array([1.0, 1.0, 1.0])) == {"best": 0, "median": 1, "worst": 2}
+    assert ranks(np.array([1.0, 2.0])) == {"best": 1, "worst": 0}
+    assert ranks(np.array([1.0])) == {"best": 0}
+
+
+def test_in_a_browser(small):
+    api = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 360, "height": 740})
+        troubles: list[str] = []
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("console", lambda message: troubles.append(message.text))
+        page.on("request", lambda request: request.url.startswith("http") and troubles.append(request.url))
+        page.goto(small.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360  # a phone scrolls down only
+        assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
+        first, second = page.locator("[data-player]").all()[:2]
+        first.scroll_into_view_if_needed()
+        first.locator("button").click()
+        api.expect(first.locator("button")).to_have_attribute("aria-label", re.compile("^Pause"))
+        second.locator("img").click()
+        api.expect(second.locator("button")).to_have_attribute("aria-label", re.compile("^Pause"))
+        api.expect(first.locator("button")).to_have_attribute("aria-label", re.compile("^Play"))
+        browser.close()
+        assert troubles == []

@@ -1,0 +1,58 @@
+"""The numbers of summary.json."""
+
+import numpy as np
+import pytest
+
+from music.errors import InputError
+from scaling.estimators import best_of_n
+from scaling.summary import steps, summarise
+
+
+@pytest.mark.parametrize(
+    ("n", "expected"),
+    [(1, [1]), (2, [1, 2]), (4, [1, 2, 3, 4]), (10, [1, 2, 3, 5, 10]), (12, [1, 2, 3, 5, 10, 12])],
+)
+def test_steps(n, expected):
+    assert steps(n) == expected
+
+
+def test_schema_and_numbers():
+    generator = np.random.default_rng(0)
+    rewards = generator.standard_normal((24, 10))
+    gold = 0.5 * rewards + generator.standard_normal((24, 10))
+    summary = summarise(rewards, {"gold": gold}, seed=0)
+    assert list(summary) == ["by_n", "gain", "ties"]
+    assert list(summary["by_n"]) == ["1", "2", "3", "5", "10"]
+    for entry in [*summary["by_n"].values(), summary["gain"]]:
+        assert list(entry) == ["reward", "gold"]
+        for value in entry.values():
+            assert list(value) == ["mean", "ci95"]
+            low, high = value["ci95"]
+            assert low < value["mean"] < high
+    assert summary["by_n"]["3"]["gold"]["mean"] == pytest.approx(best_of_n(rewards, gold, 3).mean())
+    difference = summary["by_n"]["10"]["gold"]["mean"] - summary["by_n"]["1"]["gold"]["mean"]
+    assert summary["gain"]["gold"]["mean"] == pytest.approx(difference)
+    assert summary["ties"] == 0
+
+
+def test_the_gain_is_paired_over_prompts():
+    prompts = np.arange(20.0)[:, None] * 100  # prompts differ far more than candidates
+    rewards = prompts + np.random.default_rng(1).standard_normal((20, 5))
+    summary = summarise(rewards, {}, seed=0)
+    low, high = summary["gain"]["reward"]["ci95"]
+    assert high - low < 1
+    low, high = summary["by_n"]["5"]["reward"]["ci95"]
+    assert high - low > 300
+
+
+def test_one_candidate_gains_nothing():
+    summary = summarise(np.array([[1.0], [3.0]]), {}, seed=0)
+    assert summary["by_n"]["1"]["reward"]["mean"] == 2.0
+    assert summary["gain"]["reward"] == {"mean": 0.0, "ci95": [0.0, 0.0]}
+
+
+def test_unusable_metrics_are_refused():
+    with pytest.raises(InputError, match="'gold' holds values that are not finite"):
+        summarise(np.zeros((2, 2)), {"gold": np.array([[0, np.nan], [0, 0]])}, seed=0)
+    with pytest.raises(InputError, match="cannot be called 'reward'"):
+        summarise(np.zeros((2, 2)), {"reward": np.zeros((2, 2))}, seed=0)
