@@ -9,7 +9,14 @@ from generators.spectral_codec import SpectralCodecConfig, SpectralCodecModel
 
 @pytest.fixture(scope="module")
 def codec():
-    config = SpectralCodecConfig(num_codebooks=3, codebook_size=32, griffin_lim_iterations=4)
+    config = SpectralCodecConfig(
+        n_fft=1024,
+        hop_length=320,
+        frames_per_code=2,
+        num_codebooks=3,
+        codebook_size=32,
+        griffin_lim_iterations=4,
+    )
     model = SpectralCodecModel(config).eval()
     generator = torch.Generator().manual_seed(0)
     model.mean.data.fill_(-5.0)

@@ -1,0 +1,79 @@
+"""The shipped models do their job: the main job as a user starts it, repeatable clips, and a reward that is right."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from experiments.lab.check import OVERALL, agreement, load_shipped_codec
+from experiments.lab.pairs import write_pairs
+from generators import load_generator
+from generators.protocol import Job
+from music.clips import read_clip
+from music.prompts import load_prompts
+from music.shipped_files import asset
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "1", "--num_machines", "1"]
+LAUNCH += ["--mixed_precision", "no", "--dynamo_backend", "no"]
+
+
+def start(*options: object) -> subprocess.CompletedProcess:
+    """Start the main job with its default models from the root of the checkout."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    command = [*LAUNCH, "scaling/best_of_n.py", *map(str, options)]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400)
+
+
+def test_the_suite_is_small_enough_for_git():
+    size = sum(path.stat().st_size for path in asset("lab").rglob("*") if path.is_file())
+    assert size < 40e6
+
+
+@pytest.mark.slow
+def test_the_main_job_from_a_checkout(tmp_path):
+    done = start("--n", 4, "--limit", 5, "--output", tmp_path)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["n_prompts"], summary["n"], summary["reward"]) == (5, 4, "lab-cmi-rm")
+    means = [summary["by_n"][n]["reward"]["mean"] for n in ("1", "2", "3", "4")]
+    assert means == sorted(means)
+    assert summary["gain"]["reward"]["mean"] > 0
+    best = [json.loads(line) for line in (tmp_path / "best" / "metadata.jsonl").read_text().splitlines()]
+    assert [row["prompt_id"] for row in best] == [prompt.id for prompt in load_prompts("lab", 5)]
+    clips = [read_clip(tmp_path / "best" / row["file_name"]) for row in best]
+    assert all(clip.samples == 5 * 16_000 for clip in clips)
+    assert all(clip.waveform.abs().max() > 0.05 for clip in clips), "something is to be heard"
+    assert "data:audio/mpeg" in (tmp_path / "report.html").read_text()
+    # another run with a larger n keeps every clip
+    before = {path: path.read_bytes() for path in (tmp_path / "pool" / "audio").rglob("*.flac")}
+    assert start("--n", 5, "--limit", 5, "--output", tmp_path).returncode == 0
+    assert {path: path.read_bytes() for path in before} == before
+    assert len(list((tmp_path / "pool" / "audio").rglob("*.flac"))) == 25
+
+
+def test_a_clip_of_the_lab_generator_does_not_depend_on_its_neighbours():
+    generator = load_generator("lab-musicgen", device="cpu", batch_size=4)
+    jobs = [Job(prompt, index, 7 * index) for prompt in load_prompts("lab", 2) for index in range(2)]
+    together = {(s.job.prompt.id, s.job.candidate): s for s in generator.generate(jobs, 2.0)}
+    for job in (jobs[3], jobs[0]):
+        (alone,) = generator.generate([job], 2.0)
+        beside = together[job.prompt.id, job.candidate]
+        assert torch.equal(alone.tokens, beside.tokens)
+        assert torch.equal(alone.clip.waveform, beside.clip.waveform)
+        assert alone.clip.samples == 32_000
+    tokens = torch.stack([sample.tokens for sample in together.values()])
+    assert len(tokens.unique(dim=0)) == 4, "candidates differ"
+
+
+@pytest.mark.slow
+def test_the_lab_reward_orders_held_out_pairs(tmp_path):
+    rows = write_pairs(tmp_path, "test", 120, load_shipped_codec(asset("lab")))
+    found = agreement("lab-cmi-rm", rows)
+    for head in ("musicality", "alignment"):
+        assert found[head][OVERALL].pairs == 120
+        assert found[head][OVERALL].value >= 0.65
