@@ -1,9 +1,12 @@
 """Where the files that ship with the project lie (small trained models, prompts)."""
 
-from importlib import resources
 from pathlib import Path
 
 from music.errors import InputError
+
+# Beside the packages, in a checkout and in site-packages alike. Not `importlib.resources`, for which a folder called
+# `assets` in the working directory would stand in.
+_ASSETS = Path(__file__).resolve().parent.parent / "assets"
 
 
 def asset(name: str) -> Path:
@@ -14,12 +17,7 @@ def asset(name: str) -> Path:
     InputError
         If it is not there.
     """
-    try:
-        path = Path(str(resources.files("assets"))) / name
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"the folder of shipped models is missing (looked for {name}): reinstall the project"
-        ) from error
+    path = _ASSETS / name
     if not path.exists():
         raise InputError(
             f"{path} is missing: it should ship with the project; restore it with git or reinstall"

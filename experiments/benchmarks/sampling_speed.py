@@ -19,11 +19,13 @@ from pathlib import Path
 import torch
 
 from generators import load_generator
+from generators.delay_pattern import DelayPattern
 from generators.model_folder import find_folder
 from generators.musicgen_loading import load_model
 from generators.protocol import Job
 from generators.registry import NAMES
 from music.command import run
+from music.devices import find_device
 from music.errors import InputError
 from music.prompts import Prompt
 
@@ -64,19 +66,22 @@ def main(options: SamplingSpeed) -> None:
     """Time both in turns and print medians and their ratio."""
     ours = load_generator(options.generator, device=options.device, batch_size=options.batch_size)
     source = NAMES.get(options.generator, ("transformers", options.generator))[1]
-    device = torch.device(options.device)
+    device = find_device(options.device)
     model, tokenizer = load_model(find_folder(options.generator, source, tuple(NAMES)), device, torch.float32)
     jobs = [Job(Prompt("speed", TEXT), index, index) for index in range(options.batch_size)]
     text = tokenizer([TEXT] * options.batch_size, return_tensors="pt").to(device)
     frames = math.ceil(options.seconds * model.config.audio_encoder.frame_rate)
-    steps = frames + model.config.decoder.num_codebooks - 1
+    decoder = model.config.decoder
+    steps = DelayPattern(decoder.num_codebooks, decoder.audio_channels, frames).steps
 
     def sample_ours() -> int:
         return len(list(ours.generate(jobs, options.seconds)))
 
     def sample_theirs() -> int:
         audio = model.generate(**text, do_sample=True, guidance_scale=3.0, top_k=250, max_new_tokens=steps)
-        return len(audio)
+        return len(
+            audio.cpu()
+        )  # ours arrive on the CPU too, so that a GPU has finished when the clock is read
 
     seconds: dict[str, list[float]] = {"ours": [], "generate": []}
     for turn in range(options.rounds + 1):

@@ -113,9 +113,3 @@ def change_facts(facts: Facts, names: tuple[str, ...], rng: np.random.Generator)
         other: Any = values[int(rng.integers(len(values)))]
         changed = replace(changed, **{name: other})
     return changed
-
-
-def alignment(asked: dict, facts: Facts) -> float:
-    """Return the share of the asked facts that a song meets, in [0, 1]."""
-    true = facts.as_dict()
-    return sum(true[name] == value for name, value in asked.items()) / len(asked)

@@ -25,16 +25,20 @@ from experiments.lab.coded_audio import through_codec
 from experiments.lab.corpus import Song, song, stream
 from experiments.lab.damage import draw_damage, severity
 from experiments.lab.facts import CAPTION_FACTS, LYRICS_FACTS, Facts, change_facts, draw_facts
+from experiments.lab.finished_folder import claim_work
 from experiments.lab.rendering import SAMPLE_RATE
 from generators.spectral_codec import SpectralCodecModel
 from music.clips import Clip, write_clip
+from music.durable import write_text
+from reward.cmi_rm.towers import hash_tensors
 
 CONDITIONS = ("text", "text+lyrics", "text+reference", "all")
 GAP = 0.2  # in severity
 CODED = 0.25  # share of pairs that the generator's codec has touched
 ALL_CHANGED = 0.2  # share of pairs in which the wrong clip has nothing to do with the prompt
 CHANGEABLE = tuple(name for name in CAPTION_FACTS if name != "vocals")
-#: length in s -> share of clips
+#: length in s -> share of pairs; training pairs are short, since a batch is padded to its longest
+SHORT = {5.0: 0.8, 8.0: 0.2}
 LENGTHS = {5.0: 0.8, 8.0: 0.1, 12.0: 0.07, 20.0: 0.02, 40.0: 0.01}
 
 
@@ -62,7 +66,8 @@ def pair(split: str, index: int) -> tuple[dict, dict[str, Song]]:
     """Return the row of a pair without its paths, and its songs: `a`, `b` and perhaps `reference`."""
     rng = stream(split, "pairs", index)
     condition = CONDITIONS[index % 4]
-    seconds = float(rng.choice(list(LENGTHS), p=list(LENGTHS.values())))
+    lengths = LENGTHS if split == "test" else SHORT
+    seconds = float(rng.choice(list(lengths), p=list(lengths.values())))
     with_lyrics, with_reference = condition in ("text+lyrics", "all"), condition in ("text+reference", "all")
     facts = draw_facts(rng, vocals=True if with_lyrics else None)
     asker = Song((split, "prompt", index), facts, seconds)
@@ -102,8 +107,9 @@ def pair(split: str, index: int) -> tuple[dict, dict[str, Song]]:
 
 def write_pairs(folder: Path, split: str, count: int, codec: SpectralCodecModel) -> Path:
     """Write `count` pairs of a split with their audio and return the rows' file; audio that is there is kept."""
+    claim_work(folder, codec=hash_tensors(codec.state_dict()))
     path = folder / f"{split}.jsonl"
-    if path.exists():
+    if path.exists() and len(path.read_text().splitlines()) == count:
         return path
     rows = []
     for index in tqdm(range(count), desc=f"{split} pairs", disable=None):
@@ -117,7 +123,5 @@ def write_pairs(folder: Path, split: str, count: int, codec: SpectralCodecModel)
                 write_clip(folder / name, Clip(torch.from_numpy(wave)[None], SAMPLE_RATE))
             row["reference" if part == "reference" else f"audio_{part}"] = name
         rows.append(json.dumps(row))
-    part_file = path.with_suffix(".part")
-    part_file.write_text("\n".join(rows) + "\n")
-    part_file.rename(path)
+    write_text(path, "\n".join(rows) + "\n")
     return path

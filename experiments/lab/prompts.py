@@ -21,7 +21,7 @@ def write_prompts(path: Path, count: int = COUNT) -> None:
             one.facts,
             instrument=list(INSTRUMENTS)[index % len(INSTRUMENTS)],
             tempo=list(TEMPI)[index % len(TEMPI)],
-            drums=index // len(INSTRUMENTS) % 2 == 0,
+            drums=(index // len(INSTRUMENTS) + index) % 2 == 0,
             voice=None,
             syllable_rate=None,
         )

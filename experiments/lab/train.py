@@ -16,8 +16,6 @@ from typing import Literal
 
 from music.command import run
 
-PARTS = ("codec", "musicgen", "mulan", "cmi_rm", "prompts")
-
 
 @dataclass(frozen=True)
 class TrainLab:
@@ -72,6 +70,7 @@ def _prompts(options: TrainLab) -> None:
     write_prompts(options.output / "prompts.jsonl")
 
 
+# in the order in which they need each other
 STEPS: dict[str, Callable[[TrainLab], None]] = {
     "codec": _codec,
     "musicgen": _musicgen,
@@ -83,7 +82,7 @@ STEPS: dict[str, Callable[[TrainLab], None]] = {
 
 def main(options: TrainLab) -> None:
     """Train the part, or all parts in order."""
-    for part in PARTS if options.part == "all" else (options.part,):
+    for part in STEPS if options.part == "all" else (options.part,):
         STEPS[part](options)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from experiments.lab.finished_folder import finished_folder
 from experiments.lab.pairs import write_pairs
 from generators.spectral_codec import SpectralCodecModel
 from reward import train as reward_training
 from reward.train_config import TrainConfig
 
 PAIRS = {"train": 3_000, "validation": 400}
+STEPS = 800
 
 
 def train_cmi_rm(output: Path, work: Path, codec: SpectralCodecModel) -> None:
@@ -26,21 +28,19 @@ def train_cmi_rm(output: Path, work: Path, codec: SpectralCodecModel) -> None:
         embedding_dtype="float16",
         in_memory=True,
         prompt_depth=2,
-        joint_depth=2,
+        joint_depth=1,
         downsample="mean",
         downsample_factor=5,
-        dropout=0.1,
         text_dropout=0.05,
         lyrics_dropout=0.1,
         reference_dropout=0.1,
         label_smoothing=0.1,
-        steps=1_200,
-        batch_size=48,
-        learning_rate=5e-4,
+        steps=STEPS,
+        batch_size=32,
+        learning_rate=7e-4,
         patience=8,
     )
     reward_training.main(config)
-    shutil.rmtree(output / "cmi_rm", ignore_errors=True)
-    (output / "cmi_rm").mkdir(parents=True)
-    for name in ("config.yaml", "model.safetensors"):
-        shutil.copy(Path(config.output) / name, output / "cmi_rm" / name)
+    with finished_folder(output / "cmi_rm") as folder:
+        for name in ("config.yaml", "model.safetensors"):
+            shutil.copy(Path(config.output) / name, folder / name)

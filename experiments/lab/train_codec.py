@@ -9,6 +9,7 @@ import torch
 from tqdm import tqdm
 
 from experiments.lab.corpus import song
+from experiments.lab.finished_folder import finished_folder
 from generators.spectral_codec import SpectralCodecConfig, SpectralCodecModel
 from music.errors import InputError
 
@@ -49,7 +50,8 @@ def train_codec(
         codec.codebooks.data[stage] = book
         nearest = (residual @ book.T - 0.5 * book.square().sum(1)).argmax(1)
         residual = residual - book[nearest]
-    codec.half().save_pretrained(output)
+    with finished_folder(output) as folder:
+        codec.half().save_pretrained(folder)
     return codec.float()
 
 

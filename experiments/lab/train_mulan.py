@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +19,23 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
-from tqdm import tqdm
 
+from experiments.lab.cached_rows import cached_rows
 from experiments.lab.coded_audio import through_codec
 from experiments.lab.corpus import Song, song, stream
 from experiments.lab.facts import CAPTION_FACTS, LYRICS_FACTS, Facts, change_facts
+from experiments.lab.finished_folder import claim_work, finished_folder
+from experiments.lab.rendering import SAMPLE_RATE
 from experiments.lab.training_loop import Schedule, train
 from experiments.lab.vocabulary import xlm_roberta_tokenizer
 from experiments.lab.wording import caption, lyrics, quality
 from generators.spectral_codec import SpectralCodecModel
 from music.clips import Clip
 from reward.cmi_rm.muq_import import import_muq
+from reward.cmi_rm.towers import hash_tensors
 
 SECONDS = 5.0
 SONGS = {"train": 4_000, "validation": 400}
-CHUNK = 400  # songs in one cache file
 DAMAGED, CODED, LYRICS, REMARK = 0.5, 0.25, 0.3, 0.5
 DIM = 128
 CROP = 320  # mel frames of a training item, 3.2 s
@@ -177,27 +180,22 @@ def training_song(split: str, index: int) -> Song:
 
 def mels_of_songs(mulan: Any, codec: SpectralCodecModel, split: str, work: Path) -> torch.Tensor:
     """Return MuQ's normalised mels float16 [songs, 128, N], from `work` where they were made before."""
-    front, parts = mulan.mulan.audio.model.model, []
-    work.mkdir(parents=True, exist_ok=True)
-    for start in tqdm(range(0, SONGS[split], CHUNK), desc=f"mulan: {split} songs", disable=None):
-        path = work / f"mels_{split}_{start:06d}.npy"
-        if not path.exists():
-            rows = []
-            for index in range(start, min(start + CHUNK, SONGS[split])):
-                wave = training_song(split, index).waveform()
-                if stream(split, "mulan", index, "coded").random() < CODED:
-                    wave = through_codec(codec, wave)
-                audio = Clip(torch.from_numpy(wave)[None], 16_000).resampled(24_000).waveform
-                mel = front.normalize(front.preprocessing(audio, features=["melspec_2048"]))
-                rows.append(mel["melspec_2048"][0].half().numpy())
-            np.save(path.with_suffix(".part.npy"), np.stack(rows))
-            path.with_suffix(".part.npy").rename(path)
-        parts.append(torch.from_numpy(np.load(path)))
-    return torch.cat(parts)
+    front = mulan.mulan.audio.model.model
+
+    def mel(index: int) -> np.ndarray:
+        wave = training_song(split, index).waveform()
+        if stream(split, "mulan", index, "coded").random() < CODED:
+            wave = through_codec(codec, wave)
+        audio = Clip(torch.from_numpy(wave)[None], SAMPLE_RATE).resampled(24_000).waveform
+        found = front.normalize(front.preprocessing(audio, features=["melspec_2048"]))
+        return found["melspec_2048"][0].half().numpy()
+
+    return torch.from_numpy(cached_rows(mel, SONGS[split], work, f"mels_{split}"))
 
 
 def train_mulan(output: Path, work: Path, codec: SpectralCodecModel, schedule: Schedule = SCHEDULE) -> None:
     """Train, then save `mulan`, `muq` and `xlm-roberta` (configs and tokenizer) under `output`."""
+    claim_work(work, codec=hash_tensors(codec.state_dict()), songs=SONGS, schedule=asdict(schedule))
     tokenizer = xlm_roberta_tokenizer()
     torch.manual_seed(schedule.seed)
     model = Contrast(build(work / "inner", tokenizer))
@@ -246,13 +244,12 @@ def train_mulan(output: Path, work: Path, codec: SpectralCodecModel, schedule: S
 
 def _save(mulan: Any, inner: Path, output: Path) -> None:
     """Save the towers in half precision; of the inner models only what is needed to build them."""
-    shutil.rmtree(output / "mulan", ignore_errors=True)
-    mulan.half().save_pretrained(output / "mulan", config=configs()[1])
     for name in ("muq", "xlm-roberta"):
-        shutil.rmtree(output / name, ignore_errors=True)
-        shutil.copytree(
-            inner / name, output / name, ignore=shutil.ignore_patterns("*.safetensors", "README.md")
-        )
-    (output / "mulan" / "README.md").unlink(missing_ok=True)
-    config = output / "mulan" / "config.json"
-    config.write_text(json.dumps(json.loads(config.read_text()), indent=2, sort_keys=True) + "\n")
+        with finished_folder(output / name) as folder:
+            unneeded = shutil.ignore_patterns("*.safetensors", "README.md")
+            shutil.copytree(inner / name, folder, ignore=unneeded, dirs_exist_ok=True)
+    with finished_folder(output / "mulan") as folder:
+        mulan.half().save_pretrained(folder, config=configs()[1])
+        (folder / "README.md").unlink(missing_ok=True)
+        config = folder / "config.json"
+        config.write_text(json.dumps(json.loads(config.read_text()), indent=2, sort_keys=True) + "\n")

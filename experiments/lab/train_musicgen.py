@@ -8,27 +8,29 @@ in ten (MusicGen, Copet et al. 2023, section 3).
 
 from __future__ import annotations
 
-import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn import functional
-from tqdm import tqdm
 
+from experiments.lab.cached_rows import cached_rows
 from experiments.lab.corpus import Song, song, stream
 from experiments.lab.facts import draw_facts
+from experiments.lab.finished_folder import claim_work, finished_folder
 from experiments.lab.training_loop import Schedule, train
 from experiments.lab.vocabulary import t5_tokenizer
+from generators.delay_pattern import DelayPattern
 from generators.spectral_codec import SpectralCodecModel
+from reward.cmi_rm.towers import hash_tensors
 
 SECONDS = 5.0
 SONGS = {"train": 10_000, "validation": 200}
 CAPTIONS = 3  # phrasings of each song
 MAX_TEXT = 64  # tokens
 HIDDEN_CAPTIONS = 0.1
-SCHEDULE = Schedule(steps=1_800, batch_size=16, learning_rate=1e-3)
+SCHEDULE = Schedule(steps=2_400, batch_size=16, learning_rate=1e-3)
 
 
 def training_song(split: str, index: int) -> Song:
@@ -40,18 +42,12 @@ def training_song(split: str, index: int) -> Song:
 
 def tokens_of_songs(codec: SpectralCodecModel, split: str, work: Path) -> torch.Tensor:
     """Return codes int16 [songs, K, T] of a split, from `work` where they were made before."""
-    path = work / f"codes_{split}.npy"
-    if path.exists():
-        return torch.from_numpy(np.load(path))
-    codes = []
-    for index in tqdm(range(SONGS[split]), desc=f"musicgen: {split} songs", disable=None):
+
+    def codes(index: int) -> np.ndarray:
         wave = torch.from_numpy(training_song(split, index).waveform())
-        codes.append(codec.encode(wave[None, None]).audio_codes[0, 0].short())
-    stacked = torch.stack(codes)
-    work.mkdir(parents=True, exist_ok=True)
-    np.save(path.with_suffix(".part.npy"), stacked.numpy())
-    path.with_suffix(".part.npy").rename(path)
-    return stacked
+        return codec.encode(wave[None, None]).audio_codes[0, 0].short().numpy()
+
+    return torch.from_numpy(cached_rows(codes, SONGS[split], work, f"codes_{split}"))
 
 
 def build(codec: SpectralCodecModel, vocabulary: int):
@@ -64,7 +60,7 @@ def build(codec: SpectralCodecModel, vocabulary: int):
     )
     decoder = MusicgenDecoderConfig(
         vocab_size=size,
-        max_position_embeddings=512,
+        max_position_embeddings=128,  # 5 s and the delays: the length it is trained on
         hidden_size=256,
         num_hidden_layers=4,
         num_attention_heads=8,
@@ -90,15 +86,6 @@ def build(codec: SpectralCodecModel, vocabulary: int):
     return model
 
 
-def delay(codes: torch.Tensor, pad: int) -> torch.Tensor:
-    """Return [B, K, T + K] in MusicGen's delay pattern: code (k, t) stands at position k + 1 + t, the rest is `pad`."""
-    batch, books, frames = codes.shape
-    delayed = torch.full((batch, books, frames + books), pad, dtype=torch.long)
-    for book in range(books):
-        delayed[:, book, book + 1 : book + 1 + frames] = codes[:, book]
-    return delayed
-
-
 def loss_on(model, codes, ids, mask, hidden) -> torch.Tensor:
     """Return the mean cross-entropy of each codebook, [K].
 
@@ -112,7 +99,9 @@ def loss_on(model, codes, ids, mask, hidden) -> torch.Tensor:
         Boolean [B]: captions that the model does not see.
     """
     pad = model.config.decoder.pad_token_id
-    delayed = delay(codes, pad)
+    # position 0 holds the special token everywhere; position s + 1 what step s of the sampler predicts
+    predicted = DelayPattern(codes.shape[1], 1, codes.shape[2]).delay(codes, pad).transpose(1, 2)
+    delayed = functional.pad(predicted, (1, 0), value=pad)
     states = (
         model.enc_to_dec_proj(model.text_encoder(input_ids=ids, attention_mask=mask)[0]) * mask[..., None]
     )
@@ -132,6 +121,7 @@ def train_musicgen(
     output: Path, work: Path, codec: SpectralCodecModel, schedule: Schedule = SCHEDULE
 ) -> None:
     """Train, then save the model and its tokenizer to `output` in half precision."""
+    claim_work(work, codec=hash_tensors(codec.state_dict()), songs=SONGS, schedule=asdict(schedule))
     tokenizer = t5_tokenizer()
     torch.manual_seed(schedule.seed)
     model = build(codec, len(tokenizer))
@@ -175,6 +165,6 @@ def train_musicgen(
         return {"validation_loss": by_book.mean().item(), "first_book": by_book[0].item()}
 
     train("musicgen", model, schedule, loss_of_step, validate, work)
-    shutil.rmtree(output, ignore_errors=True)
-    model.half().save_pretrained(output)
-    tokenizer.save_pretrained(output)
+    with finished_folder(output) as folder:
+        model.half().save_pretrained(folder)
+        tokenizer.save_pretrained(folder)

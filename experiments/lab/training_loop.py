@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,12 +74,14 @@ def train(
         parameters, schedule.learning_rate, betas=(0.9, 0.95), weight_decay=schedule.weight_decay
     )
     checkpoint, first = work / "checkpoint.pt", 0
+    state: dict[str, Any] = {}
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         first = state["step"]
-    began, mean = time.monotonic(), None
+    spent, mean = state.get("seconds", 0.0), state.get("loss")
+    began = time.monotonic() - spent
     bar = tqdm(range(first, schedule.steps), initial=first, total=schedule.steps, desc=name, disable=None)
     for step in bar:
         model.train()
@@ -100,6 +103,7 @@ def train(
             with (work / "log.jsonl").open("a") as log:
                 log.write(json.dumps(row) + "\n")
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
+            state |= {"seconds": row["seconds"], "loss": mean}
             torch.save(state, checkpoint.with_suffix(".tmp"))
             os.replace(checkpoint.with_suffix(".tmp"), checkpoint)
     model.eval()

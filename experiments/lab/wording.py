@@ -98,7 +98,7 @@ def quality(damage: Mapping[str, float], rng: np.random.Generator) -> str:
 
 
 def lyrics(facts: Facts, seconds: float, rng: np.random.Generator) -> str:
-    """Write a word a sung syllable, all of the vowel that names the voice, in lines of four; "" if nobody sings."""
+    """Write about a word a sung syllable, of the vowel that names the voice, four a line; "" if nobody sings."""
     if facts.voice is None or facts.syllable_rate is None:
         return ""
     bpm = sum(TEMPI[facts.tempo]) / 2

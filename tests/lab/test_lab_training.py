@@ -9,9 +9,7 @@ import torch
 from experiments.lab.pairs import CONDITIONS, GAP, pair, write_pairs
 from experiments.lab.prompts import write_prompts
 from experiments.lab.train_codec import train_codec
-from experiments.lab.train_musicgen import delay
 from experiments.lab.training_loop import Schedule, train
-from generators.delay_pattern import DelayPattern
 from generators.spectral_codec import SpectralCodecConfig
 from music.prompts import load_prompts
 from reward.preferences import load_preferences
@@ -62,15 +60,6 @@ def test_a_loss_that_learns_falls(tmp_path):
     first = loss_of_step(np.random.default_rng(0), 256).item()
     train("line", model, schedule, loss_of_step, dict, tmp_path)
     assert loss_of_step(np.random.default_rng(0), 256).item() < 0.2 * first
-
-
-def test_training_uses_the_delay_pattern_of_the_sampler():
-    codes = torch.arange(2 * 3 * 5).view(2, 3, 5)
-    delayed = delay(codes, pad=99)
-    pattern = DelayPattern(3, 1, 5)
-    # the sampler's step s predicts position s + 1 of the training sequence
-    assert torch.equal(pattern.align(delayed[:, :, 1:].transpose(1, 2)), codes)
-    assert (delayed[:, :, 0] == 99).all()
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,67 @@
+"""Every part of `experiments.lab.train`, on a handful of songs: what it saves loads, and a second call keeps it."""
+
+import json
+
+import pytest
+
+from experiments.lab import train, train_cmi_rm, train_codec, train_mulan, train_musicgen
+from experiments.lab.training_loop import Schedule
+from generators import load_generator
+from generators.protocol import Job
+from generators.spectral_codec import SpectralCodecConfig
+from music.errors import InputError
+from music.prompts import load_prompts
+from reward import ScoreRequest, load_scorer
+
+TINY = Schedule(steps=2, batch_size=2, check_every=1)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Train all parts in order, once, and return their options."""
+    folder = tmp_path_factory.mktemp("lab")
+    options = train.TrainLab(output=folder / "models", work=folder / "work")
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (train_musicgen, train_mulan):
+            patch.setattr(module, "SONGS", {"train": 6, "validation": 4})
+        patch.setattr(train_musicgen.train_musicgen, "__defaults__", (TINY,))
+        patch.setattr(train_mulan.train_mulan, "__defaults__", (TINY,))
+        config = SpectralCodecConfig(codebook_size=128, num_codebooks=3, griffin_lim_iterations=2)
+        patch.setattr(train_codec.train_codec, "__defaults__", (4, config))
+        patch.setattr(train_cmi_rm, "PAIRS", {"train": 4, "validation": 4})
+        patch.setattr(train_cmi_rm, "STEPS", 2)
+        train.main(options)
+        yield options
+
+
+@pytest.mark.slow
+def test_what_is_saved_loads_and_works(trained):
+    prompts = load_prompts(trained.output / "prompts.jsonl", 2)
+    generator = load_generator(trained.output / "musicgen", device="cpu", batch_size=2)
+    assert generator.max_seconds == pytest.approx(5.0, abs=0.1)
+    samples = list(generator.generate([Job(prompt, 0, 1) for prompt in prompts], 1.0))
+    scorer = load_scorer(trained.output / "cmi_rm", device="cpu")
+    scores = scorer.score([ScoreRequest(sample.clip, sample.job.prompt) for sample in samples])
+    assert all(set(row) == {"musicality", "alignment"} for row in scores)
+    logs = [json.loads(line) for line in (trained.work / "mulan" / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in logs] == [1, 2]
+
+
+@pytest.mark.slow
+def test_a_second_training_gives_the_same_models(trained):
+    before = (trained.output / "musicgen" / "model.safetensors").read_bytes()
+    train.main(train.TrainLab("musicgen", trained.output, trained.work))
+    assert (trained.output / "musicgen" / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_work_of_another_schedule_is_refused(trained, monkeypatch):
+    other = Schedule(steps=3, batch_size=2, check_every=1)
+    monkeypatch.setattr(train_musicgen.train_musicgen, "__defaults__", (other,))
+    with pytest.raises(InputError, match="another schedule: delete it"):
+        train.main(train.TrainLab("musicgen", trained.output, trained.work))
+
+
+def test_a_part_without_what_it_needs_says_so(tmp_path):
+    with pytest.raises(InputError, match="no codec in"):
+        train.main(train.TrainLab("musicgen", tmp_path / "models", tmp_path / "work"))
