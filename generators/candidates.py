@@ -1,5 +1,6 @@
 """Fill a pool with candidates: make what is missing, write each clip as soon as it is there."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -64,6 +65,8 @@ def fill_pool(
     spec = pool_spec(generator, seconds)
     jobs = [Job(*missing) for missing in pool.missing(prompts, n, seed, spec, processes)]
     samples = generator.generate(jobs, seconds)
+    if processes.is_main:
+        _warn_of_unused(generator, prompts)
     bar = tqdm(total=len(jobs), desc=generator.name, unit="clip", delay=1, disable=not processes.is_main)
     with pool.writer(generator.name, spec, processes.rank) as writer, bar:
         for sample in samples:
@@ -76,3 +79,12 @@ def fill_pool(
     processes.barrier()
     pool.reload()
     return len(jobs)
+
+
+def _warn_of_unused(generator: Generator, prompts: Sequence[Prompt]) -> None:
+    """Say on stderr, a line each, which parts of the prompts the generator does not look at."""
+    for part in ("lyrics", "reference"):
+        count = sum(bool(getattr(prompt, part)) for prompt in prompts)
+        if count and part not in generator.accepts:
+            message = f"warning: {generator.name} does not look at {part}, which {count} prompts have"
+            tqdm.write(message, file=sys.stderr)

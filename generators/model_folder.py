@@ -1,5 +1,6 @@
 """From what a user calls a model (a folder, a shipped name, a hub id) to the folder that holds it."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ _WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")  # the first kind that i
 _NOT_MODEL = ("preprocessor_config.json", "processor_config.json", "generation_config.json")
 
 
-def find_folder(name: str, source: str, known: Sequence[str]) -> Path:
+def find_folder(name: str, source: str, known: Sequence[str], model_type: str = "musicgen") -> Path:
     """Return the folder of a model, downloading it if it is on the hub and not yet here.
 
     Parameters
@@ -23,11 +24,13 @@ def find_folder(name: str, source: str, known: Sequence[str]) -> Path:
         ``asset:PLACE`` for a shipped model, ``hub:ID``, or anything else: a folder, or failing that a hub id.
     known
         Registered names, for messages.
+    model_type
+        As in ``config.json``; of a model of another type nothing else is downloaded.
 
     Raises
     ------
     InputError
-        If it cannot be found; the message says what was tried.
+        If it cannot be found (the message says what was tried), or the hub has another type of model.
     """
     kind, _, place = source.partition(":")
     if kind == "asset":
@@ -41,7 +44,18 @@ def find_folder(name: str, source: str, known: Sequence[str]) -> Path:
     if kind != "hub" and (source.count("/") != 1 or source.startswith((".", "/", "~"))):
         tried = "there is no folder of that name, and it is no hub id (ORGANISATION/MODEL)"
         raise InputError(f"unknown generator {name!r}: {tried}; known names are {', '.join(known)}")
-    return _download(hub_id, known)
+    return _download(hub_id, known, model_type)
+
+
+def check_kind(folder: Path, model_type: str) -> None:
+    """`InputError` unless the ``config.json`` in a folder is that of a model of this type."""
+    path = folder / "config.json"
+    try:
+        kind = json.loads(path.read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"{path} cannot be read as a model configuration: {error}") from error
+    if kind != model_type:
+        raise InputError(f"{path}: expected model_type {model_type}, got {kind!r}")
 
 
 def weights_hash(folder: Path) -> str:
@@ -58,11 +72,12 @@ def _weights_pattern(folder: Path) -> str:
     raise InputError(f"{folder} holds no weights: expected model.safetensors (or its parts)")
 
 
-def _download(hub_id: str, known: Sequence[str]) -> Path:
+def _download(hub_id: str, known: Sequence[str], model_type: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
+        check_kind(Path(snapshot_download(hub_id, allow_patterns=["config.json"])), model_type)
         folder = Path(snapshot_download(hub_id, allow_patterns=[*_TEXT_FILES, _WEIGHTS[0]]))
         if not any(folder.glob(_WEIGHTS[0])):
             folder = Path(snapshot_download(hub_id, allow_patterns=[*_TEXT_FILES, _WEIGHTS[1]]))

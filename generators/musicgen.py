@@ -27,6 +27,8 @@ from music.clips import Clip
 from music.devices import find_device
 from music.errors import InputError
 
+# Part of every spec: raise it with any change of our own code that changes the audio of a seed.
+SAMPLER = 1
 _TRAINED_SECONDS = 30.0  # the longest clips that the published models were trained on
 
 
@@ -84,6 +86,7 @@ class MusicGen:
         self.spec: Mapping[str, Any] = {
             "weights": weights,
             "backend": "transformers",
+            "sampler": SAMPLER,
             "versions": _versions(),
             "device": model.device.type,
             "dtype": str(model.decoder.dtype).removeprefix("torch."),
@@ -200,7 +203,7 @@ def sample_codes(
     Raises
     ------
     InputError
-        If the model computes NaN.
+        If the model computes NaN or infinity at any step.
     """
     special = decoder.config.vocab_size  # the one input that is no code; it has no logit
     device = text.mask.device
@@ -208,11 +211,13 @@ def sample_codes(
     tokens = torch.full((text.mask.shape[0], pattern.codebooks), special, device=device)
     delayed = torch.empty(len(tokens), pattern.steps, pattern.codebooks, dtype=torch.long, device=device)
     state = IncrementalDecoder(decoder, text, pattern.steps, guidance)
+    total = torch.zeros((), device=device)  # NaN and infinity stay in a sum: one test at the end will do
     for step in range(pattern.steps):
         logits = state.step(tokens)
+        total += logits.sum()
         tokens = choose(logits).masked_fill_(~live[step], special)
         delayed[:, step] = tokens
-    if not bool(logits.isfinite().all()):
+    if not bool(total.isfinite()):
         raise InputError("the generator computes NaN or infinity: its weights are damaged")
     return pattern.align(delayed)
 

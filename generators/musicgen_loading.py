@@ -1,6 +1,5 @@
 """Load a MusicGen folder with transformers, and refuse early what could not generate."""
 
-import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from typing import Any
 
 import torch
 
+from generators.model_folder import check_kind
 from music.errors import InputError
 from music.torchaudio_repair import repair_torchaudio
 
@@ -44,7 +44,7 @@ def load_model(folder: Path, device: torch.device, dtype: torch.dtype) -> tuple[
     InputError
         If the folder does not hold a whole MusicGen.
     """
-    _check_kind(folder)
+    check_kind(folder, "musicgen")
     repair_torchaudio()
     from safetensors import SafetensorError
     from transformers import AutoTokenizer, MusicgenForConditionalGeneration
@@ -65,16 +65,6 @@ def load_model(folder: Path, device: torch.device, dtype: torch.dtype) -> tuple[
     _check_parts(folder, model.config)
     model.decoder.to(dtype)
     return model.to(device).eval(), tokenizer
-
-
-def _check_kind(folder: Path) -> None:
-    path = folder / "config.json"
-    try:
-        kind = json.loads(path.read_text(encoding="utf-8")).get("model_type")
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"{path} cannot be read as a model configuration: {error}") from error
-    if kind != "musicgen":
-        raise InputError(f"{path}: expected model_type musicgen, got {kind!r}")
 
 
 def _check_parts(folder: Path, config: Any) -> None:

@@ -6,6 +6,7 @@ A command is a dataclass `Config`, a function `main(config)` and the two lines
         run(main, Config)
 """
 
+import argparse
 import dataclasses
 import sys
 import typing
@@ -30,7 +31,7 @@ def parse_command(config: type[C], argv: Sequence[str] | None = None, positional
     argv
         The arguments; those of this process by default.
     positionals
-        Names of the fields that are given without ``--name``, in order.
+        Names of the fields that are given without ``--name``, in order. Those with a default may be left out.
 
     Raises
     ------
@@ -44,7 +45,8 @@ def parse_command(config: type[C], argv: Sequence[str] | None = None, positional
     parser = jsonargparse.ArgumentParser(description=description, exit_on_error=False)
     parser.add_argument("--config", action="config", help="A YAML file with options; later options win.")
     for name in positionals:
-        parser.add_argument(name, type=_type_of(config, name), help=_help_of(config, name))
+        optional = _default_of(config, name)
+        parser.add_argument(name, type=_type_of(config, name), help=_help_of(config, name), **optional)
     parser.add_class_arguments(config, skip=set(positionals))
     try:
         parsed = parser.parse_args(None if argv is None else list(argv))
@@ -52,7 +54,7 @@ def parse_command(config: type[C], argv: Sequence[str] | None = None, positional
         raise InputError(f"{_one_line(str(error))} (--help lists the options)") from error
     values = parser.instantiate_classes(parsed)
     names = [field.name for field in dataclasses.fields(config)]  # type: ignore[arg-type]
-    return config(**{name: values[name] for name in names})
+    return config(**{name: values[name] for name in names if name in values})
 
 
 def run(
@@ -82,6 +84,12 @@ def _one_line(text: str) -> str:
 
 def _type_of(config: type, name: str) -> Any:
     return typing.get_type_hints(config)[name]
+
+
+def _default_of(config: type, name: str) -> dict[str, Any]:
+    """Return what makes a positional with a default optional: left out, it leaves --config files alone."""
+    default = next(field.default for field in dataclasses.fields(config) if field.name == name)
+    return {} if default is dataclasses.MISSING else {"nargs": "?", "default": argparse.SUPPRESS}
 
 
 def _help_of(config: type, name: str) -> str | None:

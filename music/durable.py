@@ -6,12 +6,14 @@ A kill at any moment leaves the old file or the new one, and at worst a leftover
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from music.errors import InputError
 
 TEMPORARY = ".tmp-"
+_LEFTOVER = re.compile(re.escape(TEMPORARY) + r"(\d+)-.+")
 
 
 @contextlib.contextmanager
@@ -32,6 +34,11 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
 
 
+def temporary_path(path: Path, owner: int = 0) -> Path:
+    """Return the name under which a file is written before it gets its own."""
+    return path.parent / f"{TEMPORARY}{owner}-{path.name}"
+
+
 def write_bytes(path: Path, data: bytes, owner: int = 0) -> None:
     """Write a file atomically and durably: temporary name, fsync, rename, fsync of the folder.
 
@@ -50,7 +57,7 @@ def write_bytes(path: Path, data: bytes, owner: int = 0) -> None:
         If the disk is full, the folder unwritable, or the like; nothing is left behind.
     """
     make_folder(path.parent)
-    temporary = path.parent / f"{TEMPORARY}{owner}-{path.name}"
+    temporary = temporary_path(path, owner)
     with writing(path.parent):
         try:
             with open(temporary, "wb") as file:
@@ -77,9 +84,22 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def leftovers(folder: Path) -> list[tuple[int, Path]]:
+    """Return the temporary files below `folder`, each with the rank of its writer, dead or alive."""
+    found = []
+    for path in folder.rglob(f"{TEMPORARY}*"):
+        name = _LEFTOVER.fullmatch(path.name)
+        if name and path.is_file():
+            found.append((int(name[1]), path))
+    return found
+
+
 def remove_leftovers(folder: Path, owner: int | None = None) -> None:
-    """Remove the temporary files of killed writers below `folder`; only those of `owner` if given."""
-    mark = TEMPORARY if owner is None else f"{TEMPORARY}{owner}-"
+    """Remove the temporary files of killed writers below `folder`; only those of `owner` if given.
+
+    It cannot tell the dead from the living: the caller knows that no such writer is at work.
+    """
     with writing(folder):
-        for leftover in folder.rglob(f"{mark}*"):
-            leftover.unlink(missing_ok=True)
+        for rank, path in leftovers(folder):
+            if owner in (None, rank):
+                path.unlink(missing_ok=True)

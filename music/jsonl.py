@@ -3,8 +3,10 @@
 import errno
 import fcntl
 import json
+import math
 import os
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -36,7 +38,8 @@ def read_jsonl(path: str | Path, *, torn_end: bool = True) -> list[tuple[int, di
     Raises
     ------
     InputError
-        If the file cannot be read or a line is not a JSON object; the message names file and line.
+        If the file cannot be read, a line is not a JSON object, or a number is not finite (NaN, Infinity,
+        1e999); the message names file and line.
     """
     try:
         data = Path(path).read_bytes()
@@ -51,15 +54,30 @@ def read_jsonl(path: str | Path, *, torn_end: bool = True) -> list[tuple[int, di
         if isinstance(row, dict):
             rows.append((number, row))
         elif not (torn_end and number == len(lines)):
-            raise InputError(f"{path} line {number}: expected one JSON object, got {_shorten(line)}")
+            raise InputError(f"{path} line {number}: {row}")
     return rows
 
 
-def _parse(line: bytes) -> Any:
+class _NotFiniteError(ValueError):
+    """A number that JSON does not know, though Python's parser takes it."""
+
+
+def _parse(line: bytes) -> dict[str, Any] | str:
+    """Return the row, or what is wrong with the line."""
     try:
-        return json.loads(line.decode("utf-8"))
-    except ValueError:  # UnicodeDecodeError and JSONDecodeError are both; the caller reports the line
-        return None
+        row = json.loads(line.decode("utf-8"), parse_float=_finite, parse_constant=_finite)
+    except _NotFiniteError as error:
+        return f"holds {error}, expected finite numbers (null or no field stands for an unknown one)"
+    except ValueError:  # UnicodeDecodeError and JSONDecodeError are both
+        row = None
+    return row if isinstance(row, dict) else f"expected one JSON object, got {_shorten(line)}"
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise _NotFiniteError(text)
+    return value
 
 
 def _shorten(line: bytes) -> str:
@@ -88,9 +106,8 @@ class JsonlAppender:
         self.path = Path(path)
         make_folder(self.path.parent)
         with writing(self.path):
-            self._file = open(self.path, "a+b", buffering=0)  # noqa: SIM115 (closed by close)
+            self._file = _open_locked(self.path)
             try:
-                _lock(self._file.fileno(), self.path)
                 self._heal()
                 sync_folder(self.path.parent)
             except (OSError, InputError):
@@ -144,6 +161,26 @@ class JsonlAppender:
     ) -> None:
         """Close the file."""
         self.close()
+
+
+def _open_locked(path: Path) -> FileIO:
+    while True:
+        file = open(path, "a+b", buffering=0)  # noqa: SIM115 (closed by the appender)
+        try:
+            _lock(file.fileno(), path)
+            if _lies_at(file.fileno(), path):
+                return file
+        except (OSError, InputError):
+            file.close()
+            raise
+        file.close()  # a merge has removed it between opening and locking: rows in it would be lost
+
+
+def _lies_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _lock(descriptor: int, path: Path) -> None:

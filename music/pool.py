@@ -28,9 +28,10 @@ import torch
 
 from music.candidate import Candidate, distinct
 from music.clips import Clip, read_clip
+from music.durable import leftovers, remove_leftovers
 from music.errors import InputError
 from music.hashing import candidate_seed, canonical_json, sha256_file, sha256_text
-from music.pool_writer import PoolWriter, prompt_columns
+from music.pool_writer import FOLDERS, PoolWriter, prompt_columns
 from music.processes import Processes
 from music.prompts import Prompt
 from music.shards import ShardedRows
@@ -211,7 +212,18 @@ class Pool:
         return PoolWriter(self.folder, self._table, generator, spec, rank)
 
     def merge(self) -> None:
-        """Unite all rows in ``metadata.jsonl``, clear leftovers; for one process, with all writers closed."""
+        """Unite all rows in ``metadata.jsonl``, clear leftovers; for one process, with all writers closed.
+
+        Raises
+        ------
+        InputError
+            If a writer is still at work, or the disk is full; nothing is lost.
+        """
+        folders = [self.folder / name for name in FOLDERS]
+        for rank in sorted({rank for folder in folders for rank, _ in leftovers(folder)}):
+            with self._table.appender(rank):  # the lock of that rank: its writer is dead
+                for folder in folders:
+                    remove_leftovers(folder, rank)
         self._table.merge(lambda rows: [asdict(found) for _, (found, _) in sorted(distinct(rows).items())])
         self.reload()
 

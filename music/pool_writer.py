@@ -17,6 +17,8 @@ from music.jsonl import JsonlAppender
 from music.prompts import Prompt
 from music.shards import ShardedRows
 
+FOLDERS = ("audio", "tokens", "specs", "references")  # of a pool, where its writers put files
+
 
 def prompt_columns(prompt: Prompt) -> dict[str, str]:
     """Return the columns of a pool row that come from the prompt: text, lyrics, reference, facts.
@@ -33,8 +35,8 @@ def prompt_columns(prompt: Prompt) -> dict[str, str]:
 class PoolWriter:
     """Adds candidates on behalf of one process; a context manager, made by `music.pool.Pool.writer`.
 
-    Nothing is created before the first `add`, except that leftovers of a killed writer of this rank are
-    removed.
+    Nothing is touched before the first `add`; that one locks the metadata file of this rank and removes the
+    leftovers of a killed writer of the same rank.
 
     Parameters
     ----------
@@ -64,9 +66,7 @@ class PoolWriter:
         self._columns: dict[str, dict[str, str]] = {}  # prompt id -> its columns, hashed and copied once
 
     def __enter__(self) -> "PoolWriter":
-        """Remove the leftovers of a killed writer of this rank."""
-        if self._folder.is_dir():
-            remove_leftovers(self._folder, self._rank)
+        """Return the writer."""
         return self
 
     def __exit__(
@@ -118,7 +118,9 @@ class PoolWriter:
 
     def _open(self) -> JsonlAppender:
         if self._appender is None:
-            self._appender = self._table.appender(self._rank)
+            self._appender = self._table.appender(self._rank)  # from here on no other writer has this rank
+            for name in FOLDERS:
+                remove_leftovers(self._folder / name, self._rank)
             write_text(self._folder / "specs" / f"{self._spec}.json", self._spec_text, self._rank)
         return self._appender
 

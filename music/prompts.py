@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from music.clips import read_clip
 from music.errors import InputError
 from music.hashing import path_name
 from music.jsonl import read_jsonl
@@ -60,24 +61,26 @@ def load_prompts(source: str | Path, limit: int | None = None) -> list[Prompt]:
     ------
     InputError
         If the source cannot be found, a field is missing, empty, unknown or of the wrong type, an id comes
-        twice or a reference is missing; the message names file, line and field.
+        twice, or a reference is missing or cannot be read as audio; the message names file, line and field.
     """
     if limit is not None and limit < 1:
         raise InputError(f"--limit must be at least 1, got {limit}")
-    prompts = _distinct(_read(str(source)), source)
+    prompts = _read(str(source))
+    _refuse_twins(prompts, source)
     if not prompts:
         raise InputError(f"{source} holds no prompt")
-    return prompts[:limit]
+    _refuse_bad_references(prompts[:limit], source)
+    return [prompt for _, prompt in prompts[:limit]]
 
 
 def _read(source: str) -> list[tuple[int, Prompt]]:
     path = Path(source)
-    if source in _SHIPPED and not path.exists():
-        path = asset(_SHIPPED[source])
-    elif source.count("/") == 1 and not path.suffix and not path.exists():
-        path = _from_hub(source)
     readers: dict[str, Callable[[Path], list[tuple[int, Prompt]]]]
     readers = {".jsonl": _read_jsonl, ".txt": _read_txt, ".csv": _read_musiccaps}
+    if source in _SHIPPED and not path.is_file():
+        path = asset(_SHIPPED[source])
+    elif source.count("/") == 1 and path.suffix not in readers and not path.is_file():
+        path = _from_hub(source)
     if path.suffix not in readers:
         known = ", ".join(sorted(_SHIPPED))
         raise InputError(
@@ -200,7 +203,7 @@ def _from_hub(repository: str) -> Path:
         ) from error
 
 
-def _distinct(prompts: Iterable[tuple[int, Prompt]], source: str | Path) -> list[Prompt]:
+def _refuse_twins(prompts: Iterable[tuple[int, Prompt]], source: str | Path) -> None:
     lines: dict[str, int] = {}
     for line, prompt in prompts:
         if prompt.id in lines:
@@ -208,4 +211,15 @@ def _distinct(prompts: Iterable[tuple[int, Prompt]], source: str | Path) -> list
                 f"{source} line {line}: id {prompt.id!r} comes twice, first in line {lines[prompt.id]}"
             )
         lines[prompt.id] = line
-    return [prompt for _, prompt in prompts]
+
+
+def _refuse_bad_references(prompts: Iterable[tuple[int, Prompt]], source: str | Path) -> None:
+    """Read every reference once: better now than in the middle of the run."""
+    read = set()
+    for line, prompt in prompts:
+        if prompt.reference is not None and prompt.reference not in read:
+            read.add(prompt.reference)
+            try:
+                read_clip(prompt.reference)
+            except InputError as error:
+                raise InputError(f"{source} line {line}: field 'reference': {error}") from error

@@ -16,7 +16,7 @@ import torch
 
 from music.durable import write_text
 
-_START = time.time()  # commands import this module first thing
+_START = time.time()  # a little after the command: torch, imported above, is loaded by now
 _LIBRARIES = (
     "torch",
     "transformers",
@@ -38,7 +38,7 @@ def write_run_record(folder: str | Path, config: Any, **facts: Any) -> Path:
     folder
         Output folder.
     config
-        The resolved config, a dataclass or a mapping.
+        The resolved config, a dataclass or a mapping; the device recorded is that of its `device`, or auto.
     **facts
         Anything else worth keeping (hashes, counts, seconds per stage); JSON, paths allowed.
 
@@ -60,7 +60,7 @@ def write_run_record(folder: str | Path, config: Any, **facts: Any) -> Path:
         "config": settings,
         **facts,
         "revision": git_revision(),
-        "device": device_name(),
+        "device": device_name(settings.get("device", "auto")),
         "threads": torch.get_num_threads(),
         "processes": int(os.environ.get("WORLD_SIZE", "1")),
         "python": platform.python_version(),
@@ -83,23 +83,28 @@ def library_versions(names: tuple[str, ...] = _LIBRARIES) -> dict[str, str]:
     return versions
 
 
-def device_name() -> str:
-    """Return the name of the GPU that this process would use, or of the CPU."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"CPU {platform.machine()}, {os.cpu_count()} cores"
+def device_name(device: str = "auto") -> str:
+    """Return what is behind the ``--device`` of a command: the name of the GPU, or of the CPU."""
+    if device.startswith(("auto", "cuda")) and torch.cuda.is_available():
+        return torch.cuda.get_device_name(None if device == "auto" else device)
+    processor = f"CPU {platform.machine()}, {os.cpu_count()} cores"
+    return processor if device in ("auto", "cpu") else f"{device} beside {processor}"
 
 
-def git_revision() -> dict[str, Any] | None:
-    """Return commit and whether tracked files differ from it; None outside a git checkout."""
-    here = Path(__file__).parent
+def git_revision(file: Path = Path(__file__)) -> dict[str, Any] | None:
+    """Return commit and whether tracked files differ from it; None unless `file` belongs to the checkout.
+
+    An installed copy of this package often lies inside the repository of another project.
+    """
+    here = file.parent
     try:
+        _git(here, "ls-files", "--error-unmatch", file.name)
         commit = _git(here, "rev-parse", "HEAD")
         return {
             "commit": commit,
             "modified": bool(_git(here, "status", "--porcelain", "--untracked-files=no")),
         }
-    except (OSError, subprocess.CalledProcessError):  # no git, no checkout, or no commit yet
+    except (OSError, subprocess.SubprocessError):  # no git, no checkout of ours, no commit yet, or too slow
         return None
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from music.durable import remove_leftovers, sync_folder, write_text, writing
+from music.durable import sync_folder, temporary_path, write_text, writing
 from music.errors import InputError
 from music.jsonl import JsonlAppender, dump_line, read_jsonl
 
@@ -62,10 +62,12 @@ class ShardedRows:
 
     def appender(self, rank: int) -> JsonlAppender:
         """Open the file of one writer."""
-        return JsonlAppender(self.folder / f"{self.stem}-{rank:05d}.jsonl")
+        return JsonlAppender(self._shard(rank))
 
     def merge(self, ordered: Callable[[list[Located]], list[Mapping[str, Any]]]) -> None:
         """Write the union into the merged file, remove the shards; for one process, with all writers closed.
+
+        Nothing else in the folder is touched, except what a killed merge of this table has left there.
 
         Parameters
         ----------
@@ -75,23 +77,40 @@ class ShardedRows:
         Raises
         ------
         InputError
-            If another process is still writing a shard, or the disk is full; nothing is lost.
+            If another process is still writing a shard or merging, or the disk is full; nothing is lost.
         """
-        shards = self.shards()
+        if self._is_merged(ordered):
+            return
         with contextlib.ExitStack() as locks:
+            # with rank 0 always among them, two merges at once are impossible
+            shards = sorted({*self.shards(), self._shard(0)})
             for path in shards:
                 locks.enter_context(JsonlAppender(path))
-            rows = self.rows()
-            if not rows and not shards:
-                return
-            text = "".join(dump_line(row) for row in ordered(rows))
+            text = _text(ordered(self.rows()))
             if not self.merged.exists() or self.merged.read_text(encoding="utf-8") != text:
                 write_text(self.merged, text)
             with writing(self.folder):
+                if self._leftover().is_file():
+                    self._leftover().unlink()
                 for path in shards:
                     path.unlink(missing_ok=True)
                 sync_folder(self.folder)
-        remove_leftovers(self.folder)
+
+    def _is_merged(self, ordered: Callable[[list[Located]], list[Mapping[str, Any]]]) -> bool:
+        if self.shards() or self._leftover().is_file():
+            return False
+        rows = self.rows()
+        return not rows or self.merged.read_text(encoding="utf-8") == _text(ordered(rows))
+
+    def _shard(self, rank: int) -> Path:
+        return self.folder / f"{self.stem}-{rank:05d}.jsonl"
+
+    def _leftover(self) -> Path:
+        return temporary_path(self.merged)
+
+
+def _text(rows: list[Mapping[str, Any]]) -> str:
+    return "".join(dump_line(row) for row in rows)
 
 
 def _escaped(stem: str) -> str:

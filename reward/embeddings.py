@@ -7,6 +7,8 @@ A file is written whole or not at all and never changed, and its own header is i
 most the items of the last half minute. Several processes may write into one folder.
 """
 
+import contextlib
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from music.clips import read_clip
-from music.durable import remove_leftovers, write_bytes
+from music.durable import TEMPORARY, leftovers, write_bytes, writing
 from music.errors import InputError
 from music.hashing import sha256_file, sha256_text
 from music.processes import Processes
@@ -27,6 +29,7 @@ from reward.cmi_rm.towers import Towers
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 _FLUSH_BYTES = 64 << 20
 _FLUSH_SECONDS = 30.0
+_ABANDONED_SECONDS = 3600.0  # no living process takes so long to write a file
 
 Key = tuple[str, str]  # ("audio" or "text", SHA-256 of the file or of the text)
 
@@ -68,7 +71,7 @@ class EmbeddingStore:
     def reload(self) -> None:
         """Look for files that other processes have written."""
         for path in sorted(self.folder.glob("*.safetensors")):
-            if path not in self._files:
+            if path not in self._files and not path.name.startswith(TEMPORARY):
                 self._open(path)
 
     def _open(self, path: Path) -> None:
@@ -112,7 +115,7 @@ class EmbeddingStore:
             items = {name: frames for (of, name), frames in self._new.items() if of == kind}
             if items:
                 path = self.folder / f"{kind}-{sha256_text(' '.join(sorted(items)))[:24]}.safetensors"
-                write_bytes(path, save(items))
+                write_bytes(path, save(items), owner=os.getpid())  # other runs may write the same items
                 self._open(path)
         self._new.clear()
         self._waiting = 0
@@ -173,7 +176,7 @@ def fill_store(
     jobs |= {key: path for path, key in audio.items()}
     share = processes.shard([(key, source) for key, source in jobs.items() if key not in store])
     if processes.is_main:
-        remove_leftovers(store.folder) if store.folder.exists() else None
+        _remove_abandoned(store.folder)
     processes.barrier()
     with store:
         for key, source in tqdm(share, "encode", disable=not processes.is_main or len(share) < 20):
@@ -181,6 +184,15 @@ def fill_store(
     processes.barrier()
     store.reload()
     return len(share)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove the temporary files of killed writers, but not those that other runs are writing now."""
+    with writing(folder):
+        for _, leftover in leftovers(folder):
+            with contextlib.suppress(FileNotFoundError):  # its writer has just finished
+                if time.time() - leftover.stat().st_mtime > _ABANDONED_SECONDS:
+                    leftover.unlink()
 
 
 def _encode(towers: Towers, path: Path) -> torch.Tensor:

@@ -90,5 +90,4 @@ def _report(candidate: Candidate, error: InputError) -> None:
 
 
 if __name__ == "__main__":
-    given = any(word.split("=")[0] in ("--pool", "--input", "--config", "--help", "-h") for word in sys.argv)
-    run(main, ScoreConfig, positionals=() if given else ("input", "output"))
+    run(main, ScoreConfig, positionals=("input", "output"))

@@ -9,6 +9,7 @@ into the output in the order of the input. So a killed run can be run again: row
 error, and are the same in the input, are kept; the others are scored.
 """
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -58,8 +59,8 @@ def score_rows(
     Raises
     ------
     InputError
-        If an id is missing or comes twice, a field's name is needed for the result, or the output belongs
-        to another input or another version of the scorer.
+        If an id is missing or comes twice, a field's name is needed for the result, the output belongs to
+        another input or another version of the scorer, or the scorer does not give what it announces.
     """
     from tqdm import tqdm
 
@@ -96,6 +97,8 @@ def _read(source: Path, scorer: Scorer) -> dict[str, Row]:
         identity = row.get("id")
         if not isinstance(identity, str) or not identity:
             raise InputError(f"{where}: expected a field 'id' with a text, got {identity!r}")
+        if _writable(identity) != identity:
+            raise InputError(f"{where}: the id {identity!a} holds a lone surrogate, which is no character")
         if identity in rows:
             raise InputError(f"{where}: id {identity!r} comes twice, first in line {lines[identity]}")
         for name in (*scorer.metrics, "model", "error"):
@@ -143,12 +146,33 @@ def _scored(rows: Sequence[Row], source: Path, scorer: Scorer) -> list[Row]:
                     raise InputError(f"{name} is {value}, not a finite number")
     except InputError as error:
         if len(rows) == 1:
-            return [{**rows[0], "error": str(error), "model": scorer.hash}]
+            return [_writable({**rows[0], "error": str(error), "model": scorer.hash})]
         return [result for row in rows for result in _scored([row], source, scorer)]
+    _check_metrics(scores, len(rows), scorer)
     return [{**row, **found, "model": scorer.hash} for row, found in zip(rows, scores, strict=True)]
 
 
+def _check_metrics(scores: Sequence[Mapping[str, float]], count: int, scorer: Scorer) -> None:
+    """`InputError` unless there are `count` scores of exactly the metrics that the scorer announces."""
+    if len(scores) != count:
+        raise InputError(f"scorer {scorer.name} gave {len(scores)} scores for {count} requests: repair it")
+    for found in scores:
+        if found.keys() != set(scorer.metrics):
+            given, announced = ", ".join(sorted(found)), ", ".join(sorted(scorer.metrics))
+            raise InputError(
+                f"scorer {scorer.name} announces the metrics {announced} but gave {given or 'none'}: repair it"
+            )
+
+
+def _writable(value: Any) -> Any:
+    """Return a JSON value as UTF-8 can hold it: lone surrogates, which JSON can escape, become question marks."""
+    return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+
+
 def _request(row: Row, source: Path) -> ScoreRequest:
+    for name, value in row.items():
+        if _writable([name, value]) != [name, value]:
+            raise InputError(f"field {name!a} holds a lone surrogate, which is no character: {value!a}")
     fields = {name: row.get(name) or "" for name in ("audio", "text", "lyrics", "reference")}
     for name, value in fields.items():
         if not isinstance(value, str):

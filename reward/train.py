@@ -60,6 +60,11 @@ def main(config: TrainConfig) -> int:
     device = find_device(config.device)
     accelerator = Accelerator(cpu=device.type == "cpu", kwargs_handlers=[unused])
     processes = Processes()
+    if config.batch_size < processes.world_size:
+        raise InputError(
+            f"--batch_size {config.batch_size} leaves some of {processes.world_size} processes without a "
+            "pair: make it at least as large, or start fewer"
+        )
     output = Path(config.output)
     train, held_out, towers = prepare_data(config, processes, accelerator.device)
     trainer = Trainer(config, accelerator, processes, output, towers)
@@ -137,9 +142,8 @@ class Trainer:
                 log.add({"step": state.step, **losses, "seconds": round(time.perf_counter() - started, 4)})
             if state.step % config.evaluate_every == 0 or state.step == config.steps:
                 found = validate(self.head, held_out, config.batch_size)
-                bar.set_postfix(
-                    {name: round(found[name]["accuracy"], 3) for name in ("musicality", "alignment")}
-                )
+                accuracies = {name: found[name]["accuracy"] for name in ("musicality", "alignment")}
+                bar.set_postfix({name: round(x, 3) for name, x in accuracies.items() if x is not None})
                 self._judge(found)
                 if log is not None:
                     log.add({"step": state.step, "validation": found})

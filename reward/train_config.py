@@ -141,6 +141,10 @@ class TrainConfig:
         for name in ("dropout", "text_dropout", "lyrics_dropout", "reference_dropout", "label_smoothing"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"--{name} must lie in [0, 1], got {getattr(self, name)}")
+        if ":" in self.device:  # accelerate gives each process its GPU
+            raise InputError(
+                f"--device must be auto, cpu or cuda, got {self.device!r}: choose GPUs with CUDA_VISIBLE_DEVICES"
+            )
         if self.learning_rate <= 0 or self.clip_norm <= 0:
             raise InputError("--learning_rate and --clip_norm must be above 0")
 

@@ -36,7 +36,8 @@ def validate(head: RewardHead, data: PairData, batch_size: int) -> dict[str, Any
     for name, column in (("musicality", MUSICALITY), ("alignment", ALIGNMENT)):
         labels = [getattr(row, name) for row in data.rows]
         counted = dataclasses.asdict(accuracy_of(differences[:, column].tolist(), labels))
-        accuracy = {"accuracy": counted.pop("value") if counted["pairs"] else None, **counted}
+        value = counted.pop("value")  # NaN without pairs, which JSON lacks
+        accuracy = {"accuracy": value if counted["pairs"] else None, **counted}
         found[name] = {"loss": (losses[:, column].sum() / counts[column].clamp(min=1)).item(), **accuracy}
     judged = [name for name in found if found[name]["pairs"]]
     return {"loss": sum(found[name]["loss"] for name in judged) / max(1, len(judged)), **found}

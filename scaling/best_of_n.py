@@ -2,7 +2,7 @@
 
     accelerate launch scaling/best_of_n.py --n 10
     torchrun --nproc-per-node 2 -- scaling/best_of_n.py --n 10 --generator facebook/musicgen-small \
-        --reward cmi-rm --prompts google/MusicCaps --seconds 10 --output runs/musiccaps
+        --reward HaiwenXia/CMI-RM --prompts google/MusicCaps --seconds 10 --output runs/musiccaps
 
 (without the `--`, torchrun takes --n for an abbreviation of its own options)
 
@@ -13,6 +13,9 @@ perhaps killed run has left in the output folder:
 2. score: add the scores of the reward model, and of further judges, beside the pool (``OUT/pool/scores``);
 3. choose: copy the candidate with the highest reward of each prompt into ``OUT/best``;
 4. report: `summary.json` (all n by the unbiased estimator), `report.html` and `run.json` in OUT.
+
+Each run adds to ``OUT/pool`` and replaces what it draws from it: ``OUT/best``, `summary.json`, `report.html`
+and `run.json` are those of the last run.
 
 An option that cannot be met, or the folder of another run, ends it with one line and exit code 2; what that
 folder holds stays as it is.
@@ -47,7 +50,8 @@ class BestOfN:
     generator
         A name (lab-musicgen), hub id (facebook/musicgen-small) or folder.
     reward
-        The scorer whose metrics make the reward: a name (lab-cmi-rm, cmi-rm), hub id, folder or module:Class.
+        The scorer whose metrics make the reward: a name (lab-cmi-rm), hub id (HaiwenXia/CMI-RM), folder, or
+        module:Class of a module that can be imported (installed or on PYTHONPATH).
     weights
         What the reward is made of.
     judges
@@ -63,7 +67,8 @@ class BestOfN:
     limit
         Only the first so many prompts.
     output
-        Folder for pool, best, summary.json, report.html, run.json. The same folder again resumes or extends.
+        Folder for pool, best, summary.json, report.html, run.json. The same folder again resumes or extends
+        the pool; all else in it is replaced by that of the new run.
     backend
         Library that runs the generator, if there is a choice.
     guidance

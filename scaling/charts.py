@@ -3,6 +3,7 @@
 matplotlib writes fixed colours; these are stand-ins that `_themed` replaces by the CSS variables of the page.
 """
 
+import html
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,13 @@ _SIZE = 10.5  # of the letters, points
 _MOST_PROMPTS = 60  # as many as can be told apart side by side
 
 
-def curve(by_n: Mapping[str, Mapping[str, Any]], metric: str, chosen_by: bool, digits: int) -> str:
+def curve(
+    by_n: Mapping[str, Mapping[str, Any]],
+    metric: str,
+    chosen_by: bool,
+    digits: int,
+    marked: Sequence[int],
+) -> str:
     """Draw a metric of the chosen candidate against n, with its 95 % band.
 
     Parameters
@@ -38,6 +45,9 @@ def curve(by_n: Mapping[str, Mapping[str, Any]], metric: str, chosen_by: bool, d
         Whether the reward is made of it (drawn in the accent colour) or it is only measured.
     digits
         Behind the point, of the values written beside the ends.
+    marked
+        The n, ascending, that get a dot and, where there is room, a label: first and last of `by_n` among
+        them.
 
     Returns
     -------
@@ -50,7 +60,9 @@ def curve(by_n: Mapping[str, Mapping[str, Any]], metric: str, chosen_by: bool, d
     colour = _ACCENT if chosen_by else _INK
     figure, axes = _figure(4.2, 2.6)
     axes.fill_between(numbers, low, high, color=colour, alpha=0.16, linewidth=0)
-    axes.plot(numbers, means, color=colour, linewidth=2.2, marker="o", markersize=5, clip_on=False)
+    dots = [numbers.index(n) for n in marked]
+    line = {"color": colour, "linewidth": 2.2, "marker": "o", "markersize": 5}
+    axes.plot(numbers, means, **line, markevery=dots, clip_on=False)
     axes.axhline(means[0], color=_MUTED, linewidth=0.9, linestyle=(0, (3, 3)))
     for index in {0, len(numbers) - 1}:
         place = (0, 9) if index else (6, -14)
@@ -66,7 +78,7 @@ def curve(by_n: Mapping[str, Mapping[str, Any]], metric: str, chosen_by: bool, d
         )
     axes.set_xscale("log")
     axes.set_xlim(numbers[0] * 0.93, numbers[-1] * 1.05 if numbers[-1] > 1 else 2)
-    axes.set_xticks(_apart(numbers), labels=[str(n) for n in _apart(numbers)])
+    axes.set_xticks(_apart(marked), labels=[str(n) for n in _apart(marked)])
     axes.minorticks_off()
     axes.set_xlabel("candidates to choose from, n", color=_MUTED)
     axes.yaxis.set_major_locator(_locator(5))
@@ -143,9 +155,10 @@ def _svg(figure: Any, title: str) -> str:
 def _themed(document: str, title: str) -> str:
     svg = document[document.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    label = html.escape(title)
     svg = re.sub(
         r'<svg [^>]*?viewBox="([^"]*)"[^>]*>',
-        rf'<svg viewBox="\1" role="img" aria-label="{title}">',
+        lambda found: f'<svg viewBox="{found[1]}" role="img" aria-label="{label}">',
         svg,
         count=1,
     )

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from music.durable import TEMPORARY, write_bytes, write_text, writing
+from music.durable import leftovers, write_bytes, write_text, writing
 from music.hashing import path_name
-from music.jsonl import dump_line
+from music.jsonl import dump_line, read_jsonl
 from music.pool import Candidate, Pool
 from scaling.estimators import Array
 
@@ -35,7 +35,7 @@ def write_best(
     """Copy the chosen clips into a folder.
 
     Clips come first, ``metadata.jsonl`` follows, then clips of an earlier choice go: whenever this is killed,
-    what ``metadata.jsonl`` names is there.
+    what ``metadata.jsonl`` names is there. Files that no choice has put there stay.
 
     Parameters
     ----------
@@ -51,10 +51,13 @@ def write_best(
     Raises
     ------
     InputError
-        If a clip was changed since it was made, or the folder cannot be written.
+        If a clip was changed since it was made, or the folder cannot be written, or its ``metadata.jsonl``
+        cannot be read.
     """
     pool.verify(chosen)
-    names = [f"{path_name(candidate.prompt_id)}-{candidate.candidate:05d}.flac" for candidate in chosen]
+    names = [_name(candidate) for candidate in chosen]
+    # of earlier choices; the pool tells those that were killed before or after their metadata.jsonl
+    earlier = {_name(candidate) for candidate in pool} | _listed(folder / "metadata.jsonl")
     for name, candidate in zip(names, chosen, strict=True):
         target = folder / name
         if not target.exists() or target.read_bytes() != pool.path(candidate).read_bytes():
@@ -62,9 +65,22 @@ def write_best(
     rows = [_row(*item) for item in zip(names, chosen, scores, strict=True)]
     write_text(folder / "metadata.jsonl", "".join(dump_line(row) for row in rows))
     with writing(folder):
-        for file in folder.iterdir():
-            if (file.suffix == ".flac" and file.name not in names) or file.name.startswith(TEMPORARY):
+        for name in earlier.difference(names):
+            (folder / name).unlink(missing_ok=True)
+        for _, file in leftovers(folder):
+            if file.parent == folder:
                 file.unlink()
+
+
+def _name(candidate: Candidate) -> str:
+    return f"{path_name(candidate.prompt_id)}-{candidate.candidate:05d}.flac"
+
+
+def _listed(metadata: Path) -> set[str]:
+    """Return the clips that an earlier choice has put beside its metadata."""
+    rows = [row for _, row in read_jsonl(metadata)] if metadata.is_file() else []
+    names = {str(row.get("file_name")) for row in rows}
+    return {name for name in names if Path(name).name == name and name.endswith(".flac")}
 
 
 def _row(name: str, candidate: Candidate, scores: Mapping[str, float]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ class Outcome:
     Attributes
     ----------
     config
-        Of the run, a dataclass with at least `prompts` and `seed`.
+        Of the run, a dataclass with at least `prompts`, `seed` and `device`.
     reward
         What chooses.
     scorers
@@ -123,7 +123,7 @@ class Outcome:
             "Reward model": self.scorers[0].hash,
             "Ties": str(summary["ties"]),
             "Time": str(self.stages),
-            "Device": device_name(),
+            "Device": device_name(self.config.device),
             "Command": shlex.join(sys.argv),
         }
         return {label: value for label, value in facts.items() if value}

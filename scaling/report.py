@@ -17,6 +17,7 @@ from music.pool import Candidate, Pool
 from scaling.charts import curve, spread
 from scaling.estimators import Array, ascending
 from scaling.playable import mp3_uri, spectrogram_uri
+from scaling.summary import steps
 
 _EXAMPLES = 6
 _MOST_SECONDS = 120.0  # of audio in the page, all clips together: about 1 MB a minute
@@ -98,12 +99,14 @@ def _context(results: Results) -> dict[str, Any]:
     shown = examples(results.rewards)
     clips = sum(len(ranks(results.rewards[row])) for row in shown)
     per_clip = _MOST_SECONDS / clips
+    numbers = steps(summary["n"])
+    by_n = summary["by_n"]
     return {
         "summary": summary,
         "names": names,
         "weights": results.weights,
-        "numbers": list(summary["by_n"]),
-        "curves": {name: curve(summary["by_n"], name, decides[name], digits[name]) for name in names},
+        "numbers": [str(n) for n in numbers],
+        "curves": {name: curve(by_n, name, decides[name], digits[name], numbers) for name in names},
         "spread": spread(results.rewards),
         "decides": decides,
         "digits": digits,
@@ -126,7 +129,8 @@ def _example(results: Results, row: int, seconds: float) -> dict[str, Any]:
         "text": prompt.text,
         "lyrics": prompt.lyrics,
         "id": prompt.id,
-        "reference": _player(read_clip(prompt.reference, seconds), seconds) if prompt.reference else None,
+        # a second more than is played, so that the player can tell that it is only the beginning
+        "reference": _player(read_clip(prompt.reference, seconds + 1), seconds) if prompt.reference else None,
         "gain": float(rewards.max() - rewards.mean()),
         "clips": [
             {
@@ -144,7 +148,7 @@ def _example(results: Results, row: int, seconds: float) -> dict[str, Any]:
 
 
 def _player(clip: Clip, seconds: float) -> dict[str, Any]:
-    heard = clip.first(max(seconds, 1.0))
+    heard = clip.first(seconds)
     return {
         "audio": mp3_uri(heard),
         "picture": spectrogram_uri(heard),

@@ -9,11 +9,17 @@ from music.errors import InputError
 from scaling.estimators import Array, best_of_n, bootstrap_interval, count_ties
 
 _STEPS = (1, 2, 3, 5, 10, 15, 20, 30, 50, 100, 150, 200, 300, 500, 1000)
+_ALL = 100  # up to here every n is measured
 
 
 def steps(n: int) -> list[int]:
-    """Return the numbers of candidates to report: 1, 2, 3, 5, 10, ... below n, and n itself."""
+    """Return the numbers of candidates to show in a table: 1, 2, 3, 5, 10, ... below n, and n itself."""
     return sorted({step for step in _STEPS if step < n} | {n})
+
+
+def measured_numbers(n: int) -> list[int]:
+    """Return the numbers of candidates to measure: all from 1 to n, above 100 only those of the table."""
+    return sorted({*range(1, min(n, _ALL) + 1), *steps(n)})
 
 
 def summarise(rewards: Array, metrics: Mapping[str, Array], seed: int) -> dict[str, Any]:
@@ -31,8 +37,9 @@ def summarise(rewards: Array, metrics: Mapping[str, Array], seed: int) -> dict[s
     Returns
     -------
     dict
-        ``by_n[str(n)][metric] = {"mean", "ci95": [low, high]}``; ``gain[metric]`` the same for n = N minus
-        n = 1, paired over prompts; ``ties`` the number of prompts whose best reward is shared.
+        ``by_n[str(n)][metric] = {"mean", "ci95": [low, high]}`` for every n of `measured_numbers`;
+        ``gain[metric]`` the same for n = N minus n = 1, paired over prompts; ``ties`` the number of prompts
+        whose best reward is shared.
 
     Raises
     ------
@@ -45,7 +52,7 @@ def summarise(rewards: Array, metrics: Mapping[str, Array], seed: int) -> dict[s
     for name, values in measured.items():
         if not np.isfinite(values).all():
             raise InputError(f"metric {name!r} holds values that are not finite")
-    numbers = steps(rewards.shape[1])
+    numbers = measured_numbers(rewards.shape[1])
     columns = {(n, name): best_of_n(rewards, values, n) for n in numbers for name, values in measured.items()}
     for name in measured:
         columns[0, name] = columns[numbers[-1], name] - columns[1, name]  # n = 0 stands for the gain

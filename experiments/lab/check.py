@@ -1,9 +1,10 @@
 """Measures what the lab's models can do, on songs and prompts that no training has seen.
 
-    python -m experiments.lab.check                 # prints and writes runs/lab/check/check.json
+    python -m experiments.lab.check --pool runs/best_of_n/pool      # prints, and writes runs/lab/check/check.json
 
 - reward: share of held-out pairs (`pairs.py`) ordered as the truth orders them, for musicality and alignment, overall
   and by condition, with 95 % Wilson intervals; a tie counts half.
+- generator, when a pool is given: whether instrument, drums and tempo can be recognised (`recognition.py`).
 - codec: error of the log-mel frames that remains after coding, beside their variance.
 """
 
@@ -17,8 +18,10 @@ import torch
 
 from experiments.lab.corpus import song
 from experiments.lab.pairs import CONDITIONS, write_pairs
+from experiments.lab.recognition import recognition
 from generators.spectral_codec import SpectralCodecModel
 from music.command import run
+from music.pool import Pool
 from reward import load_scorer
 from reward.bradley_terry import Accuracy, accuracy_of
 from reward.preferences import HEADS, load_preferences
@@ -41,12 +44,15 @@ class Check:
         Held-out pairs, a quarter for each condition.
     output
         Folder for the pairs and `check.json`.
+    pool
+        Clips for prompts with facts, such as the main job's `pool`: what can be recognised in them.
     """
 
     reward: str = "lab-cmi-rm"
     models: Path = Path("assets/lab")
     n: int = 800
     output: Path = Path("runs/lab/check")
+    pool: Path | None = None
 
 
 def load_shipped_codec(models: Path) -> SpectralCodecModel:
@@ -97,9 +103,16 @@ def main(options: Check) -> None:
             print(
                 f"{head:10s} {name:15s} {row.value:6.1%} [{row.low:.1%}, {row.high:.1%}] of {row.pairs} pairs"
             )
+    heard = recognition(codec, Pool(options.pool)) if options.pool else {}
+    for fact, shares in heard.items():
+        for name, share in shares.items():
+            low, high = share["ci95"]
+            print(
+                f"{fact:10s} {name:15s} {share['share']:6.1%} [{low:.1%}, {high:.1%}] of {share['clips']} clips"
+            )
     tables = {head: {name: asdict(row) for name, row in groups.items()} for head, groups in reward.items()}
     (options.output / "check.json").write_text(
-        json.dumps({"codec": error, "reward": tables}, indent=1) + "\n"
+        json.dumps({"codec": error, "reward": tables, "heard": heard}, indent=1) + "\n"
     )
 
 

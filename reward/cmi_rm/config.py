@@ -167,7 +167,7 @@ def config_from_dict(fields: Any) -> CMIRMConfig:
     rest = dict(_mapping(fields, "model"))
     carried = {name: rest.pop(name) for name in _CARRIED if name in rest}
     if (mode := rest.pop("mode", "concat_text_late")) != "concat_text_late":
-        raise InputError(f"mode {mode!r} is not supported: expected concat_text_late ")
+        raise InputError(f"mode {mode!r} is not supported: expected concat_text_late")
     _check_text_encoder(rest.pop("text_encoder", None), rest.pop("text_lora_config", None))
     nulls = _nulls(rest.pop("null_embedding", None))
     downsamplers = _downsamplers(rest.pop("downsample", None))

@@ -45,7 +45,7 @@ class Locator:
         if name in _SHIPPED:
             return asset(_SHIPPED[name])
         looked = f"looked for {' and '.join(str(place) for place in dict.fromkeys(places))}"
-        if Path(name).is_absolute() or not 0 < name.count("/") + 1 <= 2 or name.startswith("."):
+        if Path(name).is_absolute() or name.count("/") > 1 or name.startswith("."):
             raise InputError(f"no folder {name}: {looked}")
         return _from_hub(name, patterns, looked)
 

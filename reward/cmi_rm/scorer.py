@@ -19,6 +19,9 @@ from reward.cmi_rm.towers import MAX_SECONDS
 from reward.cmi_rm.weights import hash_tensors
 from reward.protocol import ScoreRequest
 
+# Part of every hash: raise it with any change of the code in reward/cmi_rm that moves scores. If it moves the
+# outputs of the towers, cached embeddings are stale too: then put such a number into `Towers.hash` as well.
+ARITHMETIC = 1
 _CACHE_BYTES = 256 << 20  # of tower outputs, and once more of prompts; 120 s of audio at width 768 are 9 MB
 
 
@@ -37,14 +40,16 @@ class CMIRMScorer:
     device
         ``auto``, ``cpu``, ``cuda``, ``cuda:1`` ...
     dtype
-        ``float32``, or ``bfloat16`` (autocast).
+        ``float32``, or ``bfloat16`` (autocast); that of a loaded model, else float32, by default.
     max_seconds
-        Only so much of the beginning of audio and reference is heard; s.
+        Only so much of the beginning of audio and reference is heard; s. That of a loaded model, else
+        `MAX_SECONDS`, by default.
 
     Raises
     ------
     InputError
-        If the folder does not hold a sound CMI-RM or the device does not exist.
+        If the folder does not hold a sound CMI-RM, the device does not exist, or a loaded model has another
+        `dtype` or `max_seconds`.
     """
 
     metrics = ("musicality", "alignment")
@@ -54,10 +59,20 @@ class CMIRMScorer:
         model: CMIRM | str | Path,
         name: str | None = None,
         device: str = "auto",
-        dtype: str = "float32",
-        max_seconds: float = MAX_SECONDS,
+        dtype: str | None = None,
+        max_seconds: float | None = None,
     ) -> None:
-        loaded = model if isinstance(model, CMIRM) else load_checkpoint(Path(model), max_seconds, dtype)
+        if isinstance(model, CMIRM):
+            loaded = model
+            for option, asked, has in (
+                ("dtype", dtype, model.towers.dtype_name),
+                ("max_seconds", max_seconds, model.towers.max_seconds),
+            ):
+                if asked is not None and asked != has:
+                    raise InputError(f"{option} is {asked}, but the model was loaded with {has}")
+        else:
+            seconds = MAX_SECONDS if max_seconds is None else max_seconds
+            loaded = load_checkpoint(Path(model), seconds, "float32" if dtype is None else dtype)
         self.name = name or (Path(model).resolve().name if isinstance(model, str | Path) else "cmi-rm")
         self.device = find_device(device)
         self.config, self.towers, self.head = loaded.config, loaded.towers, loaded.head
@@ -69,8 +84,9 @@ class CMIRMScorer:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over weights, config, towers, numeric type, `max_seconds` and library versions."""
+        """SHA-256 over weights, config, towers, numeric type, `max_seconds`, library versions and our own."""
         facts = {
+            "arithmetic": ARITHMETIC,
             "head": hash_tensors(self.head.state_dict()),
             "config": self.config.acting(),
             "towers": self.towers.hash,  # with numeric type, seconds and versions

@@ -195,7 +195,7 @@ class Towers(nn.Module):
             "weights": hash_tensors(self.state_dict()),
             "mulan": {key: value for key, value in self.files.mulan.items() if key.endswith("transformer")},
             "muq": dict(self.files.muq),
-            "tokenizer": sha256_text(self.files.tokenizer.backend_tokenizer.to_str()),
+            "tokenizer": _hash_tokenizer(self.files.tokenizer),
             "layer": self.use_layer_idx,
             "seconds": [CHUNK_SECONDS, self.max_seconds],
             "dtype": self.dtype_name,
@@ -211,6 +211,15 @@ def library_versions() -> dict[str, str]:
     return {
         name: version(name).split("+")[0] for name in ("torch", "torchaudio", "transformers", "muq", "soxr")
     }
+
+
+def _hash_tokenizer(tokenizer: Any) -> str:
+    """Return the identity of a tokenizer, without the truncation and padding that its last call left set."""
+    backend = tokenizer.backend_tokenizer
+    copy = type(backend).from_str(backend.to_str())
+    copy.no_truncation()
+    copy.no_padding()
+    return sha256_text(copy.to_str())
 
 
 def _equal_lengths(chunks: Sequence[torch.Tensor], most: int) -> list[list[int]]:

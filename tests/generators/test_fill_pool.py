@@ -107,6 +107,17 @@ def test_impossible_wishes_are_refused_and_leave_no_trace(
     assert not (tmp_path / "pool").exists()
 
 
+def test_what_the_generator_does_not_look_at_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    prompts = [Prompt("a", "pop", "la la"), Prompt("b", "rock", "na na"), Prompt("c", "folk")]
+    fill_pool(Beeper(), prompts, 2, 0.5, Pool(tmp_path / "pool", create=True), 1, ALONE)
+    warning = "warning: beeper does not look at lyrics, which 2 prompts have"
+    assert [line for line in capsys.readouterr().err.splitlines() if "warning" in line] == [warning]
+    singer = Beeper()
+    singer.accepts = frozenset({"text", "lyrics"})
+    fill_pool(singer, prompts, 2, 0.5, Pool(tmp_path / "sung", create=True), 1, ALONE)
+    assert "warning" not in capsys.readouterr().err
+
+
 def test_a_prompt_that_cannot_be_taken_is_refused_before_the_pool_is_touched(mono, tmp_path: Path):
     pool = Pool(tmp_path / "pool", create=True)
     with pytest.raises(InputError, match=r"'epic'.*at most 512"):

@@ -119,6 +119,20 @@ def test_a_model_that_computes_nan_is_an_error_not_noise(mono_folder: Path):
         list(generator.generate([Job(PROMPTS[0], 0, 3)], 0.1))
 
 
+def test_nan_at_an_early_step_alone_is_found(mono_folder: Path):
+    generator = load_generator(mono_folder, device="cpu", batch_size=1)
+    calls = []
+
+    def spoil_the_first(module, inputs, output):
+        calls.append(1)
+        return output * float("nan") if len(calls) == 1 else output
+
+    generator._model.decoder.model.decoder.layer_norm.register_forward_hook(spoil_the_first)
+    with pytest.raises(InputError, match="computes NaN"):
+        list(generator.generate([Job(PROMPTS[0], 0, 3)], 0.1))
+    assert len(list(generator.generate([Job(PROMPTS[0], 0, 3)], 0.1))) == 1
+
+
 def test_sampled_codes_follow_the_distribution_of_the_logits(mono_folder: Path):
     """The first code of the first codebook, over many seeds, against the softmax of its logits."""
     draws = 5000

@@ -49,10 +49,33 @@ def test_config_files_and_later_options(tmp_path):
     )
 
 
-def test_positionals():
+@dataclass(frozen=True)
+class Required:
+    """Do a thing.
+
+    Attributes
+    ----------
+    source
+        Where from.
+    n
+        How many.
+    """
+
+    source: str
+    n: int = 1
+
+
+def test_positionals(tmp_path):
     assert parse_command(Config, ["here", "--n", "2"], positionals=("source",)) == Config("here", 2)
+    assert parse_command(Config, ["--n", "2"], positionals=("source",)) == Config("lab", 2)
+    assert parse_command(Required, ["here", "4"], positionals=("source", "n")) == Required("here", 4)
+    assert parse_command(Required, ["here"], positionals=("source", "n")) == Required("here")
     with pytest.raises(InputError, match="source"):
-        parse_command(Config, [], positionals=("source",))
+        parse_command(Required, [], positionals=("source",))
+    (tmp_path / "c.yaml").write_text("source: there\n")  # a positional that is left out does not undo it
+    options = ["--config", str(tmp_path / "c.yaml")]
+    assert parse_command(Config, options, positionals=("source",)) == Config("there")
+    assert parse_command(Config, [*options, "here"], positionals=("source",)) == Config("here")
 
 
 def test_help_and_print_config(capsys):

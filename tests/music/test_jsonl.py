@@ -1,5 +1,6 @@
 """JSON Lines survive kills: a torn end does not count and is healed, everything else is an error."""
 
+import fcntl
 import json
 import subprocess
 import sys
@@ -70,3 +71,28 @@ os._exit(9)
     with JsonlAppender(path) as appender:
         appender.append({"a": 2})
     assert [row for _, row in read_jsonl(path)] == [{"a": 1}, {"a": 2}]
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "Infinity", "1e999"])
+def test_numbers_that_json_does_not_know_are_refused(tmp_path, number):
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"a": 1}\n{"facts": [' + number + "]}\n")
+    with pytest.raises(InputError, match=rf"t\.jsonl line 2: holds {number}, expected finite numbers"):
+        read_jsonl(path)
+
+
+def test_a_file_that_was_removed_before_it_was_locked_is_opened_again(tmp_path, monkeypatch):
+    path = tmp_path / "t.jsonl"
+    real, calls = fcntl.flock, []
+
+    def removed_meanwhile(descriptor, operation):
+        calls.append(descriptor)
+        if len(calls) == 1:
+            path.unlink()
+        real(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", removed_meanwhile)
+    with JsonlAppender(path) as appender:
+        appender.append({"a": 1})
+    assert len(calls) == 2
+    assert [row for _, row in read_jsonl(path)] == [{"a": 1}]

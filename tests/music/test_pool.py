@@ -265,3 +265,31 @@ def test_leftovers_of_temporary_files_go(tmp_path, prompts):
     (tmp_path / "pool" / "specs" / ".tmp-7-x.json").write_bytes(b"half")
     fill(tmp_path / "pool", prompts, 1)
     assert contents(tmp_path / "pool") == before
+
+
+def test_leftovers_of_a_writer_that_lives_stay(tmp_path, prompts):
+    folder = tmp_path / "pool"
+    pool, _ = fill(folder, prompts, 1)
+    with pool.writer("noise", SPEC, rank=1) as writer:
+        writer.add(prompts[0], 1, 5, noise(5))
+        in_flight = folder / "specs" / ".tmp-1-x.json"
+        in_flight.write_bytes(b"half")
+        with pool.writer("noise", SPEC, rank=1) as twin, pytest.raises(InputError, match="another process"):
+            twin.add(prompts[0], 2, 5, noise(5))
+        with pytest.raises(InputError, match="another process is writing"):
+            Pool(folder).merge()
+        assert in_flight.exists()
+
+
+def test_a_merge_clears_only_what_a_pool_holds(tmp_path, prompts):
+    folder = tmp_path / "pool"
+    fill(folder, prompts, 1)
+    (folder / "notes").mkdir()
+    (folder / "audio" / ".tmp-3-folder").mkdir()
+    (folder / "notes" / ".tmp-0-mine").write_text("mine")
+    (folder / "audio" / ".tmp-3-x.flac").write_text("half")
+    fill(folder, prompts, 2)
+    assert (folder / "notes" / ".tmp-0-mine").read_text() == "mine"
+    assert (folder / "audio" / ".tmp-3-folder").is_dir()
+    assert not (folder / "audio" / ".tmp-3-x.flac").exists()
+    assert not list(folder.glob("metadata-*"))

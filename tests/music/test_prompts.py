@@ -2,8 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
+import soundfile
 
+from music.clips import read_clip
 from music.errors import InputError
 from music.prompts import Prompt, load_prompts
 
@@ -13,8 +16,12 @@ def write(path, *rows):
     return path
 
 
+def write_reference(path, value=0.5):
+    soundfile.write(path, np.full(800, value, dtype=np.float32), 8000, subtype="FLOAT")
+
+
 def test_jsonl(tmp_path):
-    (tmp_path / "r.wav").write_bytes(b"x")
+    write_reference(tmp_path / "r.wav")
     row = {"id": "b", "text": "t", "lyrics": "la", "reference": "r.wav", "facts": {"bpm": 90}}
     path = write(tmp_path / "p.jsonl", {"id": "a", "text": "ä"}, row)
     assert load_prompts(path) == [
@@ -26,7 +33,7 @@ def test_jsonl(tmp_path):
 
 def test_reference_is_relative_to_the_prompt_file(tmp_path, monkeypatch):
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "r.wav").write_bytes(b"x")
+    write_reference(tmp_path / "in" / "r.wav")
     write(tmp_path / "in" / "p.jsonl", {"id": "a", "text": "t", "reference": "r.wav"})
     monkeypatch.chdir(tmp_path)
     reference = load_prompts("in/p.jsonl")[0].reference
@@ -101,6 +108,32 @@ def test_musiccaps_mistakes(tmp_path):
         load_prompts(path)
 
 
+def test_bad_references_are_named_with_their_row(tmp_path, monkeypatch):
+    monkeypatch.setattr("music.prompts.read_clip", counted := Counted(read_clip))
+    write_reference(tmp_path / "good.wav")
+    write_reference(tmp_path / "nan.wav", np.nan)
+    (tmp_path / "text.wav").write_text("not audio")
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0), 8000)
+    good = [{"id": str(index), "text": "t", "reference": "good.wav"} for index in range(3)]
+    for name, message in [("nan", "NaN"), ("text", "cannot be read"), ("empty", "zero length")]:
+        path = write(tmp_path / "p.jsonl", *good, {"id": "a", "text": "t", "reference": f"{name}.wav"})
+        with pytest.raises(
+            InputError, match=rf"p\.jsonl line 4: field 'reference': .*{name}\.wav.*{message}"
+        ):
+            load_prompts(path)
+        assert len(load_prompts(path, limit=3)) == 3  # what is not used may be broken
+    assert counted.calls == 3 * (2 + 1)  # each file once
+
+
+class Counted:
+    def __init__(self, function):
+        self.function, self.calls = function, 0
+
+    def __call__(self, *arguments):
+        self.calls += 1
+        return self.function(*arguments)
+
+
 @pytest.mark.parametrize("name", ["nowhere.jsonl", "nowhere.txt", "nothing", "prompts.pdf"])
 def test_an_unknown_source_is_one_line(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -114,9 +147,10 @@ def test_a_hub_id_that_cannot_be_had_is_one_line(tmp_path, monkeypatch):
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="google/NoSuchCaps") as caught:
-        load_prompts("google/NoSuchCaps")
-    assert "\n" not in str(caught.value)
+    for name in ("google/NoSuchCaps", "google/NoSuchCaps-v1.5"):  # a dot does not make it a file
+        with pytest.raises(InputError, match=f"no file '{name}', and no such data set") as caught:
+            load_prompts(name)
+        assert "\n" not in str(caught.value)
 
 
 def test_empty_files_limits_and_bytes(tmp_path):
@@ -131,7 +165,9 @@ def test_empty_files_limits_and_bytes(tmp_path):
         load_prompts(tmp_path / "p.txt")
 
 
-def test_the_shipped_prompts_are_enough_for_the_main_job():
+def test_the_shipped_prompts_are_enough_for_the_main_job(tmp_path, monkeypatch):
+    (tmp_path / "lab").mkdir()
+    monkeypatch.chdir(tmp_path)  # a folder of that name is not in the way
     prompts = load_prompts("lab")
     assert len(prompts) >= 24
     assert all(prompt.facts for prompt in prompts)

@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from music.clips import write_clip
 from music.errors import InputError
 from reward.score import ScoreConfig, main
+from reward.score_rows import score_rows
 
 JUDGE = '''
 import hashlib, os, time
@@ -98,6 +100,34 @@ def test_a_bad_row_gets_its_cause_and_the_rest_is_scored(job):
     assert "energy" not in job.results[1]
 
 
+def test_a_lone_surrogate_is_the_error_of_its_row(job):
+    job.rows[1]["mood"] = {"deep": ["\ud800"]}
+    job.rows[2]["audio"] = "audio/\udfff.flac"
+    assert job.run() == 1
+    assert job.results[1]["error"].startswith("field 'mood' holds a lone surrogate")
+    assert job.results[1]["mood"] == {"deep": ["?"]}
+    assert job.results[2]["error"].startswith("field 'audio' holds a lone surrogate")
+    assert [result["id"] for result in job.results if "energy" in result] == ["0", "3", "4", "5"]
+    job.rows[1]["mood"], job.rows[2]["audio"] = 1, "audio/2.flac"
+    assert job.run() == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([{"loudness": 1.0}], "announces the metrics energy but gave loudness"),
+        ([{"energy": 1.0, "extra": 1.0}], "announces the metrics energy but gave energy, extra"),
+        ([{}], "announces the metrics energy but gave none"),
+        ([], "gave 0 scores for 1 requests"),
+    ],
+)
+def test_a_scorer_that_does_not_give_its_metrics_is_refused(job, tmp_path, given, message):
+    job.write()
+    judge = SimpleNamespace(name="judge", metrics=("energy",), hash="1", score=lambda requests: given)
+    with pytest.raises(InputError, match=message):
+        score_rows(job.folder / "in.jsonl", job.output, judge)
+
+
 def test_a_second_run_scores_what_is_new_changed_or_was_bad(job):
     job.rows[1]["audio"] = "audio/missing.flac"
     job.run()
@@ -139,6 +169,7 @@ def test_results_of_another_input_are_not_touched(job):
         (2, {"id": None}, "line 3: expected a field 'id'"),
         (2, {"id": 5}, "line 3: expected a field 'id'"),
         (4, {"id": "1"}, "line 5: id '1' comes twice, first in line 2"),
+        (2, {"id": "\ud800"}, "line 3: the id .* holds a lone surrogate"),
         (0, {"energy": 1.0}, "line 1: the field 'energy' would be overwritten"),
         (0, {"model": "x"}, "line 1: the field 'model' would be overwritten"),
     ],
@@ -156,6 +187,28 @@ def test_a_bad_command_line_is_one_line_and_code_2(job):
     ran = subprocess.run(command, cwd=job.folder, capture_output=True, text=True)
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr == "error: nowhere is not a pool: it has no metadata.jsonl\n"
+
+
+@pytest.mark.parametrize("place", ["before", "after", "inside"])
+def test_files_and_a_config_go_together(job, place):
+    job.write()
+    config, files = ["--config", "c.yaml"], ["in.jsonl", "out.jsonl"]
+    lines = ["reward: my_judge:Judge", "device: cpu"]
+    if place == "inside":
+        lines += ["input: in.jsonl", "output: out.jsonl"]
+    (job.folder / "c.yaml").write_text("\n".join(lines))
+    options = {"before": [*config, *files], "after": [*files, *config], "inside": config}[place]
+    command = [sys.executable, "-m", "reward.score", *options]
+    ran = subprocess.run(command, cwd=job.folder, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert len(job.results) == 6
+
+
+def test_help_shows_the_files_and_what_they_are(job):
+    ran = subprocess.run([sys.executable, "-m", "reward.score", "--help"], capture_output=True, text=True)
+    assert ran.returncode == 0
+    assert "[input] [output]" in ran.stdout
+    assert "JSON Lines with the fields" in ran.stdout
 
 
 @pytest.mark.parametrize("options", [{}, {"input": "a"}, {"pool": "p", "input": "a", "output": "b"}])

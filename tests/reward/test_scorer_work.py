@@ -10,6 +10,8 @@ from music.errors import InputError
 from music.prompts import Prompt
 from reward import ScoreRequest, load_scorer
 from reward.caches import TensorCache
+from reward.cmi_rm.checkpoint import load_checkpoint
+from reward.cmi_rm.scorer import CMIRMScorer
 
 PROMPT = Prompt("p", "slow sad piano ballad")
 
@@ -153,3 +155,26 @@ def test_unknown_device_and_dtype_are_refused(scoring):
         load_scorer(scoring / "sa_conv", device="quantum")
     with pytest.raises(InputError, match="--dtype"):
         load_scorer(scoring / "sa_conv", dtype="float8")
+
+
+@pytest.mark.parametrize("text", ["pop", "la " * 2000])
+def test_the_hash_does_not_depend_on_what_was_encoded_before(scoring, text):
+    fresh, used = (load_checkpoint(scoring / "sa_conv").towers for _ in range(2))
+    used.encode_text(text)
+    used.files.tokenizer([text, "pop"], padding=True)
+    assert used.hash == fresh.hash
+
+
+def test_the_hash_has_the_version_of_our_own_arithmetic(scoring, scorer, monkeypatch):
+    monkeypatch.setattr("reward.cmi_rm.scorer.ARITHMETIC", 2)
+    assert load_scorer(scoring / "sa_conv", device="cpu").hash != scorer.hash
+
+
+def test_a_loaded_model_keeps_its_options_and_others_are_refused(scoring):
+    model = load_checkpoint(scoring / "sa_conv", max_seconds=2.0, dtype="bfloat16")
+    assert CMIRMScorer(model, device="cpu").towers.max_seconds == 2.0
+    assert CMIRMScorer(model, device="cpu", dtype="bfloat16", max_seconds=2.0).towers is model.towers
+    with pytest.raises(InputError, match=r"max_seconds is 3\.0, but the model was loaded with 2\.0"):
+        CMIRMScorer(model, device="cpu", max_seconds=3.0)
+    with pytest.raises(InputError, match="dtype is float32, but the model was loaded with bfloat16"):
+        CMIRMScorer(model, device="cpu", dtype="float32")

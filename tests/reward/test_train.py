@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -276,10 +277,19 @@ def test_without_skip_null_the_learned_embedding_takes_its_place(config, data):
 
 
 def test_an_unlabelled_head_learns_nothing_and_breaks_nothing(config, pairs, tmp_path):
-    rows = [json.loads(line) for line in (pairs / "train.jsonl").read_text().splitlines()]
-    for row in rows:
-        row["preference_alignment"] = ""
-    (pairs / "musicality.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    main(dataclasses.replace(config, train=str(pairs / "musicality.jsonl"), steps=4))
-    steps = [row for row in read_log(config) if "validation" not in row]
-    assert all(row["alignment"] == 0 for row in steps)
+    for name in ("train", "validation"):
+        rows = [json.loads(line) for line in (pairs / f"{name}.jsonl").read_text().splitlines()]
+        unlabelled = [{**row, "preference_alignment": ""} for row in rows]
+        (pairs / f"musicality-{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in unlabelled))
+    files = {name: str(pairs / f"musicality-{name}.jsonl") for name in ("train", "validation")}
+    main(dataclasses.replace(config, **files, steps=4))
+    log = read_log(config)
+    assert all(row["alignment"] == 0 for row in log if "validation" not in row)
+    assert log[-1]["validation"]["alignment"]["accuracy"] is None
+    assert log[-1]["validation"]["loss"] == log[-1]["validation"]["musicality"]["loss"]
+
+
+def test_more_processes_than_pairs_in_a_step_are_refused(config, monkeypatch):
+    monkeypatch.setattr("reward.train.Processes", lambda: SimpleNamespace(world_size=9))
+    with pytest.raises(InputError, match="--batch_size 8 leaves some of 9 processes without a pair"):
+        main(config)

@@ -49,6 +49,7 @@ def test_learning_rate_warms_up_and_decays():
         ({"downsample": "max"}, "kind 'max'"),
         ({"heads": 5}, "--heads 5"),
         ({"limit": 0}, "--limit"),
+        ({"device": "cuda:1"}, "--device must be auto, cpu or cuda, got 'cuda:1'"),
     ],
 )
 def test_bad_settings_are_refused(change, message):

@@ -14,9 +14,9 @@ from music.pool import Pool
 from music.scores import ScoreTable
 from scaling.best_of_n import BestOfN, main
 from tests.music.folder_state import contents
+from tests.scaling.finished_run import finished
 
 SCORERS = "tests.scaling.loudness_scorer"
-FINISHED = ("best", "pool")  # what is the same whenever and however often a run was stopped
 
 
 @pytest.fixture
@@ -32,13 +32,6 @@ def config(tmp_path, tiny_musicgen, prompt_file):
         batch_size=4,
         device="cpu",
     )
-
-
-def finished(folder):
-    files = {name: data for name, data in contents(folder).items() if name.startswith(FINISHED)}
-    summary = json.loads((folder / "summary.json").read_text())
-    del summary["seconds"]
-    return files, summary
 
 
 @pytest.fixture(scope="module")

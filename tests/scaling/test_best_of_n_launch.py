@@ -1,6 +1,5 @@
 """The main job as users start it: by accelerate, by torchrun with two processes, and with a mistake."""
 
-import json
 import os
 import subprocess
 import sys
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scaling.best_of_n import BestOfN, main
-from tests.music.folder_state import contents
+from tests.scaling.finished_run import finished
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = str(ROOT / "scaling" / "best_of_n.py")
@@ -43,13 +42,6 @@ def alone(tmp_path, tiny_musicgen, prompt_file):
     )
     main(config)
     return finished(config.output)
-
-
-def finished(folder):
-    files = {name: data for name, data in contents(folder).items() if name.startswith(("best", "pool"))}
-    summary = json.loads((folder / "summary.json").read_text())
-    del summary["seconds"]
-    return files, summary
 
 
 def test_two_processes_give_what_one_gives(tmp_path, options, alone):

@@ -51,3 +51,33 @@ def test_a_clip_that_was_changed_is_not_passed_on(tmp_path):
     with pytest.raises(InputError, match="was changed"):
         write(made, tmp_path / "best", made.rewards)
     assert not (tmp_path / "best").exists()
+
+
+def test_files_of_others_stay(tmp_path):
+    made = make_noise_pool(tmp_path)
+    best = tmp_path / "best"
+    (best / ".tmp-folder").mkdir(parents=True)
+    (best / "mine.flac").write_text("mine")
+    write(made, best, made.rewards)
+    write(made, best, -made.rewards)
+    assert (best / "mine.flac").read_text() == "mine"
+    assert (best / ".tmp-folder").is_dir()
+    assert len(list(best.glob("*.flac"))) == 3 + 1
+
+
+def test_a_choice_that_was_killed_before_its_metadata_is_cleared(tmp_path):
+    made = make_noise_pool(tmp_path)
+    write(made, tmp_path / "best", made.rewards)
+    (tmp_path / "best" / "metadata.jsonl").unlink()
+    check(made, tmp_path / "best", write(made, tmp_path / "best", -made.rewards))
+
+
+def test_clips_of_an_earlier_pool_go(tmp_path):
+    (tmp_path / "best").mkdir()
+    (tmp_path / "mine.flac").write_text("mine")
+    (tmp_path / "best" / "old.flac").write_text("old")
+    rows = '{"file_name": "old.flac"}\n{"file_name": "../mine.flac"}\n'
+    (tmp_path / "best" / "metadata.jsonl").write_text(rows)
+    made = make_noise_pool(tmp_path)
+    check(made, tmp_path / "best", write(made, tmp_path / "best", made.rewards))
+    assert (tmp_path / "mine.flac").exists()

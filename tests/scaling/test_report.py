@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from music.clips import Clip
+from scaling.charts import curve
 from scaling.playable import mp3_uri, spectrogram_uri
 from scaling.report import Results, examples, ranks, write_report
 from scaling.summary import summarise
@@ -77,7 +78,7 @@ def test_prompts_cannot_put_markup_into_the_page(page):
 def test_it_shows_numbers_curves_and_clips(tmp_path):
     summary, page = make_report(tmp_path, prompts=8, n=5)
     tags = Tags(page)
-    assert len(tags.of("audio")) == 6 * 3 + ('"Play the reference"' in page)
+    assert len(tags.of("audio")) == 6 * 3 + 1  # the first prompt, among the examples, has a reference
     assert page.count('role="img"') == 5  # reward, three metrics, spread
     for entry in (summary["by_n"]["3"]["gold"], summary["by_n"]["5"]["reward"]):
         assert f"{entry['mean']:.3f}".replace("-", "−") in page
@@ -85,12 +86,44 @@ def test_it_shows_numbers_curves_and_clips(tmp_path):
         assert word in page
 
 
-@pytest.mark.parametrize(("prompts", "n"), [(1, 1), (1, 2), (2, 1), (70, 2)])
-def test_small_and_wide_runs(tmp_path, prompts, n):
+@pytest.mark.parametrize(("prompts", "n", "players"), [(1, 1, 2), (1, 2, 3), (2, 1, 3), (70, 2, 12)])
+def test_small_and_wide_runs(tmp_path, prompts, n, players):
+    """The first prompt has a reference, and is among the examples of the small runs."""
     _, page = make_report(tmp_path, prompts, n)
     tags = Tags(page)
-    assert len(tags.of("audio")) == min(prompts, 6) * min(n, 3) + 1 * ("Play the reference" in page)
+    assert len(tags.of("audio")) == players
     assert not re.search(r">\s*[+−]?nan", page)
+
+
+def test_what_is_cut_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("scaling.report._MOST_SECONDS", 0.25)
+    _, page = make_report(tmp_path, 1, 1)
+    assert page.count("0.2 s (beginning)") == 2  # the clip and the reference
+    monkeypatch.undo()
+    (tmp_path / "whole").mkdir()
+    _, page = make_report(tmp_path / "whole", 1, 1)
+    assert page.count("0.5 s") == 2
+    assert "(beginning)" not in page
+
+
+def test_the_table_and_the_axis_are_thinned_and_the_curve_is_not(tmp_path):
+    summary, page = make_report(tmp_path, 3, 12)
+    assert len(summary["by_n"]) == 12
+    table = page[page.index("<tbody>") : page.index("</tbody>")]
+    assert re.findall(r"<tr><td>(\d+)</td>", table) == ["1", "2", "3", "5", "10", "12"]
+    drawing = curve(summary["by_n"], "gold", False, 3, [1, 2, 3, 5, 10, 12])
+    labels = re.findall(r">(\d+)</text>", drawing)
+    assert {"1", "2", "5", "12"} <= set(labels)
+    assert not {"4", "6", "7", "8", "9", "11"} & set(labels)
+    line = max(re.findall(r'd="(M [^"]*)"[^>]*stroke-linecap: square', drawing), key=len)
+    assert len(re.findall("[ML]", line)) == 12
+
+
+def test_a_metric_of_any_name_is_only_text():
+    by_n = {str(n): {r'a"<b>&\\1': {"mean": n, "ci95": [n - 1, n + 1]}} for n in (1, 2)}
+    drawing = curve(by_n, r'a"<b>&\\1', True, 2, [1, 2])
+    assert Tags(drawing).of("svg")[0]["aria-label"] == r'a"<b>&\\1 of the chosen candidate against n'
+    assert "<b>" not in drawing
 
 
 def test_rates_that_mp3_does_not_know_and_stereo(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from music.errors import InputError
 from scaling.estimators import best_of_n
-from scaling.summary import steps, summarise
+from scaling.summary import measured_numbers, steps, summarise
 
 
 @pytest.mark.parametrize(
@@ -16,20 +16,28 @@ def test_steps(n, expected):
     assert steps(n) == expected
 
 
+def test_every_n_is_measured_up_to_100():
+    assert measured_numbers(1) == [1]
+    assert measured_numbers(100) == list(range(1, 101))
+    assert measured_numbers(320) == [*range(1, 101), 150, 200, 300, 320]
+
+
 def test_schema_and_numbers():
     generator = np.random.default_rng(0)
     rewards = generator.standard_normal((24, 10))
     gold = 0.5 * rewards + generator.standard_normal((24, 10))
     summary = summarise(rewards, {"gold": gold}, seed=0)
     assert list(summary) == ["by_n", "gain", "ties"]
-    assert list(summary["by_n"]) == ["1", "2", "3", "5", "10"]
+    assert list(summary["by_n"]) == [str(n) for n in range(1, 11)]
     for entry in [*summary["by_n"].values(), summary["gain"]]:
         assert list(entry) == ["reward", "gold"]
         for value in entry.values():
             assert list(value) == ["mean", "ci95"]
             low, high = value["ci95"]
             assert low < value["mean"] < high
-    assert summary["by_n"]["3"]["gold"]["mean"] == pytest.approx(best_of_n(rewards, gold, 3).mean())
+    for n in range(1, 11):
+        expected = best_of_n(rewards, gold, n).mean()
+        assert summary["by_n"][str(n)]["gold"]["mean"] == pytest.approx(expected)
     difference = summary["by_n"]["10"]["gold"]["mean"] - summary["by_n"]["1"]["gold"]["mean"]
     assert summary["gain"]["gold"]["mean"] == pytest.approx(difference)
     assert summary["ties"] == 0
