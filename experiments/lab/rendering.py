@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.lab.composition import Composition
+from music.errors import InputError
 
 SAMPLE_RATE = 16_000  # Hz, of every lab clip
 TICKS_PER_BEAT = 480
@@ -20,9 +21,13 @@ GAINS = {"lead": 1.0, "bass": 0.8, "drums": 0.85, "voice": 1.0}
 
 @cache
 def _synthesizer():
-    import pretty_midi
-    from symusic import Synthesizer
-
+    try:
+        import pretty_midi
+        from symusic import Synthesizer
+    except ImportError as error:
+        raise InputError(
+            f'rendering songs needs the extra "lab" ({error}): pip install -e ".[lab]"'
+        ) from error
     return Synthesizer(str(Path(pretty_midi.__file__).parent / "TimGM6mb.sf2"), SAMPLE_RATE)
 
 

@@ -83,8 +83,8 @@ def main(options: Show) -> None:
                 axes[row, column].set_title(name)
         axes[row, 0].set_ylabel("mel band")
         axes[row, 0].text(
-            0.01, 0.98, job.prompt.text, transform=axes[row, 0].transAxes, va="top", color="white", fontsize=8
-        )
+            0.01, 0.98, job.prompt.text, transform=axes[row, 0].transAxes, va="top", color="white", fontsize=7
+        ).set_in_layout(False)
     for axis in axes[-1]:
         axis.set_xlabel("s")
     options.output.parent.mkdir(parents=True, exist_ok=True)
