@@ -33,6 +33,7 @@ def _synthesizer():
 
 def render(composition: Composition, seconds: float) -> np.ndarray:
     """Return float32 [samples] of exactly `seconds` at 16 kHz, peak 0.8."""
+    synthesizer = _synthesizer()
     from symusic import Note, Score, Tempo, Track
 
     score = Score(TICKS_PER_BEAT)
@@ -47,6 +48,6 @@ def render(composition: Composition, seconds: float) -> np.ndarray:
             track.notes.append(Note(onset, length, pitch, velocity))
         score.tracks.append(track)
     samples = round(seconds * SAMPLE_RATE)
-    waveform = _synthesizer().render(score, stereo=True).mean(0)[:samples]
+    waveform = synthesizer.render(score, stereo=True).mean(0)[:samples]
     waveform = np.pad(waveform, (0, samples - len(waveform)))
     return (waveform * (PEAK / max(float(np.abs(waveform).max()), 1e-6))).astype(np.float32)
