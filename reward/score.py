@@ -43,7 +43,7 @@ class ScoreConfig:
     device
         auto, cpu or cuda.
     dtype
-        float32, or bfloat16 (faster; part of the model's hash).
+        float32 or bfloat16; part of the model's hash.
     """
 
     input: str = ""

@@ -4,7 +4,8 @@
     python -m experiments.lab.train musicgen       # one part; what it needs must be there
 
 Each part writes checkpoints and a log to `--work` and continues from them when it is started again; it ends with the
-same weights as a run that was never stopped. Finished models go to `--output` in half precision.
+same weights as a run that was never stopped. Finished models go to `--output` in half precision. On one core of a busy
+two-core machine: codec 1 minute, musicgen 42, mulan 30 and the rendering of its songs, cmi_rm about 40.
 """
 
 from __future__ import annotations
