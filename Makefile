@@ -1,4 +1,4 @@
-# make demo   the main job on the lab's models: from a bare clone to runs/demo/report.html
+# make demo   the main job on the lab's models, with judges that know the truth: from a bare clone to runs/demo/report.html
 # make test   lint, types and tests
 # Both build .venv on the first call and install nothing on the next; only Python packages are downloaded.
 
@@ -13,7 +13,7 @@ SOURCES := pyproject.toml requirements/nodeps.txt
 
 demo: $(RUN_STAMP)
 	$(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
-		scaling/best_of_n.py --n 10 --output runs/demo
+		scaling/best_of_n.py --n 10 --judges experiments.lab.gold:Gold --output runs/demo
 	@echo "Open runs/demo/report.html"
 
 test: lint types

@@ -19,7 +19,7 @@ from generators.batching import plan_batches
 from generators.delay_pattern import DelayPattern
 from generators.incremental_decoder import IncrementalDecoder
 from generators.model_folder import find_folder, weights_hash
-from generators.musicgen_loading import find_dtype, load_model
+from generators.musicgen_loading import find_dtype, load_model, own_sampling
 from generators.protocol import Job, Sample, samples_of
 from generators.sampling import GumbelNoise, SamplingOptions, gumbel_max
 from generators.text_conditioning import TEXT_MULTIPLE, TextBatch, TextConditioner
@@ -228,9 +228,9 @@ def load_musicgen(
     known: Sequence[str],
     device: str = "auto",
     dtype: str = "float32",
-    guidance: float = 3.0,
-    temperature: float = 1.0,
-    top_k: int = 250,
+    guidance: float | None = None,
+    temperature: float | None = None,
+    top_k: int | None = None,
     batch_size: int = 16,
 ) -> MusicGen:
     """Load a MusicGen model.
@@ -242,7 +242,8 @@ def load_musicgen(
     device, dtype
         As in `generators.registry.load_generator`.
     guidance, temperature, top_k
-        As in `generators.sampling.SamplingOptions`.
+        As in `generators.sampling.SamplingOptions`; those not given are what the model's
+        ``generation_config.json`` says, or else the defaults there.
     batch_size
         Clips decoded at once.
 
@@ -251,12 +252,15 @@ def load_musicgen(
     InputError
         If an option is out of range or the model cannot be found or loaded.
     """
-    options = SamplingOptions(float(guidance), float(temperature), top_k)
+    options: dict[str, Any] = {"guidance": guidance, "temperature": temperature, "top_k": top_k}
+    given = {option: value for option, value in options.items() if value is not None}
+    SamplingOptions(**given)  # refused before anything is downloaded
     _check_batch_size(batch_size)
     where, kind = find_device(device), find_dtype(dtype)
     folder = find_folder(name, source, known)
     model, tokenizer = load_model(folder, where, kind)
-    return MusicGen(name, model, tokenizer, weights_hash(folder), options, batch_size)
+    sampling = SamplingOptions(**{**own_sampling(folder), **given})
+    return MusicGen(name, model, tokenizer, weights_hash(folder), sampling, batch_size)
 
 
 def _check_batch_size(batch_size: int) -> None:

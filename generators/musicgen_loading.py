@@ -1,5 +1,6 @@
 """Load a MusicGen folder with transformers, and refuse early what could not generate."""
 
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,26 @@ def find_dtype(name: str) -> torch.dtype:
     if name not in _DTYPES:
         raise InputError(f"--dtype must be one of {', '.join(_DTYPES)}, got {name!r}")
     return _DTYPES[name]
+
+
+def own_sampling(folder: Path) -> dict[str, Any]:
+    """Return the options of `SamplingOptions` that a folder's ``generation_config.json`` sets.
+
+    Raises
+    ------
+    InputError
+        If the file is there and cannot be read.
+    """
+    path = folder / "generation_config.json"
+    if not path.is_file():
+        return {}
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        named = {"guidance": config.get("guidance_scale")}
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"{path} cannot be read as a generation configuration: {error}") from error
+    named |= {option: config.get(option) for option in ("temperature", "top_k")}
+    return {option: value for option, value in named.items() if value is not None}
 
 
 def load_model(folder: Path, device: torch.device, dtype: torch.dtype) -> tuple[Any, Any]:

@@ -40,7 +40,9 @@ class SamplingOptions:
     top_k: int = 250
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
+        """Check the ranges, and store 1 and 1.0 as the same."""
+        object.__setattr__(self, "guidance", float(self.guidance))
+        object.__setattr__(self, "temperature", float(self.temperature))
         if not (math.isfinite(self.guidance) and self.guidance >= 1):
             raise InputError(f"guidance must be at least 1 (1 is without guidance), got {self.guidance}")
         if not (math.isfinite(self.temperature) and self.temperature > 0):

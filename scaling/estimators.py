@@ -65,12 +65,10 @@ def count_ties(rewards: Array) -> int:
     return int(((rewards == rewards.max(axis=1, keepdims=True)).sum(axis=1) > 1).sum())
 
 
-def bootstrap_interval(
-    values: Array, seed: int, level: float = 0.95, resamples: int = 10_000
-) -> tuple[Array, Array]:
-    """Percentile bootstrap of means over prompts.
+def bootstrap_means(values: Array, seed: int, resamples: int = 10_000) -> Array:
+    """Return the means of resampled prompts, `[R, K]`.
 
-    Every column sees the same resampled prompts, so differences between columns are paired.
+    Every column sees the same resampled prompts, so differences and ratios of columns are paired.
 
     Parameters
     ----------
@@ -78,15 +76,8 @@ def bootstrap_interval(
         `[P, K]`: K quantities of P prompts.
     seed
         Of the resampling.
-    level
-        Share of the distribution between the ends.
     resamples
-        How many.
-
-    Returns
-    -------
-    low, high
-        `[K]` each. With one prompt both are its value: there is nothing to resample.
+        How many, R.
     """
     generator = np.random.default_rng(seed)
     prompts = values.shape[0]
@@ -96,6 +87,14 @@ def bootstrap_interval(
         drawn = generator.integers(prompts, size=(size, prompts)) + prompts * np.arange(size)[:, None]
         counts = np.bincount(drawn.ravel(), minlength=size * prompts).reshape(size, prompts)
         means.append(counts.astype(float) @ values / prompts)
+    return np.concatenate(means)
+
+
+def percentile_interval(resampled: Array, level: float = 0.95) -> tuple[Array, Array]:
+    """Return the ends, `[K]` each, between which a share `level` of the resampled means `[R, K]` lies.
+
+    With one prompt both are its value: there is nothing to resample.
+    """
     tail = (1 - level) / 2
-    low, high = np.quantile(np.concatenate(means), [tail, 1 - tail], axis=0)
+    low, high = np.quantile(resampled, [tail, 1 - tail], axis=0)
     return low, high

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from music.errors import InputError
-from scaling.estimators import Array, best_of_n, bootstrap_interval, count_ties
+from scaling.estimators import Array, best_of_n, bootstrap_means, count_ties, percentile_interval
 
 _STEPS = (1, 2, 3, 5, 10, 15, 20, 30, 50, 100, 150, 200, 300, 500, 1000)
 _ALL = 100  # up to here every n is measured
@@ -23,7 +23,7 @@ def measured_numbers(n: int) -> list[int]:
 
 
 def summarise(rewards: Array, metrics: Mapping[str, Array], seed: int) -> dict[str, Any]:
-    """Return ``by_n``, ``gain`` and ``ties`` of ``summary.json``.
+    """Return ``by_n``, ``gain``, ``captured`` and ``ties`` of ``summary.json``.
 
     Parameters
     ----------
@@ -38,8 +38,9 @@ def summarise(rewards: Array, metrics: Mapping[str, Array], seed: int) -> dict[s
     -------
     dict
         ``by_n[str(n)][metric] = {"mean", "ci95": [low, high]}`` for every n of `measured_numbers`;
-        ``gain[metric]`` the same for n = N minus n = 1, paired over prompts; ``ties`` the number of prompts
-        whose best reward is shared.
+        ``gain[metric]`` the same for n = N minus n = 1, paired over prompts; ``captured[metric] = {"share",
+        "ci95"}`` that gain as a share of what choosing by the metric itself would gain, None if that is
+        nothing; ``ties`` the number of prompts whose best reward is shared.
 
     Raises
     ------
@@ -52,21 +53,38 @@ def summarise(rewards: Array, metrics: Mapping[str, Array], seed: int) -> dict[s
     for name, values in measured.items():
         if not np.isfinite(values).all():
             raise InputError(f"metric {name!r} holds values that are not finite")
-    numbers = measured_numbers(rewards.shape[1])
-    columns = {(n, name): best_of_n(rewards, values, n) for n in numbers for name, values in measured.items()}
-    for name in measured:
-        columns[0, name] = columns[numbers[-1], name] - columns[1, name]  # n = 0 stands for the gain
-    entries = dict(zip(columns, _entries(np.stack(list(columns.values()), axis=1), seed), strict=True))
+    total = rewards.shape[1]
+    numbers = measured_numbers(total)
+    chosen = {(n, name): best_of_n(rewards, values, n) for n in numbers for name, values in measured.items()}
+    gains = {name: chosen[total, name] - chosen[1, name] for name in measured}
+    possible = {name: best_of_n(values, values, total) - chosen[1, name] for name, values in measured.items()}
+    columns = [*chosen.values(), *gains.values(), *possible.values()]
+    resampled = bootstrap_means(np.stack(columns, axis=1), seed)
+    entries = iter(_entries(columns, resampled))
+    count = len(measured)
     return {
-        "by_n": {str(n): {name: entries[n, name] for name in measured} for n in numbers},
-        "gain": {name: entries[0, name] for name in measured},
+        "by_n": {str(n): {name: next(entries) for name in measured} for n in numbers},
+        "gain": {name: next(entries) for name in measured},
+        "captured": {
+            name: _share(gains[name], possible[name], resampled[:, [index - 2 * count, index - count]])
+            for index, name in enumerate(measured)
+        },
         "ties": count_ties(rewards),
     }
 
 
-def _entries(values: Array, seed: int) -> Sequence[dict[str, Any]]:
-    low, high = bootstrap_interval(values, seed)
+def _entries(columns: Sequence[Array], resampled: Array) -> list[dict[str, Any]]:
+    low, high = percentile_interval(resampled)
     return [
-        {"mean": float(mean), "ci95": [float(lower), float(upper)]}
-        for mean, lower, upper in zip(values.mean(axis=0), low, high, strict=True)
+        {"mean": float(column.mean()), "ci95": [float(lower), float(upper)]}
+        for column, lower, upper in zip(columns, low, high, strict=True)
     ]
+
+
+def _share(gain: Array, possible: Array, resampled: Array) -> dict[str, Any] | None:
+    """Return the share of the possible gain; `resampled` holds both, `[R, 2]`."""
+    if possible.mean() <= 0:
+        return None
+    ratios = resampled[:, :1] / np.maximum(resampled[:, 1:], np.finfo(float).tiny)
+    low, high = percentile_interval(ratios)
+    return {"share": float(gain.mean() / possible.mean()), "ci95": [float(low[0]), float(high[0])]}

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
 from generators.spectral_codec import SpectralCodecModel
+
+
+def shipped_codec(models: Path) -> SpectralCodecModel:
+    """Return the codec inside the MusicGen of a folder of lab models."""
+    from transformers import MusicgenForConditionalGeneration
+
+    model = MusicgenForConditionalGeneration.from_pretrained(models / "musicgen", dtype=torch.float32)
+    return model.audio_encoder.eval()
 
 
 def through_codec(codec: SpectralCodecModel, wave: np.ndarray) -> np.ndarray:

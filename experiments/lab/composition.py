@@ -38,9 +38,13 @@ class Composition:
     programs: dict[str, int] = field(default_factory=dict)
 
 
-def compose(facts: Facts, seconds: float, rng: np.random.Generator) -> Composition:
-    """Write a song of the given length that has the given facts; everything else is drawn from `rng`."""
-    bpm = float(rng.uniform(*TEMPI[facts.tempo]))
+def compose(facts: Facts, seconds: float, rng: np.random.Generator, bpm: float | None = None) -> Composition:
+    """Write a song of the given length that has the given facts; everything else is drawn from `rng`.
+
+    The tempo is drawn from the range of its class unless `bpm` is given.
+    """
+    drawn = float(rng.uniform(*TEMPI[facts.tempo]))
+    bpm = drawn if bpm is None else bpm
     beats = seconds * bpm / 60
     key = int(rng.integers(12))
     scale = SCALES[facts.mode]

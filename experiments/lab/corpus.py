@@ -39,12 +39,15 @@ class Song:
         Names the random streams of the song: (split, purpose, index).
     damage
         Kind -> strength; empty for an undamaged song.
+    bpm
+        Beats per minute; drawn from the class of the tempo if None.
     """
 
     key: tuple[str, str, int]
     facts: Facts
     seconds: float
     damage: Mapping[str, float] = field(default_factory=dict)
+    bpm: float | None = None
 
     @property
     def severity(self) -> float:
@@ -53,7 +56,7 @@ class Song:
 
     def composition(self) -> Composition:
         """Return the notes before any damage."""
-        return compose(self.facts, self.seconds, stream(*self.key, "notes"))
+        return compose(self.facts, self.seconds, stream(*self.key, "notes"), self.bpm)
 
     def waveform(self) -> np.ndarray:
         """Render to float32 [samples] at 16 kHz."""

@@ -1,41 +1,55 @@
 """Writes preference pairs whose answers are known: one clip has the facts that the prompt asks for, the other does not.
 
-In each pair one or two of the asked facts are changed in one clip (now and then every fact), which decides
-alignment; both clips carry damage of their own, at least `GAP` apart in severity, which decides musicality. The two
-answers are independent. Prompts come in four conditions, by what they consist of:
+    python -m experiments.lab.pairs --output runs/lab/pairs       # the shipped held-out pairs, with their audio
+
+Pairs come in four conditions, by what the prompt consists of:
 
     text              a caption that names some facts
     text+lyrics       and lyrics, which tell the voice and the pace of the singing
     text+reference    and a reference: another song with the same facts
     all               all three
 
-`python -m reward.train` and `python -m experiments.lab.check` read the files.
+In each of them one or two of the asked facts are changed in one clip, which decides alignment; both clips carry damage
+of their own, at least `GAP` apart in severity, which decides musicality. The two answers are independent. Two more
+kinds isolate what is not text; their clips share notes and damage, and nobody judges their musicality:
+
+    lyrics only       the clips differ in what only the lyrics tell
+    reference only    the clips differ in one fact that the caption does not name and the reference shows
+
+The rows of the held-out pairs are shipped in `assets/lab/pairs.jsonl`; their audio is made by the command above.
+`python -m reward.train` and `python -m experiments.lab.check` read such files.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from experiments.lab.coded_audio import through_codec
+from experiments.lab.coded_audio import shipped_codec, through_codec
 from experiments.lab.corpus import Song, song, stream
 from experiments.lab.damage import draw_damage, severity
-from experiments.lab.facts import CAPTION_FACTS, LYRICS_FACTS, Facts, change_facts, draw_facts
+from experiments.lab.facts import CAPTION_FACTS, LYRICS_FACTS, change_facts, draw_facts
 from experiments.lab.finished_folder import claim_work
 from experiments.lab.rendering import SAMPLE_RATE
 from generators.spectral_codec import SpectralCodecModel
 from music.clips import Clip, write_clip
+from music.command import run
 from music.durable import write_text
 from reward.cmi_rm.towers import hash_tensors
 
 CONDITIONS = ("text", "text+lyrics", "text+reference", "all")
+CONTRASTS = ("lyrics only", "reference only")
+#: pairs of each kind in the shipped file
+HELD_OUT = {**dict.fromkeys(CONDITIONS, 2_000), **dict.fromkeys(CONTRASTS, 1_000)}
 GAP = 0.2  # in severity
 CODED = 0.25  # share of pairs that the generator's codec has touched
-ALL_CHANGED = 0.2  # share of pairs in which the wrong clip has nothing to do with the prompt
+ALL_CHANGED = 0.2  # share of training pairs in which the wrong clip has nothing to do with the prompt
 CHANGEABLE = tuple(name for name in CAPTION_FACTS if name != "vocals")
 #: length in s -> share of pairs; training pairs are short, since a batch is padded to its longest
 SHORT = {5.0: 0.8, 8.0: 0.2}
@@ -50,78 +64,136 @@ def _damages(rng: np.random.Generator) -> list[dict[str, float]]:
             return drawn
 
 
-def _wrong_facts(
-    facts: Facts, asked: tuple[str, ...], rng: np.random.Generator
-) -> tuple[Facts, tuple[str, ...]]:
-    """Return facts that miss some of the asked ones, and which."""
-    if rng.random() < ALL_CHANGED:
-        changed = asked
-    else:
-        count = min(len(asked), int(rng.integers(1, 3)))
-        changed = tuple(str(name) for name in rng.choice(asked, count, replace=False))
-    return change_facts(facts, changed, rng), changed
+def _changed(asked: tuple[str, ...], split: str, rng: np.random.Generator) -> tuple[str, ...]:
+    """Draw which of the asked facts the wrong clip misses."""
+    if split != "test" and rng.random() < ALL_CHANGED:
+        return asked
+    count = min(len(asked), int(rng.integers(1, 3)))
+    return tuple(str(name) for name in rng.choice(asked, count, replace=False))
 
 
-def pair(split: str, index: int) -> tuple[dict, dict[str, Song]]:
-    """Return the row of a pair without its paths, and its songs: `a`, `b` and perhaps `reference`."""
-    rng = stream(split, "pairs", index)
-    condition = CONDITIONS[index % 4]
+def _asked(
+    kind: str, named: tuple[str, ...], rng: np.random.Generator
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the facts that the caption names, and those of which the wrong clip misses some."""
+    if kind == "lyrics only":
+        return named, tuple(LYRICS_FACTS)
+    if kind == "reference only":
+        # the wrong clip misses one fact; a caption names it half of the time, so leave it out
+        hidden = str(rng.choice([name for name in CHANGEABLE if name != "instrument"]))
+        return tuple(name for name in named if name != hidden), (hidden,)
+    asked = tuple(name for name in named if name != "vocals")
+    if kind in ("text+lyrics", "all"):
+        asked += tuple(LYRICS_FACTS)
+    if kind in ("text+reference", "all"):
+        asked = tuple(dict.fromkeys(asked + CHANGEABLE))
+    return named, asked
+
+
+def pair(split: str, kind: str, index: int) -> tuple[dict, dict[str, Song]]:
+    """Return row `index` of a kind without its paths, and its songs: `a`, `b` and perhaps `reference`."""
+    rng = stream(split, f"pairs {kind}", index)
     lengths = LENGTHS if split == "test" else SHORT
     seconds = float(rng.choice(list(lengths), p=list(lengths.values())))
-    with_lyrics, with_reference = condition in ("text+lyrics", "all"), condition in ("text+reference", "all")
+    with_lyrics = kind in ("text+lyrics", "all", "lyrics only")
     facts = draw_facts(rng, vocals=True if with_lyrics else None)
-    asker = Song((split, "prompt", index), facts, seconds)
-    named = asker.named_facts()
-    asked = tuple(name for name in named if name != "vocals")
-    if with_lyrics:
-        asked += tuple(LYRICS_FACTS)
-    if with_reference:
-        asked = tuple(dict.fromkeys(asked + CHANGEABLE))
-    wrong, changed = _wrong_facts(facts, asked, rng)
-    damages = _damages(rng)
+    asker = Song((split, f"prompt {kind}", index), facts, seconds)
+    named, asked = _asked(kind, asker.named_facts(), rng)
+    changed = _changed(asked, split, rng)
+    wrong = change_facts(facts, changed, rng)
     right_is_a = bool(rng.random() < 0.5)
-    songs = {
-        "a": Song((split, "pair a", index), facts if right_is_a else wrong, seconds, damages[0]),
-        "b": Song((split, "pair b", index), wrong if right_is_a else facts, seconds, damages[1]),
-    }
-    if with_reference:
-        songs["reference"] = song(split, "pair reference", index, 5.0, facts)
+    both = (facts, wrong) if right_is_a else (wrong, facts)
+    if kind in CONTRASTS:
+        damage = draw_damage(rng) if rng.random() < 0.5 else {}
+        songs = {
+            part: Song((split, kind, index), one, seconds, damage)
+            for part, one in zip("ab", both, strict=True)
+        }
+        musicality = ""
+    else:
+        songs = {
+            part: Song((split, f"{kind} {part}", index), one, seconds, damage)
+            for part, one, damage in zip("ab", both, _damages(rng), strict=True)
+        }
+        musicality = "a" if songs["a"].severity < songs["b"].severity else "b"
+    if kind in ("text+reference", "all", "reference only"):
+        songs["reference"] = song(split, f"{kind} reference", index, 5.0, facts)
     row = {
-        "id": f"{split}-{index:05d}",
+        "id": f"{split}-{kind.replace(' ', '-')}-{index:05d}",
         "text": asker.caption(named),
         "lyrics": asker.lyrics() if with_lyrics else "",
-        "preference_musicality": "a" if songs["a"].severity < songs["b"].severity else "b",
+        "preference_musicality": musicality,
         "preference_alignment": "a" if right_is_a else "b",
         "facts": {
-            "condition": condition,
+            "kind": kind,
             "changed": list(changed),
             "coded": bool(rng.random() < CODED),
-            "severity_a": songs["a"].severity,
-            "severity_b": songs["b"].severity,
-            "damage_a": sorted(songs["a"].damage),
-            "damage_b": sorted(songs["b"].damage),
+            "severity_a": round(songs["a"].severity, 4),
+            "severity_b": round(songs["b"].severity, 4),
         },
     }
+    for part in songs:
+        row["reference" if part == "reference" else f"audio_{part}"] = f"audio/{row['id']}-{part}.flac"
     return row, songs
 
 
-def write_pairs(folder: Path, split: str, count: int, codec: SpectralCodecModel) -> Path:
-    """Write `count` pairs of a split with their audio and return the rows' file; audio that is there is kept."""
+def write_pairs(folder: Path, split: str, counts: Mapping[str, int], codec: SpectralCodecModel) -> Path:
+    """Write pairs of a split with their audio and return the rows' file; audio that is there is kept.
+
+    Parameters
+    ----------
+    counts
+        Pairs of each kind.
+    """
     claim_work(folder, codec=hash_tensors(codec.state_dict()))
-    path = folder / f"{split}.jsonl"
-    if path.exists() and len(path.read_text().splitlines()) == count:
-        return path
+    wanted = [(kind, index) for kind, count in counts.items() for index in range(count)]
     rows = []
-    for index in tqdm(range(count), desc=f"{split} pairs", disable=None):
-        row, songs = pair(split, index)
+    for kind, index in tqdm(wanted, desc=f"{split} pairs", disable=None):
+        row, songs = pair(split, kind, index)
         for part, one in songs.items():
-            name = f"audio/{row['id']}-{part}.flac"
-            if not (folder / name).exists():  # written whole or not at all
+            path = folder / row["reference" if part == "reference" else f"audio_{part}"]
+            if not path.exists():  # written whole or not at all
                 wave = one.waveform()
                 if row["facts"]["coded"] and part != "reference":
                     wave = through_codec(codec, wave)
-                write_clip(folder / name, Clip(torch.from_numpy(wave)[None], SAMPLE_RATE))
-            row["reference" if part == "reference" else f"audio_{part}"] = name
+                write_clip(path, Clip(torch.from_numpy(wave)[None], SAMPLE_RATE))
         rows.append(json.dumps(row))
+    path = folder / f"{split}.jsonl"
     write_text(path, "\n".join(rows) + "\n")
     return path
+
+
+def write_rows(path: Path) -> None:
+    """Write the rows of the held-out pairs, without audio."""
+    wanted = [(kind, index) for kind, count in HELD_OUT.items() for index in range(count)]
+    rows = [pair("test", kind, index)[0] for kind, index in tqdm(wanted, desc="pairs", disable=None)]
+    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+@dataclass(frozen=True)
+class WritePairs:
+    """Write held-out pairs with their audio.
+
+    Parameters
+    ----------
+    output
+        Folder for `test.jsonl` and `audio/`; audio that is there is kept.
+    limit
+        Only the first so many pairs of each kind.
+    models
+        Folder of the lab's models, whose codec some of the audio passes.
+    """
+
+    output: Path = Path("runs/lab/pairs")
+    limit: int | None = None
+    models: Path = Path("assets/lab")
+
+
+def main(options: WritePairs) -> None:
+    """Write them and say where they are."""
+    counts = {kind: min(count, options.limit or count) for kind, count in HELD_OUT.items()}
+    print(write_pairs(options.output, "test", counts, shipped_codec(options.models)))
+
+
+if __name__ == "__main__":
+    run(main, WritePairs)

@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from experiments.lab.check import load_shipped_codec
-from experiments.lab.coded_audio import through_codec
+from experiments.lab.coded_audio import shipped_codec, through_codec
 from experiments.lab.corpus import song
 from generators import load_generator
 from generators.protocol import Job
@@ -60,7 +59,7 @@ def main(options: Show) -> None:
     """Render, code, generate and draw."""
     from matplotlib.figure import Figure
 
-    codec, generator = load_shipped_codec(options.models), load_generator(options.generator)
+    codec, generator = shipped_codec(options.models), load_generator(options.generator)
     songs = [song("test", "show", index, options.seconds) for index in range(options.n)]
     jobs = [
         Job(Prompt(str(index), one.caption(NAMED)), 0, options.seed + index)

@@ -1,11 +1,11 @@
 """Rebuilds the lab's models from nothing: songs are composed, rendered and damaged, nothing is downloaded.
 
-    python -m experiments.lab.train all            # codec, musicgen, mulan, cmi_rm, prompts
+    python -m experiments.lab.train all            # codec, musicgen, mulan, cmi_rm, gold, prompts, pairs
     python -m experiments.lab.train musicgen       # one part; what it needs must be there
 
 Each part writes checkpoints and a log to `--work` and continues from them when it is started again; it ends with the
-same weights as a run that was never stopped. Finished models go to `--output` in half precision. On one core of a busy
-two-core machine: codec 1 minute, musicgen 42, mulan 30 and the rendering of its songs, cmi_rm about 40.
+same weights as a run that was never stopped. Finished models go to `--output` in half precision. Each takes from a
+minute (the codec) to an hour on one core; `assets/lab/README.md` says what it took.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class TrainLab:
         Folder of checkpoints, logs and cached data.
     """
 
-    part: Literal["all", "codec", "musicgen", "mulan", "cmi_rm", "prompts"] = "all"
+    part: Literal["all", "codec", "musicgen", "mulan", "cmi_rm", "gold", "prompts", "pairs"] = "all"
     output: Path = Path("assets/lab")
     work: Path = Path("runs/lab")
 
@@ -65,6 +65,19 @@ def _cmi_rm(options: TrainLab) -> None:
     train_cmi_rm(options.output, options.work / "cmi_rm", load_codec(options.work / "codec"))
 
 
+def _gold(options: TrainLab) -> None:
+    from experiments.lab.train_codec import load_codec
+    from experiments.lab.train_gold import train_gold
+
+    train_gold(options.output / "gold", options.work / "gold", load_codec(options.work / "codec"))
+
+
+def _pairs(options: TrainLab) -> None:
+    from experiments.lab.pairs import write_rows
+
+    write_rows(options.output / "pairs.jsonl")
+
+
 def _prompts(options: TrainLab) -> None:
     from experiments.lab.prompts import write_prompts
 
@@ -77,7 +90,9 @@ STEPS: dict[str, Callable[[TrainLab], None]] = {
     "musicgen": _musicgen,
     "mulan": _mulan,
     "cmi_rm": _cmi_rm,
+    "gold": _gold,
     "prompts": _prompts,
+    "pairs": _pairs,
 }
 
 

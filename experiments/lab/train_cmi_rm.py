@@ -6,18 +6,22 @@ import shutil
 from pathlib import Path
 
 from experiments.lab.finished_folder import finished_folder
-from experiments.lab.pairs import write_pairs
+from experiments.lab.pairs import CONDITIONS, CONTRASTS, write_pairs
 from generators.spectral_codec import SpectralCodecModel
 from reward import train as reward_training
 from reward.train_config import TrainConfig
 
-PAIRS = {"train": 3_000, "validation": 400}
+#: pairs of each kind
+PAIRS = {
+    "train": {**dict.fromkeys(CONDITIONS, 1_000), **dict.fromkeys(CONTRASTS, 500)},
+    "validation": dict.fromkeys((*CONDITIONS, *CONTRASTS), 80),
+}
 STEPS = 800
 
 
 def train_cmi_rm(output: Path, work: Path, codec: SpectralCodecModel) -> None:
     """Write the pairs, train over the towers in `output / "mulan"`, and save `output / "cmi_rm"`."""
-    data = {split: write_pairs(work / "pairs", split, count, codec) for split, count in PAIRS.items()}
+    data = {split: write_pairs(work / "pairs", split, counts, codec) for split, counts in PAIRS.items()}
     config = TrainConfig(
         train=str(data["train"]),
         validation=str(data["validation"]),

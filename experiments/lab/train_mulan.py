@@ -1,10 +1,12 @@
 """Trains the lab's MuQ-MuLan, built of the `muq` package's classes, by contrast of songs and words.
 
-A song must be nearer to its own words than to the words of the other songs in the batch and than to words in which
-one fact is changed, and the words nearer to their song than to others (InfoNCE in both directions). The words are a
-caption, half of the time with a remark on the quality, or the lyrics. Beside it, linear probes on the pooled audio
-frames learn every fact and the severity of the damage; they keep frames informative and are thrown away. Half of the
-songs are damaged and a quarter has been through the generator's codec.
+The towers of the published model come pretrained, and so do these: first the audio tower learns to hear, by linear
+probes on its pooled frames for every fact and for the severity of the damage, and the text tower to read
+(`text_pretraining.py`). Then the contrast: a song must be nearer to its own words than to the words of the other songs
+in the batch and than to words in which one fact is changed, and the words nearer to their song than to others (InfoNCE
+in both directions). The words are a caption, half of the time with a remark on the quality, or the lyrics. The probes
+stay beside it, so that frames remain informative, and are thrown away. Half of the songs are damaged and a quarter has
+been through the generator's codec.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from experiments.lab.corpus import Song, song, stream
 from experiments.lab.facts import CAPTION_FACTS, LYRICS_FACTS, Facts, change_facts
 from experiments.lab.finished_folder import claim_work, finished_folder
 from experiments.lab.rendering import SAMPLE_RATE
+from experiments.lab.text_pretraining import SCHEDULE as READING
+from experiments.lab.text_pretraining import Captions, named_values, pretrain_text
 from experiments.lab.training_loop import Schedule, train
 from experiments.lab.vocabulary import xlm_roberta_tokenizer
 from experiments.lab.wording import caption, lyrics, quality
@@ -35,11 +39,13 @@ from reward.cmi_rm.muq_import import import_muq
 from reward.cmi_rm.towers import hash_tensors
 
 SECONDS = 5.0
-SONGS = {"train": 4_000, "validation": 400}
+SONGS = {"train": 8_000, "validation": 400}
 DAMAGED, CODED, LYRICS, REMARK = 0.5, 0.25, 0.3, 0.5
 DIM = 128
 CROP = 320  # mel frames of a training item, 3.2 s
-SCHEDULE = Schedule(steps=900, batch_size=32, learning_rate=1e-3)
+PROBES_WEIGHT = 0.3  # of each probe's loss beside the contrast
+HEARING = Schedule(steps=900, batch_size=32, learning_rate=1.5e-3)
+SCHEDULE = Schedule(steps=1_400, batch_size=32, learning_rate=1e-3)
 PROBES = {**CAPTION_FACTS, **{name: (None, *values) for name, values in LYRICS_FACTS.items()}}
 
 
@@ -115,6 +121,7 @@ def build(folder: Path, tokenizer) -> Any:
         intermediate_size=2 * DIM,
         max_position_embeddings=520,
         type_vocab_size=1,
+        initializer_range=DIM**-0.5,  # 0.02 suits widths near 1,000: attention would stay flat
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
         pad_token_id=tokenizer.pad_token_id,
@@ -193,53 +200,108 @@ def mels_of_songs(mulan: Any, codec: SpectralCodecModel, split: str, work: Path)
     return torch.from_numpy(cached_rows(mel, SONGS[split], work, f"mels_{split}"))
 
 
-def train_mulan(output: Path, work: Path, codec: SpectralCodecModel, schedule: Schedule = SCHEDULE) -> None:
+def captions_of_songs(songs: list[Song], tokenizer: Any) -> Captions:
+    """Return one caption of each song."""
+    named = [one.named_facts() for one in songs]
+    texts = [one.caption(names) for one, names in zip(songs, named, strict=True)]
+    batch = tokenizer(texts, padding=True, return_tensors="pt")
+    facts = [named_values(one.facts, names) for one, names in zip(songs, named, strict=True)]
+    return Captions(batch["input_ids"], batch["attention_mask"], torch.tensor(facts))
+
+
+def train_mulan(
+    output: Path,
+    work: Path,
+    codec: SpectralCodecModel,
+    schedule: Schedule = SCHEDULE,
+    hearing: Schedule = HEARING,
+    reading: Schedule = READING,
+) -> None:
     """Train, then save `mulan`, `muq` and `xlm-roberta` (configs and tokenizer) under `output`."""
-    claim_work(work, codec=hash_tensors(codec.state_dict()), songs=SONGS, schedule=asdict(schedule))
+    schedules = {"contrast": asdict(schedule), "hearing": asdict(hearing), "reading": asdict(reading)}
+    claim_work(work, codec=hash_tensors(codec.state_dict()), songs=SONGS, schedule=schedules)
     tokenizer = xlm_roberta_tokenizer()
     torch.manual_seed(schedule.seed)
     model = Contrast(build(work / "inner", tokenizer))
     mels = {split: mels_of_songs(model.mulan, codec, split, work) for split in SONGS}
     songs = {split: [training_song(split, index) for index in range(SONGS[split])] for split in SONGS}
 
-    def latents(split: str, rows: np.ndarray, turns: np.ndarray, heard: slice) -> tuple[torch.Tensor, ...]:
-        chosen = [(songs[split][row], int(turn)) for row, turn in zip(rows, turns, strict=True)]
+    def heard(rows: np.ndarray, start: int) -> torch.Tensor:
+        return mels["train"][torch.from_numpy(rows), :, start : start + CROP].float()
+
+    def draw(rng: np.random.Generator, batch_size: int) -> tuple[np.ndarray, torch.Tensor]:
+        rows = rng.choice(SONGS["train"], size=batch_size, replace=False)
+        return rows, heard(rows, int(rng.integers(mels["train"].shape[-1] - CROP + 1)))
+
+    def probes_loss(pooled: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
+        chosen = [songs["train"][row] for row in rows]
+        loss = (
+            4
+            / PROBES_WEIGHT
+            * functional.mse_loss(
+                model.severity(pooled)[:, 0], torch.tensor([one.severity for one in chosen])
+            )
+        )
+        for name, values in PROBES.items():
+            truth = torch.tensor([values.index(getattr(one.facts, name)) for one in chosen])
+            loss = loss + functional.cross_entropy(model.probes[name](pooled), truth)
+        return loss
+
+    def hearing_step(rng: np.random.Generator, batch_size: int) -> torch.Tensor:
+        rows, waves = draw(rng, batch_size)
+        return probes_loss(model.audio(waves)[1], rows)
+
+    def text(chosen: list[tuple[Song, int]]) -> torch.Tensor:
         texts = [words_of(one.facts, one, turn) for one, turn in chosen]
         texts += [other_words(one, turn) for one, turn in chosen]
         batch = tokenizer(texts, padding=True, truncation=True, max_length=128, return_tensors="pt")
-        audio, pooled = model.audio(mels[split][torch.from_numpy(rows), :, heard].float())
-        return audio, model.text(batch["input_ids"], batch["attention_mask"]), pooled
+        return model.text(batch["input_ids"], batch["attention_mask"])
 
-    def loss_of_step(rng: np.random.Generator, batch_size: int) -> torch.Tensor:
-        rows = rng.choice(SONGS["train"], size=batch_size, replace=False)
-        start = int(rng.integers(mels["train"].shape[-1] - CROP + 1))
+    def contrast_step(rng: np.random.Generator, batch_size: int) -> torch.Tensor:
+        rows, waves = draw(rng, batch_size)
+        audio, pooled = model.audio(waves)
         turns = rng.integers(1 << 30, size=batch_size)
-        audio, text, pooled = latents("train", rows, turns, slice(start, start + CROP))
+        words = text([(songs["train"][row], int(turn)) for row, turn in zip(rows, turns, strict=True)])
         scale = model.mulan.mulan.contrast.temperatures.exp().clamp(max=50).squeeze()
         own = torch.arange(batch_size)
-        loss = functional.cross_entropy(scale * audio @ text.T, own)
-        loss = loss + functional.cross_entropy(scale * text[:batch_size] @ audio.T, own)
-        chosen = [songs["train"][row] for row in rows]
-        for name, values in PROBES.items():
-            truth = torch.tensor([values.index(getattr(one.facts, name)) for one in chosen])
-            loss = loss + functional.cross_entropy(model.probes[name](pooled), truth) / len(PROBES)
-        severity = torch.tensor([one.severity for one in chosen])
-        return loss + 4 * functional.mse_loss(model.severity(pooled)[:, 0], severity)
+        loss = functional.cross_entropy(scale * audio @ words.T, own)
+        loss = loss + functional.cross_entropy(scale * words[:batch_size] @ audio.T, own)
+        return loss + PROBES_WEIGHT * probes_loss(pooled, rows)
+
+    def validate_hearing() -> dict[str, float]:
+        pooled = torch.cat([model.audio(part.float())[1] for part in mels["validation"].split(100)])
+        return _probed(model, pooled, songs["validation"])
 
     def validate() -> dict[str, float]:
-        rows = np.arange(SONGS["validation"])
-        audio, text, pooled = latents("validation", rows, rows, slice(None))
-        own, other = text[: len(rows)], text[len(rows) :]
-        numbers = {"right_words": ((audio * own).sum(1) > (audio * other).sum(1)).float().mean().item()}
-        for name, values in PROBES.items():
-            truth = torch.tensor([values.index(getattr(one.facts, name)) for one in songs["validation"]])
-            numbers[name] = (model.probes[name](pooled).argmax(1) == truth).float().mean().item()
-        severity = np.array([one.severity for one in songs["validation"]])
-        numbers["severity_r"] = float(np.corrcoef(severity, model.severity(pooled)[:, 0].numpy())[0, 1])
-        return numbers
+        found = [model.audio(part.float()) for part in mels["validation"].split(100)]
+        audio, pooled = (torch.cat(parts) for parts in zip(*found, strict=True))
+        own, other = text(list(zip(songs["validation"], range(len(audio)), strict=True))).chunk(2)
+        right = (audio * own).sum(1) > (audio * other).sum(1)
+        return {"right_words": right.float().mean().item(), **_probed(model, pooled, songs["validation"])}
 
-    train("mulan", model, schedule, loss_of_step, validate, work)
+    train("hearing", model, hearing, hearing_step, validate_hearing, work / "hearing")
+    captions = {split: captions_of_songs(songs[split], tokenizer) for split in SONGS}
+    pretrain_text(
+        model.mulan.mulan.text.model,
+        DIM,
+        captions["train"],
+        captions["validation"],
+        work / "reading",
+        reading,
+    )
+    train("contrast", model, schedule, contrast_step, validate, work)
     _save(model.mulan, work / "inner", output)
+
+
+def _probed(model: Contrast, pooled: torch.Tensor, songs: list[Song]) -> dict[str, float]:
+    """Return what the probes get right of the pooled frames of songs."""
+    numbers = {}
+    for name, values in PROBES.items():
+        truth = torch.tensor([values.index(getattr(one.facts, name)) for one in songs])
+        numbers[name] = (model.probes[name](pooled).argmax(1) == truth).float().mean().item()
+    severity = np.array([one.severity for one in songs])
+    numbers["severity_r"] = float(np.corrcoef(severity, model.severity(pooled)[:, 0].numpy())[0, 1])
+    return numbers
 
 
 def _save(mulan: Any, inner: Path, output: Path) -> None:

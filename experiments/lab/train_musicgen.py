@@ -2,8 +2,12 @@
 
 It learns instrumental songs. Half of them carry damage that no caption mentions, so what the model samples differs in
 true quality, as it does for a model trained on the world's recordings; strengths are halved, since a small model
-spends itself on learning noise. Classifier-free guidance is learned by hiding one caption
-in ten (MusicGen, Copet et al. 2023, section 3).
+spends itself on learning noise. The T5 first learns to read captions (`text_pretraining.py`), then both are trained
+together. Classifier-free guidance is learned by hiding one caption in ten (MusicGen, Copet et al. 2023, section 3).
+
+A song so far tells nearly everything about how it goes on, so that whole songs alone teach little about the caption.
+Half of the codes of a batch are therefore openings, the first second of many songs, where only the caption tells; and
+some songs are continued with part of what was heard forgotten.
 """
 
 from __future__ import annotations
@@ -13,12 +17,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional
 
 from experiments.lab.cached_rows import cached_rows
 from experiments.lab.corpus import Song, song, stream
 from experiments.lab.facts import draw_facts
 from experiments.lab.finished_folder import claim_work, finished_folder
+from experiments.lab.text_pretraining import SCHEDULE as READING
+from experiments.lab.text_pretraining import Captions, named_values, pretrain_text
 from experiments.lab.training_loop import Schedule, train
 from experiments.lab.vocabulary import t5_tokenizer
 from generators.delay_pattern import DelayPattern
@@ -26,18 +33,25 @@ from generators.spectral_codec import SpectralCodecModel
 from reward.cmi_rm.towers import hash_tensors
 
 SECONDS = 5.0
-SONGS = {"train": 10_000, "validation": 200}
+SONGS = {"train": 12_000, "validation": 200}
 CAPTIONS = 3  # phrasings of each song
 MAX_TEXT = 64  # tokens
 HIDDEN_CAPTIONS = 0.1
-SCHEDULE = Schedule(steps=2_400, batch_size=16, learning_rate=1e-3)
+OPENING = 24  # steps
+FORGETFUL = 0.3  # share of songs of which some steps, any share of them, are forgotten
+SCHEDULE = Schedule(steps=2_200, batch_size=16, learning_rate=1.5e-3)
+
+
+#: tempo class -> beats per minute at which an eighth note fills 10, 7 or 5 frames of the codec
+BPM = {"slow": 75.0, "medium": 750 / 7, "fast": 150.0}
 
 
 def training_song(split: str, index: int) -> Song:
-    """Return song `index` of this training."""
+    """Return song `index` of this training; notes begin with a code frame, or no onset would sound like another."""
     facts = draw_facts(stream(split, "musicgen", index, "facts"), vocals=False)
     one = song(split, "musicgen", index, SECONDS, facts, damaged=0.5)
-    return replace(one, damage={kind: 0.5 * strength for kind, strength in one.damage.items()})
+    damage = {kind: 0.5 * strength for kind, strength in one.damage.items()}
+    return replace(one, damage=damage, bpm=BPM[facts.tempo])
 
 
 def tokens_of_songs(codec: SpectralCodecModel, split: str, work: Path) -> torch.Tensor:
@@ -48,6 +62,19 @@ def tokens_of_songs(codec: SpectralCodecModel, split: str, work: Path) -> torch.
         return codec.encode(wave[None, None]).audio_codes[0, 0].short().numpy()
 
     return torch.from_numpy(cached_rows(codes, SONGS[split], work, f"codes_{split}"))
+
+
+def captions_of_songs(tokenizer, split: str) -> Captions:
+    """Return `CAPTIONS` phrasings of each song of a split, those of one song beside each other."""
+    texts, facts = [], []
+    for index in range(SONGS[split]):
+        one = training_song(split, index)
+        for turn in range(CAPTIONS):
+            named = one.named_facts(turn)
+            texts.append(one.caption(named, turn))
+            facts.append(named_values(one.facts, named))
+    batch = tokenizer(texts, padding="max_length", truncation=True, max_length=MAX_TEXT, return_tensors="pt")
+    return Captions(batch["input_ids"], batch["attention_mask"], torch.tensor(facts))
 
 
 def build(codec: SpectralCodecModel, vocabulary: int):
@@ -79,6 +106,7 @@ def build(codec: SpectralCodecModel, vocabulary: int):
     )
     model = MusicgenForConditionalGeneration(config)
     model.audio_encoder.load_state_dict(codec.state_dict())
+    _initialise(model)
     generation = model.generation_config
     generation.decoder_start_token_id = generation.pad_token_id = generation.bos_token_id = size
     generation.eos_token_id = None
@@ -86,7 +114,27 @@ def build(codec: SpectralCodecModel, vocabulary: int):
     return model
 
 
-def loss_on(model, codes, ids, mask, hidden) -> torch.Tensor:
+def _initialise(model) -> None:
+    """Draw the decoder's weights anew, to the scale that suits its width.
+
+    transformers draws everything with deviation 0.02, made for widths near 1,000: at 256 the embedded codes are drowned
+    by the position signal, twenty times as strong, and attention stays flat for a thousand steps. Here matrices get
+    1 / sqrt(inputs), those that end a residual branch less (GPT-2, Radford et al. 2019), and a codebook's head
+    starts as its scaled embedding, so that the untrained model expects each code to repeat, as it mostly does.
+    """
+    decoder = model.decoder
+    branches = 3 * decoder.config.num_hidden_layers
+    for name, weight in decoder.named_parameters():
+        if weight.dim() == 2 and "embed" not in name and "lm_heads" not in name:
+            ends_branch = name.endswith(("out_proj.weight", "fc2.weight"))
+            nn.init.normal_(weight, std=(weight.shape[1] * (branches if ends_branch else 1)) ** -0.5)
+    nn.init.normal_(model.enc_to_dec_proj.weight, std=model.enc_to_dec_proj.in_features**-0.5)
+    for head, embedding in zip(decoder.lm_heads, decoder.model.decoder.embed_tokens, strict=True):
+        nn.init.normal_(embedding.weight, std=0.5)
+        head.weight.data.copy_(0.1 * embedding.weight.data[: head.out_features])
+
+
+def loss_on(model, codes, ids, mask, hidden, steps=None, forgotten=None) -> torch.Tensor:
     """Return the mean cross-entropy of each codebook, [K].
 
     Parameters
@@ -97,70 +145,78 @@ def loss_on(model, codes, ids, mask, hidden) -> torch.Tensor:
         Text tokens and their mask, [B, L].
     hidden
         Boolean [B]: captions that the model does not see.
+    steps
+        Steps of the sampler to predict; all if None.
+    forgotten
+        Boolean [B, steps]: what was sampled at the step before is not seen.
     """
     pad = model.config.decoder.pad_token_id
     # position 0 holds the special token everywhere; position s + 1 what step s of the sampler predicts
     predicted = DelayPattern(codes.shape[1], 1, codes.shape[2]).delay(codes, pad).transpose(1, 2)
-    delayed = functional.pad(predicted, (1, 0), value=pad)
+    target = predicted[..., :steps]
+    seen = functional.pad(target, (1, 0), value=pad)[..., :-1]
+    if forgotten is not None:
+        seen = seen.masked_fill(forgotten[:, None], pad)
     states = (
         model.enc_to_dec_proj(model.text_encoder(input_ids=ids, attention_mask=mask)[0]) * mask[..., None]
     )
     states = states * ~hidden[:, None, None]
     logits = model.decoder(
-        input_ids=delayed[..., :-1].reshape(-1, delayed.shape[-1] - 1),
+        input_ids=seen.reshape(-1, seen.shape[-1]),
         encoder_hidden_states=states,
         encoder_attention_mask=mask,
         use_cache=False,
-    ).logits.view(*delayed.shape[:2], -1, pad)
-    target = delayed[..., 1:]
+    ).logits.view(*target.shape, pad)
     losses = functional.cross_entropy(logits.permute(0, 3, 1, 2), target, ignore_index=pad, reduction="none")
     return losses.sum((0, 2)) / (target != pad).sum((0, 2))
 
 
 def train_musicgen(
-    output: Path, work: Path, codec: SpectralCodecModel, schedule: Schedule = SCHEDULE
+    output: Path,
+    work: Path,
+    codec: SpectralCodecModel,
+    schedule: Schedule = SCHEDULE,
+    reading: Schedule = READING,
 ) -> None:
     """Train, then save the model and its tokenizer to `output` in half precision."""
-    claim_work(work, codec=hash_tensors(codec.state_dict()), songs=SONGS, schedule=asdict(schedule))
+    schedules = {"schedule": asdict(schedule), "text": asdict(reading)}
+    claim_work(work, codec=hash_tensors(codec.state_dict()), songs=SONGS, **schedules)
     tokenizer = t5_tokenizer()
     torch.manual_seed(schedule.seed)
     model = build(codec, len(tokenizer))
     model.audio_encoder.requires_grad_(False)
 
-    def words(split: str) -> tuple[torch.Tensor, torch.Tensor]:
-        songs = [training_song(split, index) for index in range(SONGS[split])]
-        captions = [one.caption(one.named_facts(turn), turn) for one in songs for turn in range(CAPTIONS)]
-        batch = tokenizer(
-            captions, padding="max_length", truncation=True, max_length=MAX_TEXT, return_tensors="pt"
-        )
-        shape = (len(songs), CAPTIONS, MAX_TEXT)
-        return batch["input_ids"].view(shape), batch["attention_mask"].view(shape)
-
-    codes, (ids, mask) = tokens_of_songs(codec, "train", work), words("train")
-    held_codes, (held_ids, held_mask) = tokens_of_songs(codec, "validation", work), words("validation")
+    codes, captions = tokens_of_songs(codec, "train", work), captions_of_songs(tokenizer, "train")
+    held_codes, held = tokens_of_songs(codec, "validation", work), captions_of_songs(tokenizer, "validation")
+    text = model.text_encoder
+    pretrain_text(text, text.config.d_model, captions, held, work / "text", reading)
 
     # later residual stages are nearly noise: they shall not drown the first, which carries notes and rhythm
     weights = 1 / torch.arange(1, codes.shape[1] + 1)
     weights = weights / weights.sum()
 
+    def loss_of(rng: np.random.Generator, songs: int, steps: int) -> torch.Tensor:
+        rows = torch.from_numpy(rng.integers(len(codes), size=songs))
+        said = rows * CAPTIONS + torch.from_numpy(rng.integers(CAPTIONS, size=songs))
+        hidden = torch.from_numpy(rng.random(songs) < HIDDEN_CAPTIONS)
+        share = rng.random((songs, 1)) * (rng.random((songs, 1)) < FORGETFUL)
+        forgotten = torch.from_numpy(rng.random((songs, steps)) < share)
+        longest = int(captions.mask[said].sum(1).max())
+        ids, mask = captions.ids[said, :longest], captions.mask[said, :longest]
+        return loss_on(model, codes[rows].long(), ids, mask, hidden, steps, forgotten) @ weights
+
     def loss_of_step(rng: np.random.Generator, batch_size: int) -> torch.Tensor:
-        rows = torch.from_numpy(rng.integers(len(codes), size=batch_size))
-        turn = torch.from_numpy(rng.integers(CAPTIONS, size=batch_size))
-        hidden = torch.from_numpy(rng.random(batch_size) < HIDDEN_CAPTIONS)
-        longest = int(mask[rows, turn].sum(1).max())
-        losses = loss_on(
-            model, codes[rows].long(), ids[rows, turn, :longest], mask[rows, turn, :longest], hidden
-        )
-        return losses @ weights
+        whole = DelayPattern(codes.shape[1], 1, codes.shape[2]).steps
+        # about as many codes in the openings as in the whole songs
+        return (loss_of(rng, batch_size // 2, whole) + loss_of(rng, 3 * batch_size, OPENING)) / 2
 
     def validate() -> dict[str, float]:
         losses: list[torch.Tensor] = []
         for start in range(0, len(held_codes), 50):
-            part = slice(start, start + 50)
-            seen = torch.zeros(len(held_codes[part]), dtype=torch.bool)
-            losses.append(
-                loss_on(model, held_codes[part].long(), held_ids[part, 0], held_mask[part, 0], seen)
-            )
+            part = held_codes[start : start + 50].long()
+            said = CAPTIONS * torch.arange(start, start + len(part))
+            seen = torch.zeros(len(part), dtype=torch.bool)
+            losses.append(loss_on(model, part, held.ids[said], held.mask[said], seen))
         by_book = torch.stack(losses).mean(0)
         return {"validation_loss": by_book.mean().item(), "first_book": by_book[0].item()}
 

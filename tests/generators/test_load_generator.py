@@ -42,6 +42,20 @@ def test_the_weights_hash_follows_the_content_and_not_the_place(mono, mono_folde
     assert load_generator(other, device="cpu", batch_size=4).spec["weights"] != mono.spec["weights"]
 
 
+def test_what_is_not_asked_for_is_as_the_model_says(mono_folder: Path, tmp_path: Path):
+    other = copy_of(mono_folder, tmp_path)
+    (other / "generation_config.json").write_text('{"guidance_scale": 2, "top_k": 50, "temperature": null}')
+    spec = load_generator(other, device="cpu").spec
+    assert (spec["guidance"], spec["temperature"], spec["top_k"]) == (2.0, 1.0, 50)
+    assert load_generator(other, device="cpu", top_k=7).spec["top_k"] == 7
+    (other / "generation_config.json").write_text('{"top_k": -5}')
+    with pytest.raises(InputError, match="top_k must be at least 0"):
+        load_generator(other, device="cpu")
+    (other / "generation_config.json").write_text("{")
+    with pytest.raises(InputError, match=r"generation_config\.json cannot be read"):
+        load_generator(other, device="cpu")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

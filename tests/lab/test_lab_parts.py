@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments.lab import train, train_cmi_rm, train_codec, train_mulan, train_musicgen
+from experiments.lab import pairs, train, train_cmi_rm, train_codec, train_gold, train_mulan, train_musicgen
 from experiments.lab.training_loop import Schedule
 from generators import load_generator
 from generators.protocol import Job
@@ -22,13 +22,15 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     options = train.TrainLab(output=folder / "models", work=folder / "work")
     with pytest.MonkeyPatch.context() as patch:
-        for module in (train_musicgen, train_mulan):
+        for module in (train_musicgen, train_mulan, train_gold):
             patch.setattr(module, "SONGS", {"train": 6, "validation": 4})
-        patch.setattr(train_musicgen.train_musicgen, "__defaults__", (TINY,))
-        patch.setattr(train_mulan.train_mulan, "__defaults__", (TINY,))
+        patch.setattr(train_musicgen.train_musicgen, "__defaults__", (TINY, TINY))
+        patch.setattr(train_mulan.train_mulan, "__defaults__", (TINY, TINY, TINY))
+        patch.setattr(train_gold.train_gold, "__defaults__", (TINY,))
+        patch.setattr(pairs, "HELD_OUT", dict.fromkeys(pairs.HELD_OUT, 1))
         config = SpectralCodecConfig(codebook_size=128, num_codebooks=3, griffin_lim_iterations=2)
         patch.setattr(train_codec.train_codec, "__defaults__", (4, config))
-        patch.setattr(train_cmi_rm, "PAIRS", {"train": 4, "validation": 4})
+        patch.setattr(train_cmi_rm, "PAIRS", dict.fromkeys(("train", "validation"), pairs.HELD_OUT))
         patch.setattr(train_cmi_rm, "STEPS", 2)
         train.main(options)
         yield options
@@ -57,7 +59,7 @@ def test_a_second_training_gives_the_same_models(trained):
 @pytest.mark.slow
 def test_work_of_another_schedule_is_refused(trained, monkeypatch):
     other = Schedule(steps=3, batch_size=2, check_every=1)
-    monkeypatch.setattr(train_musicgen.train_musicgen, "__defaults__", (other,))
+    monkeypatch.setattr(train_musicgen.train_musicgen, "__defaults__", (other, TINY))
     with pytest.raises(InputError, match="another schedule: delete it"):
         train.main(train.TrainLab("musicgen", trained.output, trained.work))
 

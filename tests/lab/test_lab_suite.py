@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiments.lab.check import OVERALL, agreement, load_shipped_codec
-from experiments.lab.pairs import write_pairs
+from experiments.lab.check import OVERALL, agreement
+from experiments.lab.coded_audio import shipped_codec
+from experiments.lab.pairs import CONDITIONS, write_pairs
 from generators import load_generator
 from generators.protocol import Job
 from music.clips import read_clip
@@ -72,7 +73,7 @@ def test_a_clip_of_the_lab_generator_does_not_depend_on_its_neighbours():
 
 @pytest.mark.slow
 def test_the_lab_reward_orders_held_out_pairs(tmp_path):
-    rows = write_pairs(tmp_path, "test", 120, load_shipped_codec(asset("lab")))
+    rows = write_pairs(tmp_path, "test", dict.fromkeys(CONDITIONS, 30), shipped_codec(asset("lab")))
     found = agreement("lab-cmi-rm", rows)
     for head in ("musicality", "alignment"):
         assert found[head][OVERALL].pairs == 120

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaling.estimators import ascending, best_of_n, bootstrap_interval, count_ties, order_weights
+from scaling.estimators import (
+    ascending,
+    best_of_n,
+    bootstrap_means,
+    count_ties,
+    order_weights,
+    percentile_interval,
+)
 
 
 def by_enumeration(rewards, metric, n):
@@ -73,14 +80,16 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
     generator = np.random.default_rng(2)
     hits = 0
     for seed in range(300):
-        low, high = bootstrap_interval(generator.exponential(1.0, (40, 1)), seed, resamples=400)
+        low, high = percentile_interval(
+            bootstrap_means(generator.exponential(1.0, (40, 1)), seed, resamples=400)
+        )
         hits += bool(low[0] <= 1.0 <= high[0])
     assert 0.87 <= hits / 300 <= 0.98  # a little short of 0.95 on skewed data
 
 
 def test_intervals_agree_with_the_normal_approximation():
     values = np.random.default_rng(3).standard_normal((2000, 2)) * [1.0, 3.0]
-    low, high = bootstrap_interval(values, seed=0)
+    low, high = percentile_interval(bootstrap_means(values, seed=0))
     np.testing.assert_allclose(high - low, 2 * 1.96 * values.std(axis=0) / np.sqrt(2000), rtol=0.05)
     np.testing.assert_allclose((high + low) / 2, values.mean(axis=0), atol=0.01)
 
@@ -88,13 +97,13 @@ def test_intervals_agree_with_the_normal_approximation():
 def test_intervals_are_paired_and_repeat():
     values = np.random.default_rng(4).standard_normal((30, 1))
     pair = np.concatenate([values, values + 1.0, np.full((30, 1), 7.0)], axis=1)
-    low, high = bootstrap_interval(pair, seed=5)
+    low, high = percentile_interval(bootstrap_means(pair, seed=5))
     np.testing.assert_allclose([low[1] - low[0], high[1] - high[0]], 1.0)
     assert low[2] == high[2] == pytest.approx(7.0)
-    np.testing.assert_array_equal(bootstrap_interval(pair, seed=5), (low, high))
-    assert bootstrap_interval(pair, seed=6)[0][0] != low[0]
+    np.testing.assert_array_equal(percentile_interval(bootstrap_means(pair, seed=5)), (low, high))
+    assert percentile_interval(bootstrap_means(pair, seed=6))[0][0] != low[0]
 
 
 def test_one_prompt_has_nothing_to_resample():
-    low, high = bootstrap_interval(np.array([[0.3, 2.0]]), seed=0)
+    low, high = percentile_interval(bootstrap_means(np.array([[0.3, 2.0]]), seed=0))
     assert low.tolist() == high.tolist() == [0.3, 2.0]

@@ -27,7 +27,7 @@ def test_schema_and_numbers():
     rewards = generator.standard_normal((24, 10))
     gold = 0.5 * rewards + generator.standard_normal((24, 10))
     summary = summarise(rewards, {"gold": gold}, seed=0)
-    assert list(summary) == ["by_n", "gain", "ties"]
+    assert list(summary) == ["by_n", "gain", "captured", "ties"]
     assert list(summary["by_n"]) == [str(n) for n in range(1, 11)]
     for entry in [*summary["by_n"].values(), summary["gain"]]:
         assert list(entry) == ["reward", "gold"]
@@ -51,6 +51,28 @@ def test_the_gain_is_paired_over_prompts():
     assert high - low < 1
     low, high = summary["by_n"]["5"]["reward"]["ci95"]
     assert high - low > 300
+
+
+def test_captured_is_the_share_of_what_the_metric_itself_would_gain():
+    generator = np.random.default_rng(2)
+    rewards = generator.standard_normal((200, 10))
+    metrics = {"same": 3 * rewards + 1, "other": generator.standard_normal((200, 10)), "opposite": -rewards}
+    metrics["half"] = rewards + generator.standard_normal((200, 10))
+    captured = summarise(rewards, metrics, seed=0)["captured"]
+    assert captured["reward"] == {"share": 1.0, "ci95": [1.0, 1.0]}
+    assert captured["same"]["share"] == pytest.approx(1)
+    low, high = captured["other"]["ci95"]
+    assert low < 0 < high
+    # the best of -r is the worst of r, and normal values are symmetric
+    assert captured["opposite"]["share"] == pytest.approx(-1, abs=0.1)
+    # correlation of reward and metric, here sqrt(1/2)
+    assert captured["half"]["share"] == pytest.approx(0.71, abs=0.08)
+    assert captured["half"]["ci95"][0] < captured["half"]["share"] < captured["half"]["ci95"][1]
+
+
+def test_nothing_to_gain_has_no_share():
+    summary = summarise(np.random.default_rng(0).random((5, 3)), {"flat": np.ones((5, 3))}, seed=0)
+    assert summary["captured"]["flat"] is None
 
 
 def test_one_candidate_gains_nothing():

@@ -1,0 +1,178 @@
+"""The gold judges as a scorer: how many of the prompt's facts a clip meets, and how free of damage it sounds.
+
+    python -m reward.score --reward experiments.lab.gold:Gold --pool runs/best_of_n/pool
+
+They check the reward model, so they share nothing with it: other features (`gold_features.py`), other networks
+(`gold_model.py`), other songs, damage and random streams (`gold_songs.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from experiments.lab.damage import KINDS
+from experiments.lab.gold_features import MAX_SECONDS, prepared, spectrograms
+from experiments.lab.gold_model import HEARD, GoldModel
+from music.clips import Clip, read_clip
+from music.devices import find_device
+from music.errors import InputError
+from music.hashing import canonical_json, sha256_text
+from music.prompts import Prompt
+from music.shipped_files import asset
+from reward.cmi_rm.weights import hash_tensors, load_strictly, read_tensors
+from reward.protocol import ScoreRequest
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+#: facts that count in `gold_alignment`: those that are heard in nine of ten held-out songs after the codec, or nearly
+#: (`gold_check.py`); the rate of syllables is heard in 70 % of sung ones, where guessing gives 50 %
+JUDGED = tuple(name for name in HEARD if name != "syllable_rate")
+ARITHMETIC = 1  # part of every hash: raise it with any change of the code that moves scores
+
+
+@dataclass(frozen=True)
+class Impression:
+    """What gold hears in one clip.
+
+    Attributes
+    ----------
+    facts
+        For each fact in `HEARD`, the probability of each value. `voice` and `syllable_rate` are None where nobody
+        sings.
+    severity
+        Of the damage, in [0, 1].
+    damage
+        Strength of each kind of damage, in [0, 1].
+    """
+
+    facts: Mapping[str, Mapping[Any, float]]
+    severity: float
+    damage: Mapping[str, float]
+
+    def best(self, name: str) -> Any:
+        """Return the likeliest value of a fact."""
+        return max(self.facts[name], key=self.facts[name].__getitem__)
+
+    def alignment(self, asked: Mapping[str, Any]) -> float:
+        """Return the share of the asked facts that are heard."""
+        return sum(self.best(name) == value for name, value in asked.items()) / len(asked)
+
+
+def asked_facts(prompt: Prompt) -> dict[str, Any]:
+    """Return the facts of a prompt that gold can judge; a fact of value None is not asked for.
+
+    Raises
+    ------
+    InputError
+        If there is none, or one has a value that gold does not know.
+    """
+    asked = {name: prompt.facts[name] for name in JUDGED if prompt.facts.get(name) is not None}
+    if not asked:
+        raise InputError(
+            f"prompt {prompt.id!r} has no fact that gold can judge: expected any of {', '.join(JUDGED)}"
+        )
+    for name, value in asked.items():
+        if value not in HEARD[name]:
+            known = ", ".join(json.dumps(one) for one in HEARD[name] if one is not None)
+            raise InputError(f"prompt {prompt.id!r}: fact {name} is {json.dumps(value)}, gold knows {known}")
+    return asked
+
+
+def config_of_model() -> dict[str, Any]:
+    """Return what a folder of weights says of them: the order of their outputs."""
+    return {"facts": {name: list(values) for name, values in HEARD.items()}, "damage": list(KINDS)}
+
+
+class Gold:
+    """Share of the prompt's facts that are heard, and 1 - the severity of damage that is heard; both in [0, 1].
+
+    Each asked fact of `JUDGED` counts 1 if its likeliest value is the asked one and 0 if not. Computed in float32,
+    a clip at a time.
+
+    Parameters
+    ----------
+    folder
+        Where the weights lie; those that ship with the project by default.
+    device
+        ``auto``, ``cpu``, ``cuda`` ...
+
+    Raises
+    ------
+    InputError
+        If the folder holds no gold judges, or judges of other facts.
+    """
+
+    name = "gold"
+    metrics = ("gold_alignment", "gold_musicality")
+
+    def __init__(self, folder: str | Path | None = None, device: str = "auto") -> None:
+        place = asset("lab/gold") if folder is None else Path(folder)
+        try:
+            self.config = json.loads((place / CONFIG).read_text())
+        except (OSError, ValueError) as error:
+            raise InputError(f"{place} holds no gold judges: {CONFIG} cannot be read ({error})") from error
+        if self.config != config_of_model():
+            raise InputError(f"{place} holds judges of other facts or damage: train them anew")
+        self.device = find_device(device)
+        self.model = GoldModel()
+        load_strictly(self.model, read_tensors(place / WEIGHTS), "the gold judges")
+        self.model.eval().requires_grad_(False)
+        _ = self.hash  # taken while the weights are on the CPU
+        self.model.to(self.device)
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 over weights, config, numeric type, seconds heard, library versions and our own."""
+        facts = {
+            "arithmetic": ARITHMETIC,
+            "weights": hash_tensors(self.model.state_dict()),
+            "config": self.config,
+            "dtype": "float32",
+            "max_seconds": MAX_SECONDS,
+            "versions": {name: version(name).split("+")[0] for name in ("torch", "soxr")},
+        }
+        return sha256_text(canonical_json(facts))
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
+        """Return `gold_alignment` and `gold_musicality` of each request; see `reward.protocol.Scorer`."""
+        asked = [asked_facts(request.prompt) for request in requests]
+        heard = self.hear([request.audio for request in requests])
+        return [
+            {"gold_alignment": one.alignment(facts), "gold_musicality": 1 - one.severity}
+            for one, facts in zip(heard, asked, strict=True)
+        ]
+
+    def hear(self, sources: Sequence[Path | Clip]) -> list[Impression]:
+        """Return what is heard in each file or clip.
+
+        Raises
+        ------
+        InputError
+            If audio cannot be read or is too short.
+        """
+        return [self._hear(source) for source in sources]
+
+    @torch.no_grad()
+    def _hear(self, source: Path | Clip) -> Impression:
+        clip = source if isinstance(source, Clip) else read_clip(source, MAX_SECONDS)
+        try:
+            wave = prepared(clip)
+        except InputError as error:
+            raise InputError(f"{source}: {error}" if isinstance(source, Path) else str(error)) from error
+        found = {
+            name: value[0].cpu()
+            for name, value in self.model(*spectrograms(wave[None].to(self.device))).items()
+        }
+        facts = {
+            name: dict(zip(values, found[name].softmax(0).tolist(), strict=True))
+            for name, values in HEARD.items()
+        }
+        strengths = found["damage"].sigmoid().tolist()
+        return Impression(facts, found["severity"].sigmoid().item(), dict(zip(KINDS, strengths, strict=True)))

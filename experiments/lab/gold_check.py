@@ -1,0 +1,206 @@
+"""Measures the gold judges on held-out songs, as they are and through the codec, and lets them judge a pool.
+
+    python -m experiments.lab.gold_check --pool runs/best_of_n/pool    # prints, and writes runs/lab/gold_check.json
+
+- facts: share of songs in which the likeliest value is the true one, with 95 % Wilson intervals, beside the share of
+  the most frequent value, which a judge that hears nothing would reach; without and with damage.
+- musicality: Spearman's rank correlation of `gold_musicality` with minus the true severity, 95 % bootstrap interval.
+- pool: share of the candidates in which an asked fact is heard, and how far candidates of a prompt lie apart.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+
+from experiments.lab.cached_rows import cached_rows
+from experiments.lab.facts import Facts
+from experiments.lab.finished_folder import claim_work
+from experiments.lab.gold import Gold, Impression, asked_facts
+from experiments.lab.gold_model import HEARD
+from experiments.lab.gold_songs import SECONDS, gold_song, heard_wave
+from experiments.lab.rendering import SAMPLE_RATE
+from experiments.lab.train_codec import load_codec
+from generators.spectral_codec import SpectralCodecModel
+from music.clips import Clip
+from music.command import run
+from music.durable import write_text
+from music.pool import Candidate, Pool
+from reward.bradley_terry import wilson_interval
+from reward.cmi_rm.weights import hash_tensors
+
+RESAMPLES = 1_000
+
+
+@dataclass(frozen=True)
+class GoldCheck:
+    """Measure the gold judges on held-out songs.
+
+    Parameters
+    ----------
+    n
+        Held-out songs: the first so many of the test split, each without and with damage, as it is and coded.
+    seconds
+        Length of each, in s.
+    pool
+        Clips for prompts with facts, such as the main job's `pool`: what gold hears in them.
+    gold
+        Folder of the judges; those that ship with the project by default.
+    codec
+        Folder of the fitted codec.
+    output
+        File to write; what is rendered lies in a folder of its name.
+    seed
+        Of the bootstrap.
+    """
+
+    n: int = 600
+    seconds: float = SECONDS
+    pool: Path | None = None
+    gold: Path | None = None
+    codec: Path = Path("runs/lab/codec")
+    output: Path = Path("runs/lab/gold_check.json")
+    seed: int = 0
+
+
+def share_heard(right: Iterable[bool]) -> dict[str, Any]:
+    """Return the share of True with its 95 % Wilson interval."""
+    found = list(right)
+    low, high = wilson_interval(sum(found), len(found))
+    return {"share": sum(found) / len(found), "ci95": [low, high], "clips": len(found)}
+
+
+def bootstrap(
+    statistic: Callable[[np.ndarray], float], count: int, seed: int, resamples: int = RESAMPLES
+) -> tuple[float, float]:
+    """Return the 95 % percentile interval of a statistic of the rows 0 to count-1, drawn with replacement."""
+    rng = np.random.default_rng(seed)
+    found = [statistic(rng.integers(count, size=count)) for _ in range(resamples)]
+    low, high = np.nanpercentile(found, (2.5, 97.5))  # a resample of equal severities has no correlation
+    return float(low), float(high)
+
+
+def facts_heard(heard: Sequence[Impression], facts: Sequence[Facts]) -> dict[str, dict[str, Any]]:
+    """Return, for each fact, how often it is heard, and the share of its most frequent value.
+
+    What only lyrics tell is counted in sung songs alone.
+    """
+    found = {}
+    for name in HEARD:
+        rows = [(one.best(name), getattr(true, name)) for one, true in zip(heard, facts, strict=True)]
+        rows = [row for row in rows if row[1] is not None]
+        if rows:
+            most_frequent = Counter(truth for _, truth in rows).most_common(1)[0][1] / len(rows)
+            right = share_heard(best == truth for best, truth in rows)
+            found[name] = {**right, "most_frequent": most_frequent}
+    return found
+
+
+def musicality_order(heard: Sequence[Impression], severity: Sequence[float], seed: int) -> dict[str, Any]:
+    """Return the rank correlation of musicality with minus the true severity."""
+    scores, truth = np.array([1 - one.severity for one in heard]), -np.array(severity)
+
+    def correlation(rows: np.ndarray) -> float:
+        return float(spearmanr(scores[rows], truth[rows]).statistic)
+
+    interval = bootstrap(correlation, len(truth), seed)
+    return {"srcc": correlation(np.arange(len(truth))), "ci95": list(interval), "clips": len(truth)}
+
+
+def check_songs(gold: Gold, codec: SpectralCodecModel, options: GoldCheck) -> dict[str, Any]:
+    """Return what gold gets right of held-out songs: by sound (`clean`, `coded`) the facts and the musicality."""
+    work = options.output.with_suffix("")
+    claim_work(work, codec=hash_tensors(codec.state_dict()), n=options.n, seconds=options.seconds)
+    found: dict[str, Any] = {}
+    for sound, through in (("clean", None), ("coded", codec)):
+        found[sound] = {}
+        for state, damaged in (("undamaged", False), ("damaged", True)):
+            songs = [gold_song("test", index, options.seconds, damaged) for index in range(options.n)]
+
+            def wave(index: int, songs=songs, through=through) -> np.ndarray:
+                return heard_wave(songs[index], through)
+
+            waves = cached_rows(wave, options.n, work, f"{sound}_{state}")
+            clips = [Clip(torch.from_numpy(row[None] / np.float32(32767)), SAMPLE_RATE) for row in waves]
+            heard = gold.hear(clips)
+            found[sound][state] = facts_heard(heard, [one.facts for one in songs])
+        # of the damaged songs, a quarter of which carry none
+        found[sound]["musicality"] = musicality_order(heard, [one.severity for one in songs], options.seed)
+    return found
+
+
+def check_pool(gold: Gold, pool: Pool, candidates: Sequence[Candidate] | None = None) -> dict[str, Any]:
+    """Return how often asked facts are heard in candidates of a pool, by default in all, and how scores spread.
+
+    `mean` is that of all candidates, `within_prompts` the standard deviation over the candidates of a prompt, averaged
+    over prompts: what a choice among them can gain.
+    """
+    candidates = pool.candidates if candidates is None else candidates
+    heard = gold.hear([pool.path(candidate) for candidate in candidates])
+    asked = [asked_facts(pool.prompt(candidate)) for candidate in candidates]
+    facts = {}
+    for name in HEARD:
+        right = [one.best(name) == want[name] for one, want in zip(heard, asked, strict=True) if name in want]
+        if right:
+            facts[name] = share_heard(right)
+    scores = {
+        "gold_alignment": [one.alignment(want) for one, want in zip(heard, asked, strict=True)],
+        "gold_musicality": [1 - one.severity for one in heard],
+    }
+    rows: dict[str, list[int]] = {}
+    for row, candidate in enumerate(candidates):
+        rows.setdefault(candidate.prompt_id, []).append(row)
+    spread = {
+        metric: {
+            "mean": float(np.mean(values)),
+            "within_prompts": float(np.mean([np.std([values[row] for row in own]) for own in rows.values()])),
+        }
+        for metric, values in scores.items()
+    }
+    return {"facts": facts, "scores": spread, "clips": len(candidates), "prompts": len(rows)}
+
+
+def main(options: GoldCheck) -> None:
+    """Measure, print and write."""
+    gold = Gold(options.gold)
+    songs = check_songs(gold, load_codec(options.codec), options)
+    for sound, groups in songs.items():
+        for state in ("undamaged", "damaged"):
+            for name, row in groups[state].items():
+                print(
+                    f"{sound} {state:9s} {name:13s} {_shown(row)} (most frequent {row['most_frequent']:.0%})"
+                )
+        order = groups["musicality"]
+        low, high = order["ci95"]
+        print(
+            f"{sound} musicality SRCC {order['srcc']:.3f} [{low:.3f}, {high:.3f}] of {order['clips']} clips"
+        )
+    found: dict[str, Any] = {"gold": gold.hash, "songs": songs, "n": options.n, "seconds": options.seconds}
+    found |= {"split": "test", "first_song": 0, "bootstrap_seed": options.seed, "resamples": RESAMPLES}
+    if options.pool:
+        pool = Pool(options.pool)
+        found["pool"] = check_pool(gold, pool, pool.candidates)
+        for name, row in found["pool"]["facts"].items():
+            print(f"pool {name:13s} {_shown(row)}")
+        for metric, row in found["pool"]["scores"].items():
+            print(
+                f"pool {metric:15s} mean {row['mean']:.3f}, deviation within prompts {row['within_prompts']:.3f}"
+            )
+    write_text(options.output, json.dumps(found, indent=1) + "\n")
+
+
+def _shown(row: dict[str, Any]) -> str:
+    low, high = row["ci95"]
+    return f"{row['share']:6.1%} [{low:.1%}, {high:.1%}] of {row['clips']} clips"
+
+
+if __name__ == "__main__":
+    run(main, GoldCheck)

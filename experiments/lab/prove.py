@@ -1,0 +1,324 @@
+"""Reproduces every figure of `assets/lab/README.md` from the shipped models, and writes them as one page.
+
+    python -m experiments.lab.prove            # runs/lab/prove/proof.md, proof.json, curves.png
+
+1. gold: what the gold judges get right of held-out songs, as they are and through the codec (`gold_check.py`);
+2. reward: share of the shipped held-out pairs that CMI-RM orders as the truth does (`check.py`);
+3. generator: clips for held-out prompts, and how often gold hears the facts that were asked for;
+4. best of N: the main job on them with gold as a judge that has no say: does what is real improve with N, and what
+   share of the possible gain does the reward capture;
+5. ear: tuning, beat, silence and clipping of real, coded and generated clips (`ear_check.py`).
+
+Each part is kept in the output folder and not made again; delete the folder to start anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from experiments.lab.check import agreement
+from experiments.lab.coded_audio import shipped_codec, through_codec
+from experiments.lab.corpus import song
+from experiments.lab.ear_check import ear_check
+from experiments.lab.gold import Gold
+from experiments.lab.gold_check import GoldCheck, check_pool, check_songs
+from experiments.lab.pairs import HELD_OUT, write_pairs
+from experiments.lab.prompts import write_prompts
+from experiments.lab.rendering import SAMPLE_RATE
+from generators import fill_pool, load_generator
+from generators.spectral_codec import SpectralCodecModel
+from music.clips import read_clip
+from music.command import run
+from music.durable import make_folder, write_text
+from music.pool import Pool
+from music.processes import Processes
+from music.prompts import load_prompts
+from scaling.best_of_n import BestOfN
+from scaling.best_of_n import main as best_of_n
+from scaling.estimators import bootstrap_means, percentile_interval
+
+GOLD = "experiments.lab.gold:Gold"
+GOLD_METRICS = ("gold_alignment", "gold_musicality")
+SHOWN = ("1", "3", "10")  # candidates to choose from
+EAR_CLIPS = 200
+
+
+@dataclass(frozen=True)
+class Prove:
+    """Measure everything that is said of the lab's models.
+
+    Parameters
+    ----------
+    output
+        Folder for what is made and measured.
+    models
+        Folder of the lab's models.
+    reward
+        The scorer that chooses.
+    songs
+        Held-out songs that gold is tried on.
+    pairs
+        Pairs of each kind; all that are shipped by default.
+    prompts
+        Held-out prompts for which the generator makes a clip.
+    chosen_prompts
+        How many of them get `n` candidates.
+    n
+        Candidates of each.
+    seed
+        Of generation and of the bootstrap.
+    """
+
+    output: Path = Path("runs/lab/prove")
+    models: Path = Path("assets/lab")
+    reward: str = "lab-cmi-rm"
+    songs: int = 600
+    pairs: int | None = None
+    prompts: int = 256
+    chosen_prompts: int = 200
+    n: int = 16
+    seed: int = 0
+
+
+def main(options: Prove) -> None:
+    """Measure what is not measured yet, and write the page."""
+    make_folder(options.output)
+    codec = shipped_codec(options.models)
+    parts: dict[str, Callable[[], Any]] = {
+        "gold": lambda: measure_gold(options, codec),
+        "reward": lambda: measure_reward(options, codec),
+        "generator": lambda: measure_generator(options),
+        "best_of_n": lambda: measure_best_of_n(options),
+        "ear": lambda: measure_ear(options, codec),
+    }
+    found = {}
+    for name, measure in parts.items():
+        path = options.output / f"{name}.json"
+        if not path.exists():
+            write_text(path, json.dumps(measure(), indent=1) + "\n")
+        found[name] = json.loads(path.read_text())
+    write_text(options.output / "proof.json", json.dumps(found, indent=1) + "\n")
+    draw_curves(found["best_of_n"], options.output / "curves.png")
+    page = "\n\n".join([*_tables(found)]) + "\n"
+    write_text(options.output / "proof.md", page)
+    print(page)
+
+
+def measure_gold(options: Prove, codec: SpectralCodecModel) -> Any:
+    """Return what gold gets right of held-out songs."""
+    check = GoldCheck(options.songs, output=options.output / "gold_songs.json", seed=options.seed)
+    return check_songs(Gold(options.models / "gold"), codec, check)
+
+
+def measure_reward(options: Prove, codec: SpectralCodecModel) -> Any:
+    """Return how often the reward orders held-out pairs as the truth does, by head and kind."""
+    counts = {kind: min(count, options.pairs or count) for kind, count in HELD_OUT.items()}
+    rows = write_pairs(options.output / "pairs", "test", counts, codec)
+    return {
+        head: {kind: asdict(row) for kind, row in groups.items()}
+        for head, groups in agreement(options.reward, rows).items()
+    }
+
+
+def measure_generator(options: Prove) -> Any:
+    """Make the first candidate of each prompt and return what gold hears in them."""
+    prompts = options.output / "prompts.jsonl"
+    write_prompts(prompts, options.prompts)
+    pool = Pool(options.output / "best_of_n" / "pool", create=True)
+    generator = load_generator(str(options.models / "musicgen"))
+    fill_pool(generator, load_prompts(prompts), 1, 5.0, pool, options.seed, Processes())
+    first = [candidate for candidate in pool.candidates if candidate.candidate == 0]
+    return check_pool(Gold(options.models / "gold"), pool, first)
+
+
+def measure_best_of_n(options: Prove) -> Any:
+    """Run the main job with gold as a judge and return its summary."""
+    folder = options.output / "best_of_n"
+    best_of_n(
+        BestOfN(
+            generator=str(options.models / "musicgen"),
+            reward=options.reward,
+            judges=GOLD,
+            prompts=str(options.output / "prompts.jsonl"),
+            limit=options.chosen_prompts,
+            n=options.n,
+            seed=options.seed,
+            output=folder,
+        )
+    )
+    pool = Pool(folder / "pool")
+    asked = {prompt.id for prompt in load_prompts(options.output / "prompts.jsonl", options.chosen_prompts)}
+    candidates = [candidate for candidate in pool.candidates if candidate.prompt_id in asked]
+    summary = json.loads((folder / "summary.json").read_text())
+    return {
+        **summary,
+        "within_prompts": check_pool(Gold(options.models / "gold"), pool, candidates)["scores"],
+    }
+
+
+def measure_ear(options: Prove, codec: SpectralCodecModel) -> Any:
+    """Return mean and 95 % interval of each number of the ear check, for real, coded and generated clips."""
+    real = [song("test", "ear", index).waveform() for index in range(EAR_CLIPS)]
+    pool = Pool(options.output / "best_of_n" / "pool")
+    first = [candidate for candidate in pool.candidates if candidate.candidate == 0][:EAR_CLIPS]
+    clips: Mapping[str, Sequence[np.ndarray]] = {
+        "real": real,
+        "coded": [through_codec(codec, wave) for wave in real],
+        "generated": [read_clip(pool.path(candidate)).waveform[0].numpy() for candidate in first],
+    }
+    found = {}
+    for name, waves in clips.items():
+        heard = [ear_check(wave, SAMPLE_RATE) for wave in tqdm(waves, desc=f"ear: {name}", disable=None)]
+        table = np.array([list(one.values()) for one in heard])
+        low, high = percentile_interval(bootstrap_means(table, options.seed))
+        found[name] = {
+            number: {"mean": mean, "ci95": [lower, upper]}
+            for number, mean, lower, upper in zip(
+                heard[0], table.mean(0).tolist(), low.tolist(), high.tolist(), strict=True
+            )
+        }
+    return found
+
+
+def draw_curves(summary: Mapping[str, Any], path: Path) -> None:
+    """Draw reward and gold of the chosen clip against N, each in its own units, with 95 % bands."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    names = ("reward", *GOLD_METRICS)
+    figure, panels = plt.subplots(1, len(names), figsize=(11, 3.2), constrained_layout=True)
+    numbers = [int(n) for n in summary["by_n"]]
+    for axes, name in zip(panels, names, strict=True):
+        rows = [summary["by_n"][str(n)][name] for n in numbers]
+        low, high = zip(*(row["ci95"] for row in rows), strict=True)
+        colour = "tab:orange" if name == "reward" else "tab:blue"
+        axes.fill_between(numbers, low, high, alpha=0.2, color=colour, linewidth=0)
+        axes.plot(numbers, [row["mean"] for row in rows], "o-", markersize=3, color=colour)
+        axes.set_xscale("log")
+        axes.set_xticks([n for n in (1, 2, 3, 5, 10, 16) if n <= numbers[-1]])
+        axes.set_xticklabels([n for n in (1, 2, 3, 5, 10, 16) if n <= numbers[-1]])
+        axes.minorticks_off()
+        axes.set_title(name.replace("_", " "))
+        axes.set_xlabel("candidates to choose from, N")
+        axes.grid(alpha=0.25)
+    figure.suptitle(f"chosen by {summary['reward']}, {summary['n_prompts']} held-out prompts, 95 % bands")
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def _tables(found: Mapping[str, Any]) -> list[str]:
+    """Return the page's paragraphs, in Markdown."""
+    gold, reward, generator, best, ear = (
+        found[name] for name in ("gold", "reward", "generator", "best_of_n", "ear")
+    )
+    by_n, gain, captured = best["by_n"], best["gain"], best["captured"]
+    shown = [n for n in SHOWN if n in by_n]
+    names = ("reward", *GOLD_METRICS)
+    return [
+        "## Gold judges on held-out songs\n\nShare of songs in which the true value is heard, 95 % Wilson intervals.",
+        _table(
+            ("fact", "most frequent", "clean", "coded", "clean, damaged", "coded, damaged"),
+            [
+                (
+                    name,
+                    f"{row['most_frequent']:.0%}",
+                    _share(row),
+                    *(
+                        _share(gold[sound][state][name])
+                        for sound, state in (
+                            ("coded", "undamaged"),
+                            ("clean", "damaged"),
+                            ("coded", "damaged"),
+                        )
+                    ),
+                )
+                for name, row in gold["clean"]["undamaged"].items()
+            ],
+        ),
+        "Spearman's correlation of `gold_musicality` with minus the true severity: "
+        + ", ".join(
+            f"{sound} {_number(gold[sound]['musicality']['srcc'], gold[sound]['musicality']['ci95'])}"
+            for sound in ("clean", "coded")
+        )
+        + f" ({gold['clean']['musicality']['clips']} songs each).",
+        "## Reward model on held-out pairs\n\nShare ordered as the truth orders them, 95 % Wilson intervals.",
+        _table(
+            ("pairs", "number", "musicality", "alignment"),
+            [
+                (
+                    kind,
+                    str(row["pairs"]),
+                    _accuracy(reward["musicality"].get(kind)),
+                    _accuracy(row),
+                )
+                for kind, row in reward["alignment"].items()
+            ],
+        ),
+        f"## Generator\n\nWhat gold hears in one clip for each of {generator['prompts']} held-out prompts, of what was "
+        "asked for.",
+        _table(("fact", "heard"), [(name, _share(row)) for name, row in generator["facts"].items()]),
+        f"## Best of N\n\n{best['n_prompts']} held-out prompts, {best['n']} candidates each, chosen by "
+        f"{best['reward']}; means of the chosen clip with 95 % bootstrap intervals over prompts.",
+        _table(
+            ("N", *names),
+            [(n, *(_number(by_n[n][name]["mean"], by_n[n][name]["ci95"]) for name in names)) for n in shown]
+            + [
+                (
+                    f"{best['n']} − 1, paired",
+                    *(_number(gain[name]["mean"], gain[name]["ci95"], "+") for name in names),
+                )
+            ]
+            + [
+                (
+                    "captured of the possible gain",
+                    *(
+                        _number(captured[name]["share"], captured[name]["ci95"]) if captured[name] else "–"
+                        for name in names
+                    ),
+                )
+            ],
+        ),
+        "Standard deviation among the candidates of a prompt: "
+        + ", ".join(f"{name} {row['within_prompts']:.3f}" for name, row in best["within_prompts"].items())
+        + ".",
+        f"## Ear check\n\nMeans over {EAR_CLIPS} clips of each kind with 95 % bootstrap intervals.",
+        _table(
+            ("clips", *ear["real"]),
+            [
+                (kind, *(_number(row["mean"], row["ci95"]) for row in numbers.values()))
+                for kind, numbers in ear.items()
+            ],
+        ),
+    ]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _number(value: float, interval: Sequence[float], sign: str = "") -> str:
+    low, high = interval
+    return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
+
+
+def _share(row: Mapping[str, Any]) -> str:
+    low, high = row["ci95"]
+    return f"{row['share']:.1%} [{low:.1%}, {high:.1%}]"
+
+
+def _accuracy(row: Mapping[str, Any] | None) -> str:
+    return f"{row['value']:.1%} [{row['low']:.1%}, {row['high']:.1%}]" if row else "–"
+
+
+if __name__ == "__main__":
+    run(main, Prove)

@@ -1,0 +1,305 @@
+"""The gold judges hear what is true of a clip, whatever its neighbours, and their training can be killed."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from experiments.lab import train_gold
+from experiments.lab.corpus import Song, stream
+from experiments.lab.damage import KINDS
+from experiments.lab.facts import CAPTION_FACTS, Facts, draw_facts
+from experiments.lab.gold import CONFIG, WEIGHTS, Gold, Impression, asked_facts, config_of_model
+from experiments.lab.gold_check import GoldCheck, bootstrap, check_pool, musicality_order
+from experiments.lab.gold_check import main as check
+from experiments.lab.gold_features import LOWEST_PITCH, MEL_HOP, STEPS, spectrograms, tempogram
+from experiments.lab.gold_model import HEARD, GoldModel
+from experiments.lab.gold_songs import gold_damage, gold_song
+from experiments.lab.rendering import SAMPLE_RATE, render
+from experiments.lab.train_codec import train_codec
+from experiments.lab.training_loop import Schedule
+from generators.spectral_codec import SpectralCodecConfig
+from music.clips import Clip, write_clip
+from music.errors import InputError
+from music.pool import Pool
+from music.processes import Processes
+from music.prompts import Prompt
+from music.shipped_files import asset
+from reward import ScoreRequest, load_scorer
+
+TINY = Schedule(steps=2, batch_size=4, check_every=1)
+
+
+@pytest.fixture(scope="module")
+def gold():
+    return Gold(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def codec_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("codec")
+    config = SpectralCodecConfig(codebook_size=16, num_codebooks=2, griffin_lim_iterations=2)
+    train_codec(folder, songs=4, config=config)
+    return folder
+
+
+def clip_of(one: Song) -> Clip:
+    return Clip(torch.from_numpy(one.waveform())[None], SAMPLE_RATE)
+
+
+def request(one: Song, **facts) -> ScoreRequest:
+    return ScoreRequest(
+        clip_of(one), Prompt("p", "words", facts=facts or {"instrument": one.facts.instrument})
+    )
+
+
+# what is heard
+
+
+def test_a_sine_sounds_in_the_band_of_its_pitch():
+    for pitch in (45, 69, 93):
+        time = torch.arange(2 * SAMPLE_RATE) / SAMPLE_RATE
+        wave = torch.sin(2 * torch.pi * 440 * 2 ** ((pitch - 69) / 12) * time)
+        _, found = spectrograms(wave[None])
+        assert found[0].mean(1).argmax() == (pitch - LOWEST_PITCH) * STEPS // 12
+
+
+def test_the_tempogram_peaks_at_the_beat_and_loudness_does_not_count():
+    wave = torch.zeros(1, 4 * SAMPLE_RATE)
+    wave[0, :: SAMPLE_RATE // 2] = 1.0
+    mel, pitch = spectrograms(wave)
+    found = tempogram(mel)[0].mean(0)
+    assert found[10:45].argmax() + 11 == round(0.5 * SAMPLE_RATE / MEL_HOP)
+    for one, other in zip(spectrograms(0.1 * wave), (mel, pitch), strict=True):
+        assert torch.allclose(one, other, atol=0.05)
+
+
+def test_networks_judge_every_length_and_never_their_neighbours():
+    torch.manual_seed(0)
+    model = GoldModel().eval()
+    waves = torch.randn(3, 3 * SAMPLE_RATE)
+    with torch.no_grad():
+        together, alone = model(*spectrograms(waves)), model(*spectrograms(waves[1:2]))
+        for name, value in together.items():
+            assert torch.allclose(value[1], alone[name][0], atol=1e-5)
+        for seconds in (1, 2, 40):
+            found = model(*spectrograms(torch.randn(1, seconds * SAMPLE_RATE)))
+            assert all(value.isfinite().all() for value in found.values())
+
+
+# the scorer
+
+
+def test_a_score_does_not_depend_on_the_batch(gold, tmp_path):
+    songs = [gold_song("test", index, seconds) for index, seconds in enumerate((5.0, 2.0, 12.0, 5.0))]
+    requests = [request(one) for one in songs]
+    together = gold.score(requests)
+    assert [gold.score([one])[0] for one in requests] == together
+    assert gold.score(requests[::-1]) == together[::-1]
+    write_clip(tmp_path / "a.flac", requests[0].audio)
+    from_file = gold.score([replace(requests[0], audio=tmp_path / "a.flac")])[0]
+    assert from_file == pytest.approx(together[0], abs=1e-4)
+
+
+def test_alignment_is_the_share_of_the_asked_facts_that_are_heard():
+    facts = {
+        name: {value: float(index == 0) for index, value in enumerate(values)}
+        for name, values in HEARD.items()
+    }
+    heard = Impression(facts, 0.25, dict.fromkeys(KINDS, 0.0))
+    assert heard.best("instrument") == "piano"
+    assert heard.best("drums") is True
+    prompt = Prompt(
+        "p", "words", facts={"instrument": "piano", "tempo": "fast", "drums": True, "mode": "minor"}
+    )
+    assert heard.alignment(asked_facts(prompt)) == 0.5
+    # what nobody asks for does not count, nor what gold does not know
+    prompt = Prompt(
+        "p", "words", facts={"drums": True, "voice": None, "syllable_rate": "fast", "condition": "text"}
+    )
+    assert asked_facts(prompt) == {"drums": True}
+    assert heard.alignment(asked_facts(prompt)) == 1.0
+
+
+def test_a_prompt_without_facts_that_can_be_judged_is_refused(gold):
+    one = gold_song("test", 0)
+    with pytest.raises(
+        InputError, match=r"prompt 'p' has no fact that gold can judge: expected any of instrument"
+    ):
+        gold.score([request(one, condition="text")])
+    with pytest.raises(InputError, match=r'fact tempo is "brisk", gold knows "slow", "medium", "fast"'):
+        gold.score([request(one, tempo="brisk", drums=True)])
+
+
+def test_too_short_audio_is_refused_by_name(gold, tmp_path):
+    write_clip(tmp_path / "short.flac", Clip(torch.zeros(1, 8000), SAMPLE_RATE))
+    with pytest.raises(InputError, match=r"short\.flac: 0\.50 s of audio are too short"):
+        gold.hear([tmp_path / "short.flac"])
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"holds no gold judges: config\.json cannot be read"):
+        Gold(tmp_path)
+    config = config_of_model()
+    (tmp_path / CONFIG).write_text(json.dumps({**config, "damage": config["damage"][::-1]}))
+    with pytest.raises(InputError, match="judges of other facts or damage"):
+        Gold(tmp_path)
+
+
+# the shipped judges
+
+
+def test_the_shipped_judges_are_small_and_load_by_name(gold):
+    assert (asset("lab/gold") / WEIGHTS).stat().st_size < 1.5e6
+    scorer = load_scorer("experiments.lab.gold:Gold", device="cpu")
+    assert (scorer.name, scorer.metrics, scorer.hash) == (
+        "gold",
+        ("gold_alignment", "gold_musicality"),
+        gold.hash,
+    )
+
+
+def test_musicality_falls_with_severity(gold):
+    means = []
+    for strength in (0.0, 0.4, 0.9):
+        rng = stream("gold test", "kinds")
+        songs = [gold_song("test", 1_000 + index, damaged=False) for index in range(16)]
+        damages = [{KINDS[int(rng.integers(len(KINDS)))]: strength} if strength else {} for _ in songs]
+        broken = [replace(one, damage=damage) for one, damage in zip(songs, damages, strict=True)]
+        means.append(
+            np.mean([row["gold_musicality"] for row in gold.score([request(one) for one in broken])])
+        )
+    assert means[0] > means[1] + 0.1 > means[2] + 0.2
+
+
+def test_the_shipped_judges_hear_the_facts_of_held_out_songs(gold):
+    songs = [gold_song("test", 2_000 + index, damaged=False) for index in range(30)]
+    heard = gold.hear([clip_of(one) for one in songs])
+    for name, least in (("instrument", 27), ("drums", 27), ("tempo", 26), ("mode", 24)):
+        assert (
+            sum(found.best(name) == getattr(one.facts, name) for found, one in zip(heard, songs, strict=True))
+            >= least
+        )
+    asked = [asked_facts(Prompt("p", "words", facts=one.facts.as_dict())) for one in songs]
+    met = np.mean([found.alignment(want) for found, want in zip(heard, asked, strict=True)])
+    missed = np.mean(
+        [found.alignment(want) for found, want in zip(heard, asked[1:] + asked[:1], strict=True)]
+    )
+    assert met > missed + 0.25
+
+
+def test_the_mode_is_heard_in_every_key(gold):
+    one = Song(("test", "gold keys", 0), Facts("piano", "medium", "minor", False, "high", "chords"), 5.0)
+    right = 0
+    for semitones in range(-6, 6):
+        composition = one.composition()
+        for notes in composition.parts.values():
+            notes[:] = [note._replace(pitch=note.pitch + semitones) for note in notes]
+        clip = Clip(torch.from_numpy(render(composition, 5.0))[None], SAMPLE_RATE)
+        right += gold.hear([clip])[0].best("mode") == "minor"
+    assert right >= 11
+
+
+# songs, training and measuring
+
+
+def test_gold_has_songs_and_damage_of_its_own():
+    counts = [len(gold_damage(stream("gold test", index))) for index in range(400)]
+    assert set(counts) == {0, 1, 2, 3}
+    one, bare = gold_song("test", 5), gold_song("test", 5, damaged=False)
+    assert bare == replace(one, damage={})
+    assert gold_song("train", 5).composition().parts != one.composition().parts
+    assert {gold_song("train", index).facts.vocals for index in range(20)} == {True, False}
+    assert draw_facts(stream("train", "musicgen", 5, "facts")) != gold_song("train", 5).facts
+
+
+def test_the_tonic_is_that_of_the_key():
+    for index in range(20):
+        one = gold_song("train", index)
+        scale = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}[one.facts.mode]
+        allowed = {(train_gold.tonic_of(one) + step) % 12 for step in scale}
+        assert {
+            note.pitch % 12 for part in ("lead", "bass") for note in one.composition().parts[part]
+        } <= allowed
+
+
+@pytest.fixture(scope="module")
+def part(tmp_path_factory, codec_folder):
+    """Train the part on a handful of songs, and return its options and a way to do so again."""
+    from experiments.lab import train
+
+    folder = tmp_path_factory.mktemp("gold")
+    options = train.TrainLab("gold", folder / "models", folder / "work")
+    options.work.mkdir()
+    (options.work / "codec").symlink_to(codec_folder)
+
+    def again(schedule=TINY):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(train_gold, "SONGS", {"train": 8, "validation": 4})
+            patch.setattr(train_gold.train_gold, "__defaults__", (schedule,))
+            train.main(options)
+
+    again()
+    return options, again
+
+
+def test_a_training_continues_to_the_same_weights_and_what_it_saves_loads(part):
+    options, again = part
+    weights = (options.output / "gold" / WEIGHTS).read_bytes()
+    log = [json.loads(line) for line in (options.work / "gold" / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in log] == [1, 2]
+    assert {*HEARD, "severity_srcc"} <= log[0].keys()
+    again()  # from its checkpoint
+    assert (options.output / "gold" / WEIGHTS).read_bytes() == weights
+    (options.work / "gold" / "checkpoint.pt").unlink()
+    again()  # from the cached songs
+    assert (options.output / "gold" / WEIGHTS).read_bytes() == weights
+    trained, shipped = Gold(options.output / "gold", "cpu"), Gold(device="cpu")
+    assert trained.hash != shipped.hash
+    assert 0 <= trained.score([request(gold_song("test", 0))])[0]["gold_musicality"] <= 1
+
+
+def test_work_of_another_schedule_is_refused(part):
+    with pytest.raises(InputError, match="another schedule: delete it"):
+        part[1](replace(TINY, steps=3))
+
+
+def test_the_bootstrap_holds_the_truth_and_narrows():
+    values = np.random.default_rng(0).standard_normal(400) + 2
+    low, high = bootstrap(lambda rows: values[rows].mean(), 400, 0)
+    assert low < 2 < high < low + 0.3
+    assert (low, high) == bootstrap(lambda rows: values[rows].mean(), 400, 0)
+    quiet = [Impression({}, severity, {}) for severity in (0.1, 0.2, 0.9, 0.95)]
+    assert musicality_order(quiet, [0.0, 0.1, 0.4, 0.5], 0)["srcc"] == pytest.approx(1.0)
+
+
+def test_the_check_measures_songs_and_pool(tmp_path, codec_folder):
+    prompts = [
+        Prompt(f"p{index}", "words", facts={"drums": index == 0, "tempo": "slow"}) for index in range(2)
+    ]
+    pool = Pool(tmp_path / "pool", create=True)
+    with pool.writer("songs", {}) as writer:
+        for prompt, index, seed in pool.missing(prompts, 2, 0, {}, Processes({})):
+            writer.add(prompt, index, seed, clip_of(gold_song("test", index)))
+    pool.merge()
+    options = GoldCheck(
+        n=6, seconds=2.0, pool=tmp_path / "pool", codec=codec_folder, output=tmp_path / "check.json"
+    )
+    check(options)
+    found = json.loads(options.output.read_text())
+    for sound in ("clean", "coded"):
+        for state in ("undamaged", "damaged"):
+            rows = found["songs"][sound][state]
+            assert rows.keys() >= CAPTION_FACTS.keys()
+            assert all(rows[name]["clips"] == 6 for name in CAPTION_FACTS)
+            assert all(row["ci95"][0] <= row["share"] <= row["ci95"][1] for row in rows.values())
+        assert -1 <= found["songs"][sound]["musicality"]["srcc"] <= 1
+    assert found["pool"]["facts"].keys() == {"drums", "tempo"}
+    assert found["pool"]["facts"]["drums"]["share"] == 0.5, "the same clips, asked for both"
+    assert (found["pool"]["clips"], found["pool"]["prompts"]) == (4, 2)
+    assert found["pool"]["scores"]["gold_musicality"]["within_prompts"] > 0
+    first = [candidate for candidate in pool.candidates if candidate.candidate == 0]
+    alone = check_pool(Gold(device="cpu"), pool, first)
+    assert (alone["clips"], alone["scores"]["gold_musicality"]["within_prompts"]) == (2, 0)
