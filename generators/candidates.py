@@ -1,12 +1,12 @@
 """Fill a pool with candidates: make what is missing, write each clip as soon as it is there."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tqdm import tqdm
 
 from generators.protocol import Generator, Job, samples_of
+from generators.unsupported import refuse_unsupported, warn_of_unsupported
 from music.errors import InputError
 from music.pool import Pool
 from music.processes import Processes
@@ -27,6 +27,7 @@ def fill_pool(
     pool: Pool,
     seed: int,
     processes: Processes,
+    ignore_unsupported: bool = False,
 ) -> int:
     """Make the candidates that a pool lacks.
 
@@ -47,6 +48,8 @@ def fill_pool(
         Of the run.
     processes
         Who shares the work.
+    ignore_unsupported
+        Go on, with a warning, if a prompt has lyrics or a reference that the generator does not look at.
 
     Returns
     -------
@@ -56,17 +59,19 @@ def fill_pool(
     Raises
     ------
     InputError
-        If n or seconds is out of range, a prompt is not for this generator, or the pool was made otherwise;
-        what the pool holds stays as it is.
+        If n or seconds is out of range, a prompt is not for this generator or asks for what it does not look at,
+        or the pool was made otherwise; what the pool holds stays as it is.
     """
     if n < 1:
         raise InputError(f"--n must be at least 1, got {n}")
     samples_of(seconds, generator)
+    if not ignore_unsupported:
+        refuse_unsupported(generator, prompts)
     spec = pool_spec(generator, seconds)
     jobs = [Job(*missing) for missing in pool.missing(prompts, n, seed, spec, processes)]
     samples = generator.generate(jobs, seconds)
     if processes.is_main:
-        _warn_of_unused(generator, prompts)
+        warn_of_unsupported(generator, prompts)
     bar = tqdm(total=len(jobs), desc=generator.name, unit="clip", delay=1, disable=not processes.is_main)
     with pool.writer(generator.name, spec, processes.rank) as writer, bar:
         for sample in samples:
@@ -79,12 +84,3 @@ def fill_pool(
     processes.barrier()
     pool.reload()
     return len(jobs)
-
-
-def _warn_of_unused(generator: Generator, prompts: Sequence[Prompt]) -> None:
-    """Say on stderr, a line each, which parts of the prompts the generator does not look at."""
-    for part in ("lyrics", "reference"):
-        count = sum(bool(getattr(prompt, part)) for prompt in prompts)
-        if count and part not in generator.accepts:
-            message = f"warning: {generator.name} does not look at {part}, which {count} prompts have"
-            tqdm.write(message, file=sys.stderr)

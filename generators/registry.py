@@ -1,32 +1,28 @@
 """Generators by name: shipped and published models, folders and hub ids.
 
-A new model of a known kind needs one line in `NAMES`, or none; a new kind of model one line in `BACKENDS`.
+A new model of a known kind needs a row in `generators.catalogue`, or none; a new kind of model one line in `BACKENDS`.
 """
 
 import importlib
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from generators.catalogue import CATALOGUE
 from generators.protocol import Generator
 from music.errors import InputError
 
 # backend: the function that loads a model with it
 BACKENDS = {
     "transformers": "generators.musicgen:load_musicgen",
+    "folder": "generators.audio_folder:load_audio_folder",
 }
 _DEFAULT_BACKEND = "transformers"
+_NOT_OPTIONS = ("name", "source", "known", "device", "dtype")  # what every loader takes
 
-# name: (backend, where the model lies: "asset:..." ships with the project, "hub:..." is downloaded)
-NAMES = {
-    "lab-musicgen": ("transformers", "asset:lab/musicgen"),
-    "facebook/musicgen-small": ("transformers", "hub:facebook/musicgen-small"),
-    "facebook/musicgen-medium": ("transformers", "hub:facebook/musicgen-medium"),
-    "facebook/musicgen-large": ("transformers", "hub:facebook/musicgen-large"),
-    "facebook/musicgen-stereo-small": ("transformers", "hub:facebook/musicgen-stereo-small"),
-    "facebook/musicgen-stereo-medium": ("transformers", "hub:facebook/musicgen-stereo-medium"),
-    "facebook/musicgen-stereo-large": ("transformers", "hub:facebook/musicgen-stereo-large"),
-}
+# name: (backend, where the model lies)
+NAMES = {known.name: (known.backend, known.source) for known in CATALOGUE if known.source}
 
 
 def load_generator(
@@ -41,7 +37,8 @@ def load_generator(
     Parameters
     ----------
     name
-        A registered name (``lab-musicgen``, ``facebook/musicgen-small`` ...), a folder, or a hub id.
+        A registered name (``lab-musicgen``, ``facebook/musicgen-small`` ...), a folder, or a hub id;
+        ``BACKEND:NAME`` is short for a name and its backend: ``folder:PATH``.
     backend
         Which library runs it; by default the one that `NAMES` says, or ``transformers``.
     device
@@ -57,20 +54,44 @@ def load_generator(
     InputError
         If nothing of that name exists, an option is unknown or out of range, or the model cannot be loaded.
     """
-    text = str(name)
-    usual_backend, source = NAMES.get(text, (_DEFAULT_BACKEND, text))
+    chosen, source = _resolve(str(name), backend)
+    load = _loader(chosen)
+    for option in sampling:
+        if option not in _options(load):
+            takes = ", ".join(_options(load)) or "none"
+            raise InputError(f"backend {chosen} has no option {option!r}: it takes {takes}")
+    return load(str(name), source=source, known=tuple(NAMES), device=device, dtype=dtype, **sampling)
+
+
+def options_of(name: str | Path, backend: str | None = None) -> tuple[str, ...]:
+    """Return the sampling options that `load_generator` takes with this name and backend.
+
+    Raises
+    ------
+    InputError
+        If there is no such backend.
+    """
+    return _options(_loader(_resolve(str(name), backend)[0]))
+
+
+def _resolve(name: str, backend: str | None) -> tuple[str, str]:
+    """Return the backend and where the model lies."""
+    prefix, colon, rest = name.partition(":")
+    if colon and prefix in BACKENDS:
+        if backend not in (None, prefix):
+            raise InputError(f"--backend {backend} contradicts --generator {name}")
+        backend, name = prefix, rest
+    usual_backend, source = NAMES.get(name, (_DEFAULT_BACKEND, name))
     chosen = backend or usual_backend
     if chosen not in BACKENDS:
         raise InputError(f"unknown backend {chosen!r}: expected one of {', '.join(BACKENDS)}")
-    module, _, function = BACKENDS[chosen].partition(":")
-    load = getattr(importlib.import_module(module), function)
-    _check_options(load, chosen, sampling)
-    return load(text, source=source, known=tuple(NAMES), device=device, dtype=dtype, **sampling)
+    return chosen, source
 
 
-def _check_options(load: Any, backend: str, options: dict[str, Any]) -> None:
-    fixed = {"name", "source", "known", "device", "dtype"}
-    accepted = [option for option in inspect.signature(load).parameters if option not in fixed]
-    for option in options:
-        if option not in accepted:
-            raise InputError(f"backend {backend} has no option {option!r}: it takes {', '.join(accepted)}")
+def _loader(backend: str) -> Callable[..., Generator]:
+    module, _, function = BACKENDS[backend].partition(":")
+    return getattr(importlib.import_module(module), function)
+
+
+def _options(load: Callable[..., Generator]) -> tuple[str, ...]:
+    return tuple(name for name in inspect.signature(load).parameters if name not in _NOT_OPTIONS)

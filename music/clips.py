@@ -2,6 +2,8 @@
 
 import io
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,19 +96,10 @@ def read_clip(path: str | Path, max_seconds: float | None = None) -> Clip:
         If the file is missing, unreadable, cut short, of zero length, at an absurd rate, or holds NaN or
         infinity.
     """
-    if not Path(path).is_file():
-        raise InputError(f"audio file {path} does not exist")
-    try:
-        with soundfile.SoundFile(str(path)) as file:
-            rate, announced, kind = file.samplerate, file.frames, file.format
-            if not _RATES[0] <= rate <= _RATES[1]:
-                raise InputError(
-                    f"audio file {path} has a sample rate of {rate} Hz, expected {_RATES[0]} to {_RATES[1]}"
-                )
-            wanted = announced if max_seconds is None else min(announced, round(max_seconds * rate))
-            frames = file.read(wanted, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise InputError(f"audio file {path} cannot be read: {error.error_string}") from error
+    with _opened(path) as file:
+        rate, announced, kind = file.samplerate, file.frames, file.format
+        wanted = announced if max_seconds is None else min(announced, round(max_seconds * rate))
+        frames = file.read(wanted, dtype="float32", always_2d=True)
     if len(frames) == 0:
         raise InputError(f"audio file {path} holds no audio (zero length)")
     if len(frames) < wanted and kind != "MP3":  # MP3 headers may only estimate the length
@@ -114,6 +107,53 @@ def read_clip(path: str | Path, max_seconds: float | None = None) -> Clip:
     if not np.isfinite(frames).all():
         raise InputError(f"audio file {path} holds NaN or infinity")
     return Clip(torch.from_numpy(np.ascontiguousarray(frames.T)), rate)
+
+
+@dataclass(frozen=True)
+class ClipHeader:
+    """What an audio file announces.
+
+    Attributes
+    ----------
+    sample_rate
+        Hz.
+    channels
+        Number of channels.
+    samples
+        A channel; an MP3 may only estimate it.
+    """
+
+    sample_rate: int
+    channels: int
+    samples: int
+
+
+def read_header(path: str | Path) -> ClipHeader:
+    """Return what an audio file announces, without reading the audio.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, unreadable or at an absurd rate.
+    """
+    with _opened(path) as file:
+        return ClipHeader(file.samplerate, file.channels, file.frames)
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
+    if not Path(path).is_file():
+        raise InputError(f"audio file {path} does not exist")
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            if not _RATES[0] <= file.samplerate <= _RATES[1]:
+                raise InputError(
+                    f"audio file {path} has a sample rate of {file.samplerate} Hz, "
+                    f"expected {_RATES[0]} to {_RATES[1]}"
+                )
+            yield file
+    except soundfile.LibsndfileError as error:
+        raise InputError(f"audio file {path} cannot be read: {error.error_string}") from error
 
 
 def write_clip(path: str | Path, clip: Clip, owner: int = 0) -> float:

@@ -1,22 +1,22 @@
 """Prompts: what a piece of music shall be, and the files they are read from."""
 
-import csv
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from music.clips import read_clip
 from music.errors import InputError
-from music.hashing import path_name
+from music.hashing import path_name, sha256_file, sha256_text
 from music.jsonl import read_jsonl
+from music.musiccaps import SELECTIONS, SUFFIXES, download_musiccaps, read_musiccaps
 from music.shipped_files import asset
+from music.text_files import read_text
 
 _SHIPPED = {"lab": "lab/prompts.jsonl"}
 _FIELDS = ("id", "text", "lyrics", "reference", "facts")
-_MUSICCAPS_FILE = "musiccaps-public.csv"
-_MUSICCAPS_COLUMNS = ("ytid", "caption", "is_audioset_eval")
+_KNOWN_SUFFIXES = (".jsonl", ".txt", *SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,10 @@ def load_prompts(source: str | Path, limit: int | None = None) -> list[Prompt]:
     source
         One of: a shipped set (``lab``); a ``.jsonl`` file with rows ``id, text`` and optionally ``lyrics``,
         ``reference`` (a path relative to the file) and ``facts``; a ``.txt`` file with a prompt a line (blank
-        lines are skipped, ids come from the text); a MusicCaps ``.csv``, of which the rows with
-        ``is_audioset_eval`` are taken; the hub id of a data set that holds one, such as ``google/MusicCaps``.
+        lines are skipped, ids come from the text); MusicCaps, as a ``.csv`` or ``.parquet`` file or the hub id
+        of a data set that holds its CSV, such as ``google/MusicCaps``. Of MusicCaps the rows of the evaluation
+        split are taken; ``SOURCE:SELECTION`` takes others: ``google/MusicCaps:balanced``,
+        ``musiccaps.csv:all``, ``musiccaps.csv:ids.txt`` (see `music.musiccaps`).
     limit
         Take only the first so many.
 
@@ -73,26 +75,65 @@ def load_prompts(source: str | Path, limit: int | None = None) -> list[Prompt]:
     return [prompt for _, prompt in prompts[:limit]]
 
 
-def _read(source: str) -> list[tuple[int, Prompt]]:
-    path = Path(source)
-    readers: dict[str, Callable[[Path], list[tuple[int, Prompt]]]]
-    readers = {".jsonl": _read_jsonl, ".txt": _read_txt, ".csv": _read_musiccaps}
-    if source in _SHIPPED and not path.is_file():
-        path = asset(_SHIPPED[source])
-    elif source.count("/") == 1 and path.suffix not in readers and not path.is_file():
-        path = _from_hub(source)
-    if path.suffix not in readers:
+def prompts_record(source: str | Path, prompts: Sequence[Prompt]) -> dict[str, Any]:
+    """Return what identifies the prompts of a run, for its record.
+
+    Returns
+    -------
+    dict
+        ``source`` as it was given; ``count``; ``ids_sha256``: SHA-256 of the ids in their order, each followed by
+        a newline, so that ``sha256sum`` of a plain list of them gives it; and ``id_list_sha256`` of the file, if
+        the source names a list of ids.
+    """
+    ids = "".join(f"{prompt.id}\n" for prompt in prompts)
+    record = {"source": str(source), "count": len(prompts), "ids_sha256": sha256_text(ids)}
+    selection = _split(str(source))[1]
+    if selection and selection not in SELECTIONS:
+        record["id_list_sha256"] = sha256_file(selection)
+    return record
+
+
+def _split(source: str) -> tuple[str, str]:
+    """Return what comes before and after the last colon, unless that belongs to the name of a file."""
+    place, colon, selection = source.rpartition(":")
+    return (place, selection) if colon and not Path(source).is_file() else (source, "")
+
+
+def _read(source: str) -> list[tuple[str, Prompt]]:
+    """Return the prompts and where each stands, such as "line 4"."""
+    place, selection = _split(source)
+    path = Path(place)
+    if place in _SHIPPED and not path.is_file():
+        path = asset(_SHIPPED[place])
+    elif place.count("/") == 1 and path.suffix not in _KNOWN_SUFFIXES and not path.is_file():
+        path = download_musiccaps(place)
+    if path.suffix not in _KNOWN_SUFFIXES:
         known = ", ".join(sorted(_SHIPPED))
         raise InputError(
-            f"unknown prompts {source!r}: expected a .jsonl, .txt or .csv file, one of {known}, or a hub id"
+            f"unknown prompts {source!r}: expected a .jsonl, .txt, .csv or .parquet file, one of {known}, or a "
+            "hub id"
         )
     if not path.is_file():
         raise InputError(f"prompts file {path} does not exist")
-    return readers[path.suffix](path)
+    if path.suffix in SUFFIXES:
+        return _read_musiccaps(path, selection or "eval")
+    if selection:
+        raise InputError(f"{place} takes no selection, got {selection!r}: only MusicCaps does")
+    return _read_jsonl(path) if path.suffix == ".jsonl" else _read_txt(path)
 
 
-def _read_jsonl(path: Path) -> list[tuple[int, Prompt]]:
-    return [(line, prompt_from_row(row, path, line)) for line, row in read_jsonl(path, torn_end=False)]
+def _read_musiccaps(path: Path, selection: str) -> list[tuple[str, Prompt]]:
+    if selection not in SELECTIONS and not Path(selection).is_file():
+        known = ", ".join(SELECTIONS)
+        raise InputError(
+            f"unknown selection {selection!r} of {path}: expected {known}, or a file with an id a line"
+        )
+    return [(place, Prompt(**row)) for place, row in read_musiccaps(path, selection)]
+
+
+def _read_jsonl(path: Path) -> list[tuple[str, Prompt]]:
+    rows = read_jsonl(path, torn_end=False)
+    return [(f"line {line}", prompt_from_row(row, path, line)) for line, row in rows]
 
 
 def prompt_from_row(row: Mapping[str, Any], path: Path, line: int, fields: Iterable[str] = _FIELDS) -> Prompt:
@@ -155,71 +196,26 @@ def _encodable(text: str, name: str, where: str) -> str:
     return text
 
 
-def _read_txt(path: Path) -> list[tuple[int, Prompt]]:
-    texts = [(number, line.strip()) for number, line in enumerate(_decoded(path).split("\n"), start=1)]
-    return [(number, Prompt(path_name(text, digits=8), text)) for number, text in texts if text]
+def _read_txt(path: Path) -> list[tuple[str, Prompt]]:
+    texts = [(number, line.strip()) for number, line in enumerate(read_text(path).split("\n"), start=1)]
+    return [(f"line {number}", Prompt(path_name(text, digits=8), text)) for number, text in texts if text]
 
 
-def _read_musiccaps(path: Path) -> list[tuple[int, Prompt]]:
-    reader = csv.DictReader(_decoded(path).splitlines(keepends=True), strict=True)
-    for column in _MUSICCAPS_COLUMNS:
-        if column not in (reader.fieldnames or ()):
-            raise InputError(f"{path} line 1: column {column!r} is missing; a .csv of prompts is MusicCaps")
-    prompts = []
-    try:
-        for row in reader:
-            where = f"{path} line {reader.line_num}"
-            if row["is_audioset_eval"] not in ("True", "False"):
-                raise InputError(
-                    f"{where}: is_audioset_eval must be True or False, got {row['is_audioset_eval']!r}"
-                )
-            if row["is_audioset_eval"] == "True":
-                facts = {key: value for key, value in row.items() if key not in ("ytid", "caption") and key}
-                prompt = Prompt(_text(row, "ytid", where), _text(row, "caption", where), facts=facts)
-                prompts.append((reader.line_num, prompt))
-    except csv.Error as error:
-        raise InputError(f"{path} line {reader.line_num}: not CSV ({error})") from error
-    return prompts
+def _refuse_twins(prompts: Iterable[tuple[str, Prompt]], source: str | Path) -> None:
+    places: dict[str, str] = {}
+    for place, prompt in prompts:
+        if prompt.id in places:
+            raise InputError(f"{source} {place}: id {prompt.id!r} comes twice, first in {places[prompt.id]}")
+        places[prompt.id] = place
 
 
-def _decoded(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text (byte {error.start})") from error
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _from_hub(repository: str) -> Path:
-    from huggingface_hub import hf_hub_download
-
-    try:
-        return Path(hf_hub_download(repository, _MUSICCAPS_FILE, repo_type="dataset"))
-    except (OSError, ValueError) as error:  # the hub's errors and its failures to connect are all of these
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(
-            f"no file {repository!r}, and no such data set with {_MUSICCAPS_FILE}: {reason}"
-        ) from error
-
-
-def _refuse_twins(prompts: Iterable[tuple[int, Prompt]], source: str | Path) -> None:
-    lines: dict[str, int] = {}
-    for line, prompt in prompts:
-        if prompt.id in lines:
-            raise InputError(
-                f"{source} line {line}: id {prompt.id!r} comes twice, first in line {lines[prompt.id]}"
-            )
-        lines[prompt.id] = line
-
-
-def _refuse_bad_references(prompts: Iterable[tuple[int, Prompt]], source: str | Path) -> None:
+def _refuse_bad_references(prompts: Iterable[tuple[str, Prompt]], source: str | Path) -> None:
     """Read every reference once: better now than in the middle of the run."""
     read = set()
-    for line, prompt in prompts:
+    for place, prompt in prompts:
         if prompt.reference is not None and prompt.reference not in read:
             read.add(prompt.reference)
             try:
                 read_clip(prompt.reference)
             except InputError as error:
-                raise InputError(f"{source} line {line}: field 'reference': {error}") from error
+                raise InputError(f"{source} {place}: field 'reference': {error}") from error

@@ -48,7 +48,8 @@ class BestOfN:
     Attributes
     ----------
     generator
-        A name (lab-musicgen), hub id (facebook/musicgen-small) or folder.
+        A name (python -m generators list), hub id (facebook/musicgen-small), model folder, or folder:PATH with
+        clips that any system has made.
     reward
         The scorer whose metrics make the reward: a name (lab-cmi-rm), hub id (HaiwenXia/CMI-RM), folder, or
         module:Class of a module that can be imported (installed or on PYTHONPATH).
@@ -57,7 +58,8 @@ class BestOfN:
     judges
         Further scorers, separated by commas: measured on the choice, without a part in it.
     prompts
-        "lab", a .jsonl, .txt or MusicCaps .csv file, or a hub id.
+        "lab", a .jsonl or .txt file, or MusicCaps: a .csv or .parquet file, or a hub id, and perhaps which rows
+        (google/MusicCaps:balanced, musiccaps.csv:ids.txt).
     n
         Candidates for each prompt.
     seconds
@@ -69,6 +71,8 @@ class BestOfN:
     output
         Folder for pool, best, summary.json, report.html, run.json. The same folder again resumes or extends
         the pool; all else in it is replaced by that of the new run.
+    ignore_unsupported
+        Go on without lyrics and references where the generator does not look at them; scorers still do.
     backend
         Library that runs the generator, if there is a choice.
     guidance
@@ -95,6 +99,7 @@ class BestOfN:
     seed: int = 0
     limit: int | None = None
     output: Path = Path("runs/best_of_n")
+    ignore_unsupported: bool = False
     backend: str | None = None
     guidance: float | None = None
     temperature: float | None = None
@@ -139,7 +144,16 @@ def main(config: BestOfN) -> None:
             config.generator, config.backend, config.device, config.dtype, **config.sampling
         )
     with stages.time("generate"):
-        fill_pool(generator, prompts, config.n, config.seconds, pool, config.seed, processes)
+        fill_pool(
+            generator,
+            prompts,
+            config.n,
+            config.seconds,
+            pool,
+            config.seed,
+            processes,
+            config.ignore_unsupported,
+        )
     candidates = pool.candidates_of(prompts, config.n)
     with stages.time("score"):
         metrics = score(scorers, pool, candidates, processes)

@@ -12,6 +12,7 @@ import numpy as np
 
 from music.durable import write_text
 from music.pool import Candidate, Pool
+from music.prompts import prompts_record
 from music.provenance import device_name, write_run_record
 from reward import Reward, Scorer
 from scaling.choose_best import choose_best, write_best
@@ -78,6 +79,9 @@ class Outcome:
         write_run_record(
             folder,
             self.config,
+            prompts=prompts_record(
+                self.config.prompts, [self.pool.prompt(row[0]) for row in self.candidates]
+            ),
             spec={"sha256": chosen[0].spec, **self.pool.spec(chosen[0])},
             scorers={scorer.name: scorer.hash for scorer in self.scorers},
             seconds=self.stages.seconds,

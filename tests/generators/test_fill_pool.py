@@ -13,7 +13,7 @@ import torch
 
 from generators import fill_pool
 from generators.protocol import Job, Sample
-from music.clips import Clip
+from music.clips import Clip, write_clip
 from music.errors import InputError
 from music.pool import Pool
 from music.processes import Processes
@@ -107,11 +107,27 @@ def test_impossible_wishes_are_refused_and_leave_no_trace(
     assert not (tmp_path / "pool").exists()
 
 
-def test_what_the_generator_does_not_look_at_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_prompt_with_what_the_generator_does_not_look_at_is_refused(tmp_path: Path):
+    pool = Pool(tmp_path / "pool", create=True)
+    write_clip(tmp_path / "r.flac", Clip(torch.zeros(1, 100), 8_000))
+    wanted = {
+        "has lyrics": Prompt("b", "rock", "na na"),
+        "has a reference": Prompt("b", "rock", reference=tmp_path / "r.flac"),
+    }
+    for what, prompt in wanted.items():
+        cure = "beeper does not look at: .*--ignore_unsupported true"
+        with pytest.raises(InputError, match=f"prompt 'b' {what}, which {cure}"):
+            fill_pool(Beeper(), [Prompt("a", "pop"), prompt], 2, 0.5, pool, 1, ALONE)
+    assert not (tmp_path / "pool").exists()
+
+
+def test_it_goes_on_without_when_told_so_and_says_it_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     prompts = [Prompt("a", "pop", "la la"), Prompt("b", "rock", "na na"), Prompt("c", "folk")]
-    fill_pool(Beeper(), prompts, 2, 0.5, Pool(tmp_path / "pool", create=True), 1, ALONE)
+    pool = Pool(tmp_path / "pool", create=True)
+    assert fill_pool(Beeper(), prompts, 2, 0.5, pool, 1, ALONE, ignore_unsupported=True) == 6
     warning = "warning: beeper does not look at lyrics, which 2 prompts have"
     assert [line for line in capsys.readouterr().err.splitlines() if "warning" in line] == [warning]
+    assert {candidate.lyrics for candidate in pool} == {"la la", "na na", ""}  # scorers still see them
     singer = Beeper()
     singer.accepts = frozenset({"text", "lyrics"})
     fill_pool(singer, prompts, 2, 0.5, Pool(tmp_path / "sung", create=True), 1, ALONE)

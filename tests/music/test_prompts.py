@@ -1,5 +1,6 @@
 """Prompt files: what is read, and how each mistake is named."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -8,7 +9,7 @@ import soundfile
 
 from music.clips import read_clip
 from music.errors import InputError
-from music.prompts import Prompt, load_prompts
+from music.prompts import Prompt, load_prompts, prompts_record
 
 
 def write(path, *rows):
@@ -78,36 +79,6 @@ def test_txt(tmp_path):
         load_prompts(path)
 
 
-HEADER = (
-    "ytid,start_s,end_s,audioset_positive_labels,aspect_list,caption,"
-    "author_id,is_balanced_subset,is_audioset_eval\n"
-)
-
-
-def test_musiccaps_takes_the_evaluation_rows(tmp_path):
-    path = tmp_path / "m.csv"
-    rows = (
-        '-x,30,40,/m/1,"[\'a\', \'b\']","A ""song"", low",4,False,True\ny,0,10,/m/1,[],Train,4,False,False\n'
-    )
-    path.write_text(HEADER + rows, encoding="utf-8")
-    (prompt,) = load_prompts(path)
-    assert (prompt.id, prompt.text) == ("-x", 'A "song", low')
-    assert prompt.facts["aspect_list"] == "['a', 'b']"
-
-
-def test_musiccaps_mistakes(tmp_path):
-    path = tmp_path / "m.csv"
-    path.write_text("ytid,text\nx,y\n")
-    with pytest.raises(InputError, match=r"m\.csv line 1: column 'caption' is missing"):
-        load_prompts(path)
-    path.write_text(HEADER + "x,0,1,a,b,,1,False,True\n")
-    with pytest.raises(InputError, match=r"m\.csv line 2: field 'caption' is empty"):
-        load_prompts(path)
-    path.write_text(HEADER + "x,0,1,a,b,c\n")
-    with pytest.raises(InputError, match=r"m\.csv line 2: is_audioset_eval must be True or False"):
-        load_prompts(path)
-
-
 def test_bad_references_are_named_with_their_row(tmp_path, monkeypatch):
     monkeypatch.setattr("music.prompts.read_clip", counted := Counted(read_clip))
     write_reference(tmp_path / "good.wav")
@@ -142,17 +113,6 @@ def test_an_unknown_source_is_one_line(name, tmp_path, monkeypatch):
     assert "\n" not in str(caught.value)
 
 
-def test_a_hub_id_that_cannot_be_had_is_one_line(tmp_path, monkeypatch):
-    import huggingface_hub.constants
-
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.chdir(tmp_path)
-    for name in ("google/NoSuchCaps", "google/NoSuchCaps-v1.5"):  # a dot does not make it a file
-        with pytest.raises(InputError, match=f"no file '{name}', and no such data set") as caught:
-            load_prompts(name)
-        assert "\n" not in str(caught.value)
-
-
 def test_empty_files_limits_and_bytes(tmp_path):
     (tmp_path / "p.txt").write_text("\n\n")
     with pytest.raises(InputError, match="holds no prompt"):
@@ -163,6 +123,21 @@ def test_empty_files_limits_and_bytes(tmp_path):
     (tmp_path / "p.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match="not UTF-8"):
         load_prompts(tmp_path / "p.txt")
+
+
+def test_only_musiccaps_takes_a_selection(tmp_path):
+    path = write(tmp_path / "p.jsonl", {"id": "a", "text": "t"})
+    for source in (f"{path}:eval", "lab:eval"):
+        with pytest.raises(InputError, match=r"takes no selection, got 'eval': only MusicCaps does"):
+            load_prompts(source)
+    colon = write(tmp_path / "p:q.jsonl", {"id": "a", "text": "t"})
+    assert load_prompts(colon) == load_prompts(path)  # a colon in the name of a file is no selection
+
+
+def test_the_record_names_the_ids_in_a_hash_that_sha256sum_gives(tmp_path):
+    path = write(tmp_path / "p.jsonl", {"id": "b", "text": "t"}, {"id": "a", "text": "t"})
+    record = prompts_record(path, load_prompts(path))
+    assert record == {"source": str(path), "count": 2, "ids_sha256": hashlib.sha256(b"b\na\n").hexdigest()}
 
 
 def test_the_shipped_prompts_are_enough_for_the_main_job(tmp_path, monkeypatch):

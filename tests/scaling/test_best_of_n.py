@@ -1,5 +1,6 @@
 """The main job in this process: what it leaves, what it takes up again, what it refuses."""
 
+import hashlib
 import json
 import os
 import signal
@@ -29,6 +30,7 @@ def config(tmp_path, tiny_musicgen, prompt_file):
         n=4,
         seconds=0.3,
         output=tmp_path / "run",
+        ignore_unsupported=True,
         batch_size=4,
         device="cpu",
     )
@@ -41,6 +43,7 @@ def whole(tmp_path_factory, tiny_musicgen, prompt_file):
     judges = f"{SCORERS}:GoldScorer"
     reward = f"{SCORERS}:LoudnessScorer"
     options = {"prompts": str(prompt_file), "n": 4, "seconds": 0.3, "batch_size": 4, "device": "cpu"}
+    options["ignore_unsupported"] = True
     main(BestOfN(generator=str(tiny_musicgen), reward=reward, judges=judges, output=folder, **options))
     return folder
 
@@ -65,6 +68,8 @@ def test_what_a_run_leaves(whole):
     record = json.loads((whole / "run.json").read_text())
     assert record["config"]["n"] == 4
     assert record["spec"]["seconds"] == 0.3
+    ids = hashlib.sha256(b"z\na/b\ntest-1\n").hexdigest()
+    assert record["prompts"] == {"source": record["config"]["prompts"], "count": 3, "ids_sha256": ids}
     assert record["scorers"] == {"loudness": "loudness-1", "gold": "gold-1"}
 
 
@@ -164,6 +169,7 @@ def test_weights_decide(config):
         ({"seconds": 1e6}, "--seconds"),
         ({"guidance": 1.5}, "guidance was 3.0, is 1.5"),
         ({"seed": 7}, "another --seed"),
+        ({"ignore_unsupported": False}, "prompt 'a/b' has lyrics"),
     ],
 )
 def test_bad_options_are_one_line_and_leave_finished_work_alone(config, whole, changed, message):

@@ -24,7 +24,7 @@ def start(launcher, *options):
 @pytest.fixture
 def options(tiny_musicgen, prompt_file):
     models = ["--generator", tiny_musicgen, "--reward", REWARD, "--prompts", prompt_file, "--device", "cpu"]
-    return [*models, "--n", "3", "--seconds", "0.3", "--batch_size", "4"]
+    return [*models, "--n", "3", "--seconds", "0.3", "--batch_size", "4", "--ignore_unsupported", "true"]
 
 
 @pytest.fixture
@@ -39,6 +39,7 @@ def alone(tmp_path, tiny_musicgen, prompt_file):
         batch_size=4,
         output=tmp_path / "alone",
         device="cpu",
+        ignore_unsupported=True,
     )
     main(config)
     return finished(config.output)

@@ -1,0 +1,72 @@
+"""The configs of the paper's runs, run as they are: only what the hub would give is small and lies here."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from music.clips import read_clip
+from music.command import parse_command
+from music.pool import Pool
+from scaling.best_of_n import BestOfN, main
+from tests.tiny_musicgen import build_tiny_musicgen
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / "experiments" / "configs"
+MUSICCAPS = (
+    "ytid,start_s,end_s,audioset_positive_labels,aspect_list,caption,author_id,is_balanced_subset,is_audioset_eval\n"
+    "-a,30,40,/m/1,\"['slow', 'jazz']\",A slow jazz tune with brushes.,4,False,True\n"
+    "b,30,40,/m/1,\"['rock']\",A rock song.,4,True,False\n"
+    "c,30,40,/m/1,\"['drone']\",A drone.,4,True,True\n"
+)
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """Let the hub give a tiny MusicGen, a tiny CMI-RM and three rows of MusicCaps, by their published names."""
+    models = {
+        "facebook/musicgen-small": build_tiny_musicgen(tmp_path / "musicgen"),
+        "HaiwenXia/CMI-RM": ROOT / "tests" / "data" / "scoring" / "sa_plain",
+    }
+    captions = tmp_path / "musiccaps-public.csv"
+    captions.write_text(MUSICCAPS)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, **_: str(models[name]))
+    monkeypatch.setattr(
+        "huggingface_hub.hf_hub_download",
+        lambda name, file, repo_type: {"google/MusicCaps": str(captions)}[name],
+    )
+
+
+def test_the_run_of_musicgen_small(hub, tmp_path):
+    output = tmp_path / "run"
+    options = [
+        "--config",
+        str(CONFIGS / "paper_musicgen_small.yaml"),
+        "--output",
+        str(output),
+        "--device",
+        "cpu",
+    ]
+    main(parse_command(BestOfN, options))
+    summary = json.loads((output / "summary.json").read_text())
+    assert (summary["n_prompts"], summary["n"]) == (2, 10)
+    assert {"1", "3", "10"} <= summary["by_n"].keys()
+    assert summary["gain"]["reward"]["mean"] > 0
+    pool = Pool(output / "pool")
+    assert {candidate.prompt_id for candidate in pool} == {"-a", "c"}
+    assert {candidate.seconds for candidate in pool} == {10.0}
+    spec = pool.spec(pool.candidates[0])
+    assert (spec["guidance"], spec["temperature"], spec["top_k"]) == (3.0, 1.0, 250)
+    assert len(list((output / "best").glob("*.flac"))) == 2
+    assert all(read_clip(file).seconds == 10 for file in (output / "best").glob("*.flac"))
+    record = json.loads((output / "run.json").read_text())
+    assert record["prompts"]["count"] == 2
+
+
+def test_every_config_is_one_of_the_main_job_and_starts_by_the_command_in_it():
+    configs = sorted(CONFIGS.glob("*.yaml"))
+    assert configs
+    for path in configs:
+        config = parse_command(BestOfN, ["--config", str(path)])
+        assert (config.n, config.seconds, config.output.name) == (10, 10.0, path.stem)
+        assert f"--config experiments/configs/{path.name}" in path.read_text()
