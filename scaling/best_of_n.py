@@ -48,7 +48,7 @@ class BestOfN:
     Attributes
     ----------
     generator
-        A name (lab-musicgen), hub id (facebook/musicgen-small) or folder.
+        A name (lab-musicgen), hub id (facebook/musicgen-small, stabilityai/stable-audio-open-1.0) or folder.
     reward
         The scorer whose metrics make the reward: a name (lab-cmi-rm), hub id (HaiwenXia/CMI-RM), folder, or
         module:Class of a module that can be imported (installed or on PYTHONPATH).
@@ -73,6 +73,10 @@ class BestOfN:
         Library that runs the generator, if there is a choice.
     guidance
         Classifier-free guidance scale; the generator's own default if not given.
+    steps
+        Of a diffusion model; the generator's own default if not given.
+    negative_prompt
+        What guidance leads a diffusion model away from.
     temperature
         Of the sampling; the generator's own default if not given.
     top_k
@@ -97,6 +101,8 @@ class BestOfN:
     output: Path = Path("runs/best_of_n")
     backend: str | None = None
     guidance: float | None = None
+    steps: int | None = None
+    negative_prompt: str | None = None
     temperature: float | None = None
     top_k: int | None = None
     batch_size: int | None = None
@@ -117,6 +123,8 @@ class BestOfN:
         """The options of the generator that were given."""
         options = {
             "guidance": self.guidance,
+            "steps": self.steps,
+            "negative_prompt": self.negative_prompt,
             "temperature": self.temperature,
             "top_k": self.top_k,
             "batch_size": self.batch_size,
