@@ -3,6 +3,8 @@
 from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
 
+from music.errors import InputError
+
 T = TypeVar("T")
 
 
@@ -28,3 +30,17 @@ def plan_batches(items: Sequence[T], kind: Callable[[T], Hashable], size: int) -
         if len(batch) == size:
             batches.append(open_batches.pop(kind(item)))
     return batches + list(open_batches.values())
+
+
+def check_batch_size(batch_size: int) -> None:
+    """`InputError` unless a batch holds something."""
+    if batch_size < 1:
+        raise InputError(f"batch_size must be at least 1, got {batch_size}")
+
+
+def slots_of(batch_size: int) -> int:
+    """Return the rows to compute: an even number, or one.
+
+    With an odd number, several threads may share out a bfloat16 product such that rows are not treated alike.
+    """
+    return batch_size if batch_size == 1 else batch_size + batch_size % 2

@@ -63,6 +63,16 @@ CATALOGUE = (
     _musicgen("stereo-medium", "32 kHz stereo", 2.03e9),
     _musicgen("stereo-large", "32 kHz stereo", 3.46e9),
     KnownGenerator(
+        "stabilityai/stable-audio-open-1.0",
+        "diffusers",
+        "hub:stabilityai/stable-audio-open-1.0",
+        ("text",),
+        2**21 / 44_100,
+        "44.1 kHz stereo",
+        "Stability AI Community License",
+        1.32e9,
+    ),
+    KnownGenerator(
         "folder:PATH",
         "folder",
         "",
@@ -86,7 +96,7 @@ def catalogue_table() -> str:
 
 
 def _cells(known: KnownGenerator) -> list[str]:
-    longest = "that of the files" if known.seconds is None else f"{known.seconds:g} s"
+    longest = "that of the files" if known.seconds is None else f"{known.seconds:.3g} s"
     accepts = ", ".join(known.accepts)
     return [
         f"`{known.name}`",

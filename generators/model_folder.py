@@ -1,7 +1,8 @@
 """From what a user calls a model (a folder, a shipped name, a hub id) to the folder that holds it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from music.errors import InputError
@@ -14,7 +15,25 @@ _NOT_MODEL = ("preprocessor_config.json", "processor_config.json", "generation_c
 
 
 def find_folder(name: str, source: str, known: Sequence[str], model_type: str = "musicgen") -> Path:
-    """Return the folder of a model, downloading it if it is on the hub and not yet here.
+    """Return the folder of a model of transformers, downloading it if it is on the hub and not yet here.
+
+    Parameters
+    ----------
+    name, source, known
+        As in `locate`.
+    model_type
+        As in ``config.json``; of a model of another type nothing else is downloaded.
+
+    Raises
+    ------
+    InputError
+        If it cannot be found (the message says what was tried), or the hub has another type of model.
+    """
+    return locate(name, source, known, "config.json", lambda hub_id: _download(hub_id, model_type))
+
+
+def locate(name: str, source: str, known: Sequence[str], index: str, download: Callable[[str], Path]) -> Path:
+    """Return the folder of a model of any library, downloading it if it is on the hub and not yet here.
 
     Parameters
     ----------
@@ -24,27 +43,30 @@ def find_folder(name: str, source: str, known: Sequence[str], model_type: str = 
         ``asset:PLACE`` for a shipped model, ``hub:ID``, or anything else: a folder, or failing that a hub id.
     known
         Registered names, for messages.
-    model_type
-        As in ``config.json``; of a model of another type nothing else is downloaded.
+    index
+        File that every folder of this library has.
+    download
+        From a hub id to a folder; may raise the errors of the hub.
 
     Raises
     ------
     InputError
-        If it cannot be found (the message says what was tried), or the hub has another type of model.
+        If it cannot be found (the message says what was tried), or `download` refuses it.
     """
     kind, _, place = source.partition(":")
     if kind == "asset":
         return asset(place)
     folder = Path(source).expanduser()
     if kind != "hub" and folder.exists():
-        if not (folder / "config.json").is_file():
-            raise InputError(f"{folder} holds no model: it has no config.json")
+        if not (folder / index).is_file():
+            raise InputError(f"{folder} holds no model: it has no {index}")
         return folder
     hub_id = place if kind == "hub" else source
     if kind != "hub" and (source.count("/") != 1 or source.startswith((".", "/", "~"))):
         tried = "there is no folder of that name, and it is no hub id (ORGANISATION/MODEL)"
         raise InputError(f"unknown generator {name!r}: {tried}; known names are {', '.join(known)}")
-    return _download(hub_id, known, model_type)
+    with _hub_errors(hub_id, known):
+        return download(hub_id)
 
 
 def check_kind(folder: Path, model_type: str) -> None:
@@ -72,15 +94,23 @@ def _weights_pattern(folder: Path) -> str:
     raise InputError(f"{folder} holds no weights: expected model.safetensors (or its parts)")
 
 
-def _download(hub_id: str, known: Sequence[str], model_type: str) -> Path:
+def _download(hub_id: str, model_type: str) -> Path:
     from huggingface_hub import snapshot_download
+
+    check_kind(Path(snapshot_download(hub_id, allow_patterns=["config.json"])), model_type)
+    folder = Path(snapshot_download(hub_id, allow_patterns=[*_TEXT_FILES, _WEIGHTS[0]]))
+    if not any(folder.glob(_WEIGHTS[0])):
+        folder = Path(snapshot_download(hub_id, allow_patterns=[*_TEXT_FILES, _WEIGHTS[1]]))
+    return folder
+
+
+@contextmanager
+def _hub_errors(hub_id: str, known: Sequence[str]) -> Iterator[None]:
+    """Turn what the hub may raise into one line for the user."""
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        check_kind(Path(snapshot_download(hub_id, allow_patterns=["config.json"])), model_type)
-        folder = Path(snapshot_download(hub_id, allow_patterns=[*_TEXT_FILES, _WEIGHTS[0]]))
-        if not any(folder.glob(_WEIGHTS[0])):
-            folder = Path(snapshot_download(hub_id, allow_patterns=[*_TEXT_FILES, _WEIGHTS[1]]))
+        yield
     except LocalEntryNotFoundError as error:
         shipped = ", ".join(name for name in known if "/" not in name)
         raise InputError(
@@ -90,4 +120,3 @@ def _download(hub_id: str, known: Sequence[str], model_type: str) -> Path:
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{hub_id} is no folder here and cannot be had from the hub: {reason}") from error
-    return folder

@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from generators.batching import plan_batches
+from generators.batching import check_batch_size, plan_batches, slots_of
 from generators.delay_pattern import DelayPattern
 from generators.incremental_decoder import IncrementalDecoder
 from generators.model_folder import find_folder, weights_hash
-from generators.musicgen_loading import find_dtype, load_model, own_sampling
+from generators.musicgen_loading import load_model, own_sampling
 from generators.protocol import Job, Sample, samples_of
 from generators.sampling import GumbelNoise, SamplingOptions, gumbel_max
 from generators.text_conditioning import TEXT_MULTIPLE, TextBatch, TextConditioner
 from music.clips import Clip
-from music.devices import find_device
+from music.devices import find_device, find_dtype
 from music.errors import InputError
 
 # Part of every spec: raise it with any change of our own code that changes the audio of a seed.
@@ -69,7 +69,7 @@ class MusicGen:
         options: SamplingOptions,
         batch_size: int,
     ) -> None:
-        _check_batch_size(batch_size)
+        check_batch_size(batch_size)
         decoder, codec = model.config.decoder, model.config.audio_encoder
         self.name = name
         self.sample_rate: int = codec.sampling_rate
@@ -133,7 +133,7 @@ class MusicGen:
         self, batches: Sequence[Sequence[Job]], lengths: Mapping[str, int], samples: int
     ) -> Iterator[Sample]:
         compact = torch.int16 if self._vocabulary <= 2**15 else torch.int32
-        slots = _slots(self.batch_size)
+        slots = slots_of(self.batch_size)
         for jobs in batches:
             filled = [*jobs, *[jobs[-1]] * (slots - len(jobs))]
             text = self._texts.batch([job.prompt for job in filled], lengths[jobs[0].prompt.text])
@@ -255,25 +255,12 @@ def load_musicgen(
     options: dict[str, Any] = {"guidance": guidance, "temperature": temperature, "top_k": top_k}
     given = {option: value for option, value in options.items() if value is not None}
     SamplingOptions(**given)  # refused before anything is downloaded
-    _check_batch_size(batch_size)
+    check_batch_size(batch_size)
     where, kind = find_device(device), find_dtype(dtype)
     folder = find_folder(name, source, known)
     model, tokenizer = load_model(folder, where, kind)
     sampling = SamplingOptions(**{**own_sampling(folder), **given})
     return MusicGen(name, model, tokenizer, weights_hash(folder), sampling, batch_size)
-
-
-def _check_batch_size(batch_size: int) -> None:
-    if batch_size < 1:
-        raise InputError(f"batch_size must be at least 1, got {batch_size}")
-
-
-def _slots(batch_size: int) -> int:
-    """Return the rows to compute: an even number, or one.
-
-    With an odd number, several threads may share out a bfloat16 product such that rows are not treated alike.
-    """
-    return batch_size if batch_size == 1 else batch_size + batch_size % 2
 
 
 def _samples_per_frame(codec: Any) -> Fraction:

@@ -1,26 +1,15 @@
 """Load a MusicGen folder with transformers, and refuse early what could not generate."""
 
 import json
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from generators.model_folder import check_kind
+from generators.quiet_loading import quiet_loading
 from music.errors import InputError
 from music.torchaudio_repair import repair_torchaudio
-
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-
-def find_dtype(name: str) -> torch.dtype:
-    """Return the numeric type of that name: `InputError` unless it is float32 or bfloat16."""
-    if name not in _DTYPES:
-        raise InputError(f"--dtype must be one of {', '.join(_DTYPES)}, got {name!r}")
-    return _DTYPES[name]
 
 
 def own_sampling(folder: Path) -> dict[str, Any]:
@@ -73,7 +62,7 @@ def load_model(folder: Path, device: torch.device, dtype: torch.dtype) -> tuple[
     import generators.spectral_codec  # noqa: F401  registers the codec of the lab's models
 
     try:
-        with _without_warnings():
+        with quiet_loading():
             load: Any = MusicgenForConditionalGeneration.from_pretrained
             model, report = load(folder, dtype=torch.float32, local_files_only=True, output_loading_info=True)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -103,22 +92,3 @@ def _check_parts(folder: Path, config: Any) -> None:
         raise InputError(
             f"{folder}: the decoder makes {needed} codebooks a channel, the codec has {codec.num_quantizers}"
         )
-
-
-@contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Keep transformers from warning that the special token lies outside of the vocabulary, as it should.
-
-    Its progress bar over the weights goes too: that part takes no time.
-    """
-    from transformers.utils import logging as transformers_logging
-
-    verbosity, had_bar = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity(logging.ERROR)
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if had_bar:
-            transformers_logging.enable_progress_bar()

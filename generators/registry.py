@@ -16,10 +16,13 @@ from music.errors import InputError
 # backend: the function that loads a model with it
 BACKENDS = {
     "transformers": "generators.musicgen:load_musicgen",
+    "diffusers": "generators.stable_audio:load_stable_audio",
     "folder": "generators.audio_folder:load_audio_folder",
 }
 _DEFAULT_BACKEND = "transformers"
 _NOT_OPTIONS = ("name", "source", "known", "device", "dtype")  # what every loader takes
+# file in a folder: the backend that runs what the folder holds, unless another is asked for
+_MARKS = {"model_index.json": "diffusers"}
 
 # name: (backend, where the model lies)
 NAMES = {known.name: (known.backend, known.source) for known in CATALOGUE if known.source}
@@ -40,14 +43,16 @@ def load_generator(
         A registered name (``lab-musicgen``, ``facebook/musicgen-small`` ...), a folder, or a hub id;
         ``BACKEND:NAME`` is short for a name and its backend: ``folder:PATH``.
     backend
-        Which library runs it; by default the one that `NAMES` says, or ``transformers``.
+        Which library runs it; by default the one that `NAMES` says, for a folder the one whose format it is
+        in, and ``transformers`` for other hub ids.
     device
         ``auto``, ``cpu``, ``cuda`` ...
     dtype
         ``float32`` or ``bfloat16``.
     sampling
         Options of the backend; for ``transformers`` those of `generators.musicgen.load_musicgen`: guidance,
-        temperature, top_k, batch_size.
+        temperature, top_k, batch_size; for ``diffusers`` those of `generators.stable_audio.load_stable_audio`:
+        steps, guidance, negative_prompt, batch_size.
 
     Raises
     ------
@@ -81,11 +86,16 @@ def _resolve(name: str, backend: str | None) -> tuple[str, str]:
         if backend not in (None, prefix):
             raise InputError(f"--backend {backend} contradicts --generator {name}")
         backend, name = prefix, rest
-    usual_backend, source = NAMES.get(name, (_DEFAULT_BACKEND, name))
+    usual_backend, source = NAMES.get(name, (_backend_of(name), name))
     chosen = backend or usual_backend
     if chosen not in BACKENDS:
         raise InputError(f"unknown backend {chosen!r}: expected one of {', '.join(BACKENDS)}")
     return chosen, source
+
+
+def _backend_of(source: str) -> str:
+    folder = Path(source).expanduser()
+    return next((backend for mark, backend in _MARKS.items() if (folder / mark).is_file()), _DEFAULT_BACKEND)
 
 
 def _loader(backend: str) -> Callable[..., Generator]:

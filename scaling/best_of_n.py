@@ -48,8 +48,8 @@ class BestOfN:
     Attributes
     ----------
     generator
-        A name (python -m generators list), hub id (facebook/musicgen-small), model folder, or folder:PATH with
-        clips that any system has made.
+        A name (python -m generators list), hub id (facebook/musicgen-small, stabilityai/stable-audio-open-1.0),
+        model folder, or folder:PATH with clips that any system has made.
     reward
         The scorer whose metrics make the reward: a name (lab-cmi-rm), hub id (HaiwenXia/CMI-RM), folder, or
         module:Class of a module that can be imported (installed or on PYTHONPATH).
@@ -77,6 +77,10 @@ class BestOfN:
         Library that runs the generator, if there is a choice.
     guidance
         Classifier-free guidance scale; the generator's own default if not given.
+    steps
+        Of a diffusion model; the generator's own default if not given.
+    negative_prompt
+        What guidance leads a diffusion model away from.
     temperature
         Of the sampling; the generator's own default if not given.
     top_k
@@ -102,6 +106,8 @@ class BestOfN:
     ignore_unsupported: bool = False
     backend: str | None = None
     guidance: float | None = None
+    steps: int | None = None
+    negative_prompt: str | None = None
     temperature: float | None = None
     top_k: int | None = None
     batch_size: int | None = None
@@ -122,6 +128,8 @@ class BestOfN:
         """The options of the generator that were given."""
         options = {
             "guidance": self.guidance,
+            "steps": self.steps,
+            "negative_prompt": self.negative_prompt,
             "temperature": self.temperature,
             "top_k": self.top_k,
             "batch_size": self.batch_size,

@@ -111,9 +111,8 @@ class Outcome:
 
     def _facts(self, candidate: Candidate, summary: Mapping[str, Any]) -> dict[str, str]:
         spec = self.pool.spec(candidate)
-        sampling = {
-            name: spec[name] for name in ("guidance", "temperature", "top_k", "dtype") if name in spec
-        }
+        options = ("steps", "guidance", "negative_prompt", "temperature", "top_k", "dtype")
+        sampling = {name: spec[name] for name in options if spec.get(name, "") != ""}
         judges = [f"{scorer.name} ({', '.join(scorer.metrics)})" for scorer in self.scorers[1:]]
         facts = {
             "Generator": candidate.generator,

@@ -1,6 +1,9 @@
-"""Tiny MusicGen folders, built once a session."""
+"""Tiny model folders of every backend, built once a session."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,6 +11,7 @@ from generators.protocol import Job
 from generators.registry import load_generator
 from music.prompts import Prompt
 from tests.tiny_musicgen import build_tiny_musicgen
+from tests.tiny_stable_audio import build_tiny_stable_audio
 
 # their texts have different lengths, of one, two and five times 16 tokens
 PROMPTS = (
@@ -15,6 +19,31 @@ PROMPTS = (
     Prompt("jazz", "slow jazz, brushes"),
     Prompt("folk", "acoustic folk guitar with soft humming; a slow waltz in a minor key, no drums"),
 )
+
+
+@dataclass(frozen=True)
+class Model:
+    """A folder, and how tests sample from it.
+
+    Attributes
+    ----------
+    folder
+        Where it lies.
+    backend
+        Which runs it.
+    options
+        Of the sampling, such that it is quick.
+    changes
+        For each option of the sampling another value.
+    """
+
+    folder: Path
+    backend: str
+    options: Mapping[str, Any]
+    changes: Mapping[str, Any]
+
+    def load(self, **options: Any) -> Any:
+        return load_generator(self.folder, device="cpu", **{**self.options, **options})
 
 
 @pytest.fixture(scope="session")
@@ -49,9 +78,53 @@ def lab_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_tiny_musicgen(tmp_path_factory.mktemp("lab"), codebooks=6, spectral=True, text_width=32)
 
 
+@pytest.fixture(scope="session")
+def stable_audio_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    for library in ("diffusers", "torchsde"):
+        pytest.importorskip(library, reason='the extra "diffusers" is not installed')
+    return build_tiny_stable_audio(tmp_path_factory.mktemp("stable_audio"))
+
+
+@pytest.fixture(scope="session")
+def mono_stable_audio_folder(tmp_path_factory: pytest.TempPathFactory, stable_audio_folder: Path) -> Path:
+    """Sizes that are no powers of two, an odd ratio of the autoencoder, no projection of the text."""
+    return build_tiny_stable_audio(
+        tmp_path_factory.mktemp("mono_stable_audio"),
+        channels=1,
+        ratios=(2, 5, 3),
+        sample_rate=1_234,
+        frames=45,
+        latent=6,
+        text_width=20,
+        width=20,
+        heads=(3, 3),
+    )
+
+
 @pytest.fixture(scope="session", params=["mono", "stereo", "odd", "lab"])
 def folder(request: pytest.FixtureRequest) -> Path:
     return request.getfixturevalue(f"{request.param}_folder")
+
+
+def model_of(name: str, request: pytest.FixtureRequest) -> Model:
+    folder = request.getfixturevalue(f"{name}_folder")
+    if "stable_audio" in name:
+        changes = {"steps": 5, "guidance": 1.0, "negative_prompt": "low quality"}
+        return Model(folder, "diffusers", {"batch_size": 4, "steps": 4}, changes)
+    changes = {"guidance": 1.0, "temperature": 0.5, "top_k": 2}
+    return Model(folder, "transformers", {"batch_size": 4}, changes)
+
+
+@pytest.fixture(scope="session", params=["mono", "stereo", "odd", "lab", "stable_audio", "mono_stable_audio"])
+def model(request: pytest.FixtureRequest) -> Model:
+    """Each kind of model of each backend."""
+    return model_of(request.param, request)
+
+
+@pytest.fixture(scope="session", params=["mono", "stable_audio"])
+def small_model(request: pytest.FixtureRequest) -> Model:
+    """One model of each backend."""
+    return model_of(request.param, request)
 
 
 @pytest.fixture(scope="session")

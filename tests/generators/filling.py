@@ -1,8 +1,4 @@
-"""Fill a pool in a process of its own: `python -m tests.generators.filling FOLDER POOL`.
-
-With ``--die-after K`` the process kills itself, as kill -9 would, once it has made K samples, before the last
-of them is in the pool.
-"""
+"""Fill a pool in a process of its own: `python -m tests.generators.filling FOLDER POOL`."""
 
 import argparse
 import os
@@ -26,18 +22,22 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder")
     parser.add_argument("pool")
-    parser.add_argument("--die-after", type=int)
     options = parser.parse_args()
     torch.set_num_threads(1)
     processes = Processes()
-    made = fill(options.folder, options.pool, processes, options.die_after)
+    made = fill(options.folder, options.pool, processes)
     print(f"rank {processes.rank} made {made}", flush=True)
     processes.close()
 
 
 def fill(folder: str | Path, pool: str | Path, processes: Processes, die_after: int | None = None) -> int:
-    """Fill a pool with nine clips and return how many this process made."""
-    generator = load_generator(folder, device="cpu", batch_size=2)
+    """Fill a pool with nine clips and return how many this process made.
+
+    With `die_after` the process kills itself, as kill -9 would, once it has made so many samples, before the
+    last of them is in the pool.
+    """
+    quick = {"steps": 4} if (Path(folder) / "model_index.json").exists() else {}
+    generator = load_generator(folder, device="cpu", batch_size=2, **quick)
     if die_after is not None:
         make_deadly(generator, die_after)
     prompts = [Prompt(f"p{i}", text) for i, text in enumerate(TEXTS)]

@@ -1,8 +1,7 @@
-"""Filling pools: only what is missing, the same bytes after a kill and from several processes."""
+"""Filling pools: only what is missing, the same bytes from several processes."""
 
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -50,12 +49,10 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
-def fill_in_subprocess(
-    folder: Path, pool: Path, *arguments: str, launcher: Sequence[str] = ()
-) -> subprocess.CompletedProcess[str]:
+def fill_in_subprocess(folder: Path, pool: Path, launcher: Sequence[str]) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     module = "tests.generators.filling"
-    command = [sys.executable, *launcher, "-m", module, str(folder), str(pool), *arguments]
+    command = [sys.executable, *launcher, "-m", module, str(folder), str(pool)]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
@@ -132,32 +129,6 @@ def test_it_goes_on_without_when_told_so_and_says_it_once(tmp_path: Path, capsys
     singer.accepts = frozenset({"text", "lyrics"})
     fill_pool(singer, prompts, 2, 0.5, Pool(tmp_path / "sung", create=True), 1, ALONE)
     assert "warning" not in capsys.readouterr().err
-
-
-def test_a_prompt_that_cannot_be_taken_is_refused_before_the_pool_is_touched(mono, tmp_path: Path):
-    pool = Pool(tmp_path / "pool", create=True)
-    with pytest.raises(InputError, match=r"'epic'.*at most 512"):
-        fill_pool(mono, [PROMPTS[0], Prompt("epic", "x" * 600)], 1, 0.5, pool, 1, ALONE)
-    assert not (tmp_path / "pool").exists()
-
-
-def test_the_tokens_in_the_pool_decode_to_the_audio_in_the_pool(mono, tmp_path: Path):
-    pool = Pool(tmp_path, create=True)
-    fill_pool(mono, PROMPTS[:2], 2, 0.4, pool, 1, ALONE)
-    for candidate in pool:
-        decoded = mono.decode_tokens(pool.tokens(candidate), candidate.seconds)
-        on_disk = pool.clip(candidate).waveform / candidate.gain
-        torch.testing.assert_close(decoded.waveform, on_disk, atol=2**-22, rtol=0)  # 24 bit
-
-
-def test_a_killed_run_that_goes_on_gives_the_bytes_of_one_that_was_not(
-    mono_folder: Path, tmp_path: Path, whole: dict[str, bytes]
-):
-    killed = fill_in_subprocess(mono_folder, tmp_path, "--die-after", "4")
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert len(Pool(tmp_path)) == 3
-    assert fill(mono_folder, tmp_path, ALONE) == 6
-    assert contents(tmp_path) == whole
 
 
 @pytest.mark.slow

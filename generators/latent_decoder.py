@@ -1,0 +1,50 @@
+"""From latents to audio, without decoding what nobody hears.
+
+Stable Audio always makes latents of its full length, and a clip is their beginning. An Oobleck decoder is
+convolutional: samples depend on a few frames around them, so that the frames far beyond the end of a clip need not
+be decoded.
+"""
+
+import math
+from typing import Any
+
+import torch
+
+_DILATIONS = (1, 3, 9)  # of the residual units of a block, kernel 7
+_REACH = 3  # samples on each side that a kernel of 7 sees
+
+
+class LatentDecoder:
+    """The decoder of an `AutoencoderOobleck`.
+
+    Parameters
+    ----------
+    vae
+        The autoencoder, in evaluation mode and float32.
+    """
+
+    def __init__(self, vae: Any) -> None:
+        self._vae = vae
+        self._strides: list[int] = list(vae.config.downsampling_ratios)  # the last of the decoder comes first
+
+    def samples_of(self, frames: int) -> int:
+        """Return how many samples so many frames decode to."""
+        length = frames
+        for stride in reversed(self._strides):
+            length = (length + 1) * stride - 2 * math.ceil(stride / 2)
+        return length
+
+    def frames_for(self, samples: int) -> int:
+        """Return how many frames the first so many samples depend on, were the latents long enough."""
+        last = samples - 1 + _REACH
+        for stride in self._strides:
+            last += _REACH * sum(_DILATIONS)
+            last = (last + math.ceil(stride / 2)) // stride
+        return last + _REACH + 1
+
+    @torch.inference_mode()
+    def decode(self, latents: torch.Tensor, samples: int) -> torch.Tensor:
+        """Return the first so many samples, `[channels, samples]`, of latents `[channels, frames]`."""
+        heard = latents[None, :, : self.frames_for(samples)]
+        with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
+            return self._vae.decode(heard.float()).sample[0, :, :samples]
