@@ -23,7 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def argv(folder: Path, prompt_file: Path, tmp_path: Path) -> list[str]:
     reward = "tests.scaling.loudness_scorer:LoudnessScorer"
-    words = f"--reward {reward} --n 3 --seconds 0.3 --device cpu --steps 3 --batch_size 4"
+    words = f"--reward {reward} --n 3 --seconds 0.3 --device cpu --steps 3 --batch_size 4 --ignore_unsupported true"
     paths = ["--generator", str(folder), "--prompts", str(prompt_file), "--output", str(tmp_path / "run")]
     return [*words.split(), *paths, "--negative_prompt", "low quality"]
 
