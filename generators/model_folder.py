@@ -1,12 +1,12 @@
 """From what a user calls a model (a folder, a shipped name, a hub id) to the folder that holds it."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from music.errors import InputError
 from music.hashing import sha256_folder
+from music.json_files import read_object
 from music.shipped_files import asset
 
 _TEXT_FILES = ("*.json", "*.model", "*.txt")  # configurations and tokenizers
@@ -72,10 +72,7 @@ def locate(name: str, source: str, known: Sequence[str], index: str, download: C
 def check_kind(folder: Path, model_type: str) -> None:
     """`InputError` unless the ``config.json`` in a folder is that of a model of this type."""
     path = folder / "config.json"
-    try:
-        kind = json.loads(path.read_text(encoding="utf-8")).get("model_type")
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"{path} cannot be read as a model configuration: {error}") from error
+    kind = read_object(path).get("model_type")
     if kind != model_type:
         raise InputError(f"{path}: expected model_type {model_type}, got {kind!r}")
 

@@ -1,6 +1,5 @@
 """Load a MusicGen folder with transformers, and refuse early what could not generate."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import torch
 from generators.model_folder import check_kind
 from generators.quiet_loading import quiet_loading
 from music.errors import InputError
+from music.json_files import read_object
 from music.torchaudio_repair import repair_torchaudio
 
 
@@ -23,11 +23,8 @@ def own_sampling(folder: Path) -> dict[str, Any]:
     path = folder / "generation_config.json"
     if not path.is_file():
         return {}
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        named = {"guidance": config.get("guidance_scale")}
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"{path} cannot be read as a generation configuration: {error}") from error
+    config = read_object(path)
+    named = {"guidance": config.get("guidance_scale")}
     named |= {option: config.get(option) for option in ("temperature", "top_k")}
     return {option: value for option, value in named.items() if value is not None}
 

@@ -20,6 +20,8 @@ BACKENDS = {
     "folder": "generators.audio_folder:load_audio_folder",
 }
 _DEFAULT_BACKEND = "transformers"
+#: what the loaders of all backends take, and commands offer
+SAMPLING_OPTIONS = ("guidance", "steps", "negative_prompt", "temperature", "top_k", "batch_size")
 _NOT_OPTIONS = ("name", "source", "known", "device", "dtype")  # what every loader takes
 # file in a folder: the backend that runs what the folder holds, unless another is asked for
 _MARKS = {"model_index.json": "diffusers"}
@@ -77,6 +79,12 @@ def options_of(name: str | Path, backend: str | None = None) -> tuple[str, ...]:
         If there is no such backend.
     """
     return _options(_loader(_resolve(str(name), backend)[0]))
+
+
+def given_sampling(config: Any) -> dict[str, Any]:
+    """Return the sampling options that a command was given: its fields of these names that are not None."""
+    options = {name: getattr(config, name) for name in SAMPLING_OPTIONS}
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _resolve(name: str, backend: str | None) -> tuple[str, str]:

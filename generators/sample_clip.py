@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from generators.protocol import Job
-from generators.registry import load_generator, options_of
+from generators.registry import given_sampling, load_generator, options_of
 from generators.unsupported import refuse_unsupported, warn_of_unsupported
 from music.clips import read_clip, write_clip
+from music.command import refuse_below_one
 from music.errors import InputError
 from music.hashing import candidate_seed, path_name
 from music.prompts import Prompt
@@ -42,6 +43,10 @@ class SampleClip:
         Library that runs the generator, if there is a choice.
     guidance
         Classifier-free guidance scale; the generator's own default if not given.
+    steps
+        Of denoising, where there are any; the generator's own default if not given.
+    negative_prompt
+        What diffusion shall lead away from.
     temperature
         Of the sampling; the generator's own default if not given.
     top_k
@@ -64,6 +69,8 @@ class SampleClip:
     ignore_unsupported: bool = False
     backend: str | None = None
     guidance: float | None = None
+    steps: int | None = None
+    negative_prompt: str | None = None
     temperature: float | None = None
     top_k: int | None = None
     batch_size: int | None = None
@@ -76,19 +83,7 @@ class SampleClip:
             raise InputError(f"the output is FLAC: expected a name ending in .flac, got {self.output}")
         if not self.text.strip():
             raise InputError("--text is empty")
-
-    @property
-    def sampling(self) -> dict[str, Any]:
-        """The options of the generator that were given, and a batch of one where none was."""
-        options = {
-            "guidance": self.guidance,
-            "temperature": self.temperature,
-            "top_k": self.top_k,
-            "batch_size": self.batch_size,
-        }
-        if self.batch_size is None and "batch_size" in options_of(self.generator, self.backend):
-            options["batch_size"] = 1
-        return {name: value for name, value in options.items() if value is not None}
+        refuse_below_one(self, "batch_size")
 
 
 def main(config: SampleClip) -> None:
@@ -96,9 +91,10 @@ def main(config: SampleClip) -> None:
     prompt = Prompt(path_name(config.text, digits=8), config.text, config.lyrics, config.reference)
     if prompt.reference is not None:
         read_clip(prompt.reference)
-    generator = load_generator(
-        config.generator, config.backend, config.device, config.dtype, **config.sampling
-    )
+    sampling = given_sampling(config)
+    if "batch_size" in options_of(config.generator, config.backend):
+        sampling.setdefault("batch_size", 1)
+    generator = load_generator(config.generator, config.backend, config.device, config.dtype, **sampling)
     if config.ignore_unsupported:
         warn_of_unsupported(generator, [prompt])
     else:

@@ -1,8 +1,6 @@
 """Find and load a Stable Audio folder in the format of diffusers, and refuse early what could not generate."""
 
 import importlib.util
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import torch
 from generators.quiet_loading import quiet_loading
 from music.errors import InputError
 from music.hashing import sha256_folder
+from music.json_files import read_object
 from music.torchaudio_repair import repair_torchaudio
 
 INDEX = "model_index.json"
@@ -66,7 +65,7 @@ def download_pipeline(hub_id: str) -> Path:
 def check_pipeline(folder: Path) -> None:
     """`InputError` unless the ``model_index.json`` in a folder is that of a Stable Audio we can run."""
     path = folder / INDEX
-    index = _read_json(path)
+    index = read_object(path)
     if index.get("_class_name") != _PIPELINE:
         raise InputError(f"{path}: expected a {_PIPELINE}, got {index.get('_class_name')!r}")
     for part, expected in _CLASSES.items():
@@ -163,13 +162,3 @@ def _check_parts(folder: Path, parts: StableAudioParts) -> None:
         raise InputError(f"{folder}: expected 1 or 2 audio channels, got {parts.vae.config.audio_channels}")
     if parts.tokenizer.model_max_length > _NO_LIMIT:
         raise InputError(f"{folder / 'tokenizer'} does not say how long a text may be (model_max_length)")
-
-
-def _read_json(path: Path) -> Mapping[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: expected a JSON object")
-    return content

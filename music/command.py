@@ -57,6 +57,20 @@ def parse_command(config: type[C], argv: Sequence[str] | None = None, positional
     return config(**{name: values[name] for name in names if name in values})
 
 
+def refuse_below_one(config: Any, *options: str) -> None:
+    """Check that numbers of a config count something; None is an option that was not given.
+
+    Raises
+    ------
+    InputError
+        If one of the named fields is below 1.
+    """
+    for name in options:
+        value = getattr(config, name)
+        if value is not None and value < 1:
+            raise InputError(f"--{name} must be at least 1, got {value}")
+
+
 def run(
     main: Callable[[C], int | None],
     config: type[C],

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from music.command import refuse_below_one
 from music.errors import InputError
 from reward.cmi_rm.config import CMIRMConfig, DownsamplerConfig, NullEmbedding
 from reward.cmi_rm.towers import MAX_SECONDS
@@ -125,19 +126,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """`InputError` for numbers that make no sense."""
-        at_least_1 = (
-            "heads",
-            "joint_depth",
-            "steps",
-            "batch_size",
-            "evaluate_every",
-            "checkpoint_every",
-            "limit",
-        )
-        for name in at_least_1:
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"--{name} must be at least 1, got {value}")
+        refuse_below_one(self, "heads", "joint_depth", "steps", "batch_size")
+        refuse_below_one(self, "evaluate_every", "checkpoint_every", "limit")
         for name in ("dropout", "text_dropout", "lyrics_dropout", "reference_dropout", "label_smoothing"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"--{name} must lie in [0, 1], got {getattr(self, name)}")

@@ -24,12 +24,13 @@ folder holds stays as it is.
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from generators import fill_pool, load_generator
-from music.command import run
+from generators.registry import given_sampling
+from music.command import refuse_below_one, run
 from music.durable import make_folder
 from music.errors import InputError
 from music.pool import Candidate, Pool
@@ -116,25 +117,9 @@ class BestOfN:
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
-        if self.n < 1:
-            raise InputError(f"--n must be at least 1, got {self.n}")
+        refuse_below_one(self, "n", "limit", "batch_size")
         if not (math.isfinite(self.seconds) and self.seconds > 0):
             raise InputError(f"--seconds must be above 0, got {self.seconds}")
-        if self.batch_size is not None and self.batch_size < 1:
-            raise InputError(f"--batch_size must be at least 1, got {self.batch_size}")
-
-    @property
-    def sampling(self) -> dict[str, Any]:
-        """The options of the generator that were given."""
-        options = {
-            "guidance": self.guidance,
-            "steps": self.steps,
-            "negative_prompt": self.negative_prompt,
-            "temperature": self.temperature,
-            "top_k": self.top_k,
-            "batch_size": self.batch_size,
-        }
-        return {name: value for name, value in options.items() if value is not None}
 
 
 def main(config: BestOfN) -> None:
@@ -149,7 +134,7 @@ def main(config: BestOfN) -> None:
     with stages.time("load"):
         scorers = load_scorers(config, reward)
         generator = load_generator(
-            config.generator, config.backend, config.device, config.dtype, **config.sampling
+            config.generator, config.backend, config.device, config.dtype, **given_sampling(config)
         )
     with stages.time("generate"):
         fill_pool(

@@ -24,9 +24,8 @@ from generators.model_folder import find_folder
 from generators.musicgen_loading import load_model
 from generators.protocol import Job
 from generators.registry import NAMES
-from music.command import run
+from music.command import refuse_below_one, run
 from music.devices import find_device
-from music.errors import InputError
 from music.prompts import Prompt
 
 TEXT = "a slow sad piano melody, no drums"
@@ -58,8 +57,7 @@ class SamplingSpeed:
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
-        if self.rounds < 1:
-            raise InputError(f"--rounds must be at least 1, got {self.rounds}")
+        refuse_below_one(self, "rounds", "batch_size")
 
 
 def main(options: SamplingSpeed) -> None:
@@ -79,9 +77,7 @@ def main(options: SamplingSpeed) -> None:
 
     def sample_theirs() -> int:
         audio = model.generate(**text, do_sample=True, guidance_scale=3.0, top_k=250, max_new_tokens=steps)
-        return len(
-            audio.cpu()
-        )  # ours arrive on the CPU too, so that a GPU has finished when the clock is read
+        return len(audio.cpu())  # as ours: a GPU has then finished when the clock is read
 
     seconds: dict[str, list[float]] = {"ours": [], "generate": []}
     for turn in range(options.rounds + 1):

@@ -10,7 +10,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -18,14 +20,16 @@ import torch
 from experiments.lab.coded_audio import shipped_codec
 from experiments.lab.corpus import song
 from experiments.lab.pairs import CONDITIONS, HELD_OUT, write_pairs
+from experiments.lab.spread import cores, spread
 from generators.spectral_codec import SpectralCodecModel
-from music.command import run
+from music.command import refuse_below_one, run
 from reward import load_scorer
 from reward.bradley_terry import Accuracy, accuracy_of
 from reward.preferences import HEADS, load_preferences
-from reward.protocol import ScoreRequest
+from reward.protocol import Scorer, ScoreRequest
 
 OVERALL = "all conditions"
+CHUNK = 32  # clips that a process scores at a time
 
 
 @dataclass(frozen=True)
@@ -42,19 +46,33 @@ class Check:
         Held-out pairs of each kind.
     output
         Folder for the pairs and `check.json`.
+    workers
+        Processes that work side by side.
     """
 
     reward: str = "lab-cmi-rm"
     models: Path = Path("assets/lab")
     n: int = 200
     output: Path = Path("runs/lab/check")
+    workers: int = cores()
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range."""
+        refuse_below_one(self, "n", "workers")
 
 
-def agreement(scorer: str, rows: Path) -> dict[str, dict[str, Accuracy]]:
-    """Return, for each head and each kind of pair, how often the scorer orders a pair as the truth does."""
+def agreement(scorer: str, rows: Path, workers: int = 1) -> dict[str, dict[str, Accuracy]]:
+    """Return, for each head and each kind of pair, how often the scorer orders a pair as the truth does.
+
+    Parameters
+    ----------
+    workers
+        Processes that score.
+    """
     pairs = load_preferences(rows)
     requests = [ScoreRequest(audio, pair.prompt) for pair in pairs for audio in (pair.audio_a, pair.audio_b)]
-    scores = load_scorer(scorer).score(requests)
+    parts = [requests[start : start + CHUNK] for start in range(0, len(requests), CHUNK)]
+    scores = [row for part in spread(partial(_scores, scorer), parts, workers, "scores") for row in part]
     found: dict[str, dict[str, Accuracy]] = {}
     for head in HEADS:
         differences = [a[head] - b[head] for a, b in zip(scores[::2], scores[1::2], strict=True)]
@@ -67,6 +85,16 @@ def agreement(scorer: str, rows: Path) -> dict[str, dict[str, Accuracy]]:
             if rows_of:
                 found[head][name] = accuracy_of([differences[i] for i in rows_of], labels)
     return found
+
+
+def _scores(scorer: str, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
+    return _loaded(scorer).score(requests)
+
+
+@cache
+def _loaded(scorer: str) -> Scorer:
+    """Return the scorer, loaded once in each process."""
+    return load_scorer(scorer)
 
 
 def codec_error(codec: SpectralCodecModel, songs: int = 100) -> dict[str, float]:
@@ -85,8 +113,8 @@ def codec_error(codec: SpectralCodecModel, songs: int = 100) -> dict[str, float]
 def main(options: Check) -> None:
     """Measure, print and write."""
     codec = shipped_codec(options.models)
-    rows = write_pairs(options.output, "test", dict.fromkeys(HELD_OUT, options.n), codec)
-    error, reward = codec_error(codec), agreement(options.reward, rows)
+    rows = write_pairs(options.output, "test", dict.fromkeys(HELD_OUT, options.n), codec, options.workers)
+    error, reward = codec_error(codec), agreement(options.reward, rows, options.workers)
     print(f"codec: log-mel error {error['error']:.3f} of variance {error['variance']:.3f}")
     for head, groups in reward.items():
         for name, row in groups.items():

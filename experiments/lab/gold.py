@@ -25,6 +25,7 @@ from music.clips import Clip, read_clip
 from music.devices import find_device
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_text
+from music.json_files import read_object
 from music.prompts import Prompt
 from music.shipped_files import asset
 from reward.cmi_rm.weights import hash_tensors, load_strictly, read_tensors
@@ -114,10 +115,7 @@ class Gold:
 
     def __init__(self, folder: str | Path | None = None, device: str = "auto") -> None:
         place = asset("lab/gold") if folder is None else Path(folder)
-        try:
-            self.config = json.loads((place / CONFIG).read_text())
-        except (OSError, ValueError) as error:
-            raise InputError(f"{place} holds no gold judges: {CONFIG} cannot be read ({error})") from error
+        self.config = read_object(place / CONFIG)
         if self.config != config_of_model():
             raise InputError(f"{place} holds judges of other facts or damage: train them anew")
         self.device = find_device(device)

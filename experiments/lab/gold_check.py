@@ -22,22 +22,24 @@ import torch
 from scipy.stats import spearmanr
 
 from experiments.lab.cached_rows import cached_rows
+from experiments.lab.coded_audio import shipped_codec
 from experiments.lab.facts import Facts
 from experiments.lab.finished_folder import claim_work
 from experiments.lab.gold import Gold, Impression, asked_facts
 from experiments.lab.gold_model import HEARD
 from experiments.lab.gold_songs import SECONDS, gold_song, heard_wave
 from experiments.lab.rendering import SAMPLE_RATE
-from experiments.lab.train_codec import load_codec
+from experiments.lab.spread import cores, spread
 from generators.spectral_codec import SpectralCodecModel
 from music.clips import Clip
-from music.command import run
+from music.command import refuse_below_one, run
 from music.durable import write_text
 from music.pool import Candidate, Pool
 from reward.bradley_terry import wilson_interval
 from reward.cmi_rm.weights import hash_tensors
 
 RESAMPLES = 1_000
+CHUNK = 32  # clips that a process hears at a time
 
 
 @dataclass(frozen=True)
@@ -52,23 +54,27 @@ class GoldCheck:
         Length of each, in s.
     pool
         Clips for prompts with facts, such as the main job's `pool`: what gold hears in them.
-    gold
-        Folder of the judges; those that ship with the project by default.
-    codec
-        Folder of the fitted codec.
+    models
+        Folder of the lab's models: its judges, and the generator whose codec they hear through.
     output
         File to write; what is rendered lies in a folder of its name.
     seed
         Of the bootstrap.
+    workers
+        Processes that work side by side.
     """
 
     n: int = 600
     seconds: float = SECONDS
     pool: Path | None = None
-    gold: Path | None = None
-    codec: Path = Path("runs/lab/codec")
+    models: Path = Path("assets/lab")
     output: Path = Path("runs/lab/gold_check.json")
     seed: int = 0
+    workers: int = cores()
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range."""
+        refuse_below_one(self, "n", "workers")
 
 
 def share_heard(right: Iterable[bool]) -> dict[str, Any]:
@@ -137,14 +143,18 @@ def check_songs(gold: Gold, codec: SpectralCodecModel, options: GoldCheck) -> di
     return found
 
 
-def check_pool(gold: Gold, pool: Pool, candidates: Sequence[Candidate] | None = None) -> dict[str, Any]:
+def check_pool(
+    gold: Gold, pool: Pool, candidates: Sequence[Candidate] | None = None, workers: int = 1
+) -> dict[str, Any]:
     """Return how often asked facts are heard in candidates of a pool, by default in all, and how scores spread.
 
     `mean` is that of all candidates, `within_prompts` the standard deviation over the candidates of a prompt, averaged
     over prompts: what a choice among them can gain.
     """
     candidates = pool.candidates if candidates is None else candidates
-    heard = gold.hear([pool.path(candidate) for candidate in candidates])
+    paths = [pool.path(candidate) for candidate in candidates]
+    parts = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
+    heard = [one for part in spread(gold.hear, parts, workers, "gold") for one in part]
     asked = [asked_facts(pool.prompt(candidate)) for candidate in candidates]
     facts = {}
     for name in HEARD:
@@ -158,20 +168,20 @@ def check_pool(gold: Gold, pool: Pool, candidates: Sequence[Candidate] | None = 
     rows: dict[str, list[int]] = {}
     for row, candidate in enumerate(candidates):
         rows.setdefault(candidate.prompt_id, []).append(row)
-    spread = {
+    found = {
         metric: {
             "mean": float(np.mean(values)),
             "within_prompts": float(np.mean([np.std([values[row] for row in own]) for own in rows.values()])),
         }
         for metric, values in scores.items()
     }
-    return {"facts": facts, "scores": spread, "clips": len(candidates), "prompts": len(rows)}
+    return {"facts": facts, "scores": found, "clips": len(candidates), "prompts": len(rows)}
 
 
 def main(options: GoldCheck) -> None:
     """Measure, print and write."""
-    gold = Gold(options.gold)
-    songs = check_songs(gold, load_codec(options.codec), options)
+    gold = Gold(options.models / "gold")
+    songs = check_songs(gold, shipped_codec(options.models), options)
     for sound, groups in songs.items():
         for state in ("undamaged", "damaged"):
             for name, row in groups[state].items():
@@ -187,7 +197,7 @@ def main(options: GoldCheck) -> None:
     found |= {"split": "test", "first_song": 0, "bootstrap_seed": options.seed, "resamples": RESAMPLES}
     if options.pool:
         pool = Pool(options.pool)
-        found["pool"] = check_pool(gold, pool, pool.candidates)
+        found["pool"] = check_pool(gold, pool, workers=options.workers)
         for name, row in found["pool"]["facts"].items():
             print(f"pool {name:13s} {_shown(row)}")
         for metric, row in found["pool"]["scores"].items():

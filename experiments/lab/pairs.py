@@ -23,8 +23,9 @@ The rows of the held-out pairs are shipped in `assets/lab/pairs.jsonl`; their au
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +38,10 @@ from experiments.lab.damage import draw_damage, severity
 from experiments.lab.facts import CAPTION_FACTS, LYRICS_FACTS, change_facts, draw_facts
 from experiments.lab.finished_folder import claim_work
 from experiments.lab.rendering import SAMPLE_RATE
+from experiments.lab.spread import cores, spread
 from generators.spectral_codec import SpectralCodecModel
 from music.clips import Clip, write_clip
-from music.command import run
+from music.command import refuse_below_one, run
 from music.durable import write_text
 from reward.cmi_rm.towers import hash_tensors
 
@@ -48,6 +50,7 @@ CONTRASTS = ("lyrics only", "reference only")
 #: pairs of each kind in the shipped file
 HELD_OUT = {**dict.fromkeys(CONDITIONS, 2_000), **dict.fromkeys(CONTRASTS, 1_000)}
 GAP = 0.2  # in severity
+CHUNK = 20  # pairs that a process makes at a time
 CODED = 0.25  # share of pairs that the generator's codec has touched
 ALL_CHANGED = 0.2  # share of training pairs in which the wrong clip has nothing to do with the prompt
 CHANGEABLE = tuple(name for name in CAPTION_FACTS if name != "vocals")
@@ -137,18 +140,33 @@ def pair(split: str, kind: str, index: int) -> tuple[dict, dict[str, Song]]:
     return row, songs
 
 
-def write_pairs(folder: Path, split: str, counts: Mapping[str, int], codec: SpectralCodecModel) -> Path:
+def write_pairs(
+    folder: Path, split: str, counts: Mapping[str, int], codec: SpectralCodecModel, workers: int = 1
+) -> Path:
     """Write pairs of a split with their audio and return the rows' file; audio that is there is kept.
 
     Parameters
     ----------
     counts
         Pairs of each kind.
+    workers
+        Processes that make the audio.
     """
     claim_work(folder, codec=hash_tensors(codec.state_dict()))
     wanted = [(kind, index) for kind, count in counts.items() for index in range(count)]
+    parts = [wanted[start : start + CHUNK] for start in range(0, len(wanted), CHUNK)]
+    rows = spread(partial(_write_audio, folder, split, codec), parts, workers, f"{split} pairs")
+    path = folder / f"{split}.jsonl"
+    write_text(path, "".join(f"{json.dumps(row)}\n" for part in rows for row in part))
+    return path
+
+
+def _write_audio(
+    folder: Path, split: str, codec: SpectralCodecModel, wanted: Sequence[tuple[str, int]]
+) -> list[dict]:
+    """Write the clips of some pairs and return their rows."""
     rows = []
-    for kind, index in tqdm(wanted, desc=f"{split} pairs", disable=None):
+    for kind, index in wanted:
         row, songs = pair(split, kind, index)
         for part, one in songs.items():
             path = folder / row["reference" if part == "reference" else f"audio_{part}"]
@@ -157,10 +175,8 @@ def write_pairs(folder: Path, split: str, counts: Mapping[str, int], codec: Spec
                 if row["facts"]["coded"] and part != "reference":
                     wave = through_codec(codec, wave)
                 write_clip(path, Clip(torch.from_numpy(wave)[None], SAMPLE_RATE))
-        rows.append(json.dumps(row))
-    path = folder / f"{split}.jsonl"
-    write_text(path, "\n".join(rows) + "\n")
-    return path
+        rows.append(row)
+    return rows
 
 
 def write_rows(path: Path) -> None:
@@ -182,17 +198,25 @@ class WritePairs:
         Only the first so many pairs of each kind.
     models
         Folder of the lab's models, whose codec some of the audio passes.
+    workers
+        Processes that work side by side.
     """
 
     output: Path = Path("runs/lab/pairs")
     limit: int | None = None
     models: Path = Path("assets/lab")
+    workers: int = cores()
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range."""
+        refuse_below_one(self, "limit", "workers")
 
 
 def main(options: WritePairs) -> None:
     """Write them and say where they are."""
     counts = {kind: min(count, options.limit or count) for kind, count in HELD_OUT.items()}
-    print(write_pairs(options.output, "test", counts, shipped_codec(options.models)))
+    codec = shipped_codec(options.models)
+    print(write_pairs(options.output, "test", counts, codec, options.workers))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Reproduces every figure of `assets/lab/README.md` from the shipped models, and writes them as one page.
+"""Measures on held-out songs what the shipped models can do, and writes the tables of `assets/lab/README.md`.
 
     python -m experiments.lab.prove            # runs/lab/prove/proof.md, proof.json, curves.png
 
@@ -15,6 +15,9 @@ Each part is kept in the output folder and not made again; delete the folder to 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,16 +35,15 @@ from experiments.lab.gold_check import GoldCheck, check_pool, check_songs
 from experiments.lab.pairs import HELD_OUT, write_pairs
 from experiments.lab.prompts import write_prompts
 from experiments.lab.rendering import SAMPLE_RATE
-from generators import fill_pool, load_generator
+from experiments.lab.spread import cores
 from generators.spectral_codec import SpectralCodecModel
 from music.clips import read_clip
-from music.command import run
+from music.command import refuse_below_one, run
 from music.durable import make_folder, write_text
+from music.errors import InputError
 from music.pool import Pool
-from music.processes import Processes
 from music.prompts import load_prompts
-from scaling.best_of_n import BestOfN
-from scaling.best_of_n import main as best_of_n
+from scaling import best_of_n
 from scaling.estimators import bootstrap_means, percentile_interval
 
 GOLD = "experiments.lab.gold:Gold"
@@ -74,6 +76,8 @@ class Prove:
         Candidates of each.
     seed
         Of generation and of the bootstrap.
+    workers
+        Processes that work side by side.
     """
 
     output: Path = Path("runs/lab/prove")
@@ -85,6 +89,11 @@ class Prove:
     chosen_prompts: int = 200
     n: int = 16
     seed: int = 0
+    workers: int = cores()
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range."""
+        refuse_below_one(self, "songs", "pairs", "prompts", "chosen_prompts", "n", "workers")
 
 
 def main(options: Prove) -> None:
@@ -120,47 +129,55 @@ def measure_gold(options: Prove, codec: SpectralCodecModel) -> Any:
 def measure_reward(options: Prove, codec: SpectralCodecModel) -> Any:
     """Return how often the reward orders held-out pairs as the truth does, by head and kind."""
     counts = {kind: min(count, options.pairs or count) for kind, count in HELD_OUT.items()}
-    rows = write_pairs(options.output / "pairs", "test", counts, codec)
+    rows = write_pairs(options.output / "pairs", "test", counts, codec, options.workers)
     return {
         head: {kind: asdict(row) for kind, row in groups.items()}
-        for head, groups in agreement(options.reward, rows).items()
+        for head, groups in agreement(options.reward, rows, options.workers).items()
     }
 
 
 def measure_generator(options: Prove) -> Any:
     """Make the first candidate of each prompt and return what gold hears in them."""
-    prompts = options.output / "prompts.jsonl"
-    write_prompts(prompts, options.prompts)
-    pool = Pool(options.output / "best_of_n" / "pool", create=True)
-    generator = load_generator(str(options.models / "musicgen"))
-    fill_pool(generator, load_prompts(prompts), 1, 5.0, pool, options.seed, Processes())
+    write_prompts(options.output / "prompts.jsonl", options.prompts)
+    folder = run_job(options, n=1, limit=options.prompts)
+    pool = Pool(folder / "pool")
     first = [candidate for candidate in pool.candidates if candidate.candidate == 0]
-    return check_pool(Gold(options.models / "gold"), pool, first)
+    return check_pool(Gold(options.models / "gold"), pool, first, options.workers)
+
+
+def run_job(options: Prove, n: int, limit: int) -> Path:
+    """Run the main job with gold as a judge, a process of one thread on each core, and return its folder."""
+    folder = options.output / "best_of_n"
+    asked = {
+        "generator": options.models / "musicgen",
+        "reward": options.reward,
+        "judges": GOLD,
+        "prompts": options.output / "prompts.jsonl",
+        "limit": limit,
+        "n": n,
+        "seed": options.seed,
+        "output": folder,
+    }
+    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(options.workers), "--"]
+    words = [str(word) for name, value in asked.items() for word in (f"--{name}", value)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-m", *launcher, best_of_n.__file__, *words], env=environment)
+    if done.returncode:
+        raise InputError(
+            f"the main job for {limit} prompts x {n} ended with code {done.returncode}: see above"
+        )
+    return folder
 
 
 def measure_best_of_n(options: Prove) -> Any:
     """Run the main job with gold as a judge and return its summary."""
-    folder = options.output / "best_of_n"
-    best_of_n(
-        BestOfN(
-            generator=str(options.models / "musicgen"),
-            reward=options.reward,
-            judges=GOLD,
-            prompts=str(options.output / "prompts.jsonl"),
-            limit=options.chosen_prompts,
-            n=options.n,
-            seed=options.seed,
-            output=folder,
-        )
-    )
+    folder = run_job(options, options.n, options.chosen_prompts)
     pool = Pool(folder / "pool")
     asked = {prompt.id for prompt in load_prompts(options.output / "prompts.jsonl", options.chosen_prompts)}
     candidates = [candidate for candidate in pool.candidates if candidate.prompt_id in asked]
     summary = json.loads((folder / "summary.json").read_text())
-    return {
-        **summary,
-        "within_prompts": check_pool(Gold(options.models / "gold"), pool, candidates)["scores"],
-    }
+    spread_of = check_pool(Gold(options.models / "gold"), pool, candidates, options.workers)
+    return {**summary, "within_prompts": spread_of["scores"]}
 
 
 def measure_ear(options: Prove, codec: SpectralCodecModel) -> Any:

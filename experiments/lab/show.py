@@ -15,8 +15,7 @@ from experiments.lab.coded_audio import shipped_codec, through_codec
 from experiments.lab.corpus import song
 from generators import load_generator
 from generators.protocol import Job
-from music.command import run
-from music.errors import InputError
+from music.command import refuse_below_one, run
 from music.prompts import Prompt
 
 NAMED = ("instrument", "tempo", "drums", "mode")
@@ -51,8 +50,7 @@ class Show:
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
-        if self.n < 1:
-            raise InputError(f"--n must be at least 1, got {self.n}")
+        refuse_below_one(self, "n")
 
 
 def main(options: Show) -> None:

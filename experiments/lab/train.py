@@ -4,8 +4,8 @@
     python -m experiments.lab.train musicgen       # one part; what it needs must be there
 
 Each part writes checkpoints and a log to `--work` and continues from them when it is started again; it ends with the
-same weights as a run that was never stopped. Finished models go to `--output` in half precision. Each takes from a
-minute (the codec) to an hour on one core; `assets/lab/README.md` says what it took.
+same weights as a run that was never stopped. Finished models go to `--output` in half precision;
+`assets/lab/README.md` says how long each took.
 """
 
 from __future__ import annotations

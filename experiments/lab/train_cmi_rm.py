@@ -13,10 +13,10 @@ from reward.train_config import TrainConfig
 
 #: pairs of each kind
 PAIRS = {
-    "train": {**dict.fromkeys(CONDITIONS, 1_000), **dict.fromkeys(CONTRASTS, 500)},
+    "train": {**dict.fromkeys(CONDITIONS, 1_200), **dict.fromkeys(CONTRASTS, 600)},
     "validation": dict.fromkeys((*CONDITIONS, *CONTRASTS), 80),
 }
-STEPS = 800
+STEPS = 1_000
 
 
 def train_cmi_rm(output: Path, work: Path, codec: SpectralCodecModel) -> None:

@@ -24,13 +24,13 @@ from experiments.lab.finished_folder import claim_work, finished_folder
 from experiments.lab.gold import CONFIG, WEIGHTS, config_of_model
 from experiments.lab.gold_features import MEL_HOP, PITCH_HOP, SAMPLE_RATE, spectrograms
 from experiments.lab.gold_model import HEARD, GoldModel
-from experiments.lab.gold_songs import SECONDS, gold_song, heard_wave, is_coded
+from experiments.lab.gold_songs import CODED, SECONDS, gold_song, heard_wave, is_coded
 from experiments.lab.training_loop import Schedule, train
 from generators.spectral_codec import SpectralCodecModel
 from reward.cmi_rm.weights import hash_tensors
 
-SONGS = {"train": 5_000, "validation": 400}
-SCHEDULE = Schedule(steps=1_600, batch_size=32, learning_rate=3e-3, seed=20)
+SONGS = {"train": 12_000, "validation": 400}
+SCHEDULE = Schedule(steps=3_000, batch_size=32, learning_rate=3e-3, seed=20)
 SHORT, SHORTEST = 0.2, 2.0  # share of batches that are cut short, and to how many s at least
 KEY_WEIGHT, DAMAGE_WEIGHT, SEVERITY_WEIGHT = 2.0, 3.0, 4.0  # beside a fact's loss
 
@@ -109,7 +109,12 @@ def loss_on(model: GoldModel, songs: Heard) -> torch.Tensor:
 
 def train_gold(output: Path, work: Path, codec: SpectralCodecModel, schedule: Schedule = SCHEDULE) -> None:
     """Train, then save the judges' config and weights to `output`, in half precision."""
-    claim_work(work, codec=hash_tensors(codec.state_dict()), songs=SONGS, schedule=asdict(schedule))
+    claim_work(
+        work,
+        codec=hash_tensors(codec.state_dict()),
+        songs={**SONGS, "coded": CODED},
+        schedule=asdict(schedule),
+    )
     torch.manual_seed(schedule.seed)
     model = GoldModel()
     songs, held = (heard_songs(split, work, codec) for split in ("train", "validation"))

@@ -43,7 +43,8 @@ SONGS = {"train": 8_000, "validation": 400}
 DAMAGED, CODED, LYRICS, REMARK = 0.5, 0.25, 0.3, 0.5
 DIM = 128
 CROP = 320  # mel frames of a training item, 3.2 s
-PROBES_WEIGHT = 0.3  # of each probe's loss beside the contrast
+PROBES_WEIGHT = 0.3  # of the probes' loss beside the contrast
+SEVERITY_WEIGHT = 40 / 3  # of the severity's squared error beside a fact's cross-entropy
 HEARING = Schedule(steps=900, batch_size=32, learning_rate=1.5e-3)
 SCHEDULE = Schedule(steps=1_400, batch_size=32, learning_rate=1e-3)
 PROBES = {**CAPTION_FACTS, **{name: (None, *values) for name, values in LYRICS_FACTS.items()}}
@@ -226,22 +227,15 @@ def train_mulan(
     mels = {split: mels_of_songs(model.mulan, codec, split, work) for split in SONGS}
     songs = {split: [training_song(split, index) for index in range(SONGS[split])] for split in SONGS}
 
-    def heard(rows: np.ndarray, start: int) -> torch.Tensor:
-        return mels["train"][torch.from_numpy(rows), :, start : start + CROP].float()
-
     def draw(rng: np.random.Generator, batch_size: int) -> tuple[np.ndarray, torch.Tensor]:
         rows = rng.choice(SONGS["train"], size=batch_size, replace=False)
-        return rows, heard(rows, int(rng.integers(mels["train"].shape[-1] - CROP + 1)))
+        start = int(rng.integers(mels["train"].shape[-1] - CROP + 1))
+        return rows, mels["train"][torch.from_numpy(rows), :, start : start + CROP].float()
 
     def probes_loss(pooled: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
         chosen = [songs["train"][row] for row in rows]
-        loss = (
-            4
-            / PROBES_WEIGHT
-            * functional.mse_loss(
-                model.severity(pooled)[:, 0], torch.tensor([one.severity for one in chosen])
-            )
-        )
+        severity = torch.tensor([one.severity for one in chosen])
+        loss = SEVERITY_WEIGHT * functional.mse_loss(model.severity(pooled)[:, 0], severity)
         for name, values in PROBES.items():
             truth = torch.tensor([values.index(getattr(one.facts, name)) for one in chosen])
             loss = loss + functional.cross_entropy(model.probes[name](pooled), truth)

@@ -1,13 +1,14 @@
 """Trains the lab's MusicGen: a real `MusicgenForConditionalGeneration` over the spectral codec, with a small T5.
 
-It learns instrumental songs. Half of them carry damage that no caption mentions, so what the model samples differs in
-true quality, as it does for a model trained on the world's recordings; strengths are halved, since a small model
-spends itself on learning noise. The T5 first learns to read captions (`text_pretraining.py`), then both are trained
-together. Classifier-free guidance is learned by hiding one caption in ten (MusicGen, Copet et al. 2023, section 3).
+It learns instrumental songs. A quarter of them are badly played, which no caption mentions, so what the model samples
+differs in true quality, as it does for a model trained on the world's recordings. The damage is in the notes and of
+half strength: a small model that has learned noise, gaps and splices falls into them and does not come back. The T5
+first learns to read captions (`text_pretraining.py`), then both are trained together. Classifier-free guidance is
+learned by hiding one caption in ten (MusicGen, Copet et al. 2023, section 3).
 
 A song so far tells nearly everything about how it goes on, so that whole songs alone teach little about the caption.
-Half of the codes of a batch are therefore openings, the first second of many songs, where only the caption tells; and
-some songs are continued with part of what was heard forgotten.
+Half of the codes of a batch are therefore openings, the first second or so of many songs, where only the caption tells;
+and some songs are continued with part of what was heard forgotten.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from torch.nn import functional
 
 from experiments.lab.cached_rows import cached_rows
 from experiments.lab.corpus import Song, song, stream
+from experiments.lab.damage import NOTE_DAMAGE
 from experiments.lab.facts import draw_facts
 from experiments.lab.finished_folder import claim_work, finished_folder
 from experiments.lab.text_pretraining import SCHEDULE as READING
@@ -37,10 +39,11 @@ SONGS = {"train": 12_000, "validation": 200}
 CAPTIONS = 3  # phrasings of each song
 MAX_TEXT = 64  # tokens
 HIDDEN_CAPTIONS = 0.1
-OPENING = 24  # steps
+OPENINGS, OPENING = 2, 32  # openings for each song of a batch, and their steps
 FORGETFUL = 0.3  # share of songs of which some steps, any share of them, are forgotten
-SCHEDULE = Schedule(steps=2_200, batch_size=16, learning_rate=1.5e-3)
-
+DAMAGED = 0.5  # share of songs for which damage is drawn, of which only that of notes is kept
+DAMAGE = 0.5  # of the strength drawn
+SCHEDULE = Schedule(steps=3_600, batch_size=16, learning_rate=1.5e-3)
 
 #: tempo class -> beats per minute at which an eighth note fills 10, 7 or 5 frames of the codec
 BPM = {"slow": 75.0, "medium": 750 / 7, "fast": 150.0}
@@ -49,8 +52,8 @@ BPM = {"slow": 75.0, "medium": 750 / 7, "fast": 150.0}
 def training_song(split: str, index: int) -> Song:
     """Return song `index` of this training; notes begin with a code frame, or no onset would sound like another."""
     facts = draw_facts(stream(split, "musicgen", index, "facts"), vocals=False)
-    one = song(split, "musicgen", index, SECONDS, facts, damaged=0.5)
-    damage = {kind: 0.5 * strength for kind, strength in one.damage.items()}
+    one = song(split, "musicgen", index, SECONDS, facts, damaged=DAMAGED)
+    damage = {kind: DAMAGE * strength for kind, strength in one.damage.items() if kind in NOTE_DAMAGE}
     return replace(one, damage=damage, bpm=BPM[facts.tempo])
 
 
@@ -179,8 +182,15 @@ def train_musicgen(
     reading: Schedule = READING,
 ) -> None:
     """Train, then save the model and its tokenizer to `output` in half precision."""
-    schedules = {"schedule": asdict(schedule), "text": asdict(reading)}
-    claim_work(work, codec=hash_tensors(codec.state_dict()), songs=SONGS, **schedules)
+    claim_work(
+        work,
+        codec=hash_tensors(codec.state_dict()),
+        songs={**SONGS, "bpm": BPM, "damaged": DAMAGED, "damage": DAMAGE, "kinds": list(NOTE_DAMAGE)},
+        captions={"phrasings": CAPTIONS, "longest": MAX_TEXT, "hidden": HIDDEN_CAPTIONS},
+        batches={"openings": OPENINGS, "opening": OPENING, "forgetful": FORGETFUL},
+        schedule=asdict(schedule),
+        text=asdict(reading),
+    )
     tokenizer = t5_tokenizer()
     torch.manual_seed(schedule.seed)
     model = build(codec, len(tokenizer))
@@ -208,7 +218,7 @@ def train_musicgen(
     def loss_of_step(rng: np.random.Generator, batch_size: int) -> torch.Tensor:
         whole = DelayPattern(codes.shape[1], 1, codes.shape[2]).steps
         # about as many codes in the openings as in the whole songs
-        return (loss_of(rng, batch_size // 2, whole) + loss_of(rng, 3 * batch_size, OPENING)) / 2
+        return (loss_of(rng, batch_size // 2, whole) + loss_of(rng, OPENINGS * batch_size, OPENING)) / 2
 
     def validate() -> dict[str, float]:
         losses: list[torch.Tensor] = []

@@ -5,12 +5,10 @@ Modules are built from their configs and then filled strictly from one state dic
 is not used (it loads the inner models by name, is not strict and prints to stdout).
 """
 
-import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +17,7 @@ from torch import nn
 from music.clips import Clip
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_text
+from music.json_files import read_object
 from music.torchaudio_repair import repair_torchaudio
 from reward.cmi_rm.locations import Locator
 from reward.cmi_rm.muq_import import import_muq
@@ -53,7 +52,7 @@ def find_tower_files(name: str, locator: Locator) -> TowerFiles:
     from transformers import AutoTokenizer, XLMRobertaConfig
 
     mulan_folder = locator.folder(name, ("config.json",))
-    mulan = _read_json(mulan_folder / "config.json")
+    mulan = read_object(mulan_folder / "config.json")
     inner = locator.beside(mulan_folder)
     try:
         muq_name, text_name = mulan["audio_model"]["name"], mulan["text_model"]["name"]
@@ -62,9 +61,9 @@ def find_tower_files(name: str, locator: Locator) -> TowerFiles:
         raise InputError(
             f"{mulan_folder / 'config.json'} is not the config of a MuQ-MuLan: it lacks {error}"
         ) from error
-    muq = _read_json(inner.folder(muq_name, ("config.json",)) / "config.json")
+    muq = read_object(inner.folder(muq_name, ("config.json",)) / "config.json")
     text_folder = inner.folder(text_name, ("config.json", "*token*", "*.model", "vocab*"))
-    text_fields = _read_json(text_folder / "config.json")
+    text_fields = read_object(text_folder / "config.json")
     if text_fields.get("model_type") != "xlm-roberta":
         raise InputError(
             f"{text_folder}: expected an XLM-RoBERTa, got model_type {text_fields.get('model_type')!r}"
@@ -256,13 +255,3 @@ def _build(files: TowerFiles) -> tuple[nn.Module, nn.Module]:
         text_tower = TextTower("xlm-roberta", model_dim=text["model_dim"], **files.mulan["text_transformer"])
     random.setstate(state)
     return audio_tower, text_tower
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        loaded = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path} as JSON: {error}") from error
-    if not isinstance(loaded, dict):
-        raise InputError(f"{path}: expected the fields of a config")
-    return loaded

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from generators import fill_pool, load_generator
 from generators.__main__ import main
+from generators.registry import BACKENDS, SAMPLING_OPTIONS, given_sampling, options_of
 from generators.sample_clip import SampleClip
 from generators.sample_clip import main as sample
 from music.clips import Clip, read_clip, write_clip
@@ -17,6 +19,7 @@ from music.errors import InputError
 from music.pool import Pool
 from music.processes import Processes
 from music.prompts import load_prompts
+from scaling.best_of_n import BestOfN
 
 ROOT = Path(__file__).parents[2]
 
@@ -102,3 +105,17 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert message in error
     assert error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_commands_know_the_options_of_all_backends():
+    options = {option for backend in BACKENDS for option in options_of(f"{backend}:x")}
+    assert options == set(SAMPLING_OPTIONS)
+    for command in (SampleClip, BestOfN):
+        assert {*SAMPLING_OPTIONS, "backend", "device", "dtype"} <= {one.name for one in fields(command)}
+
+
+def test_options_that_were_not_given_are_left_to_the_generator():
+    assert given_sampling(SampleClip(Path("out.flac"), "slow jazz", guidance=1.0, steps=8)) == {
+        "guidance": 1.0,
+        "steps": 8,
+    }

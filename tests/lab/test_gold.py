@@ -140,7 +140,7 @@ def test_too_short_audio_is_refused_by_name(gold, tmp_path):
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"holds no gold judges: config\.json cannot be read"):
+    with pytest.raises(InputError, match=r"config\.json cannot be read as JSON"):
         Gold(tmp_path)
     config = config_of_model()
     (tmp_path / CONFIG).write_text(json.dumps({**config, "damage": config["damage"][::-1]}))
@@ -275,7 +275,7 @@ def test_the_bootstrap_holds_the_truth_and_narrows():
     assert musicality_order(quiet, [0.0, 0.1, 0.4, 0.5], 0)["srcc"] == pytest.approx(1.0)
 
 
-def test_the_check_measures_songs_and_pool(tmp_path, codec_folder):
+def test_the_check_measures_songs_and_pool(tmp_path):
     prompts = [
         Prompt(f"p{index}", "words", facts={"drums": index == 0, "tempo": "slow"}) for index in range(2)
     ]
@@ -284,9 +284,7 @@ def test_the_check_measures_songs_and_pool(tmp_path, codec_folder):
         for prompt, index, seed in pool.missing(prompts, 2, 0, {}, Processes({})):
             writer.add(prompt, index, seed, clip_of(gold_song("test", index)))
     pool.merge()
-    options = GoldCheck(
-        n=6, seconds=2.0, pool=tmp_path / "pool", codec=codec_folder, output=tmp_path / "check.json"
-    )
+    options = GoldCheck(n=6, seconds=2.0, pool=tmp_path / "pool", output=tmp_path / "check.json")
     check(options)
     found = json.loads(options.output.read_text())
     for sound in ("clean", "coded"):

@@ -10,6 +10,7 @@ import torch
 from experiments.lab.facts import LYRICS_FACTS
 from experiments.lab.pairs import CONDITIONS, GAP, HELD_OUT, pair, write_pairs
 from experiments.lab.prompts import write_prompts
+from experiments.lab.spread import spread
 from experiments.lab.train_codec import train_codec
 from experiments.lab.training_loop import Schedule, train
 from experiments.lab.wording import ADJECTIVES, CLAUSES
@@ -126,6 +127,23 @@ def test_shipped_pairs_are_those_that_the_code_makes():
     for row in rows[::250]:
         kind, index = row["facts"]["kind"], int(row["id"][-5:])
         assert row == pair("test", kind, index)[0]
+
+
+def test_workers_make_no_difference(tmp_path, small_codec):
+    counts = {"text": 21, "reference only": 1}  # two chunks
+    for workers in (1, 2):
+        write_pairs(tmp_path / str(workers), "test", counts, small_codec, workers)
+    one, two = (
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        for folder in (tmp_path / "1", tmp_path / "2")
+    )
+    assert len(one) == 2 * 21 + 3 + 2
+    assert one == two
+
+
+def test_an_error_in_a_worker_ends_the_work():
+    with pytest.raises(ZeroDivisionError):
+        spread((1).__truediv__, [2, 0, 4], 2, "halves")
 
 
 def test_written_pairs_are_preference_rows_and_are_kept(tmp_path, small_codec):

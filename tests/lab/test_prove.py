@@ -10,7 +10,7 @@ from experiments.lab import prove
 @pytest.mark.slow
 def test_every_part_is_measured_once(tmp_path, monkeypatch):
     monkeypatch.setattr(prove, "EAR_CLIPS", 2)
-    options = prove.Prove(output=tmp_path, songs=6, pairs=1, prompts=4, chosen_prompts=3, n=3)
+    options = prove.Prove(output=tmp_path, songs=6, pairs=1, prompts=4, chosen_prompts=3, n=3, workers=2)
     prove.main(options)
     proof = json.loads((tmp_path / "proof.json").read_text())
     assert proof["gold"]["coded"]["musicality"]["clips"] == 6

@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from music.command import parse_command, run
+from music.command import parse_command, refuse_below_one, run
 from music.errors import InputError
 
 
@@ -33,8 +33,7 @@ class Config:
     output: Path = Path("runs")
 
     def __post_init__(self) -> None:
-        if self.n < 1:
-            raise InputError(f"--n must be at least 1, got {self.n}")
+        refuse_below_one(self, "n")
 
 
 def test_options_and_defaults():
