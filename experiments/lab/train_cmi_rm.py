@@ -13,10 +13,10 @@ from reward.train_config import TrainConfig
 
 #: pairs of each kind
 PAIRS = {
-    "train": {**dict.fromkeys(CONDITIONS, 1_200), **dict.fromkeys(CONTRASTS, 600)},
+    "train": {**dict.fromkeys(CONDITIONS, 1_500), **dict.fromkeys(CONTRASTS, 750)},
     "validation": dict.fromkeys((*CONDITIONS, *CONTRASTS), 80),
 }
-STEPS = 1_000
+STEPS = 1_200
 
 
 def train_cmi_rm(output: Path, work: Path, codec: SpectralCodecModel) -> None:
@@ -35,6 +35,7 @@ def train_cmi_rm(output: Path, work: Path, codec: SpectralCodecModel) -> None:
         joint_depth=1,
         downsample="mean",
         downsample_factor=5,
+        dropout=0.1,
         text_dropout=0.05,
         lyrics_dropout=0.1,
         reference_dropout=0.1,
