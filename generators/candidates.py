@@ -1,4 +1,4 @@
-"""Fill a pool with candidates: make what is missing, write each clip as soon as it is there."""
+"""Fill a pool with candidates: make what is missing, write each clip as soon as it is there, beside the making."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,6 +7,7 @@ from tqdm import tqdm
 
 from generators.protocol import Generator, Job, samples_of
 from generators.unsupported import refuse_unsupported, warn_of_unsupported
+from music.background_writer import BackgroundWriter
 from music.errors import InputError
 from music.pool import Pool
 from music.processes import Processes
@@ -73,10 +74,14 @@ def fill_pool(
     if processes.is_main:
         warn_of_unsupported(generator, prompts)
     bar = tqdm(total=len(jobs), desc=generator.name, unit="clip", delay=1, disable=not processes.is_main)
-    with pool.writer(generator.name, spec, processes.rank) as writer, bar:
+    with (
+        pool.writer(generator.name, spec, processes.rank) as writer,
+        BackgroundWriter(writer) as background,
+        bar,
+    ):
         for sample in samples:
             job = sample.job
-            writer.add(job.prompt, job.candidate, job.seed, sample.clip, sample.tokens)
+            background.add(job.prompt, job.candidate, job.seed, sample.clip, sample.tokens)
             bar.update()
     processes.barrier()
     if processes.is_main:

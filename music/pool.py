@@ -10,8 +10,8 @@ A pool is a Hugging Face AudioFolder (``load_dataset("audiofolder", data_dir=POO
     scores/<scorer>.jsonl                    see `music.scores`
 
 <prompt> is `music.hashing.path_name` of the prompt id. Audio is written first, then its row, each atomically,
-so a kill at any moment loses at most the clip in flight; a file without a row does not count and is made
-again.
+so a kill at any moment loses at most the clips in flight (made, and waiting to be written); a file without a
+row does not count and is made again.
 
 What happens when the folder was changed by hand: a row whose files are missing or empty is an error on
 opening that names file and row (bring the file back, or delete the row to have it made again); a file with

@@ -146,7 +146,7 @@ def test_a_killed_run_that_goes_on_gives_the_bytes_of_one_that_was_not(small_mod
     child = os.fork()
     if child == 0:
         try:
-            fill(small_model.folder, tmp_path / "killed", Processes({}), die_after=4)
+            fill(small_model.folder, tmp_path / "killed", Processes({}), die_at=4)
         finally:
             os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from music.background_writer import BackgroundWriter
 from music.clips import Clip
 from music.errors import InputError
 from music.pool import Pool
@@ -35,11 +36,14 @@ def fill(folder: Path, count: int, n: int, seed: int = 0, pause: float = 0.0) ->
     processes = Processes()
     pool = Pool(folder, create=True)
     jobs = pool.missing(prompts(count), n, seed, SPEC, processes)
-    with pool.writer("noise", SPEC, processes.rank) as writer:
+    with (
+        pool.writer("noise", SPEC, processes.rank) as writer,
+        BackgroundWriter(writer, waiting=2) as background,
+    ):
         for prompt, index, job_seed in jobs:
             waveform = noise(job_seed)
             time.sleep(pause)
-            writer.add(prompt, index, job_seed, Clip(waveform, RATE), (waveform * 100).long())
+            background.add(prompt, index, job_seed, Clip(waveform, RATE), (waveform * 100).long())
     processes.barrier()
     if processes.is_main:
         pool.merge()
