@@ -97,12 +97,16 @@ class MusicGen:
             "top_k": options.top_k,
         }
 
+    def batches(self, jobs: Sequence[Job], seconds: float) -> list[list[Job]]:
+        """Split jobs into batches of texts of one padded length; see `generators.protocol.Generator.batches`."""
+        samples_of(seconds, self)
+        prompts = {job.prompt.text: job.prompt for job in jobs}
+        lengths = {text: self._texts.padded_length(prompt) for text, prompt in prompts.items()}
+        return plan_batches(jobs, lambda job: lengths[job.prompt.text], self.batch_size)
+
     def generate(self, jobs: Sequence[Job], seconds: float) -> Iterator[Sample]:
         """Yield one sample a job, batch by batch; see `generators.protocol.Generator.generate`."""
-        samples = samples_of(seconds, self)
-        lengths = {job.prompt.text: self._texts.padded_length(job.prompt) for job in jobs}
-        batches = plan_batches(jobs, lambda job: lengths[job.prompt.text], self.batch_size)
-        return self._generate(batches, lengths, samples)
+        return self._generate(self.batches(jobs, seconds), samples_of(seconds, self))
 
     def decode_tokens(self, tokens: torch.Tensor, seconds: float) -> Clip:
         """Return the clip of given tokens, the same to the bit as when they were sampled.
@@ -129,14 +133,13 @@ class MusicGen:
             raise InputError(f"tokens of {self.name} lie in 0 to {self._vocabulary - 1}, got {low} to {high}")
         return self._decode(tokens.to(self._model.device, torch.long), samples)
 
-    def _generate(
-        self, batches: Sequence[Sequence[Job]], lengths: Mapping[str, int], samples: int
-    ) -> Iterator[Sample]:
+    def _generate(self, batches: Sequence[Sequence[Job]], samples: int) -> Iterator[Sample]:
         compact = torch.int16 if self._vocabulary <= 2**15 else torch.int32
         slots = slots_of(self.batch_size)
         for jobs in batches:
             filled = [*jobs, *[jobs[-1]] * (slots - len(jobs))]
-            text = self._texts.batch([job.prompt for job in filled], lengths[jobs[0].prompt.text])
+            length = self._texts.padded_length(jobs[0].prompt)
+            text = self._texts.batch([job.prompt for job in filled], length)
             codes = self._sample([job.seed for job in jobs], text, self._frames(samples))
             for job, tokens in zip(jobs, codes, strict=False):
                 yield Sample(job, self._decode(tokens, samples), tokens.to("cpu", compact, copy=True))

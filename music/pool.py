@@ -170,10 +170,10 @@ class Pool:
     def missing(
         self, prompts: Sequence[Prompt], n: int, seed: int, spec: Mapping[str, Any], processes: Processes
     ) -> list[tuple[Prompt, int, int]]:
-        """Return what this process has still to make, as (prompt, candidate index, seed).
+        """Return what has still to be made, as (prompt, candidate index, seed).
 
-        Every process must call it, with the same arguments: all look at the pool, wait for each other, and
-        only then take their shares.
+        Every process must call it, with the same arguments: all look at the pool and wait for each other, so that
+        all find the same missing before the first of them adds any.
 
         Parameters
         ----------
@@ -184,7 +184,7 @@ class Pool:
         spec
             Everything but prompt and seed that decides the audio, `seconds` included; JSON.
         processes
-            Who shares the work.
+            Who will share the work.
 
         Raises
         ------
@@ -205,7 +205,7 @@ class Pool:
                 elif found[0].seed != wanted:
                     raise InputError(f"{found[1]}: made with another --seed than {seed}; {_OTHER_OUTPUT}")
         processes.barrier()
-        return processes.shard(jobs)
+        return jobs
 
     def writer(self, generator: str, spec: Mapping[str, Any], rank: int = 0) -> PoolWriter:
         """Return what adds candidates to this pool; see `music.pool_writer.PoolWriter`."""
