@@ -75,9 +75,9 @@ def fill_pool(
     batches = generator.batches(jobs, seconds)
     if processes.is_main:
         warn_of_unsupported(generator, prompts)
-    made = 0
-    with _progress(generator.name, len(prompts) * n, len(jobs), processes) as bar:
-        there, done = bar.n, processes.count()
+    made, wanted = 0, len(prompts) * n
+    there, done = wanted - len(jobs), processes.count()
+    with _progress(generator.name, there, wanted, processes) as bar:
         with (
             pool.writer(generator.name, spec, processes.rank) as writer,
             BackgroundWriter(writer) as background,
@@ -89,7 +89,7 @@ def fill_pool(
                     made += 1
                     bar.update(there + done.add(1) - bar.n)
         processes.barrier()
-        bar.update(bar.total - bar.n)  # what the others have made since
+        bar.update(wanted - bar.n)  # what the others have made since
     if processes.is_main:
         pool.merge()
     processes.barrier()
@@ -97,14 +97,14 @@ def fill_pool(
     return made
 
 
-def _progress(name: str, wanted: int, missing: int, processes: Processes) -> tqdm:
+def _progress(name: str, there: int, wanted: int, processes: Processes) -> tqdm:
     """Return a bar of the clips of all processes, those found in the pool included, on the main one's terminal.
 
     Clips come in bursts, a batch at a time: rate and time left are over all that was made.
     """
     return tqdm(
         total=wanted,
-        initial=wanted - missing,
+        initial=there,
         desc=name,
         unit="clip",
         smoothing=0,

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from generators.batching import check_batch_size, plan_batches, slots_of
+from generators.decoder_weights import DecoderWeights
 from generators.delay_pattern import DelayPattern
 from generators.incremental_decoder import IncrementalDecoder
 from generators.model_folder import find_folder, weights_hash
@@ -28,7 +29,7 @@ from music.devices import find_device, find_dtype
 from music.errors import InputError
 
 # Part of every spec: raise it with any change of our own code that changes the audio of a seed.
-SAMPLER = 1
+SAMPLER = 2
 _TRAINED_SECONDS = 30.0  # the longest clips that the published models were trained on
 
 
@@ -78,6 +79,7 @@ class MusicGen:
         self.batch_size = batch_size
         self._model = model
         self._texts = TextConditioner(model, tokenizer)
+        self._weights: DecoderWeights | None = None
         self._codebooks: int = decoder.num_codebooks
         self._vocabulary: int = decoder.vocab_size
         self._frame = _samples_per_frame(codec)
@@ -152,8 +154,11 @@ class MusicGen:
         def choose(logits: torch.Tensor) -> torch.Tensor:
             return gumbel_max(logits, noise.draw(), options.temperature, options.top_k)
 
+        if self._weights is None:
+            clips = slots_of(self.batch_size)
+            self._weights = DecoderWeights(self._model.decoder, clips, options.guidance > 1)
         pattern = DelayPattern(self._codebooks, self.channels, frames)
-        return sample_codes(self._model.decoder, text, pattern, options.guidance, choose)
+        return sample_codes(self._model.decoder, text, pattern, options.guidance, choose, self._weights)
 
     def _frames(self, samples: int) -> int:
         return math.ceil(samples / self._frame)
@@ -182,6 +187,7 @@ def sample_codes(
     pattern: DelayPattern,
     guidance: float,
     choose: Callable[[torch.Tensor], torch.Tensor],
+    weights: DecoderWeights | None = None,
 ) -> torch.Tensor:
     """Let the decoder of MusicGen write a batch of codes.
 
@@ -197,6 +203,8 @@ def sample_codes(
         Scale of classifier-free guidance.
     choose
         From logits `[B, codebooks, vocabulary]` (float32) to tokens `[B, codebooks]`.
+    weights
+        As in `generators.incremental_decoder.IncrementalDecoder`.
 
     Returns
     -------
@@ -213,7 +221,7 @@ def sample_codes(
     live = pattern.live().to(device)
     tokens = torch.full((text.mask.shape[0], pattern.codebooks), special, device=device)
     delayed = torch.empty(len(tokens), pattern.steps, pattern.codebooks, dtype=torch.long, device=device)
-    state = IncrementalDecoder(decoder, text, pattern.steps, guidance)
+    state = IncrementalDecoder(decoder, text, pattern.steps, guidance, weights)
     total = torch.zeros((), device=device)  # NaN and infinity stay in a sum: one test at the end will do
     for step in range(pattern.steps):
         logits = state.step(tokens)

@@ -10,6 +10,7 @@ from experiments.benchmarks.generation import GenerationSpeed, main
 from experiments.benchmarks.generation_report import Timings, report
 from experiments.benchmarks.machine_limits import DecodingWork, decoding_work
 from experiments.benchmarks.random_musicgen import SIZES, TEXT, random_musicgen
+from generators.decoder_weights import DecoderWeights
 from generators.incremental_decoder import IncrementalDecoder
 from generators.text_conditioning import TextConditioner
 from music.errors import InputError
@@ -40,7 +41,8 @@ def test_the_arithmetic_that_is_counted_is_what_is_computed(guidance: float):
     prompt = Prompt("p", TEXT)
     texts = TextConditioner(model, tokenizer)
     length = texts.padded_length(prompt)
-    decoder = IncrementalDecoder(model.decoder, texts.batch([prompt] * 2, length), 1, guidance)
+    plain = DecoderWeights(model.decoder, 1, guided=False)  # laid out for other batches: ordinary products
+    decoder = IncrementalDecoder(model.decoder, texts.batch([prompt] * 2, length), 1, guidance, plain)
     with FlopCounterMode(display=False) as counter:
         decoder.step(torch.full((2, 4), 64))
     counted = counter.get_flop_counts()["Global"]
