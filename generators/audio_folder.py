@@ -53,6 +53,17 @@ class AudioFolder:
             "versions": {"libsndfile": soundfile.__libsndfile_version__},
         }
 
+    def batches(self, jobs: Sequence[Job], seconds: float) -> list[list[Job]]:
+        """Split jobs into single clips, if all of them are there; see `generators.protocol.Generator.batches`.
+
+        Raises
+        ------
+        InputError
+            If there is no such clip, or it is shorter.
+        """
+        self._choose(jobs, samples_of(seconds, self))
+        return [[job] for job in jobs]
+
     def generate(self, jobs: Sequence[Job], seconds: float) -> Iterator[Sample]:
         """Yield the clip of each job, cut to `seconds`; see `generators.protocol.Generator.generate`.
 
@@ -62,6 +73,9 @@ class AudioFolder:
             If there is no such clip, or it is shorter.
         """
         samples = samples_of(seconds, self)
+        return self._generate(self._choose(jobs, samples), seconds, samples)
+
+    def _choose(self, jobs: Sequence[Job], samples: int) -> list[tuple[Job, ListedClip]]:
         clips = {job.prompt.id: self._listing.of(job.prompt) for job in jobs}
         chosen = []
         for job in jobs:
@@ -74,7 +88,7 @@ class AudioFolder:
             clip = found[job.candidate]
             self._check_length(clip, self._headers[clip.file_name].samples, samples)
             chosen.append((job, clip))
-        return self._generate(chosen, seconds, samples)
+        return chosen
 
     def _generate(
         self, chosen: Sequence[tuple[Job, ListedClip]], seconds: float, samples: int

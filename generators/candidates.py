@@ -1,4 +1,4 @@
-"""Fill a pool with candidates: make what is missing, write each clip as soon as it is there."""
+"""Fill a pool with candidates: make what is missing, each process as much as it can, and write it meanwhile."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,10 +7,13 @@ from tqdm import tqdm
 
 from generators.protocol import Generator, Job, samples_of
 from generators.unsupported import refuse_unsupported, warn_of_unsupported
+from music.background_writer import BackgroundWriter
 from music.errors import InputError
 from music.pool import Pool
 from music.processes import Processes
 from music.prompts import Prompt
+
+_QUIET = 1.0  # s; a job that is done sooner shows no progress
 
 
 def pool_spec(generator: Generator, seconds: float) -> dict[str, Any]:
@@ -31,8 +34,8 @@ def fill_pool(
 ) -> int:
     """Make the candidates that a pool lacks.
 
-    Every process must call it, with the same arguments; each makes its share. On return the pool of every
-    process holds all candidates.
+    Every process must call it, with the same arguments. Whoever is free takes the next batch. On return the pool
+    of every process holds all candidates. It can be stopped at any moment; the next call makes what is missing.
 
     Parameters
     ----------
@@ -69,18 +72,43 @@ def fill_pool(
         refuse_unsupported(generator, prompts)
     spec = pool_spec(generator, seconds)
     jobs = [Job(*missing) for missing in pool.missing(prompts, n, seed, spec, processes)]
-    samples = generator.generate(jobs, seconds)
+    batches = generator.batches(jobs, seconds)
     if processes.is_main:
         warn_of_unsupported(generator, prompts)
-    bar = tqdm(total=len(jobs), desc=generator.name, unit="clip", delay=1, disable=not processes.is_main)
-    with pool.writer(generator.name, spec, processes.rank) as writer, bar:
-        for sample in samples:
-            job = sample.job
-            writer.add(job.prompt, job.candidate, job.seed, sample.clip, sample.tokens)
-            bar.update()
-    processes.barrier()
+    made, wanted = 0, len(prompts) * n
+    there, done = wanted - len(jobs), processes.count()
+    with _progress(generator.name, there, wanted, processes) as bar:
+        with (
+            pool.writer(generator.name, spec, processes.rank) as writer,
+            BackgroundWriter(writer) as background,
+        ):
+            for batch in processes.claim(batches):
+                for sample in generator.generate(batch, seconds):
+                    job = sample.job
+                    background.add(job.prompt, job.candidate, job.seed, sample.clip, sample.tokens)
+                    made += 1
+                    bar.update(there + done.add(1) - bar.n)
+        processes.barrier()
+        bar.update(wanted - bar.n)  # what the others have made since
     if processes.is_main:
         pool.merge()
     processes.barrier()
     pool.reload()
-    return len(jobs)
+    return made
+
+
+def _progress(name: str, there: int, wanted: int, processes: Processes) -> tqdm:
+    """Return a bar of the clips of all processes, those found in the pool included, on the main one's terminal.
+
+    Clips come in bursts, a batch at a time: rate and time left are over all that was made.
+    """
+    return tqdm(
+        total=wanted,
+        initial=there,
+        desc=name,
+        unit="clip",
+        smoothing=0,
+        miniters=1,
+        delay=_QUIET,
+        disable=not processes.is_main,
+    )

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from generators.batching import check_batch_size, plan_batches, slots_of
+from generators.decoder_weights import DecoderWeights
 from generators.delay_pattern import DelayPattern
 from generators.incremental_decoder import IncrementalDecoder
 from generators.model_folder import find_folder, weights_hash
@@ -28,7 +29,7 @@ from music.devices import find_device, find_dtype
 from music.errors import InputError
 
 # Part of every spec: raise it with any change of our own code that changes the audio of a seed.
-SAMPLER = 1
+SAMPLER = 2
 _TRAINED_SECONDS = 30.0  # the longest clips that the published models were trained on
 
 
@@ -78,6 +79,7 @@ class MusicGen:
         self.batch_size = batch_size
         self._model = model
         self._texts = TextConditioner(model, tokenizer)
+        self._weights: DecoderWeights | None = None
         self._codebooks: int = decoder.num_codebooks
         self._vocabulary: int = decoder.vocab_size
         self._frame = _samples_per_frame(codec)
@@ -97,12 +99,16 @@ class MusicGen:
             "top_k": options.top_k,
         }
 
+    def batches(self, jobs: Sequence[Job], seconds: float) -> list[list[Job]]:
+        """Split jobs into batches of texts of one padded length; see `generators.protocol.Generator.batches`."""
+        samples_of(seconds, self)
+        prompts = {job.prompt.text: job.prompt for job in jobs}
+        lengths = {text: self._texts.padded_length(prompt) for text, prompt in prompts.items()}
+        return plan_batches(jobs, lambda job: lengths[job.prompt.text], self.batch_size)
+
     def generate(self, jobs: Sequence[Job], seconds: float) -> Iterator[Sample]:
         """Yield one sample a job, batch by batch; see `generators.protocol.Generator.generate`."""
-        samples = samples_of(seconds, self)
-        lengths = {job.prompt.text: self._texts.padded_length(job.prompt) for job in jobs}
-        batches = plan_batches(jobs, lambda job: lengths[job.prompt.text], self.batch_size)
-        return self._generate(batches, lengths, samples)
+        return self._generate(self.batches(jobs, seconds), samples_of(seconds, self))
 
     def decode_tokens(self, tokens: torch.Tensor, seconds: float) -> Clip:
         """Return the clip of given tokens, the same to the bit as when they were sampled.
@@ -129,14 +135,13 @@ class MusicGen:
             raise InputError(f"tokens of {self.name} lie in 0 to {self._vocabulary - 1}, got {low} to {high}")
         return self._decode(tokens.to(self._model.device, torch.long), samples)
 
-    def _generate(
-        self, batches: Sequence[Sequence[Job]], lengths: Mapping[str, int], samples: int
-    ) -> Iterator[Sample]:
+    def _generate(self, batches: Sequence[Sequence[Job]], samples: int) -> Iterator[Sample]:
         compact = torch.int16 if self._vocabulary <= 2**15 else torch.int32
         slots = slots_of(self.batch_size)
         for jobs in batches:
             filled = [*jobs, *[jobs[-1]] * (slots - len(jobs))]
-            text = self._texts.batch([job.prompt for job in filled], lengths[jobs[0].prompt.text])
+            length = self._texts.padded_length(jobs[0].prompt)
+            text = self._texts.batch([job.prompt for job in filled], length)
             codes = self._sample([job.seed for job in jobs], text, self._frames(samples))
             for job, tokens in zip(jobs, codes, strict=False):
                 yield Sample(job, self._decode(tokens, samples), tokens.to("cpu", compact, copy=True))
@@ -149,8 +154,11 @@ class MusicGen:
         def choose(logits: torch.Tensor) -> torch.Tensor:
             return gumbel_max(logits, noise.draw(), options.temperature, options.top_k)
 
+        if self._weights is None:
+            clips = slots_of(self.batch_size)
+            self._weights = DecoderWeights(self._model.decoder, clips, options.guidance > 1)
         pattern = DelayPattern(self._codebooks, self.channels, frames)
-        return sample_codes(self._model.decoder, text, pattern, options.guidance, choose)
+        return sample_codes(self._model.decoder, text, pattern, options.guidance, choose, self._weights)
 
     def _frames(self, samples: int) -> int:
         return math.ceil(samples / self._frame)
@@ -179,6 +187,7 @@ def sample_codes(
     pattern: DelayPattern,
     guidance: float,
     choose: Callable[[torch.Tensor], torch.Tensor],
+    weights: DecoderWeights | None = None,
 ) -> torch.Tensor:
     """Let the decoder of MusicGen write a batch of codes.
 
@@ -194,6 +203,8 @@ def sample_codes(
         Scale of classifier-free guidance.
     choose
         From logits `[B, codebooks, vocabulary]` (float32) to tokens `[B, codebooks]`.
+    weights
+        As in `generators.incremental_decoder.IncrementalDecoder`.
 
     Returns
     -------
@@ -210,7 +221,7 @@ def sample_codes(
     live = pattern.live().to(device)
     tokens = torch.full((text.mask.shape[0], pattern.codebooks), special, device=device)
     delayed = torch.empty(len(tokens), pattern.steps, pattern.codebooks, dtype=torch.long, device=device)
-    state = IncrementalDecoder(decoder, text, pattern.steps, guidance)
+    state = IncrementalDecoder(decoder, text, pattern.steps, guidance, weights)
     total = torch.zeros((), device=device)  # NaN and infinity stay in a sum: one test at the end will do
     for step in range(pattern.steps):
         logits = state.step(tokens)

@@ -80,6 +80,18 @@ class Generator(Protocol):
     accepts: frozenset[str]
     spec: Mapping[str, Any]
 
+    def batches(self, jobs: Sequence[Job], seconds: float) -> list[list[Job]]:
+        """Split jobs into what is made at once, so that several processes can share them.
+
+        The jobs of a prompt stay together where they can.
+
+        Raises
+        ------
+        InputError
+            If `seconds` or a prompt is not for this generator.
+        """
+        ...
+
     def generate(self, jobs: Sequence[Job], seconds: float) -> Iterator[Sample]:
         """Yield one sample a job, each as soon as it is ready, in any order.
 

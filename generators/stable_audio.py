@@ -101,12 +101,16 @@ class StableAudio:
             "negative_prompt": options.negative_prompt,
         }
 
-    def generate(self, jobs: Sequence[Job], seconds: float) -> Iterator[Sample]:
-        """Yield one sample a job, batch by batch; see `generators.protocol.Generator.generate`."""
-        samples = samples_of(seconds, self)
+    def batches(self, jobs: Sequence[Job], seconds: float) -> list[list[Job]]:
+        """Split jobs into batches; see `generators.protocol.Generator.batches`."""
+        samples_of(seconds, self)
         for prompt in {job.prompt.text: job.prompt for job in jobs}.values():
             self._conditioner.check(prompt.text, f"prompt {prompt.id!r}: its text")
-        return self._generate(plan_batches(jobs, lambda job: None, self.batch_size), seconds, samples)
+        return plan_batches(jobs, lambda job: None, self.batch_size)
+
+    def generate(self, jobs: Sequence[Job], seconds: float) -> Iterator[Sample]:
+        """Yield one sample a job, batch by batch; see `generators.protocol.Generator.generate`."""
+        return self._generate(self.batches(jobs, seconds), seconds, samples_of(seconds, self))
 
     def decode_tokens(self, tokens: torch.Tensor, seconds: float) -> Clip:
         """Return the clip of given latents, the same to the bit as when they were sampled.

@@ -10,8 +10,8 @@ A pool is a Hugging Face AudioFolder (``load_dataset("audiofolder", data_dir=POO
     scores/<scorer>.jsonl                    see `music.scores`
 
 <prompt> is `music.hashing.path_name` of the prompt id. Audio is written first, then its row, each atomically,
-so a kill at any moment loses at most the clip in flight; a file without a row does not count and is made
-again.
+so a kill at any moment loses at most the clips in flight (made, and waiting to be written); a file without a
+row does not count and is made again.
 
 What happens when the folder was changed by hand: a row whose files are missing or empty is an error on
 opening that names file and row (bring the file back, or delete the row to have it made again); a file with
@@ -170,10 +170,10 @@ class Pool:
     def missing(
         self, prompts: Sequence[Prompt], n: int, seed: int, spec: Mapping[str, Any], processes: Processes
     ) -> list[tuple[Prompt, int, int]]:
-        """Return what this process has still to make, as (prompt, candidate index, seed).
+        """Return what has still to be made, as (prompt, candidate index, seed).
 
-        Every process must call it, with the same arguments: all look at the pool, wait for each other, and
-        only then take their shares.
+        Every process must call it, with the same arguments: all look at the pool and wait for each other, so that
+        all find the same missing before the first of them adds any.
 
         Parameters
         ----------
@@ -184,7 +184,7 @@ class Pool:
         spec
             Everything but prompt and seed that decides the audio, `seconds` included; JSON.
         processes
-            Who shares the work.
+            Who will share the work.
 
         Raises
         ------
@@ -205,7 +205,7 @@ class Pool:
                 elif found[0].seed != wanted:
                     raise InputError(f"{found[1]}: made with another --seed than {seed}; {_OTHER_OUTPUT}")
         processes.barrier()
-        return processes.shard(jobs)
+        return jobs
 
     def writer(self, generator: str, spec: Mapping[str, Any], rank: int = 0) -> PoolWriter:
         """Return what adds candidates to this pool; see `music.pool_writer.PoolWriter`."""

@@ -1,4 +1,4 @@
-"""Adding candidates to a pool, so that a kill at any moment costs at most the clip in flight."""
+"""Adding candidates to a pool, so that a kill at any moment costs at most the clip that is being added."""
 
 import hashlib
 import json
@@ -34,6 +34,8 @@ def prompt_columns(prompt: Prompt) -> dict[str, str]:
 
 class PoolWriter:
     """Adds candidates on behalf of one process; a context manager, made by `music.pool.Pool.writer`.
+
+    `add` waits for encoder and disk; `music.background_writer` moves that into a thread.
 
     Nothing is touched before the first `add`; that one locks the metadata file of this rank and removes the
     leftovers of a killed writer of the same rank.

@@ -1,12 +1,12 @@
 """One process or several: who am I, which part is mine, wait for the others.
 
 `torchrun` and `accelerate launch` (on GPUs) start several processes and announce them in the environment.
-Work is split by `Processes.shard` and meets again at `Processes.barrier`; results travel through files, so
-the group needs nothing but gloo, also on GPUs.
+Work is split by `Processes.claim`, or by `Processes.shard` where all of it takes equally long, and meets again at
+`Processes.barrier`; results travel through files, so the group needs nothing but gloo, also on GPUs.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -18,6 +18,18 @@ from music.errors import InputError
 T = TypeVar("T")
 _MEETING = timedelta(minutes=5)  # how long the processes may take to start
 _WORKING = timedelta(days=30)  # how long one may wait for a slower one at a barrier
+
+
+class SharedCount:
+    """A number that all processes of a run share, from 0; made by `Processes.count`."""
+
+    def __init__(self, store: dist.Store, name: str) -> None:
+        self._store = store
+        self._name = name
+
+    def add(self, amount: int) -> int:
+        """Add to the number and return the sum; no two processes that add get the same one."""
+        return self._store.add(self._name, amount)
 
 
 class Processes:
@@ -48,8 +60,11 @@ class Processes:
             os.environ if environment is None else environment
         )
         self._group: Any = None
+        self._counts = 0
+        self._store: dist.Store = dist.HashStore()
         if self.world_size > 1:
             self._group = _meet(self.rank, self.world_size)
+            self._store = self._group.get_group_store()
             if torch.cuda.is_available():
                 torch.cuda.set_device(
                     local_rank % torch.cuda.device_count()
@@ -63,6 +78,24 @@ class Processes:
     def shard(self, items: Sequence[T]) -> list[T]:
         """Return the items of this process: every `world_size`-th, from its rank."""
         return list(items[self.rank :: self.world_size])
+
+    def claim(self, units: Sequence[T]) -> Iterator[T]:
+        """Yield units of work that no other process takes: whoever is free takes the next.
+
+        So no process is idle for longer than the last unit of another takes, however fast they are. Every process
+        must call it, with the same units in the same order.
+        """
+        return self._claimed(units, self.count())
+
+    def count(self) -> SharedCount:
+        """Return a new number that all processes share; every process must call it, as often as the others."""
+        self._counts += 1
+        return SharedCount(self._store, f"count {self._counts}")
+
+    @staticmethod
+    def _claimed(units: Sequence[T], taken: SharedCount) -> Iterator[T]:
+        while (index := taken.add(1) - 1) < len(units):
+            yield units[index]
 
     def barrier(self) -> None:
         """Wait until every process is here."""

@@ -1,17 +1,17 @@
 """Fill a pool in a process of its own: `python -m tests.generators.filling FOLDER POOL`."""
 
 import argparse
+import itertools
 import os
 import signal
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from generators import fill_pool, load_generator
-from generators.protocol import Job, Sample
 from music.pool import Pool
+from music.pool_writer import PoolWriter
 from music.processes import Processes
 from music.prompts import Prompt
 
@@ -30,30 +30,28 @@ def main() -> None:
     processes.close()
 
 
-def fill(folder: str | Path, pool: str | Path, processes: Processes, die_after: int | None = None) -> int:
+def fill(folder: str | Path, pool: str | Path, processes: Processes, die_at: int | None = None) -> int:
     """Fill a pool with nine clips and return how many this process made.
 
-    With `die_after` the process kills itself, as kill -9 would, once it has made so many samples, before the
-    last of them is in the pool.
+    With `die_at` the process kills itself, as kill -9 would, when it begins to write the clip of that number.
     """
     quick = {"steps": 4} if (Path(folder) / "model_index.json").exists() else {}
     generator = load_generator(folder, device="cpu", batch_size=2, **quick)
-    if die_after is not None:
-        make_deadly(generator, die_after)
+    if die_at is not None:
+        die_while_writing(die_at)
     prompts = [Prompt(f"p{i}", text) for i, text in enumerate(TEXTS)]
     return fill_pool(generator, prompts, 3, 0.4, Pool(pool, create=True), seed=3, processes=processes)
 
 
-def make_deadly(generator: Any, count: int) -> None:
-    generate = generator.generate
+def die_while_writing(count: int) -> None:
+    add, added = PoolWriter.add, itertools.count(1)
 
-    def deadly(jobs: Sequence[Job], seconds: float) -> Iterator[Sample]:
-        for index, sample in enumerate(generate(jobs, seconds), start=1):
-            if index == count:
-                os.kill(os.getpid(), signal.SIGKILL)
-            yield sample
+    def deadly(*arguments: Any) -> None:
+        if next(added) == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+        add(*arguments)
 
-    generator.generate = deadly
+    PoolWriter.add = deadly  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

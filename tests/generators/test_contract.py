@@ -56,6 +56,20 @@ def test_samples_do_not_depend_on_their_neighbours(
     assert_same({key: mixed[key] for key in [("piano", 0), ("piano", 1)]}, together)
 
 
+def test_batches_hold_every_job_once_and_prompts_together(model: Model, jobs: list[Job]):
+    generator = model.load(batch_size=4)
+    batches = generator.batches(jobs, SECONDS)
+    assert sorted(id(job) for batch in batches for job in batch) == sorted(map(id, jobs))
+    assert len(batches) <= 2 + len(PROMPTS)  # nine jobs, perhaps each prompt of another kind
+    for prompt in PROMPTS:
+        assert sum(job.prompt is prompt for batch in batches for job in batch) == 3
+        assert sum(any(job.prompt is prompt for job in batch) for batch in batches) <= 2
+    for batch in batches:
+        assert [sample.job for sample in generator.generate(batch, SECONDS)] == batch
+    with pytest.raises(InputError, match="--seconds must be"):
+        generator.batches(jobs, -1.0)
+
+
 def test_a_fresh_generator_makes_the_same(small_model: Model, jobs: list[Job]):
     assert_same(make(small_model.load(), jobs[:4]), make(small_model.load(), jobs[:4]))
 
@@ -146,7 +160,7 @@ def test_a_killed_run_that_goes_on_gives_the_bytes_of_one_that_was_not(small_mod
     child = os.fork()
     if child == 0:
         try:
-            fill(small_model.folder, tmp_path / "killed", Processes({}), die_after=4)
+            fill(small_model.folder, tmp_path / "killed", Processes({}), die_at=4)
         finally:
             os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL

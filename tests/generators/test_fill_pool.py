@@ -4,14 +4,19 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from generators import fill_pool
+from generators import candidates, fill_pool
+from generators.batching import plan_batches
 from generators.protocol import Job, Sample
+from music import pool_writer
 from music.clips import Clip, write_clip
 from music.errors import InputError
 from music.pool import Pool
@@ -36,6 +41,9 @@ class Beeper:
     def __init__(self) -> None:
         self.spec = {"pitch": 440}
         self.made: list[tuple[str, int]] = []
+
+    def batches(self, jobs: Sequence[Job], seconds: float) -> list[list[Job]]:
+        return plan_batches(jobs, lambda job: None, size=2)
 
     def generate(self, jobs: Sequence[Job], seconds: float) -> Iterator[Sample]:
         for job in jobs:
@@ -131,10 +139,90 @@ def test_it_goes_on_without_when_told_so_and_says_it_once(tmp_path: Path, capsys
     assert "warning" not in capsys.readouterr().err
 
 
+class Sequencer(Beeper):
+    """Does something before the clip of a given number is made."""
+
+    def __init__(self, number: int, what: Callable[[], object]) -> None:
+        super().__init__()
+        self.number = number
+        self.what = what
+
+    def generate(self, jobs: Sequence[Job], seconds: float) -> Iterator[Sample]:
+        for sample in super().generate(jobs, seconds):
+            if len(self.made) == self.number:
+                self.what()
+            yield sample
+
+
+def test_the_generator_does_not_wait_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    opened, write = threading.Event(), pool_writer.write_bytes
+
+    def stuck(*arguments: Any) -> None:
+        assert opened.wait(30)  # only the generator can open it, when it makes its last clip
+        write(*arguments)
+
+    monkeypatch.setattr(pool_writer, "write_bytes", stuck)
+    pool = Pool(tmp_path, create=True)
+    assert fill_pool(Sequencer(6, opened.set), PROMPTS, 2, 0.5, pool, 1, ALONE) == 6
+    pool.verify()
+    assert len(pool) == 6
+
+
+def test_an_error_of_the_disk_ends_the_run_soon_and_the_next_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    generator, pool = Beeper(), Pool(tmp_path / "pool", create=True)
+    fill_pool(Beeper(), PROMPTS, 20, 0.5, Pool(tmp_path / "whole", create=True), 1, ALONE)
+    write = pool_writer.write_bytes
+
+    def fail(path: Path, *rest: Any) -> None:
+        if path.name == "00003.flac":
+            raise InputError("cannot write")
+        write(path, *rest)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(pool_writer, "write_bytes", fail)
+        with pytest.raises(InputError, match="cannot write"):
+            fill_pool(generator, PROMPTS, 20, 0.5, pool, 1, ALONE)
+    assert len(generator.made) <= 4 + 17
+    written = len(Pool(tmp_path / "pool"))
+    assert 3 <= written < len(generator.made)
+    assert fill_pool(Beeper(), PROMPTS, 20, 0.5, pool, 1, ALONE) == 60 - written
+    assert contents(tmp_path / "pool") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("number", [1, 4, 5])
+def test_ctrl_c_keeps_what_was_made_and_the_next_run_makes_the_rest(tmp_path: Path, number: int):
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    pool = Pool(tmp_path, create=True)
+    with pytest.raises(KeyboardInterrupt):
+        fill_pool(Sequencer(number, interrupt), PROMPTS, 2, 0.5, pool, 1, ALONE)
+    assert fill_pool(Beeper(), PROMPTS, 2, 0.5, pool, 1, ALONE) == 6 - (number - 1)
+    assert len(pool) == 6
+
+
+def test_progress_counts_what_was_there_and_tells_rate_and_time_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(candidates, "_QUIET", 0.0)
+    pool = Pool(tmp_path, create=True)
+    fill_pool(Beeper(), PROMPTS[:1], 2, 0.5, pool, 1, ALONE)
+    capsys.readouterr()
+    fill_pool(Sequencer(3, lambda: time.sleep(0.3)), PROMPTS, 2, 0.5, pool, 1, ALONE)
+    shown = capsys.readouterr().err
+    # two were there, two are made at once, the next takes long enough to be shown
+    assert re.search(r"beeper: +83%.* 5/6 \[00:00<00:\d\d, +[\d.]+ ?(clip/s|s/clip)\]", shown), shown
+    assert "6/6" in shown
+
+
 @pytest.mark.slow
 def test_two_processes_make_the_pool_of_one(mono_folder: Path, tmp_path: Path, whole: dict[str, bytes]):
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = fill_in_subprocess(mono_folder, tmp_path, launcher=launcher)
     assert done.returncode == 0, done.stderr
-    assert sorted(re.findall(r"rank \d made \d", done.stdout)) == ["rank 0 made 5", "rank 1 made 4"]
+    made = re.findall(r"rank \d made (\d)", done.stdout)
+    assert len(made) == 2
+    assert sum(map(int, made)) == 9
     assert contents(tmp_path) == whole

@@ -61,8 +61,8 @@ def test_each_text_is_encoded_once_and_alone(
 def test_samples_come_as_soon_as_their_batch_is_done(mono_folder: Path, jobs: list[Job]):
     generator = load_generator(mono_folder, device="cpu", batch_size=1)
     calls = []
-    decoder = generator._model.decoder.model.decoder.layers[0].self_attn.q_proj
-    decoder.register_forward_hook(lambda *_: calls.append(1))
+    norm = generator._model.decoder.model.decoder.layers[0].final_layer_norm
+    norm.register_forward_hook(lambda *_: calls.append(1))
     next(generator.generate(jobs, 0.1))
     assert len(calls) == 3 + 3  # three frames at 25 a second, three steps of delay: one batch and no more
 
@@ -71,8 +71,8 @@ def test_without_guidance_the_branch_without_text_is_not_run(mono_folder: Path):
     rows = []
     for guidance in (1.0, 3.0):
         generator = load_generator(mono_folder, device="cpu", batch_size=4, guidance=guidance)
-        projection = generator._model.decoder.model.decoder.layers[0].fc1
-        projection.register_forward_hook(lambda module, inputs, output: rows.append(inputs[0].shape[0]))
+        norm = generator._model.decoder.model.decoder.layers[0].final_layer_norm
+        norm.register_forward_hook(lambda module, inputs, output: rows.append(inputs[0].shape[0]))
         list(generator.generate([Job(PROMPTS[0], 0, 3)], 0.1))
     assert set(rows[:6]) == {4}
     assert set(rows[6:]) == {8}

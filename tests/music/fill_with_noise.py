@@ -1,14 +1,16 @@
 """A stand-in for a generator, run as a process of its own: fills a pool with seeded noise.
 
-python fill_with_noise.py FOLDER PROMPTS N [--seed S] [--pause SECONDS]
+python fill_with_noise.py FOLDER PROMPTS N [--seed S] [--pause SECONDS] [--slow RANK]
 """
 
 import argparse
+import os
 import time
 from pathlib import Path
 
 import torch
 
+from music.background_writer import BackgroundWriter
 from music.clips import Clip
 from music.errors import InputError
 from music.pool import Pool
@@ -30,21 +32,27 @@ def noise(seed: int) -> torch.Tensor:
     return torch.rand(1, RATE // 4, generator=generator) - 0.5
 
 
-def fill(folder: Path, count: int, n: int, seed: int = 0, pause: float = 0.0) -> int:
-    """Fill the pool; return how many clips this process made."""
+def fill(folder: Path, count: int, n: int, seed: int = 0, pause: float = 0.0, slow: int | None = None) -> int:
+    """Fill the pool; return how many clips this process made. One that is slow pauses ten times as long."""
     processes = Processes()
+    pause *= 10 if processes.rank == slow else 1
+    made = 0
     pool = Pool(folder, create=True)
     jobs = pool.missing(prompts(count), n, seed, SPEC, processes)
-    with pool.writer("noise", SPEC, processes.rank) as writer:
-        for prompt, index, job_seed in jobs:
+    with (
+        pool.writer("noise", SPEC, processes.rank) as writer,
+        BackgroundWriter(writer, waiting=2) as background,
+    ):
+        for prompt, index, job_seed in processes.claim(jobs):
             waveform = noise(job_seed)
             time.sleep(pause)
-            writer.add(prompt, index, job_seed, Clip(waveform, RATE), (waveform * 100).long())
+            background.add(prompt, index, job_seed, Clip(waveform, RATE), (waveform * 100).long())
+            made += 1
     processes.barrier()
     if processes.is_main:
         pool.merge()
     processes.close()
-    return len(jobs)
+    return made
 
 
 def main() -> None:
@@ -54,12 +62,12 @@ def main() -> None:
     parser.add_argument("n", type=int)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--pause", type=float, default=0.0)
-    options = parser.parse_args()
+    parser.add_argument("--slow", type=int)
+    options = vars(parser.parse_args())
     print("ready", flush=True)
     try:
-        print(
-            "made", fill(options.folder, options.prompts, options.n, options.seed, options.pause), flush=True
-        )
+        made = fill(options.pop("folder"), options.pop("prompts"), **options)
+        print("made", made, "by rank", os.environ.get("RANK", "0"), flush=True)
     except InputError as error:
         raise SystemExit(f"error: {error}") from error
 

@@ -1,5 +1,8 @@
 """Processes: shares that cover the work, and an error when fewer run than were announced."""
 
+import ast
+import os
+import re
 import subprocess
 import sys
 
@@ -15,6 +18,37 @@ def test_alone():
     assert processes.shard([3, 1, 2]) == [3, 1, 2]
     processes.barrier()
     processes.close()
+
+
+def test_alone_every_claim_yields_all_and_every_count_starts_anew():
+    processes = Processes({})
+    for _ in range(2):
+        assert list(processes.claim("abc")) == ["a", "b", "c"]
+        count = processes.count()
+        assert [count.add(2), count.add(1)] == [2, 3]
+    assert list(processes.claim([])) == []
+
+
+def test_two_processes_claim_every_unit_once_and_count_together(tmp_path):
+    script = tmp_path / "job.py"
+    script.write_text(
+        "from music.processes import Processes\n"
+        "processes = Processes()\n"
+        "for units in (range(50), range(100, 130)):\n"
+        "    count = processes.count()\n"
+        "    found = [(unit, count.add(1)) for unit in processes.claim(units)]\n"
+        "    print('found', found, flush=True)\n"
+        "processes.barrier()\n"
+        "processes.close()\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    found = [pair for line in re.findall(r"found (\[.*\])", done.stdout) for pair in ast.literal_eval(line)]
+    assert sorted(unit for unit, _ in found) == [*range(50), *range(100, 130)]
+    assert sorted(count for _, count in found) == sorted([*range(1, 51), *range(1, 31)])
 
 
 def test_torchrun_with_one_process_needs_no_meeting():

@@ -1,0 +1,95 @@
+"""What a machine can do at best, measured, and what decoding asks of it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+_REPEATS = 3
+
+
+@dataclass(frozen=True)
+class DecodingWork:
+    """What one step of decoding takes, on average over the steps of a clip.
+
+    Attributes
+    ----------
+    flop
+        Multiplications and additions.
+    bytes
+        Of weights, keys and values, each read once.
+    """
+
+    flop: float
+    bytes: float
+
+    def floors(self, matmul: float, bandwidth: float) -> tuple[float, float]:
+        """Return the shortest time of a step, s: as far as arithmetic goes, as far as memory goes.
+
+        Parameters
+        ----------
+        matmul
+            Of the machine, FLOP/s.
+        bandwidth
+            Of its memory, bytes/s.
+        """
+        return self.flop / matmul, self.bytes / bandwidth
+
+
+def decoding_work(decoder: Any, clips: int, guided: bool, text: int, steps: int) -> DecodingWork:
+    """Return what a step of `generators.incremental_decoder` takes; MusicGen's heads and norms have no biases.
+
+    Parameters
+    ----------
+    decoder
+        A `MusicgenForCausalLM`.
+    clips
+        In the batch.
+    guided
+        Whether each clip has a branch without text, which attends to no text.
+    text
+        Padded length of the texts, tokens.
+    steps
+        Of a clip.
+    """
+    layers = decoder.model.decoder.layers
+    rows = clips * (2 if guided else 1)
+    attention, width = layers[0].self_attn, decoder.config.hidden_size
+    every = sum(
+        linear.weight.numel()
+        for linear in (attention.q_proj, attention.k_proj, attention.v_proj, attention.out_proj)
+    )
+    every += layers[0].fc1.weight.numel() + layers[0].fc2.weight.numel()
+    texts = layers[0].encoder_attn.q_proj.weight.numel() + layers[0].encoder_attn.out_proj.weight.numel()
+    heads = sum(head.weight.numel() for head in decoder.lm_heads)
+    past = (steps + 1) / 2  # positions that a step attends to
+    attended = width * (rows * past + clips * text)  # keys, and as many values
+    flop = 2 * (len(layers) * (rows * every + clips * texts + 2 * attended) + clips * heads)
+    read = len(layers) * (every + texts + 2 * attended) + heads
+    return DecodingWork(float(flop), float(read * decoder.lm_heads[0].weight.element_size()))
+
+
+def matmul_rate(dtype: torch.dtype, device: torch.device, size: int) -> float:
+    """Return the FLOP/s of a product of two square matrices, the best of a few."""
+    one, other = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    return 2 * size**3 / _best(lambda: one @ other, device)
+
+
+def read_rate(device: torch.device, size: int) -> float:
+    """Return the bytes/s at which `size` bytes are read, the best of a few."""
+    numbers = torch.ones(size // 4, device=device)
+    return numbers.nbytes / _best(numbers.sum, device)
+
+
+def _best(work: Callable[[], object], device: torch.device) -> float:
+    """Return the seconds of the fastest of a few runs, after one that is not counted."""
+    found = []
+    for _ in range(_REPEATS + 1):
+        began = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        found.append(time.perf_counter() - began)
+    return min(found[1:])

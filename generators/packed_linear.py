@@ -1,0 +1,52 @@
+"""Products with the same weights again and again, for few rows at a time.
+
+For a product of few rows, as in decoding step by step, MKL and oneDNN spend as much time on laying out the weights in
+the order that their kernels read as on the product. Here that is done once, in a copy.
+"""
+
+import torch
+from torch.nn.functional import linear
+
+_FEWEST = 4  # rows; below that, reading the weights as they lie is as fast
+
+
+class PackedLinear:
+    """A linear layer without bias whose weights stay as they are.
+
+    On a GPU, for one to three rows, or where the libraries are missing, it is an ordinary layer and takes no memory of
+    its own.
+
+    Parameters
+    ----------
+    weight
+        `[outputs, inputs]`.
+    rows
+        How many rows it will be applied to; others are possible, and slower.
+    """
+
+    def __init__(self, weight: torch.Tensor, rows: int) -> None:
+        self._weight = weight.detach()
+        self._rows = rows
+        self._packed: torch.Tensor | None = None
+        self._one_dnn = weight.dtype == torch.bfloat16
+        if rows >= _FEWEST and _can_pack(weight):
+            if self._one_dnn:
+                self._packed = torch.ops.mkldnn._reorder_linear_weight(self._weight, rows)
+            else:
+                self._packed = torch.ops.mkl._mkl_reorder_linear_weight(self._weight, rows)
+
+    def __call__(self, states: torch.Tensor) -> torch.Tensor:
+        """Return the outputs `[rows, outputs]` of states `[rows, inputs]`."""
+        if self._packed is None or states.shape[0] != self._rows:
+            return linear(states, self._weight)
+        if self._one_dnn:
+            return torch.ops.mkldnn._linear_pointwise(states, self._packed, None, "none", [], "")
+        return torch.ops.mkl._mkl_linear(states, self._packed, self._weight, None, self._rows)
+
+
+def _can_pack(weight: torch.Tensor) -> bool:
+    if weight.device.type != "cpu":
+        return False
+    if weight.dtype == torch.bfloat16:
+        return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return weight.dtype == torch.float32 and torch.backends.mkl.is_available()

@@ -1,0 +1,50 @@
+"""Packed products are the plain ones, and a row does not depend on those beside it."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch.nn.functional import linear
+
+from generators.packed_linear import PackedLinear
+
+TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("outputs", "inputs"), [(64, 32), (36, 72), (1024, 256)])
+@pytest.mark.parametrize("rows", [1, 2, 4, 10, 20, 32])
+def test_rows_are_those_of_a_plain_product_in_any_order(
+    rows: int, outputs: int, inputs: int, kind: torch.dtype, threads: int
+):
+    random = torch.Generator().manual_seed(rows)
+    weight = (torch.randn(outputs, inputs, generator=random) / inputs**0.5).to(kind)
+    states = torch.randn(rows, inputs, generator=random).to(kind)
+    layer = PackedLinear(weight, rows)
+    found = layer(states)
+    assert found.dtype == kind
+    torch.testing.assert_close(found, linear(states, weight), atol=TOLERANCE[kind], rtol=TOLERANCE[kind])
+    order = torch.randperm(rows, generator=random)
+    assert torch.equal(layer(states[order]), found[order])
+    others = torch.randn(rows, inputs, generator=random).to(kind)
+    others[0] = states[0]
+    assert torch.equal(layer(others)[0], found[0])
+
+
+def test_another_number_of_rows_will_do(threads: int):
+    weight = torch.randn(48, 32)
+    states = torch.randn(7, 32)
+    torch.testing.assert_close(PackedLinear(weight, 20)(states), linear(states, weight), atol=1e-5, rtol=1e-5)
+
+
+def test_weights_are_not_copied_for_the_few_rows_that_gain_nothing():
+    layer = PackedLinear(torch.randn(48, 32), rows=2)
+    assert layer._packed is None
