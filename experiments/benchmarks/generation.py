@@ -40,7 +40,7 @@ from generators.protocol import Job
 from generators.registry import NAMES
 from generators.sampling import SamplingOptions
 from generators.text_conditioning import TextConditioner
-from music.command import run
+from music.command import refuse_below_one, run
 from music.devices import find_device, find_dtype
 from music.errors import InputError
 from music.prompts import Prompt
@@ -92,10 +92,7 @@ class GenerationSpeed:
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range and unknown types."""
-        for name in ("candidates", "turns", "loop_candidates", "threads", "matmul", "megabytes"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"--{name} must be at least 1, got {value}")
+        refuse_below_one(self, "candidates", "turns", "loop_candidates", "threads", "matmul", "megabytes")
         if self.loop_candidates > self.candidates:
             raise InputError(f"--loop_candidates must be at most --candidates, got {self.loop_candidates}")
         for name in self.dtypes.split(","):
