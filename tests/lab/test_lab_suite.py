@@ -73,8 +73,8 @@ def test_a_clip_of_the_lab_generator_does_not_depend_on_its_neighbours():
 
 @pytest.mark.slow
 def test_the_lab_reward_orders_held_out_pairs(tmp_path):
-    rows = write_pairs(tmp_path, "test", dict.fromkeys(CONDITIONS, 30), shipped_codec(asset("lab")))
-    found = agreement("lab-cmi-rm", rows)
+    rows = write_pairs(tmp_path, "test", dict.fromkeys(CONDITIONS, 30), shipped_codec(asset("lab")), 2)
+    found = agreement("lab-cmi-rm", rows, 2)
     for head in ("musicality", "alignment"):
         assert found[head][OVERALL].pairs == 120
-        assert found[head][OVERALL].value >= 0.65
+        assert found[head][OVERALL].value >= 0.75
