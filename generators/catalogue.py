@@ -39,9 +39,9 @@ class KnownGenerator:
 
 
 def _musicgen(size: str, audio: str, parameters: float) -> KnownGenerator:
-    name = f"facebook/musicgen-{size}"
+    name, accepts = f"facebook/musicgen-{size}", ("text", "reference") if "melody" in size else ("text",)
     return KnownGenerator(
-        name, "transformers", f"hub:{name}", ("text",), 30.0, audio, "CC-BY-NC 4.0", parameters
+        name, "transformers", f"hub:{name}", accepts, 30.0, audio, "CC-BY-NC 4.0", parameters
     )
 
 
@@ -62,6 +62,10 @@ CATALOGUE = (
     _musicgen("stereo-small", "32 kHz stereo", 604e6),
     _musicgen("stereo-medium", "32 kHz stereo", 2.03e9),
     _musicgen("stereo-large", "32 kHz stereo", 3.46e9),
+    _musicgen("melody", "32 kHz mono", 1.56e9),
+    _musicgen("melody-large", "32 kHz mono", 2.62e9),
+    _musicgen("stereo-melody", "32 kHz stereo", 1.58e9),
+    _musicgen("stereo-melody-large", "32 kHz stereo", 2.65e9),
     KnownGenerator(
         "stabilityai/stable-audio-open-1.0",
         "diffusers",

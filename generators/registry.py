@@ -51,8 +51,8 @@ def load_generator(
         ``float32`` or ``bfloat16``.
     sampling
         Options of the backend; for ``transformers`` those of `generators.musicgen.load_musicgen`: guidance,
-        temperature, top_k, batch_size; for ``diffusers`` those of `generators.stable_audio.load_stable_audio`:
-        steps, guidance, negative_prompt, batch_size.
+        temperature, top_k, batch_size, continuation; for ``diffusers`` those of
+        `generators.stable_audio.load_stable_audio`: steps, guidance, negative_prompt, batch_size.
 
     Raises
     ------

@@ -31,7 +31,7 @@ class SampleClip:
     lyrics
         What is sung.
     reference
-        An audio file whose style is asked for.
+        An audio file whose style is asked for, or its melody (MusicGen Melody).
     seconds
         Length of the clip, s.
     seed
@@ -46,6 +46,8 @@ class SampleClip:
         Of the sampling; the generator's own default if not given.
     top_k
         Sample among so many tokens; the generator's own default if not given.
+    continuation
+        Seconds of the reference that MusicGen goes on from; the clip begins with them.
     batch_size
         Part of what decides the last bits of a clip; 1, the fastest, if not given.
     dtype
@@ -66,6 +68,7 @@ class SampleClip:
     guidance: float | None = None
     temperature: float | None = None
     top_k: int | None = None
+    continuation: float | None = None
     batch_size: int | None = None
     dtype: Literal["float32", "bfloat16"] = "float32"
     device: str = "auto"
@@ -84,6 +87,7 @@ class SampleClip:
             "guidance": self.guidance,
             "temperature": self.temperature,
             "top_k": self.top_k,
+            "continuation": self.continuation,
             "batch_size": self.batch_size,
         }
         if self.batch_size is None and "batch_size" in options_of(self.generator, self.backend):

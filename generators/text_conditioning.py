@@ -77,12 +77,11 @@ class TextConditioner:
     def batch(self, prompts: Sequence[Prompt], length: int) -> TextBatch:
         """Return the cross-attention of texts that all have this padded length."""
         distinct = {prompt.text: index for index, prompt in enumerate({p.text: p for p in prompts}.values())}
-        encoded = [self._encode(text) for text in distinct]
-        device = encoded[0].device
+        projected = [self.states(text) for text in distinct]
+        device = projected[0].device
         rows = torch.tensor([distinct[prompt.text] for prompt in prompts], device=device)
-        lengths = torch.tensor([states.shape[1] for states in encoded], device=device)
+        lengths = torch.tensor([states.shape[1] for states in projected], device=device)
         mask = torch.arange(length, device=device) < lengths[rows, None]
-        projected = [self._project(states) for states in encoded]
         keys: list[torch.Tensor] = []
         values: list[torch.Tensor] = []
         for layer in self._model.decoder.model.decoder.layers:
@@ -91,6 +90,13 @@ class TextConditioner:
                 each = [_heads(linear(states), attention.num_heads, length) for states in projected]
                 found.append(torch.cat(each)[rows])
         return TextBatch(keys, values, mask[:, None, None, :])
+
+    def states(self, text: str) -> torch.Tensor:
+        """Return a text in the decoder's width and numeric type, `[1, tokens, dimension]`."""
+        projection, states = getattr(self._model, "enc_to_dec_proj", None), self._encode(text)
+        if projection is not None:
+            states = projection(states.to(projection.weight.dtype))
+        return states.to(self._model.decoder.dtype)
 
     def _tokens(self, prompt: Prompt) -> list[int]:
         return self._tokenizer(prompt.text, truncation=False, verbose=False)["input_ids"]
@@ -107,13 +113,6 @@ class TextConditioner:
         if len(self._states) > _REMEMBERED:
             self._states.popitem(last=False)
         return states
-
-    def _project(self, states: torch.Tensor) -> torch.Tensor:
-        """Return the states in the decoder's width and numeric type."""
-        projection = getattr(self._model, "enc_to_dec_proj", None)
-        if projection is not None:
-            states = projection(states.to(projection.weight.dtype))
-        return states.to(self._model.decoder.dtype)
 
 
 def _heads(states: torch.Tensor, heads: int, length: int) -> torch.Tensor:

@@ -79,6 +79,18 @@ def lab_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def melody_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_musicgen(tmp_path_factory.mktemp("melody"), melody=20)
+
+
+@pytest.fixture(scope="session")
+def stereo_melody_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_musicgen(
+        tmp_path_factory.mktemp("stereo_melody"), channels=2, codebooks=2, width=24, text_width=24, melody=9
+    )
+
+
+@pytest.fixture(scope="session")
 def stable_audio_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for library in ("diffusers", "torchsde"):
         pytest.importorskip(library, reason='the extra "diffusers" is not installed')
@@ -115,13 +127,16 @@ def model_of(name: str, request: pytest.FixtureRequest) -> Model:
     return Model(folder, "transformers", {"batch_size": 4}, changes)
 
 
-@pytest.fixture(scope="session", params=["mono", "stereo", "odd", "lab", "stable_audio", "mono_stable_audio"])
+@pytest.fixture(
+    scope="session",
+    params=["mono", "stereo", "odd", "lab", "melody", "stereo_melody", "stable_audio", "mono_stable_audio"],
+)
 def model(request: pytest.FixtureRequest) -> Model:
     """Each kind of model of each backend."""
     return model_of(request.param, request)
 
 
-@pytest.fixture(scope="session", params=["mono", "stable_audio"])
+@pytest.fixture(scope="session", params=["mono", "melody", "stable_audio"])
 def small_model(request: pytest.FixtureRequest) -> Model:
     """One model of each backend."""
     return model_of(request.param, request)
