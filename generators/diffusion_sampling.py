@@ -40,7 +40,8 @@ class DiffusionOptions:
     negative_prompt: str = ""
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
+        """Check the ranges, and store 1 and 1.0 as the same."""
+        object.__setattr__(self, "guidance", float(self.guidance))
         if self.steps < 2:
             raise InputError(f"steps must be at least 2, got {self.steps}")
         if not (math.isfinite(self.guidance) and self.guidance >= 1):
@@ -64,6 +65,11 @@ class GaussianNoise:
         Batch size; slots beyond the candidates get zeros.
     device
         Where the noise is needed. It is drawn on the CPU, so that it is the same everywhere.
+
+    Attributes
+    ----------
+    shape
+        As it was given.
     """
 
     def __init__(
@@ -72,6 +78,7 @@ class GaussianNoise:
         self._streams = [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
         self._noise = torch.zeros(slots, *shape)
         self._device = device
+        self.shape = tuple(shape)
 
     def draw(self) -> torch.Tensor:
         """Return the noise of the next step, `[slots, *shape]`; on CPU it is overwritten by the next call."""

@@ -16,7 +16,7 @@ from music.errors import InputError
 # backend: the function that loads a model with it
 BACKENDS = {
     "transformers": "generators.musicgen:load_musicgen",
-    "diffusers": "generators.stable_audio:load_stable_audio",
+    "diffusers": "generators.diffusers_backend:load_diffusers",
     "folder": "generators.audio_folder:load_audio_folder",
 }
 _DEFAULT_BACKEND = "transformers"
@@ -52,7 +52,7 @@ def load_generator(
     sampling
         Options of the backend; for ``transformers`` those of `generators.musicgen.load_musicgen`: guidance,
         temperature, top_k, batch_size, continuation; for ``diffusers`` those of
-        `generators.stable_audio.load_stable_audio`: steps, guidance, negative_prompt, batch_size.
+        `generators.diffusers_backend.load_diffusers`: steps, guidance, negative_prompt, batch_size.
 
     Raises
     ------

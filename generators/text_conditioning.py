@@ -5,7 +5,6 @@ alone, so that they do not depend on the texts beside it. Only then are they pad
 `TEXT_MULTIPLE` tokens, so that most texts may share a batch.
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +12,12 @@ from typing import Any
 import torch
 from torch.nn.functional import pad
 
+from generators.remembered import Remembered
 from music.errors import InputError
 from music.prompts import Prompt
 
 TEXT_MULTIPLE = 16
 _LONGEST_TEXT = 512  # tokens; what T5 was trained on, for tokenizers that do not say
-_REMEMBERED = 256  # encoded texts
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class TextConditioner:
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self._model = model
         self._tokenizer = tokenizer
-        self._states: OrderedDict[str, torch.Tensor] = OrderedDict()
+        self._encode = Remembered(self._encode_text)
         told = tokenizer.model_max_length
         self.longest = told if 0 < told < 1_000_000 else _LONGEST_TEXT
 
@@ -101,18 +100,11 @@ class TextConditioner:
     def _tokens(self, prompt: Prompt) -> list[int]:
         return self._tokenizer(prompt.text, truncation=False, verbose=False)["input_ids"]
 
-    def _encode(self, text: str) -> torch.Tensor:
+    def _encode_text(self, text: str) -> torch.Tensor:
         """Return the text encoder's output, `[1, tokens, dimension]`."""
-        if text in self._states:
-            self._states.move_to_end(text)
-            return self._states[text]
         ids = self._tokenizer(text, truncation=False, verbose=False, return_tensors="pt")["input_ids"]
         encoder = self._model.text_encoder
-        states = encoder(input_ids=ids.to(encoder.device)).last_hidden_state
-        self._states[text] = states
-        if len(self._states) > _REMEMBERED:
-            self._states.popitem(last=False)
-        return states
+        return encoder(input_ids=ids.to(encoder.device)).last_hidden_state
 
 
 def _heads(states: torch.Tensor, heads: int, length: int) -> torch.Tensor:
