@@ -158,7 +158,8 @@ def load_ace_step(
     """
     parts = _load_parts(folder, device, dtype)
     guidance = 1.0 if is_distilled(parts.transformer) else 7.0
-    sampling = DiffusionOptions(**{"steps": 8, "guidance": guidance, **options})
+    defaults: dict[str, Any] = {"steps": 8, "guidance": guidance}
+    sampling = DiffusionOptions(**{**defaults, **options})
     return AceStep(name, parts, FORMAT.hash(folder), sampling, batch_size)
 
 

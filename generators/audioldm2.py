@@ -165,7 +165,8 @@ def load_audioldm2(
     The defaults are those of diffusers' pipeline: 200 steps and a guidance of 3.5.
     """
     parts = _load_parts(folder, device, dtype)
-    sampling = DiffusionOptions(**{"steps": 200, "guidance": 3.5, **options})
+    defaults: dict[str, Any] = {"steps": 200, "guidance": 3.5}
+    sampling = DiffusionOptions(**{**defaults, **options})
     return AudioLDM2(name, parts, FORMAT.hash(folder), sampling, batch_size)
 
 

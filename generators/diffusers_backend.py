@@ -52,7 +52,7 @@ def load_diffusers(
         If an option is out of range or not for this model, a library is missing, or the model cannot be found or
         loaded.
     """
-    asked = {"steps": steps, "guidance": guidance, "negative_prompt": negative_prompt}
+    asked: dict[str, Any] = {"steps": steps, "guidance": guidance, "negative_prompt": negative_prompt}
     given = {option: value for option, value in asked.items() if value is not None}
     # refused before anything is downloaded; whether a negative prompt has an effect is a matter of the default
     DiffusionOptions(**{"guidance": 2.0, **given} if negative_prompt else given)
@@ -71,7 +71,7 @@ def _format_of(folder: Path) -> PipelineFormat:
 def _kind_of(folder: Path) -> tuple[PipelineFormat, Callable[..., DiffusionGenerator]]:
     """Return the format of the pipeline in a folder and the function that loads it."""
     pipeline: Any = read_index(folder).get("_class_name")
-    if pipeline not in _KINDS:
+    if not isinstance(pipeline, str) or pipeline not in _KINDS:
         raise InputError(f"{folder / INDEX}: expected one of {', '.join(_KINDS)}, got {pipeline!r}")
     module, _, function = _KINDS[pipeline].partition(":")
     loader = importlib.import_module(module)

@@ -133,5 +133,6 @@ def load_stable_audio(
     The defaults are those of diffusers' pipeline: 100 steps and a guidance of 7.
     """
     parts = load_parts(folder, device, dtype)
-    sampling = DiffusionOptions(**{"steps": 100, "guidance": 7.0, **options})
+    defaults: dict[str, Any] = {"steps": 100, "guidance": 7.0}
+    sampling = DiffusionOptions(**{**defaults, **options})
     return StableAudio(name, parts, FORMAT.hash(folder), sampling, batch_size)

@@ -141,7 +141,8 @@ def load_stable_audio_3(
     """
     parts = _load_parts(folder, device, dtype)
     steps = 8 if parts.scheduler.config.stochastic_sampling else 100
-    sampling = DiffusionOptions(**{"steps": steps, "guidance": 1.0, **options})
+    defaults: dict[str, Any] = {"steps": steps, "guidance": 1.0}
+    sampling = DiffusionOptions(**{**defaults, **options})
     return StableAudio3(name, parts, FORMAT.hash(folder), sampling, batch_size)
 
 
