@@ -39,10 +39,15 @@ class KnownGenerator:
 
 
 def _musicgen(size: str, audio: str, parameters: float) -> KnownGenerator:
-    name = f"facebook/musicgen-{size}"
+    name, accepts = f"facebook/musicgen-{size}", ("text", "reference") if "melody" in size else ("text",)
     return KnownGenerator(
-        name, "transformers", f"hub:{name}", ("text",), 30.0, audio, "CC-BY-NC 4.0", parameters
+        name, "transformers", f"hub:{name}", accepts, 30.0, audio, "CC-BY-NC 4.0", parameters
     )
+
+
+def _ace_step(kind: str) -> KnownGenerator:
+    name, accepts = f"ACE-Step/acestep-v15-{kind}-diffusers", ("text", "lyrics", "reference")
+    return KnownGenerator(name, "diffusers", f"hub:{name}", accepts, 600.0, "48 kHz stereo", "MIT", 5.54e9)
 
 
 CATALOGUE = (
@@ -62,6 +67,10 @@ CATALOGUE = (
     _musicgen("stereo-small", "32 kHz stereo", 604e6),
     _musicgen("stereo-medium", "32 kHz stereo", 2.03e9),
     _musicgen("stereo-large", "32 kHz stereo", 3.46e9),
+    _musicgen("melody", "32 kHz mono", 1.55e9),
+    _musicgen("melody-large", "32 kHz mono", 2.62e9),
+    _musicgen("stereo-melody", "32 kHz stereo", 1.58e9),
+    _musicgen("stereo-melody-large", "32 kHz stereo", 2.65e9),
     KnownGenerator(
         "stabilityai/stable-audio-open-1.0",
         "diffusers",
@@ -71,6 +80,28 @@ CATALOGUE = (
         "44.1 kHz stereo",
         "Stability AI Community License",
         1.32e9,
+    ),
+    KnownGenerator(
+        "stabilityai/stable-audio-3-medium",
+        "diffusers",
+        "hub:stabilityai/stable-audio-3-medium",
+        ("text",),
+        384.0,
+        "44.1 kHz stereo",
+        "Stability AI Community License",
+        2.6e9,
+    ),
+    _ace_step("xl-turbo"),
+    _ace_step("xl-base"),
+    KnownGenerator(
+        "cvssp/audioldm2-music",
+        "diffusers",
+        "hub:cvssp/audioldm2-music",
+        ("text",),
+        10.24,
+        "16 kHz mono",
+        "CC-BY-NC-SA 4.0",
+        1.1e9,
     ),
     KnownGenerator(
         "folder:PATH",

@@ -16,8 +16,6 @@ class LayerWeights:
     ----------
     query, key, value, out
         Of the attention to the past.
-    text_query, text_out
-        Of the attention to the text.
     widen, narrow
         Of the feed-forward block.
     """
@@ -26,14 +24,20 @@ class LayerWeights:
     key: PackedLinear
     value: PackedLinear
     out: PackedLinear
-    text_query: PackedLinear
-    text_out: PackedLinear
     widen: PackedLinear
     narrow: PackedLinear
 
 
+@dataclass(frozen=True)
+class TextWeights:
+    """The linear layers of one layer's attention to the text, whose keys and values are computed beforehand."""
+
+    query: PackedLinear
+    out: PackedLinear
+
+
 class DecoderWeights:
-    """What a `MusicgenForCausalLM` multiplies with at each step.
+    """What a `MusicgenForCausalLM` or `MusicgenMelodyForCausalLM` multiplies with at each step.
 
     They are taken to stay as they are. On a CPU this is a second copy of them.
 
@@ -41,6 +45,8 @@ class DecoderWeights:
     ----------
     layers
         Of the decoder.
+    text
+        Of the decoder's layers; none where the text stands before the codes, as with melody.
     heads
         All output heads in one.
     embeddings
@@ -51,16 +57,18 @@ class DecoderWeights:
     Parameters
     ----------
     decoder
-        A `MusicgenForCausalLM`.
+        One of these.
     clips
         Of a batch.
     guided
-        Whether each clip has a branch without text.
+        Whether each clip has a branch without conditions.
     """
 
     def __init__(self, decoder: Any, clips: int, guided: bool) -> None:
         rows = 2 * clips if guided else clips
-        self.layers = [_layer(layer, clips, rows) for layer in decoder.model.decoder.layers]
+        layers = decoder.model.decoder.layers
+        self.layers = [_layer(layer, rows) for layer in layers]
+        self.text = [_text(layer.encoder_attn, clips) for layer in layers if hasattr(layer, "encoder_attn")]
         with torch.no_grad():
             self.heads = PackedLinear(torch.cat([head.weight for head in decoder.lm_heads]), clips)
             tables = [table.weight for table in decoder.model.decoder.embed_tokens]
@@ -68,15 +76,19 @@ class DecoderWeights:
         self.offsets = torch.arange(len(tables), device=self.embeddings.device) * tables[0].shape[0]
 
 
-def _layer(layer: Any, clips: int, rows: int) -> LayerWeights:
-    past, text = layer.self_attn, layer.encoder_attn
+def _layer(layer: Any, rows: int) -> LayerWeights:
+    past = layer.self_attn
     return LayerWeights(
         query=PackedLinear(past.q_proj.weight, rows),
         key=PackedLinear(past.k_proj.weight, rows),
         value=PackedLinear(past.v_proj.weight, rows),
         out=PackedLinear(past.out_proj.weight, rows),
-        text_query=PackedLinear(text.q_proj.weight, clips),
-        text_out=PackedLinear(text.out_proj.weight, clips),
         widen=PackedLinear(layer.fc1.weight, rows),
         narrow=PackedLinear(layer.fc2.weight, rows),
+    )
+
+
+def _text(attention: Any, clips: int) -> TextWeights:
+    return TextWeights(
+        PackedLinear(attention.q_proj.weight, clips), PackedLinear(attention.out_proj.weight, clips)
     )

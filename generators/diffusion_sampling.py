@@ -7,12 +7,11 @@ increments of a Brownian path over them, scaled to variance 1, are just independ
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
+from generators.candidate_noise import CandidateNoise
 from music.errors import InputError
 
 
@@ -40,7 +39,8 @@ class DiffusionOptions:
     negative_prompt: str = ""
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
+        """Check the ranges, and store 1 and 1.0 as the same."""
+        object.__setattr__(self, "guidance", float(self.guidance))
         if self.steps < 2:
             raise InputError(f"steps must be at least 2, got {self.steps}")
         if not (math.isfinite(self.guidance) and self.guidance >= 1):
@@ -49,32 +49,8 @@ class DiffusionOptions:
             raise InputError("negative_prompt has no effect without guidance: give a guidance above 1")
 
 
-class GaussianNoise:
-    """A stream of Gaussian noise for each candidate of a batch.
+class GaussianNoise(CandidateNoise):
+    """A stream of Gaussian noise for each candidate of a batch; see `generators.candidate_noise.CandidateNoise`."""
 
-    The streams are numpy's, which take all 63 bits of a seed (torch's CPU generator looks at 32).
-
-    Parameters
-    ----------
-    seeds
-        One for each candidate, 63 bits.
-    shape
-        Of the noise for one candidate and step, such as `[channels, frames]`.
-    slots
-        Batch size; slots beyond the candidates get zeros.
-    device
-        Where the noise is needed. It is drawn on the CPU, so that it is the same everywhere.
-    """
-
-    def __init__(
-        self, seeds: Sequence[int], shape: Sequence[int], slots: int, device: torch.device | str = "cpu"
-    ) -> None:
-        self._streams = [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
-        self._noise = torch.zeros(slots, *shape)
-        self._device = device
-
-    def draw(self) -> torch.Tensor:
-        """Return the noise of the next step, `[slots, *shape]`; on CPU it is overwritten by the next call."""
-        for row, stream in zip(self._noise.numpy(), self._streams, strict=False):
-            stream.standard_normal(out=row, dtype=np.float32)
-        return self._noise.to(self._device)
+    def _fill(self, row: np.ndarray, stream: np.random.Generator) -> None:
+        stream.standard_normal(out=row, dtype=np.float32)

@@ -14,14 +14,16 @@ _WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")  # the first kind that i
 _NOT_MODEL = ("preprocessor_config.json", "processor_config.json", "generation_config.json")
 
 
-def find_folder(name: str, source: str, known: Sequence[str], model_type: str = "musicgen") -> Path:
+def find_folder(
+    name: str, source: str, known: Sequence[str], model_types: Sequence[str] = ("musicgen",)
+) -> Path:
     """Return the folder of a model of transformers, downloading it if it is on the hub and not yet here.
 
     Parameters
     ----------
     name, source, known
         As in `locate`.
-    model_type
+    model_types
         As in ``config.json``; of a model of another type nothing else is downloaded.
 
     Raises
@@ -29,7 +31,7 @@ def find_folder(name: str, source: str, known: Sequence[str], model_type: str = 
     InputError
         If it cannot be found (the message says what was tried), or the hub has another type of model.
     """
-    return locate(name, source, known, "config.json", lambda hub_id: _download(hub_id, model_type))
+    return locate(name, source, known, "config.json", lambda hub_id: _download(hub_id, model_types))
 
 
 def locate(name: str, source: str, known: Sequence[str], index: str, download: Callable[[str], Path]) -> Path:
@@ -69,19 +71,23 @@ def locate(name: str, source: str, known: Sequence[str], index: str, download: C
         return download(hub_id)
 
 
-def check_kind(folder: Path, model_type: str) -> None:
-    """`InputError` unless the ``config.json`` in a folder is that of a model of this type."""
+def check_kind(folder: Path, model_types: Sequence[str]) -> str:
+    """Return the model type that the ``config.json`` in a folder names: `InputError` unless it is one of these."""
     path = folder / "config.json"
     kind = read_object(path).get("model_type")
-    if kind != model_type:
-        raise InputError(f"{path}: expected model_type {model_type}, got {kind!r}")
+    if kind not in model_types:
+        raise InputError(f"{path}: expected model_type {' or '.join(model_types)}, got {kind!r}")
+    return kind
 
 
-def weights_hash(folder: Path) -> str:
-    """Return one SHA-256 over what decides what a model computes: configuration, weights, tokenizer."""
+def weights_hash(folder: Path, beside: Sequence[str] = ()) -> str:
+    """Return one SHA-256 over what decides what a model computes: configuration, weights, tokenizer.
+
+    Configurations that decide nothing about most models count where `beside` names them.
+    """
     patterns = (*_TEXT_FILES, _weights_pattern(folder))
     names = {file.name for pattern in patterns for file in folder.glob(pattern)}
-    return sha256_folder(folder, sorted(names - set(_NOT_MODEL)))
+    return sha256_folder(folder, sorted(names - (set(_NOT_MODEL) - set(beside))))
 
 
 def _weights_pattern(folder: Path) -> str:
@@ -91,10 +97,10 @@ def _weights_pattern(folder: Path) -> str:
     raise InputError(f"{folder} holds no weights: expected model.safetensors (or its parts)")
 
 
-def _download(hub_id: str, model_type: str) -> Path:
+def _download(hub_id: str, model_types: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
 
-    check_kind(Path(snapshot_download(hub_id, allow_patterns=["config.json"])), model_type)
+    check_kind(Path(snapshot_download(hub_id, allow_patterns=["config.json"])), model_types)
     folder = Path(snapshot_download(hub_id, allow_patterns=[*_TEXT_FILES, _WEIGHTS[0]]))
     if not any(folder.glob(_WEIGHTS[0])):
         folder = Path(snapshot_download(hub_id, allow_patterns=[*_TEXT_FILES, _WEIGHTS[1]]))

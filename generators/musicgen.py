@@ -1,32 +1,45 @@
-"""MusicGen (Copet et al. 2023), mono and stereo, through the model classes of transformers.
+"""MusicGen (Copet et al. 2023), mono and stereo, plain and melody, through the model classes of transformers.
 
 The sampling loop is our own, because `generate()` draws a whole batch from one random stream, so that a clip
-would depend on its neighbours; see `generators.sampling`, `generators.incremental_decoder` and
-`generators.text_conditioning` for its parts.
+would depend on its neighbours; see `generators.code_sampling`, `generators.sampling`,
+`generators.incremental_decoder`, `generators.text_conditioning` and `generators.melody_conditioning` for its parts.
 
-It conditions on the text of a prompt and does not look at lyrics and reference.
+It conditions on the text of a prompt and does not look at lyrics. A melody model follows the melody of the
+reference, whatever its length; another model goes on from the beginning of the reference if it is asked to by
+`continuation`, and then the clip starts with that beginning, as the codec renders it.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from generators.batching import check_batch_size, plan_batches, slots_of
+from generators.code_sampling import sample_codes
+from generators.continuation import Continuation, check_continuation
 from generators.decoder_weights import DecoderWeights
 from generators.delay_pattern import DelayPattern
-from generators.incremental_decoder import IncrementalDecoder
+from generators.melody_conditioning import MelodyConditioner, PrefixBatch
 from generators.model_folder import find_folder, weights_hash
-from generators.musicgen_loading import load_model, own_sampling
+from generators.musicgen_loading import (
+    CHROMA_CONFIG,
+    MELODY,
+    MODEL_TYPES,
+    load_chroma,
+    load_model,
+    own_sampling,
+)
 from generators.protocol import Job, Sample, samples_of
 from generators.sampling import GumbelNoise, SamplingOptions, gumbel_max
 from generators.text_conditioning import TEXT_MULTIPLE, TextBatch, TextConditioner
 from music.clips import Clip
 from music.devices import find_device, find_dtype
 from music.errors import InputError
+from music.prompts import Prompt
 
 # Part of every spec: raise it with any change of our own code that changes the audio of a seed.
 SAMPLER = 2
@@ -43,32 +56,33 @@ class MusicGen:
     name
         As it was asked for.
     model
-        A `MusicgenForConditionalGeneration` in evaluation mode.
-    tokenizer
-        Of its text encoder.
+        A `MusicgenForConditionalGeneration` or `MusicgenMelodyForConditionalGeneration` in evaluation mode.
+    conditioner
+        That goes with it.
     weights
-        SHA-256 of weights, configuration and tokenizer.
+        SHA-256 of what decides what it computes.
     options
         How tokens are drawn.
     batch_size
         Clips decoded at once; fixed, a shorter batch is padded.
+    continuation
+        How many seconds of a reference a plain model goes on from; None is not at all.
 
     Raises
     ------
     InputError
-        If the batch size is below 1.
+        If the batch size is below 1, or the continuation out of range or not for this model.
     """
-
-    accepts = frozenset({"text"})
 
     def __init__(
         self,
         name: str,
         model: Any,
-        tokenizer: Any,
+        conditioner: TextConditioner | MelodyConditioner,
         weights: str,
         options: SamplingOptions,
         batch_size: int,
+        continuation: float | None = None,
     ) -> None:
         check_batch_size(batch_size)
         decoder, codec = model.config.decoder, model.config.audio_encoder
@@ -78,13 +92,25 @@ class MusicGen:
         self.options = options
         self.batch_size = batch_size
         self._model = model
-        self._texts = TextConditioner(model, tokenizer)
+        self._conditioner = conditioner
         self._weights: DecoderWeights | None = None
         self._codebooks: int = decoder.num_codebooks
         self._vocabulary: int = decoder.vocab_size
         self._frame = _samples_per_frame(codec)
-        longest = decoder.max_position_embeddings - DelayPattern.longest_delay(self._codebooks, self.channels)
+        melody = model.config.model_type == MELODY
+        prefix: int = model.config.chroma_length if melody else 0
+        longest_delay = DelayPattern.longest_delay(self._codebooks, self.channels)
+        longest = decoder.max_position_embeddings - longest_delay - prefix
         self.max_seconds = min(_TRAINED_SECONDS, float(longest * self._frame / self.sample_rate))
+        self._beginnings: Continuation | None = None
+        if continuation is not None:
+            if melody:
+                raise InputError(f"{name} takes references as melodies, it has no option 'continuation'")
+            self._beginnings = Continuation(
+                model.audio_encoder, continuation, self.channels, self._codebooks, self._frame
+            )
+        takes_reference = melody or continuation is not None
+        self.accepts = frozenset({"text", "reference"} if takes_reference else {"text"})
         self.spec: Mapping[str, Any] = {
             "weights": weights,
             "backend": "transformers",
@@ -97,14 +123,24 @@ class MusicGen:
             "guidance": options.guidance,
             "temperature": options.temperature,
             "top_k": options.top_k,
+            # only where it is used, so that the pools of runs without it stay as they are
+            **({} if continuation is None else {"continuation": float(continuation)}),
         }
 
     def batches(self, jobs: Sequence[Job], seconds: float) -> list[list[Job]]:
         """Split jobs into batches of texts of one padded length; see `generators.protocol.Generator.batches`."""
-        samples_of(seconds, self)
-        prompts = {job.prompt.text: job.prompt for job in jobs}
-        lengths = {text: self._texts.padded_length(prompt) for text, prompt in prompts.items()}
-        return plan_batches(jobs, lambda job: lengths[job.prompt.text], self.batch_size)
+        samples = samples_of(seconds, self)
+        if self._beginnings:
+            if self._beginnings.frames >= self._frames(samples):
+                given = self._beginnings.frames * self._frame / self.sample_rate
+                raise InputError(
+                    f"--seconds must be above the {float(given):g} s of --continuation, which a clip begins with, "
+                    f"got {seconds:g}"
+                )
+            self._beginnings.check([job.prompt for job in jobs])
+        prompts = {_conditions_of(job.prompt): job.prompt for job in jobs}
+        lengths = {of: self._conditioner.padded_length(prompt) for of, prompt in prompts.items()}
+        return plan_batches(jobs, lambda job: lengths[_conditions_of(job.prompt)], self.batch_size)
 
     def generate(self, jobs: Sequence[Job], seconds: float) -> Iterator[Sample]:
         """Yield one sample a job, batch by batch; see `generators.protocol.Generator.generate`."""
@@ -139,17 +175,23 @@ class MusicGen:
         compact = torch.int16 if self._vocabulary <= 2**15 else torch.int32
         slots = slots_of(self.batch_size)
         for jobs in batches:
-            filled = [*jobs, *[jobs[-1]] * (slots - len(jobs))]
-            length = self._texts.padded_length(jobs[0].prompt)
-            text = self._texts.batch([job.prompt for job in filled], length)
-            codes = self._sample([job.seed for job in jobs], text, self._frames(samples))
-            for job, tokens in zip(jobs, codes, strict=False):
+            prompts = [job.prompt for job in (*jobs, *[jobs[-1]] * (slots - len(jobs)))]
+            conditions = self._conditioner.batch(prompts, self._conditioner.padded_length(prompts[0]))
+            given = self._beginnings.codes(prompts, self._frames(samples)) if self._beginnings else None
+            codes = self._sample([job.seed for job in jobs], conditions, self._frames(samples), given)
+            for job, tokens in zip(jobs, codes, strict=True):
                 yield Sample(job, self._decode(tokens, samples), tokens.to("cpu", compact, copy=True))
 
-    def _sample(self, seeds: Sequence[int], text: TextBatch, frames: int) -> torch.Tensor:
-        """Return the codes of a batch, `[slots, codebooks, frames]`; slots without a seed hold anything."""
+    def _sample(
+        self,
+        seeds: Sequence[int],
+        conditions: TextBatch | PrefixBatch,
+        frames: int,
+        given: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return the codes of the clips of a batch that have a seed, `[seeds, codebooks, frames]`."""
         shape, options = (self._codebooks, self._vocabulary), self.options
-        noise = GumbelNoise(seeds, shape, text.mask.shape[0], text.mask.device)
+        noise = GumbelNoise(seeds, shape, conditions.clips, self._model.device)
 
         def choose(logits: torch.Tensor) -> torch.Tensor:
             return gumbel_max(logits, noise.draw(), options.temperature, options.top_k)
@@ -158,7 +200,10 @@ class MusicGen:
             clips = slots_of(self.batch_size)
             self._weights = DecoderWeights(self._model.decoder, clips, options.guidance > 1)
         pattern = DelayPattern(self._codebooks, self.channels, frames)
-        return sample_codes(self._model.decoder, text, pattern, options.guidance, choose, self._weights)
+        codes = sample_codes(
+            self._model.decoder, conditions, pattern, options.guidance, choose, given, self._weights
+        )
+        return codes[: len(seeds)]
 
     def _frames(self, samples: int) -> int:
         return math.ceil(samples / self._frame)
@@ -181,58 +226,6 @@ class MusicGen:
         return Clip(audio[:, :samples].to("cpu", torch.float32, copy=True), self.sample_rate)
 
 
-def sample_codes(
-    decoder: Any,
-    text: TextBatch,
-    pattern: DelayPattern,
-    guidance: float,
-    choose: Callable[[torch.Tensor], torch.Tensor],
-    weights: DecoderWeights | None = None,
-) -> torch.Tensor:
-    """Let the decoder of MusicGen write a batch of codes.
-
-    Parameters
-    ----------
-    decoder
-        A `MusicgenForCausalLM` in evaluation mode.
-    text
-        What each clip of the batch is conditioned on.
-    pattern
-        When which code is predicted.
-    guidance
-        Scale of classifier-free guidance.
-    choose
-        From logits `[B, codebooks, vocabulary]` (float32) to tokens `[B, codebooks]`.
-    weights
-        As in `generators.incremental_decoder.IncrementalDecoder`.
-
-    Returns
-    -------
-    torch.Tensor
-        `[B, codebooks, frames]`, int64.
-
-    Raises
-    ------
-    InputError
-        If the model computes NaN or infinity at any step.
-    """
-    special = decoder.config.vocab_size  # the one input that is no code; it has no logit
-    device = text.mask.device
-    live = pattern.live().to(device)
-    tokens = torch.full((text.mask.shape[0], pattern.codebooks), special, device=device)
-    delayed = torch.empty(len(tokens), pattern.steps, pattern.codebooks, dtype=torch.long, device=device)
-    state = IncrementalDecoder(decoder, text, pattern.steps, guidance, weights)
-    total = torch.zeros((), device=device)  # NaN and infinity stay in a sum: one test at the end will do
-    for step in range(pattern.steps):
-        logits = state.step(tokens)
-        total += logits.sum()
-        tokens = choose(logits).masked_fill_(~live[step], special)
-        delayed[:, step] = tokens
-    if not bool(total.isfinite()):
-        raise InputError("the generator computes NaN or infinity: its weights are damaged")
-    return pattern.align(delayed)
-
-
 def load_musicgen(
     name: str,
     source: str,
@@ -243,8 +236,9 @@ def load_musicgen(
     temperature: float | None = None,
     top_k: int | None = None,
     batch_size: int = 16,
+    continuation: float | None = None,
 ) -> MusicGen:
-    """Load a MusicGen model.
+    """Load a MusicGen model, plain or melody.
 
     Parameters
     ----------
@@ -257,21 +251,33 @@ def load_musicgen(
         ``generation_config.json`` says, or else the defaults there.
     batch_size
         Clips decoded at once.
+    continuation
+        How many seconds of a prompt's reference a plain model goes on from, rounded to whole frames of codes. The
+        clip begins with them, as the codec renders them, and its length counts them. Prompts without a reference
+        are made from their text alone. A melody model refuses it: it always follows the reference's melody.
 
     Raises
     ------
     InputError
-        If an option is out of range or the model cannot be found or loaded.
+        If an option is out of range or not for this model, or the model cannot be found or loaded.
     """
     options: dict[str, Any] = {"guidance": guidance, "temperature": temperature, "top_k": top_k}
     given = {option: value for option, value in options.items() if value is not None}
     SamplingOptions(**given)  # refused before anything is downloaded
     check_batch_size(batch_size)
+    if continuation is not None:
+        check_continuation(continuation)
     where, kind = find_device(device), find_dtype(dtype)
-    folder = find_folder(name, source, known)
+    folder = find_folder(name, source, known, MODEL_TYPES)
     model, tokenizer = load_model(folder, where, kind)
     sampling = SamplingOptions(**{**own_sampling(folder), **given})
-    return MusicGen(name, model, tokenizer, weights_hash(folder), sampling, batch_size)
+    conditioner: TextConditioner | MelodyConditioner
+    if model.config.model_type == MELODY:
+        conditioner = MelodyConditioner(model, tokenizer, load_chroma(folder), sampling.guidance > 1)
+        weights = weights_hash(folder, beside=(CHROMA_CONFIG,))
+    else:
+        conditioner, weights = TextConditioner(model, tokenizer), weights_hash(folder)
+    return MusicGen(name, model, conditioner, weights, sampling, batch_size, continuation)
 
 
 def _samples_per_frame(codec: Any) -> Fraction:
@@ -282,6 +288,11 @@ def _samples_per_frame(codec: Any) -> Fraction:
     if hasattr(codec, "upsampling_ratios"):
         return Fraction(math.prod(codec.upsampling_ratios))
     return Fraction(codec.sampling_rate) / Fraction(codec.frame_rate).limit_denominator(1_000_000)
+
+
+def _conditions_of(prompt: Prompt) -> tuple[str, Path | None]:
+    """Return what of a prompt a conditioner may look at."""
+    return prompt.text, prompt.reference
 
 
 def _versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Load a MusicGen folder with transformers, and refuse early what could not generate."""
+"""Load a MusicGen folder, plain or melody, with transformers, and refuse early what could not generate."""
 
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,10 @@ from generators.quiet_loading import quiet_loading
 from music.errors import InputError
 from music.json_files import read_object
 from music.torchaudio_repair import repair_torchaudio
+
+MELODY = "musicgen_melody"
+MODEL_TYPES = ("musicgen", MELODY)
+CHROMA_CONFIG = "preprocessor_config.json"  # says how a melody becomes chroma
 
 
 def own_sampling(folder: Path) -> dict[str, Any]:
@@ -44,24 +48,31 @@ def load_model(folder: Path, device: torch.device, dtype: torch.dtype) -> tuple[
     Returns
     -------
     tuple
-        A `MusicgenForConditionalGeneration` in evaluation mode, and the tokenizer of its text encoder.
+        A `MusicgenForConditionalGeneration` or a `MusicgenMelodyForConditionalGeneration` in evaluation mode, and
+        the tokenizer of its text encoder.
 
     Raises
     ------
     InputError
         If the folder does not hold a whole MusicGen.
     """
-    check_kind(folder, "musicgen")
+    melody = check_kind(folder, MODEL_TYPES) == MELODY
     repair_torchaudio()
     from safetensors import SafetensorError
-    from transformers import AutoTokenizer, MusicgenForConditionalGeneration
+    from transformers import (
+        AutoTokenizer,
+        MusicgenForConditionalGeneration,
+        MusicgenMelodyForConditionalGeneration,
+    )
 
     import generators.spectral_codec  # noqa: F401  registers the codec of the lab's models
 
     try:
         with quiet_loading():
-            load: Any = MusicgenForConditionalGeneration.from_pretrained
-            model, report = load(folder, dtype=torch.float32, local_files_only=True, output_loading_info=True)
+            kind: Any = MusicgenMelodyForConditionalGeneration if melody else MusicgenForConditionalGeneration
+            model, report = kind.from_pretrained(
+                folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
+            )
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
@@ -72,6 +83,24 @@ def load_model(folder: Path, device: torch.device, dtype: torch.dtype) -> tuple[
     _check_parts(folder, model.config)
     model.decoder.to(dtype)
     return model.to(device).eval(), tokenizer
+
+
+def load_chroma(folder: Path) -> Any:
+    """Return the `MusicgenMelodyFeatureExtractor` of a melody model.
+
+    Raises
+    ------
+    InputError
+        If its configuration is missing or damaged.
+    """
+    repair_torchaudio()
+    from transformers import MusicgenMelodyFeatureExtractor
+
+    try:
+        return MusicgenMelodyFeatureExtractor.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"{folder / CHROMA_CONFIG} cannot be read: {reason}") from error
 
 
 def _check_parts(folder: Path, config: Any) -> None:

@@ -16,12 +16,20 @@ from music.errors import InputError
 # backend: the function that loads a model with it
 BACKENDS = {
     "transformers": "generators.musicgen:load_musicgen",
-    "diffusers": "generators.stable_audio:load_stable_audio",
+    "diffusers": "generators.diffusers_backend:load_diffusers",
     "folder": "generators.audio_folder:load_audio_folder",
 }
 _DEFAULT_BACKEND = "transformers"
 #: what the loaders of all backends take, and commands offer
-SAMPLING_OPTIONS = ("guidance", "steps", "negative_prompt", "temperature", "top_k", "batch_size")
+SAMPLING_OPTIONS = (
+    "guidance",
+    "steps",
+    "negative_prompt",
+    "temperature",
+    "top_k",
+    "continuation",
+    "batch_size",
+)
 _NOT_OPTIONS = ("name", "source", "known", "device", "dtype")  # what every loader takes
 # file in a folder: the backend that runs what the folder holds, unless another is asked for
 _MARKS = {"model_index.json": "diffusers"}
@@ -53,8 +61,8 @@ def load_generator(
         ``float32`` or ``bfloat16``.
     sampling
         Options of the backend; for ``transformers`` those of `generators.musicgen.load_musicgen`: guidance,
-        temperature, top_k, batch_size; for ``diffusers`` those of `generators.stable_audio.load_stable_audio`:
-        steps, guidance, negative_prompt, batch_size.
+        temperature, top_k, batch_size, continuation; for ``diffusers`` those of
+        `generators.diffusers_backend.load_diffusers`: steps, guidance, negative_prompt, batch_size.
 
     Raises
     ------

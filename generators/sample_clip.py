@@ -32,7 +32,7 @@ class SampleClip:
     lyrics
         What is sung.
     reference
-        An audio file whose style is asked for.
+        An audio file whose style is asked for, or its melody (MusicGen Melody).
     seconds
         Length of the clip, s.
     seed
@@ -51,6 +51,8 @@ class SampleClip:
         Of the sampling; the generator's own default if not given.
     top_k
         Sample among so many tokens; the generator's own default if not given.
+    continuation
+        Seconds of the reference that MusicGen goes on from; the clip begins with them.
     batch_size
         Part of what decides the last bits of a clip; 1, the fastest, if not given.
     dtype
@@ -73,6 +75,7 @@ class SampleClip:
     negative_prompt: str | None = None
     temperature: float | None = None
     top_k: int | None = None
+    continuation: float | None = None
     batch_size: int | None = None
     dtype: Literal["float32", "bfloat16"] = "float32"
     device: str = "auto"

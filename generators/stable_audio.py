@@ -9,43 +9,29 @@ parts.
 It conditions on the text of a prompt and does not look at lyrics and reference.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from generators.batching import check_batch_size, plan_batches, slots_of
+from generators.diffusion_generator import DiffusionGenerator
 from generators.diffusion_sampling import DiffusionOptions, GaussianNoise
 from generators.latent_decoder import LatentDecoder
-from generators.model_folder import locate
-from generators.protocol import Job, Sample, samples_of
 from generators.stable_audio_conditioning import StableAudioConditioner
 from generators.stable_audio_denoiser import Denoiser, block_dtype
-from generators.stable_audio_loading import (
-    INDEX,
-    StableAudioParts,
-    check_extra,
-    download_pipeline,
-    load_parts,
-    pipeline_hash,
-)
-from music.clips import Clip
-from music.devices import find_device, find_dtype
-from music.errors import InputError
+from generators.stable_audio_loading import FORMAT, StableAudioParts, load_parts
+from music.prompts import Prompt
 
 # Part of every spec: raise it with any change of our own code that changes the audio of a seed.
 SAMPLER = 1
 
 
-class StableAudio:
-    """A Stable Audio model; see `generators.protocol.Generator`.
+class StableAudio(DiffusionGenerator):
+    """A Stable Audio model; see `generators.diffusion_generator.DiffusionGenerator`.
 
-    Its tokens are the latents of the model's full length, `[channels, frames]`, float32, of which a clip is the
-    beginning: what the transformer was trained on. The audio of a clip is as the decoder makes it; peaks above 1
-    are scaled down when it is written (`music.clips.write_clip`).
-
-    The weights are taken to stay as they are: after training, make a new one.
+    Its tokens are the latents of the model's full length, of which a clip is the beginning: what the transformer was
+    trained on.
 
     Parameters
     ----------
@@ -66,17 +52,13 @@ class StableAudio:
         If the batch size is below 1, or the negative prompt too long.
     """
 
-    accepts = frozenset({"text"})
-
     def __init__(
         self, name: str, parts: StableAudioParts, weights: str, options: DiffusionOptions, batch_size: int
     ) -> None:
-        check_batch_size(batch_size)
-        self.name = name
+        device, dtype = parts.transformer.device, block_dtype(parts.transformer)
+        super().__init__(name, weights, options, batch_size, SAMPLER, device, dtype)
         self.sample_rate: int = parts.vae.config.sampling_rate
         self.channels: int = parts.vae.config.audio_channels
-        self.options = options
-        self.batch_size = batch_size
         self._transformer, self._scheduler = parts.transformer, parts.scheduler
         self._conditioner = StableAudioConditioner(
             parts.tokenizer, parts.text_encoder, parts.projection_model
@@ -88,77 +70,23 @@ class StableAudio:
             self._decoder.samples_of(self._shape[1]) / self.sample_rate,
             float(parts.projection_model.config.max_value),
         )
-        self.spec: Mapping[str, Any] = {
-            "weights": weights,
-            "backend": "diffusers",
-            "sampler": SAMPLER,
-            "versions": _versions(),
-            "device": parts.transformer.device.type,
-            "dtype": str(block_dtype(parts.transformer)).removeprefix("torch."),
-            "batch_size": batch_size,
-            "steps": options.steps,
-            "guidance": options.guidance,
-            "negative_prompt": options.negative_prompt,
-        }
 
-    def batches(self, jobs: Sequence[Job], seconds: float) -> list[list[Job]]:
-        """Split jobs into batches; see `generators.protocol.Generator.batches`."""
-        samples_of(seconds, self)
-        for prompt in {job.prompt.text: job.prompt for job in jobs}.values():
-            self._conditioner.check(prompt.text, f"prompt {prompt.id!r}: its text")
-        return plan_batches(jobs, lambda job: None, self.batch_size)
+    def _check(self, prompt: Prompt, seconds: float) -> None:
+        self._conditioner.check(prompt.text, f"prompt {prompt.id!r}: its text")
 
-    def generate(self, jobs: Sequence[Job], seconds: float) -> Iterator[Sample]:
-        """Yield one sample a job, batch by batch; see `generators.protocol.Generator.generate`."""
-        return self._generate(self.batches(jobs, seconds), seconds, samples_of(seconds, self))
+    def _latent_shape(self, samples: int) -> tuple[int, ...]:
+        return self._shape
 
-    def decode_tokens(self, tokens: torch.Tensor, seconds: float) -> Clip:
-        """Return the clip of given latents, the same to the bit as when they were sampled.
-
-        Parameters
-        ----------
-        tokens
-            `[channels, frames]`, floats.
-        seconds
-            Length of the clip, s.
-
-        Raises
-        ------
-        InputError
-            If these are no latents of this model.
-        """
-        samples = samples_of(seconds, self)
-        if tuple(tokens.shape) != self._shape or not tokens.is_floating_point():
-            found = f"{list(tokens.shape)} in {str(tokens.dtype).removeprefix('torch.')}"
-            raise InputError(f"latents of {self.name} are floats {list(self._shape)}, got {found}")
-        if not bool(tokens.isfinite().all()):
-            raise InputError(f"latents of {self.name} hold NaN or infinity")
-        return self._decode(tokens.to(self._transformer.device, torch.float32), samples)
-
-    def _generate(self, batches: Sequence[Sequence[Job]], seconds: float, samples: int) -> Iterator[Sample]:
-        for jobs in batches:
-            for job, latents in zip(jobs, self._sample(jobs, seconds), strict=True):
-                # Clip by clip, so that the audio of latents does not depend on what else was in the batch.
-                yield Sample(job, self._decode(latents, samples), latents.to("cpu", copy=True))
-
-    def _sample(self, jobs: Sequence[Job], seconds: float) -> torch.Tensor:
-        """Return the latents of a batch, `[jobs, channels, frames]`."""
-        slots, options = slots_of(self.batch_size), self.options
-        texts = [job.prompt.text for job in jobs]
-        texts += texts[-1:] * (slots - len(jobs))
+    def _denoise(self, prompts: Sequence[Prompt], seconds: float, noise: GaussianNoise) -> torch.Tensor:
+        options = self.options
         conditions = self._conditioner.batch(
-            texts, seconds, options.negative_prompt, guided=options.guidance > 1
+            [prompt.text for prompt in prompts], seconds, options.negative_prompt, guided=options.guidance > 1
         )
         denoiser = Denoiser(self._transformer, conditions, options.guidance, self._shape[1])
-        noise = GaussianNoise([job.seed for job in jobs], self._shape, slots, self._transformer.device)
-        latents = denoise(denoiser, self._scheduler, noise, options.steps)[: len(jobs)]
-        if not bool(latents.isfinite().all()):
-            raise InputError("the generator computes NaN or infinity: its weights are damaged")
-        return latents
+        return denoise(denoiser, self._scheduler, noise, options.steps)
 
-    def _decode(self, latents: torch.Tensor, samples: int) -> Clip:
-        audio = self._decoder.decode(latents, samples)
-        return Clip(audio.to("cpu", torch.float32, copy=True), self.sample_rate)
+    def _decode(self, latents: torch.Tensor, samples: int) -> torch.Tensor:
+        return self._decoder.decode(latents, samples)
 
 
 @torch.inference_mode()
@@ -194,49 +122,17 @@ def denoise(denoiser: Denoiser, scheduler: Any, noise: GaussianNoise, steps: int
 
 def load_stable_audio(
     name: str,
-    source: str,
-    known: Sequence[str],
-    device: str = "auto",
-    dtype: str = "float32",
-    steps: int = 100,
-    guidance: float = 7.0,
-    negative_prompt: str = "",
-    batch_size: int = 4,
+    folder: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    options: Mapping[str, Any],
+    batch_size: int,
 ) -> StableAudio:
-    """Load a Stable Audio model.
+    """Load a Stable Audio model; see `generators.diffusers_backend.load_diffusers`.
 
-    Parameters
-    ----------
-    name, source, known
-        What it is called, where it lies, and what else there is; see `generators.model_folder.locate`.
-    device, dtype
-        As in `generators.registry.load_generator`.
-    steps, guidance, negative_prompt
-        As in `generators.diffusion_sampling.DiffusionOptions`; the defaults are those of diffusers' pipeline.
-    batch_size
-        Clips denoised at once.
-
-    Raises
-    ------
-    InputError
-        If an option is out of range, a library is missing, or the model cannot be found or loaded.
+    The defaults are those of diffusers' pipeline: 100 steps and a guidance of 7.
     """
-    options = DiffusionOptions(steps, float(guidance), negative_prompt)
-    check_batch_size(batch_size)
-    where, kind = find_device(device), find_dtype(dtype)
-    check_extra()
-    folder = locate(name, source, known, INDEX, download_pipeline)
-    parts = load_parts(folder, where, kind)
-    return StableAudio(name, parts, pipeline_hash(folder), options, batch_size)
-
-
-def _versions() -> dict[str, str]:
-    import diffusers
-    import transformers
-
-    return {
-        "diffusers": diffusers.__version__,
-        "numpy": np.__version__,
-        "torch": str(torch.__version__),
-        "transformers": transformers.__version__,
-    }
+    parts = load_parts(folder, device, dtype)
+    defaults: dict[str, Any] = {"steps": 100, "guidance": 7.0}
+    sampling = DiffusionOptions(**{**defaults, **options})
+    return StableAudio(name, parts, FORMAT.hash(folder), sampling, batch_size)

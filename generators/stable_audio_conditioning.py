@@ -5,16 +5,14 @@ does not depend on the texts beside it, and all texts may share a batch. The mod
 its rows are zeros.
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from generators.remembered import Remembered
 from music.errors import InputError
-
-_REMEMBERED = 256  # encoded texts
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class StableAudioConditioner:
         self._tokenizer = tokenizer
         self._text_encoder = text_encoder
         self._projection = projection
-        self._states: OrderedDict[str, torch.Tensor] = OrderedDict()
+        self._encode = Remembered(self._encode_text)
         self.longest: int = tokenizer.model_max_length
 
     def check(self, text: str, name: str) -> None:
@@ -96,16 +94,10 @@ class StableAudioConditioner:
         found = self._projection(start_seconds=start, end_seconds=end)
         return found.seconds_start_hidden_states[0], found.seconds_end_hidden_states[0]
 
-    def _encode(self, text: str) -> torch.Tensor:
+    def _encode_text(self, text: str) -> torch.Tensor:
         """Return the projected states of a text, zero where it is padded, `[longest, D]`."""
-        if text in self._states:
-            self._states.move_to_end(text)
-            return self._states[text]
         tokens = self._tokenizer(text, padding="max_length", max_length=self.longest, return_tensors="pt")
         ids, mask = (tokens[key].to(self._text_encoder.device) for key in ("input_ids", "attention_mask"))
         states = self._text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
         states = self._projection(text_hidden_states=states).text_hidden_states
-        self._states[text] = (states * mask[..., None])[0]
-        if len(self._states) > _REMEMBERED:
-            self._states.popitem(last=False)
-        return self._states[text]
+        return (states * mask[..., None])[0]

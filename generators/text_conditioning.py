@@ -5,7 +5,6 @@ alone, so that they do not depend on the texts beside it. Only then are they pad
 `TEXT_MULTIPLE` tokens, so that most texts may share a batch.
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +12,12 @@ from typing import Any
 import torch
 from torch.nn.functional import pad
 
+from generators.remembered import Remembered
 from music.errors import InputError
 from music.prompts import Prompt
 
 TEXT_MULTIPLE = 16
 _LONGEST_TEXT = 512  # tokens; what T5 was trained on, for tokenizers that do not say
-_REMEMBERED = 256  # encoded texts
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,11 @@ class TextBatch:
     values: list[torch.Tensor]
     mask: torch.Tensor
 
+    @property
+    def clips(self) -> int:
+        """B."""
+        return self.mask.shape[0]
+
 
 class TextConditioner:
     """Tokenizer, text encoder and projection of a MusicGen model.
@@ -54,7 +58,7 @@ class TextConditioner:
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self._model = model
         self._tokenizer = tokenizer
-        self._states: OrderedDict[str, torch.Tensor] = OrderedDict()
+        self._encode = Remembered(self._encode_text)
         told = tokenizer.model_max_length
         self.longest = told if 0 < told < 1_000_000 else _LONGEST_TEXT
 
@@ -77,12 +81,11 @@ class TextConditioner:
     def batch(self, prompts: Sequence[Prompt], length: int) -> TextBatch:
         """Return the cross-attention of texts that all have this padded length."""
         distinct = {prompt.text: index for index, prompt in enumerate({p.text: p for p in prompts}.values())}
-        encoded = [self._encode(text) for text in distinct]
-        device = encoded[0].device
+        projected = [self.states(text) for text in distinct]
+        device = projected[0].device
         rows = torch.tensor([distinct[prompt.text] for prompt in prompts], device=device)
-        lengths = torch.tensor([states.shape[1] for states in encoded], device=device)
+        lengths = torch.tensor([states.shape[1] for states in projected], device=device)
         mask = torch.arange(length, device=device) < lengths[rows, None]
-        projected = [self._project(states) for states in encoded]
         keys: list[torch.Tensor] = []
         values: list[torch.Tensor] = []
         for layer in self._model.decoder.model.decoder.layers:
@@ -92,28 +95,21 @@ class TextConditioner:
                 found.append(torch.cat(each)[rows])
         return TextBatch(keys, values, mask[:, None, None, :])
 
-    def _tokens(self, prompt: Prompt) -> list[int]:
-        return self._tokenizer(prompt.text, truncation=False, verbose=False)["input_ids"]
-
-    def _encode(self, text: str) -> torch.Tensor:
-        """Return the text encoder's output, `[1, tokens, dimension]`."""
-        if text in self._states:
-            self._states.move_to_end(text)
-            return self._states[text]
-        ids = self._tokenizer(text, truncation=False, verbose=False, return_tensors="pt")["input_ids"]
-        encoder = self._model.text_encoder
-        states = encoder(input_ids=ids.to(encoder.device)).last_hidden_state
-        self._states[text] = states
-        if len(self._states) > _REMEMBERED:
-            self._states.popitem(last=False)
-        return states
-
-    def _project(self, states: torch.Tensor) -> torch.Tensor:
-        """Return the states in the decoder's width and numeric type."""
-        projection = getattr(self._model, "enc_to_dec_proj", None)
+    def states(self, text: str) -> torch.Tensor:
+        """Return a text in the decoder's width and numeric type, `[1, tokens, dimension]`."""
+        projection, states = getattr(self._model, "enc_to_dec_proj", None), self._encode(text)
         if projection is not None:
             states = projection(states.to(projection.weight.dtype))
         return states.to(self._model.decoder.dtype)
+
+    def _tokens(self, prompt: Prompt) -> list[int]:
+        return self._tokenizer(prompt.text, truncation=False, verbose=False)["input_ids"]
+
+    def _encode_text(self, text: str) -> torch.Tensor:
+        """Return the text encoder's output, `[1, tokens, dimension]`."""
+        ids = self._tokenizer(text, truncation=False, verbose=False, return_tensors="pt")["input_ids"]
+        encoder = self._model.text_encoder
+        return encoder(input_ids=ids.to(encoder.device)).last_hidden_state
 
 
 def _heads(states: torch.Tensor, heads: int, length: int) -> torch.Tensor:

@@ -86,6 +86,8 @@ class BestOfN:
         Of the sampling; the generator's own default if not given.
     top_k
         Sample among so many tokens; the generator's own default if not given.
+    continuation
+        Seconds of a prompt's reference that MusicGen goes on from; the clip begins with them.
     batch_size
         Candidates generated side by side; the generator's own default if not given.
     dtype
@@ -111,6 +113,7 @@ class BestOfN:
     negative_prompt: str | None = None
     temperature: float | None = None
     top_k: int | None = None
+    continuation: float | None = None
     batch_size: int | None = None
     dtype: Literal["float32", "bfloat16"] = "float32"
     device: str = "auto"

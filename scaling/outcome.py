@@ -111,7 +111,7 @@ class Outcome:
 
     def _facts(self, candidate: Candidate, summary: Mapping[str, Any]) -> dict[str, str]:
         spec = self.pool.spec(candidate)
-        options = ("steps", "guidance", "negative_prompt", "temperature", "top_k", "dtype")
+        options = ("steps", "guidance", "negative_prompt", "temperature", "top_k", "continuation", "dtype")
         sampling = {name: spec[name] for name in options if spec.get(name, "") != ""}
         judges = [f"{scorer.name} ({', '.join(scorer.metrics)})" for scorer in self.scorers[1:]]
         facts = {

@@ -18,6 +18,7 @@ def build_tiny_musicgen(
     ratios: Sequence[int] = (8, 5, 4, 4),
     spectral: bool = False,
     positions: int = 512,
+    melody: int = 0,
     seed: int = 0,
 ) -> Path:
     """Write the folder and return it.
@@ -40,6 +41,8 @@ def build_tiny_musicgen(
         Whether the codec is the lab's instead of EnCodec.
     positions
         Longest sequence of the decoder.
+    melody
+        Frames of chroma that a MusicGen Melody takes; 0 is a plain MusicGen.
     seed
         Of the weights.
     """
@@ -55,6 +58,10 @@ def build_tiny_musicgen(
         MusicgenConfig,
         MusicgenDecoderConfig,
         MusicgenForConditionalGeneration,
+        MusicgenMelodyConfig,
+        MusicgenMelodyDecoderConfig,
+        MusicgenMelodyFeatureExtractor,
+        MusicgenMelodyForConditionalGeneration,
         T5Config,
     )
 
@@ -96,7 +103,7 @@ def build_tiny_musicgen(
             codebook_size=vocabulary,
             griffin_lim_iterations=2,
         )
-    decoder = MusicgenDecoderConfig(
+    decoder = (MusicgenMelodyDecoderConfig if melody else MusicgenDecoderConfig)(
         vocab_size=vocabulary,
         max_position_embeddings=positions,
         hidden_size=width,
@@ -112,15 +119,25 @@ def build_tiny_musicgen(
     state = torch.get_rng_state()
     torch.manual_seed(seed)
     try:
-        config = MusicgenConfig(
-            text_encoder=text.to_dict(), audio_encoder=codec.to_dict(), decoder=decoder.to_dict()
-        )
-        model = MusicgenForConditionalGeneration(config).eval()
+        parts = {
+            "text_encoder": text.to_dict(),
+            "audio_encoder": codec.to_dict(),
+            "decoder": decoder.to_dict(),
+        }
+        model: Any
+        if melody:
+            melody_config = MusicgenMelodyConfig(**parts, chroma_length=melody)
+            model = MusicgenMelodyForConditionalGeneration(melody_config).eval()
+        else:
+            model = MusicgenForConditionalGeneration(MusicgenConfig(**parts)).eval()
         # fresh codebooks are all zeros: every code would sound the same
         if spectral:
             model.audio_encoder.codebooks.normal_(std=0.5)
         for quantizer in [] if spectral else model.audio_encoder.quantizer.layers:
             quantizer.codebook.embed.normal_()
+        if not spectral:  # a fresh encoder hears hardly a difference
+            with torch.no_grad():
+                model.audio_encoder.encoder.layers[-1].conv.parametrizations.weight.original0.mul_(100)
     finally:
         torch.set_rng_state(state)
     generation = model.generation_config
@@ -128,6 +145,11 @@ def build_tiny_musicgen(
     generation.guidance_scale = 3.0
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    if melody:
+        extractor: Any = MusicgenMelodyFeatureExtractor(
+            sampling_rate=sample_rate, n_fft=1024, hop_length=512, chunk_length=2
+        )
+        extractor.save_pretrained(folder)
     return folder
 
 

@@ -33,7 +33,7 @@ from experiments.benchmarks.generation_report import Timings, report
 from experiments.benchmarks.machine_limits import decoding_work, matmul_rate, read_rate
 from experiments.benchmarks.random_musicgen import SIZES, TEXT, random_musicgen
 from generators.delay_pattern import DelayPattern
-from generators.model_folder import find_folder
+from generators.model_folder import check_kind, find_folder
 from generators.musicgen import MusicGen
 from generators.musicgen_loading import load_model
 from generators.protocol import Job
@@ -152,7 +152,10 @@ class MusicGenWays:
             self._theirs = copy.deepcopy(model).to(kind)
         self.decoder = self._ours.decoder
         sampling = SamplingOptions(options.guidance)
-        self._generator = MusicGen("benchmark", self._ours, tokenizer, "random", sampling, options.candidates)
+        conditioner = TextConditioner(self._ours, tokenizer)
+        self._generator = MusicGen(
+            "benchmark", self._ours, conditioner, "random", sampling, options.candidates
+        )
         self._takes = itertools.count()
         self._dtype = dtype
         self._codes: list[torch.Tensor] = []
@@ -208,7 +211,9 @@ def load(options: GenerationSpeed) -> tuple[Any, Any]:
         model, tokenizer = random_musicgen(SIZES[options.generator])
         return model.to(device), tokenizer
     source = NAMES.get(options.generator, ("transformers", options.generator))[1]
-    return load_model(find_folder(options.generator, source, tuple(NAMES)), device, torch.float32)
+    folder = find_folder(options.generator, source, tuple(NAMES))
+    check_kind(folder, ("musicgen",))  # the loader takes melody models too
+    return load_model(folder, device, torch.float32)
 
 
 def timed(ways: list[Way], turns: int, seconds: float) -> Iterator[tuple[Way, float]]:

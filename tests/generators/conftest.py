@@ -10,8 +10,11 @@ import pytest
 from generators.protocol import Job
 from generators.registry import load_generator
 from music.prompts import Prompt
+from tests.tiny_ace_step import build_tiny_ace_step
+from tests.tiny_audioldm2 import build_tiny_audioldm2
 from tests.tiny_musicgen import build_tiny_musicgen
 from tests.tiny_stable_audio import build_tiny_stable_audio
+from tests.tiny_stable_audio_3 import build_tiny_stable_audio_3
 
 # their texts have different lengths, of one, two and five times 16 tokens
 PROMPTS = (
@@ -19,6 +22,9 @@ PROMPTS = (
     Prompt("jazz", "slow jazz, brushes"),
     Prompt("folk", "acoustic folk guitar with soft humming; a slow waltz in a minor key, no drums"),
 )
+
+
+_DIFFUSION = ("stable_audio", "mono_stable_audio", "stable_audio_3", "ace_step", "audioldm2")
 
 
 @dataclass(frozen=True)
@@ -79,10 +85,38 @@ def lab_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def melody_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_musicgen(tmp_path_factory.mktemp("melody"), melody=20)
+
+
+@pytest.fixture(scope="session")
+def stereo_melody_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_musicgen(
+        tmp_path_factory.mktemp("stereo_melody"), channels=2, codebooks=2, width=24, text_width=24, melody=9
+    )
+
+
+@pytest.fixture(scope="session")
 def stable_audio_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for library in ("diffusers", "torchsde"):
         pytest.importorskip(library, reason='the extra "diffusers" is not installed')
     return build_tiny_stable_audio(tmp_path_factory.mktemp("stable_audio"))
+
+
+@pytest.fixture(scope="session")
+def stable_audio_3_folder(tmp_path_factory: pytest.TempPathFactory, stable_audio_folder: Path) -> Path:
+    """Build a distilled one, which renoises at each step."""
+    return build_tiny_stable_audio_3(tmp_path_factory.mktemp("stable_audio_3"))
+
+
+@pytest.fixture(scope="session")
+def ace_step_folder(tmp_path_factory: pytest.TempPathFactory, stable_audio_folder: Path) -> Path:
+    return build_tiny_ace_step(tmp_path_factory.mktemp("ace_step"))
+
+
+@pytest.fixture(scope="session")
+def audioldm2_folder(tmp_path_factory: pytest.TempPathFactory, stable_audio_folder: Path) -> Path:
+    return build_tiny_audioldm2(tmp_path_factory.mktemp("audioldm2"))
 
 
 @pytest.fixture(scope="session")
@@ -108,22 +142,27 @@ def folder(request: pytest.FixtureRequest) -> Path:
 
 def model_of(name: str, request: pytest.FixtureRequest) -> Model:
     folder = request.getfixturevalue(f"{name}_folder")
-    if "stable_audio" in name:
+    if name in _DIFFUSION:
         changes = {"steps": 5, "guidance": 1.0, "negative_prompt": "low quality"}
-        return Model(folder, "diffusers", {"batch_size": 4, "steps": 4}, changes)
+        if name == "ace_step":
+            del changes["negative_prompt"]
+        return Model(folder, "diffusers", {"batch_size": 4, "steps": 4, "guidance": 3.0}, changes)
     changes = {"guidance": 1.0, "temperature": 0.5, "top_k": 2}
     return Model(folder, "transformers", {"batch_size": 4}, changes)
 
 
-@pytest.fixture(scope="session", params=["mono", "stereo", "odd", "lab", "stable_audio", "mono_stable_audio"])
+@pytest.fixture(
+    scope="session",
+    params=["mono", "stereo", "odd", "lab", "melody", "stereo_melody", *_DIFFUSION],
+)
 def model(request: pytest.FixtureRequest) -> Model:
     """Each kind of model of each backend."""
     return model_of(request.param, request)
 
 
-@pytest.fixture(scope="session", params=["mono", "stable_audio"])
+@pytest.fixture(scope="session", params=["mono", "melody", "stable_audio", *_DIFFUSION[2:]])
 def small_model(request: pytest.FixtureRequest) -> Model:
-    """One model of each backend."""
+    """One model of each kind."""
     return model_of(request.param, request)
 
 

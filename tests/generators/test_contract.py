@@ -132,7 +132,7 @@ def test_length_is_exact_and_tokens_decode_to_the_same_clip(model: Model, second
     assert torch.equal(again.waveform, sample.clip.waveform)
 
 
-@pytest.mark.parametrize("seconds", [0, -1.0, float("nan"), float("inf"), 1e-9, 20.6])
+@pytest.mark.parametrize("seconds", [0, -1.0, float("nan"), float("inf"), 1e-9, 1e4])
 def test_an_impossible_length_is_refused_before_anything_is_made(small_model: Model, seconds: float):
     with pytest.raises(InputError, match="--seconds must be"):
         small_model.load().generate([Job(PROMPTS[0], 0, 3)], seconds)
@@ -141,7 +141,7 @@ def test_an_impossible_length_is_refused_before_anything_is_made(small_model: Mo
 def test_a_text_that_is_too_long_is_refused_before_anything_is_made(small_model: Model, tmp_path: Path):
     generator, pool = small_model.load(), Pool(tmp_path / "pool", create=True)
     prompts = [PROMPTS[0], Prompt("epic", "x" * 600)]
-    with pytest.raises(InputError, match=r"prompt 'epic': its text has 60\d tokens.* at most \d+"):
+    with pytest.raises(InputError, match=r"prompt 'epic': its text has 6\d\d tokens.* at most \d+"):
         fill_pool(generator, prompts, 1, 0.5, pool, 1, Processes({}))
     assert not (tmp_path / "pool").exists()
 

@@ -118,10 +118,10 @@ def test_sampled_codes_follow_the_distribution_of_the_logits(mono_folder: Path):
     draws = 5000
     generator = load_generator(mono_folder, device="cpu", batch_size=1, guidance=1, top_k=0)
     model = generator._model.decoder
-    codes = generator._sample(range(draws), generator._texts.batch([PROMPTS[0]] * draws, 16), frames=1)
+    codes = generator._sample(range(draws), generator._conditioner.batch([PROMPTS[0]] * draws, 16), frames=1)
     found = torch.bincount(codes[:, 0, 0], minlength=64) / draws
 
-    text = generator._texts.batch([PROMPTS[0]], 16)
+    text = generator._conditioner.batch([PROMPTS[0]], 16)
     logits = IncrementalDecoder(model, text, 1, guidance=1.0).step(torch.full((1, 4), 64))
     expected = logits[0, 0].softmax(-1)
     tolerance = (

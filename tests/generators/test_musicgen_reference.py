@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from generators.code_sampling import sample_codes
 from generators.delay_pattern import DelayPattern
-from generators.musicgen import sample_codes
 from generators.musicgen_loading import load_model
 from generators.text_conditioning import TextConditioner
 from tests.generators.conftest import PROMPTS

@@ -1,0 +1,53 @@
+"""Noise of which each candidate of a batch has a stream of its own, so that it does not depend on its neighbours."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+
+class CandidateNoise(ABC):
+    """A stream of noise for each candidate of a batch.
+
+    The streams are numpy's, which take all 63 bits of a seed (torch's CPU generator looks at 32) and are
+    faster.
+
+    Parameters
+    ----------
+    seeds
+        One for each candidate, 63 bits.
+    shape
+        Of the noise for one candidate and step, such as `[codebooks, vocabulary]` or `[channels, frames]`.
+    slots
+        Batch size; slots beyond the candidates get zeros.
+    device
+        Where the noise is needed. It is drawn on the CPU, so that it is the same everywhere.
+
+    Attributes
+    ----------
+    shape
+        As it was given.
+    """
+
+    def __init__(
+        self, seeds: Sequence[int], shape: Sequence[int], slots: int, device: torch.device | str = "cpu"
+    ) -> None:
+        self._streams = [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
+        self._noise = torch.zeros(slots, *shape)
+        self._drawn = self._noise[: len(seeds)]
+        self._device = device
+        self.shape = tuple(shape)
+
+    def draw(self) -> torch.Tensor:
+        """Return the noise of the next step, `[slots, *shape]`; on CPU it is overwritten by the next call."""
+        self._draw_candidates()
+        return self._noise.to(self._device)
+
+    def _draw_candidates(self) -> None:
+        for row, stream in zip(self._drawn.numpy(), self._streams, strict=True):
+            self._fill(row, stream)
+
+    @abstractmethod
+    def _fill(self, row: np.ndarray, stream: np.random.Generator) -> None:
+        """Fill an array of the shape of one candidate, float32, from its stream."""

@@ -1,0 +1,164 @@
+"""From prompts to the prefix that MusicGen Melody's decoder continues: the melody of the reference, then the text.
+
+The melody is chroma, the strongest pitch class of each moment, repeated or cut to the one length that the model was
+trained with; without a reference it is the model's null melody. Text and melody of each distinct prompt are encoded
+alone and unpadded, and the decoder reads them alone: its keys and values do not depend on the prompts beside it.
+Only the room for them in a batch is padded, so that most prompts may share one.
+
+transformers gives the chroma of the whole recording unless it is handed the stems of a source separation; the
+authors' code removes drums and bass first. Here it is the whole recording. The `generate()` of transformers 5.15 drops
+text and melody of these models without a word, unless it is told to do without its cache.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+
+from generators.text_conditioning import TextConditioner
+from music.clips import read_clip, read_header
+from music.prompts import Prompt
+
+
+@dataclass(frozen=True)
+class PrefixBatch:
+    """The prefixes of a batch of B clips, as the decoder has read them.
+
+    Attributes
+    ----------
+    read
+        Keys and values of each distinct prefix, `[layers, 2, branches, heads, positions, head dimension]`; the
+        second branch, if there is one, is what guidance leads away from.
+    rows
+        For each clip which of them, B integers.
+    length
+        Positions that each prefix gets in the batch; none is longer.
+    """
+
+    read: list[torch.Tensor]
+    rows: list[int]
+    length: int
+
+    @property
+    def clips(self) -> int:
+        """B."""
+        return len(self.rows)
+
+
+class MelodyConditioner:
+    """Tokenizer, text encoder, chroma and projections of a MusicGen Melody model.
+
+    Parameters
+    ----------
+    model
+        A `MusicgenMelodyForConditionalGeneration`.
+    tokenizer
+        Of its text encoder.
+    chroma
+        Its `MusicgenMelodyFeatureExtractor`.
+    guided
+        Whether there is guidance, which needs the prefix without conditions as well.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, chroma: Any, guided: bool) -> None:
+        self._model = model
+        self._texts = TextConditioner(model, tokenizer)
+        self._chroma = chroma
+        self._guided = guided
+
+    def padded_length(self, prompt: Prompt) -> int:
+        """Return the positions that the text of a prompt gets, without those of the melody.
+
+        Raises
+        ------
+        InputError
+            If the text is longer than the text encoder was made for, or the reference cannot be read.
+        """
+        if prompt.reference is not None:
+            read_header(prompt.reference)
+        return self._texts.padded_length(prompt)
+
+    @torch.inference_mode()
+    def batch(self, prompts: Sequence[Prompt], length: int) -> PrefixBatch:
+        """Return the prefixes of prompts whose texts all have this padded length."""
+        distinct: dict[tuple[str, Path | None], int] = {}
+        rows = [distinct.setdefault((p.text, p.reference), len(distinct)) for p in prompts]
+        read = [self._read(text, reference) for text, reference in distinct]
+        return PrefixBatch(read, rows, self._model.config.chroma_length + length)
+
+    def _read(self, text: str, reference: Path | None) -> torch.Tensor:
+        words = self._texts.states(text)
+        states = torch.cat([self._melody(reference), words], dim=1)
+        if self._guided:
+            away = torch.cat([self._melody(None), torch.zeros_like(words)], dim=1)
+            states = torch.cat([states, away])
+        return read_prefix(self._model.decoder, states)
+
+    def _melody(self, reference: Path | None) -> torch.Tensor:
+        """Return the states of a melody, or of none, `[1, chroma length, dimension]`."""
+        config, device = self._model.config, self._model.text_encoder.device
+        if reference is None:
+            chroma = torch.zeros(1, 1, config.num_chroma)
+            chroma[..., 0] = 1
+        else:
+            chroma = self._chroma_of(reference)
+        projection = getattr(self._model, "audio_enc_to_dec_proj", None)
+        states = chroma.to(device) if projection is None else projection(chroma.to(device))
+        repeats = -(-config.chroma_length // states.shape[1])
+        return states.repeat(1, repeats, 1)[:, : config.chroma_length].to(self._model.decoder.dtype)
+
+    def _chroma_of(self, reference: Path) -> torch.Tensor:
+        """Return one-hot pitch classes, `[1, frames, chroma]`, float32."""
+        rate = self._chroma.sampling_rate
+        # a little more than is used, so that resampling meets no edge there
+        clip = read_clip(reference, max_seconds=self._chroma.chunk_length + 1).mono().resampled(rate)
+        samples = clip.waveform[0, : self._chroma.n_samples].numpy()
+        return self._chroma(samples, sampling_rate=rate, return_tensors="pt")["input_features"]
+
+
+@torch.inference_mode()
+def read_prefix(decoder: Any, states: torch.Tensor) -> torch.Tensor:
+    """Let a decoder read a prefix.
+
+    Parameters
+    ----------
+    decoder
+        A `MusicgenMelodyForCausalLM` in evaluation mode.
+    states
+        `[branches, positions, dimension]`.
+
+    Returns
+    -------
+    torch.Tensor
+        Keys and values, `[layers, 2, branches, heads, positions, head dimension]`.
+    """
+    inner = decoder.model.decoder
+    hidden = states + position_states(inner, states.shape[1])
+    found = []
+    for layer in inner.layers:
+        attention = layer.self_attn
+        normed = layer.self_attn_layer_norm(hidden)
+        shape = (*hidden.shape[:2], attention.num_heads, attention.head_dim)
+        queries, keys, values = (
+            projection(normed).view(shape).transpose(1, 2)
+            for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
+        )
+        found.append(torch.stack([keys, values]))
+        mixed = scaled_dot_product_attention(queries, keys, values, is_causal=True)
+        hidden = hidden + attention.out_proj(mixed.transpose(1, 2).reshape(hidden.shape))
+        hidden = hidden + layer.fc2(layer.activation_fn(layer.fc1(layer.final_layer_norm(hidden))))
+    return torch.stack(found)
+
+
+def position_states(decoder: Any, count: int) -> torch.Tensor:
+    """Return the embeddings of the first so many positions, `[at least count, dimension]`.
+
+    Where the model's table ends it goes on by the same formula.
+    """
+    table = decoder.embed_positions
+    if count <= len(table.weights):
+        return table.weights[:count]
+    return table.get_embedding(count, table.embedding_dim).to(table.weights)
