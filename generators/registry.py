@@ -17,12 +17,13 @@ from music.errors import InputError
 BACKENDS = {
     "transformers": "generators.musicgen:load_musicgen",
     "diffusers": "generators.stable_audio:load_stable_audio",
+    "stable-audio-tools": "generators.stability_audio:load_stability_audio",
     "folder": "generators.audio_folder:load_audio_folder",
 }
 _DEFAULT_BACKEND = "transformers"
 _NOT_OPTIONS = ("name", "source", "known", "device", "dtype")  # what every loader takes
-# file in a folder: the backend that runs what the folder holds, unless another is asked for
-_MARKS = {"model_index.json": "diffusers"}
+# file in a folder: the backend that runs what the folder holds, unless another is asked for; the first that is there
+_MARKS = {"model_index.json": "diffusers", "model_config.json": "stable-audio-tools"}
 
 # name: (backend, where the model lies)
 NAMES = {known.name: (known.backend, known.source) for known in CATALOGUE if known.source}
@@ -51,8 +52,8 @@ def load_generator(
         ``float32`` or ``bfloat16``.
     sampling
         Options of the backend; for ``transformers`` those of `generators.musicgen.load_musicgen`: guidance,
-        temperature, top_k, batch_size; for ``diffusers`` those of `generators.stable_audio.load_stable_audio`:
-        steps, guidance, negative_prompt, batch_size.
+        temperature, top_k, batch_size; for ``diffusers`` and ``stable-audio-tools`` those of
+        `generators.stable_audio.load_stable_audio`: steps, guidance, negative_prompt, batch_size.
 
     Raises
     ------

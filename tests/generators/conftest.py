@@ -9,8 +9,10 @@ import pytest
 
 from generators.protocol import Job
 from generators.registry import load_generator
+from generators.stability_library import missing_library
 from music.prompts import Prompt
 from tests.tiny_musicgen import build_tiny_musicgen
+from tests.tiny_stability_audio import build_tiny_stability_audio
 from tests.tiny_stable_audio import build_tiny_stable_audio
 
 # their texts have different lengths, of one, two and five times 16 tokens
@@ -18,6 +20,17 @@ PROMPTS = (
     Prompt("piano", "sad piano"),
     Prompt("jazz", "slow jazz, brushes"),
     Prompt("folk", "acoustic folk guitar with soft humming; a slow waltz in a minor key, no drums"),
+)
+
+MODELS = (
+    "mono",
+    "stereo",
+    "odd",
+    "lab",
+    "stable_audio",
+    "mono_stable_audio",
+    "stability",
+    "velocity_stability",
 )
 
 
@@ -101,6 +114,35 @@ def mono_stable_audio_folder(tmp_path_factory: pytest.TempPathFactory, stable_au
     )
 
 
+@pytest.fixture(scope="session")
+def stability_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Like Stable Audio Open Small: ping-pong."""
+    skip_without_stability()
+    return build_tiny_stability_audio(tmp_path_factory.mktemp("stability"))
+
+
+@pytest.fixture(scope="session")
+def velocity_stability_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Like Stable Audio Open 1.0: v-prediction; mono, an odd ratio of the autoencoder, a checkpoint of torch's."""
+    skip_without_stability()
+    return build_tiny_stability_audio(
+        tmp_path_factory.mktemp("velocity_stability"),
+        objective="v",
+        channels=1,
+        ratios=(2, 5, 3),
+        sample_rate=1_234,
+        frames=45,
+        latent=6,
+        weights="model.ckpt",
+    )
+
+
+def skip_without_stability() -> None:
+    missing = missing_library()
+    if missing:
+        pytest.skip(f'the extra "stable-audio-tools" is not installed: {missing} is missing')
+
+
 @pytest.fixture(scope="session", params=["mono", "stereo", "odd", "lab"])
 def folder(request: pytest.FixtureRequest) -> Path:
     return request.getfixturevalue(f"{request.param}_folder")
@@ -108,6 +150,10 @@ def folder(request: pytest.FixtureRequest) -> Path:
 
 def model_of(name: str, request: pytest.FixtureRequest) -> Model:
     folder = request.getfixturevalue(f"{name}_folder")
+    if "stability" in name:
+        changes = {"steps": 5, "guidance": 1.0, "negative_prompt": "low quality"}
+        options = {"batch_size": 4, "steps": 4, "guidance": 3.0}
+        return Model(folder, "stable-audio-tools", options, changes)
     if "stable_audio" in name:
         changes = {"steps": 5, "guidance": 1.0, "negative_prompt": "low quality"}
         return Model(folder, "diffusers", {"batch_size": 4, "steps": 4}, changes)
@@ -115,13 +161,13 @@ def model_of(name: str, request: pytest.FixtureRequest) -> Model:
     return Model(folder, "transformers", {"batch_size": 4}, changes)
 
 
-@pytest.fixture(scope="session", params=["mono", "stereo", "odd", "lab", "stable_audio", "mono_stable_audio"])
+@pytest.fixture(scope="session", params=MODELS)
 def model(request: pytest.FixtureRequest) -> Model:
     """Each kind of model of each backend."""
     return model_of(request.param, request)
 
 
-@pytest.fixture(scope="session", params=["mono", "stable_audio"])
+@pytest.fixture(scope="session", params=["mono", "stable_audio", "stability"])
 def small_model(request: pytest.FixtureRequest) -> Model:
     """One model of each backend."""
     return model_of(request.param, request)

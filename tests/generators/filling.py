@@ -36,7 +36,8 @@ def fill(folder: str | Path, pool: str | Path, processes: Processes, die_after: 
     With `die_after` the process kills itself, as kill -9 would, once it has made so many samples, before the
     last of them is in the pool.
     """
-    quick = {"steps": 4} if (Path(folder) / "model_index.json").exists() else {}
+    diffusion = any((Path(folder) / mark).exists() for mark in ("model_index.json", "model_config.json"))
+    quick = {"steps": 4} if diffusion else {}
     generator = load_generator(folder, device="cpu", batch_size=2, **quick)
     if die_after is not None:
         make_deadly(generator, die_after)
