@@ -156,7 +156,7 @@ def load_stability_audio(
     folder = locate(name, source, known, CONFIG, download_stability)
     config = read_config(folder)
     sampler = SAMPLERS[config["model"]["diffusion"].get("diffusion_objective", "v")]
-    usual = {"steps": sampler.steps, "guidance": sampler.guidance}
+    usual: dict[str, Any] = {"steps": sampler.steps, "guidance": sampler.guidance}
     options = DiffusionOptions(**{**usual, **given}, negative_prompt=negative_prompt)
     text_encoder = text_encoder_of(folder, config, known)
     model = load_stability(folder, config, text_encoder, where, kind)
