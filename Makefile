@@ -8,6 +8,7 @@ BIN := .venv/bin
 RUN_STAMP := .venv/installed-run
 DEV_STAMP := .venv/installed-dev
 SOURCES := pyproject.toml requirements/nodeps.txt
+BACKENDS := requirements/nodeps-backends.txt
 
 .PHONY: demo test lint types clean
 
@@ -32,8 +33,9 @@ $(RUN_STAMP): $(SOURCES)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements/nodeps.txt
 	touch $@
 
-$(DEV_STAMP): $(RUN_STAMP)
+$(DEV_STAMP): $(RUN_STAMP) $(BACKENDS)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $(BACKENDS)
 	touch $@
 
 clean:

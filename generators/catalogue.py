@@ -82,6 +82,16 @@ CATALOGUE = (
         1.32e9,
     ),
     KnownGenerator(
+        "stabilityai/stable-audio-open-small",
+        "stable-audio-tools",
+        "hub:stabilityai/stable-audio-open-small",
+        ("text",),
+        2**19 / 44_100,
+        "44.1 kHz stereo",
+        "Stability AI Community License",
+        497e6,
+    ),
+    KnownGenerator(
         "stabilityai/stable-audio-3-medium",
         "diffusers",
         "hub:stabilityai/stable-audio-3-medium",

@@ -8,7 +8,7 @@ from typing import Any
 from generators.batching import check_batch_size
 from generators.diffusers_folder import INDEX, PipelineFormat, check_libraries, download
 from generators.diffusion_generator import DiffusionGenerator
-from generators.diffusion_sampling import DiffusionOptions
+from generators.diffusion_sampling import asked_options
 from generators.model_folder import locate
 from music.devices import find_device, find_dtype
 from music.errors import InputError
@@ -53,10 +53,7 @@ def load_diffusers(
         If an option is out of range or not for this model, a library is missing, or the model cannot be found or
         loaded.
     """
-    asked: dict[str, Any] = {"steps": steps, "guidance": guidance, "negative_prompt": negative_prompt}
-    given = {option: value for option, value in asked.items() if value is not None}
-    # refused before anything is downloaded; whether a negative prompt has an effect is a matter of the default
-    DiffusionOptions(**{"guidance": 2.0, **given} if negative_prompt else given)
+    given = asked_options(steps, guidance, negative_prompt)  # refused before anything is downloaded
     check_batch_size(batch_size)
     where, kind = find_device(device), find_dtype(dtype)
     check_libraries(("diffusers", "torchsde"))  # a scheduler of diffusers does not import without torchsde

@@ -8,6 +8,7 @@ increments of a Brownian path over them, scaled to variance 1, are just independ
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -47,6 +48,20 @@ class DiffusionOptions:
             raise InputError(f"guidance must be at least 1 (1 is without guidance), got {self.guidance}")
         if self.negative_prompt and self.guidance == 1:
             raise InputError("negative_prompt has no effect without guidance: give a guidance above 1")
+
+
+def asked_options(steps: int | None, guidance: float | None, negative_prompt: str | None) -> dict[str, Any]:
+    """Return those of `DiffusionOptions` that are not None; the others are to be the defaults of a model.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range, whatever the model. Whether a negative prompt has an effect may depend on it.
+    """
+    asked = {"steps": steps, "guidance": guidance, "negative_prompt": negative_prompt}
+    given: dict[str, Any] = {option: value for option, value in asked.items() if value is not None}
+    DiffusionOptions(**given)
+    return given
 
 
 class GaussianNoise(CandidateNoise):

@@ -42,8 +42,42 @@ def integrate(
     for step, time in enumerate(scheduler.timesteps):
         now, then = scheduler.sigmas[step], scheduler.sigmas[step + 1]
         velocity = predict(latents, time)
-        if stochastic:
-            latents = (1.0 - then) * (latents - now * velocity) + then * noise.draw()
-        else:
-            latents = latents + (then - now) * velocity
+        latents = (
+            renoised(latents, velocity, now, then, noise) if stochastic else latents + (then - now) * velocity
+        )
     return latents
+
+
+def renoised(
+    latents: torch.Tensor,
+    velocity: torch.Tensor,
+    now: torch.Tensor | float,
+    then: torch.Tensor | float,
+    noise: GaussianNoise,
+) -> torch.Tensor:
+    """Return latents after a step of ping-pong: all the way to music, and back to the next level with new noise.
+
+    Parameters
+    ----------
+    latents, velocity
+        `[B, ...]`.
+    now, then
+        Levels of noise before and after the step; at 0 no noise is drawn.
+    noise
+        Of the batch.
+    """
+    clean = latents - now * velocity
+    return (1.0 - then) * clean + then * noise.draw() if then > 0 else clean
+
+
+def log_snr_levels(steps: int, first: float, last: float) -> list[float]:
+    """Return the noise level of each step: 1, then evenly spaced in the logarithm of signal to noise.
+
+    Parameters
+    ----------
+    steps
+        How many.
+    first, last
+        Logarithms of signal to noise at the first step, where 1 is taken instead, and beyond the last.
+    """
+    return [1.0, *torch.sigmoid(-torch.linspace(first, last, steps + 1))[1:-1].tolist()]

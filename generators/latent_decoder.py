@@ -6,6 +6,7 @@ be decoded.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -14,18 +15,20 @@ _DILATIONS = (1, 3, 9)  # of the residual units of a block, kernel 7
 _REACH = 3  # samples on each side that a kernel of 7 sees
 
 
-class LatentDecoder:
-    """The decoder of an `AutoencoderOobleck`.
+class OobleckDecoder:
+    """An Oobleck decoder of any library.
 
     Parameters
     ----------
-    vae
-        The autoencoder, in evaluation mode and float32.
+    whole
+        Decodes all there is: from `[1, channels, frames]` to `[1, audio channels, samples]`, float32.
+    strides
+        Of the autoencoder, first that next to the audio.
     """
 
-    def __init__(self, vae: Any) -> None:
-        self._vae = vae
-        self._strides: list[int] = list(vae.config.downsampling_ratios)  # the last of the decoder comes first
+    def __init__(self, whole: Callable[[torch.Tensor], torch.Tensor], strides: Sequence[int]) -> None:
+        self._whole = whole
+        self._strides = list(strides)  # the last of the decoder comes first
 
     def samples_of(self, frames: int) -> int:
         """Return how many samples so many frames decode to."""
@@ -47,4 +50,18 @@ class LatentDecoder:
         """Return the first so many samples, `[channels, samples]`, of latents `[channels, frames]`."""
         heard = latents[None, :, : self.frames_for(samples)]
         with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
-            return self._vae.decode(heard.float()).sample[0, :, :samples]
+            return self._whole(heard.float())[0, :, :samples]
+
+
+class LatentDecoder(OobleckDecoder):
+    """The decoder of an `AutoencoderOobleck` of diffusers.
+
+    Parameters
+    ----------
+    vae
+        The autoencoder, in evaluation mode and float32.
+    """
+
+    def __init__(self, vae: Any) -> None:
+        self._vae = vae
+        super().__init__(lambda latents: vae.decode(latents).sample, vae.config.downsampling_ratios)

@@ -17,6 +17,7 @@ from music.errors import InputError
 BACKENDS = {
     "transformers": "generators.musicgen:load_musicgen",
     "diffusers": "generators.diffusers_backend:load_diffusers",
+    "stable-audio-tools": "generators.stability_audio:load_stability_audio",
     "folder": "generators.audio_folder:load_audio_folder",
 }
 _DEFAULT_BACKEND = "transformers"
@@ -31,8 +32,8 @@ SAMPLING_OPTIONS = (
     "batch_size",
 )
 _NOT_OPTIONS = ("name", "source", "known", "device", "dtype")  # what every loader takes
-# file in a folder: the backend that runs what the folder holds, unless another is asked for
-_MARKS = {"model_index.json": "diffusers"}
+# file in a folder: the backend that runs what the folder holds, unless another is asked for; the first that is there
+_MARKS = {"model_index.json": "diffusers", "model_config.json": "stable-audio-tools"}
 
 # name: (backend, where the model lies)
 NAMES = {known.name: (known.backend, known.source) for known in CATALOGUE if known.source}
@@ -61,7 +62,7 @@ def load_generator(
         ``float32`` or ``bfloat16``.
     sampling
         Options of the backend; for ``transformers`` those of `generators.musicgen.load_musicgen`: guidance,
-        temperature, top_k, batch_size, continuation; for ``diffusers`` those of
+        temperature, top_k, batch_size, continuation; for ``diffusers`` and ``stable-audio-tools`` those of
         `generators.diffusers_backend.load_diffusers`: steps, guidance, negative_prompt, batch_size.
 
     Raises

@@ -27,7 +27,7 @@ from generators.diffusers_folder import (
 )
 from generators.diffusion_generator import DiffusionGenerator
 from generators.diffusion_sampling import DiffusionOptions, GaussianNoise
-from generators.flow_matching import integrate
+from generators.flow_matching import integrate, log_snr_levels
 from generators.stable_audio_3_denoiser import StableAudio3Conditioner, StableAudio3Denoiser, block_dtype
 from music.prompts import Prompt
 
@@ -114,17 +114,10 @@ class StableAudio3(DiffusionGenerator):
         context = self._conditioner.context(texts, duration)
         frames = noise.shape[-1]
         denoiser = StableAudio3Denoiser(self._transformer, context, duration, options.guidance, frames)
-        return integrate(denoiser.predict, self._scheduler, noise_levels(options.steps), noise)
+        return integrate(denoiser.predict, self._scheduler, log_snr_levels(options.steps, *_LOG_SNR), noise)
 
     def _decode(self, latents: torch.Tensor, samples: int) -> torch.Tensor:
         return self._vae.decode(latents[None]).sample[0, :, :samples]
-
-
-def noise_levels(steps: int) -> list[float]:
-    """Return the noise level of each step: 1, then evenly spaced in log-SNR, as the published models expect it."""
-    low, high = _LOG_SNR
-    levels = torch.sigmoid(torch.linspace(1.0, 0.0, steps + 1) * (high - low) - high)
-    return [1.0, *levels[1:-1].tolist()]
 
 
 def load_stable_audio_3(

@@ -9,10 +9,12 @@ import pytest
 
 from generators.protocol import Job
 from generators.registry import load_generator
+from generators.stability_library import missing_library
 from music.prompts import Prompt
 from tests.tiny_ace_step import build_tiny_ace_step
 from tests.tiny_audioldm2 import build_tiny_audioldm2
 from tests.tiny_musicgen import build_tiny_musicgen
+from tests.tiny_stability_audio import build_tiny_stability_audio
 from tests.tiny_stable_audio import build_tiny_stable_audio
 from tests.tiny_stable_audio_3 import build_tiny_stable_audio_3
 
@@ -23,8 +25,16 @@ PROMPTS = (
     Prompt("folk", "acoustic folk guitar with soft humming; a slow waltz in a minor key, no drums"),
 )
 
-
-_DIFFUSION = ("stable_audio", "mono_stable_audio", "stable_audio_3", "ace_step", "audioldm2")
+_CODES = ("mono", "stereo", "odd", "lab", "melody", "stereo_melody")
+_DIFFUSION = (
+    "stable_audio",
+    "mono_stable_audio",
+    "stable_audio_3",
+    "ace_step",
+    "audioldm2",
+    "stability",
+    "velocity_stability",
+)
 
 
 @dataclass(frozen=True)
@@ -135,6 +145,35 @@ def mono_stable_audio_folder(tmp_path_factory: pytest.TempPathFactory, stable_au
     )
 
 
+@pytest.fixture(scope="session")
+def stability_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Like Stable Audio Open Small: ping-pong."""
+    skip_without_stability()
+    return build_tiny_stability_audio(tmp_path_factory.mktemp("stability"))
+
+
+@pytest.fixture(scope="session")
+def velocity_stability_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Like Stable Audio Open 1.0: v-prediction; mono, an odd ratio of the autoencoder, a checkpoint of torch's."""
+    skip_without_stability()
+    return build_tiny_stability_audio(
+        tmp_path_factory.mktemp("velocity_stability"),
+        objective="v",
+        channels=1,
+        ratios=(2, 5, 3),
+        sample_rate=1_234,
+        frames=45,
+        latent=6,
+        weights="model.ckpt",
+    )
+
+
+def skip_without_stability() -> None:
+    missing = missing_library()
+    if missing:
+        pytest.skip(f'the extra "stable-audio-tools" is not installed: {missing} is missing')
+
+
 @pytest.fixture(scope="session", params=["mono", "stereo", "odd", "lab"])
 def folder(request: pytest.FixtureRequest) -> Path:
     return request.getfixturevalue(f"{request.param}_folder")
@@ -146,21 +185,19 @@ def model_of(name: str, request: pytest.FixtureRequest) -> Model:
         changes = {"steps": 5, "guidance": 1.0, "negative_prompt": "low quality"}
         if name == "ace_step":
             del changes["negative_prompt"]
-        return Model(folder, "diffusers", {"batch_size": 4, "steps": 4, "guidance": 3.0}, changes)
+        backend = "stable-audio-tools" if "stability" in name else "diffusers"
+        return Model(folder, backend, {"batch_size": 4, "steps": 4, "guidance": 3.0}, changes)
     changes = {"guidance": 1.0, "temperature": 0.5, "top_k": 2}
     return Model(folder, "transformers", {"batch_size": 4}, changes)
 
 
-@pytest.fixture(
-    scope="session",
-    params=["mono", "stereo", "odd", "lab", "melody", "stereo_melody", *_DIFFUSION],
-)
+@pytest.fixture(scope="session", params=[*_CODES, *_DIFFUSION])
 def model(request: pytest.FixtureRequest) -> Model:
     """Each kind of model of each backend."""
     return model_of(request.param, request)
 
 
-@pytest.fixture(scope="session", params=["mono", "melody", "stable_audio", *_DIFFUSION[2:]])
+@pytest.fixture(scope="session", params=["mono", "melody", "stable_audio", *_DIFFUSION[2:-1]])
 def small_model(request: pytest.FixtureRequest) -> Model:
     """One model of each kind."""
     return model_of(request.param, request)

@@ -35,7 +35,8 @@ def fill(folder: str | Path, pool: str | Path, processes: Processes, die_at: int
 
     With `die_at` the process kills itself, as kill -9 would, when it begins to write the clip of that number.
     """
-    quick = {"steps": 4} if (Path(folder) / "model_index.json").exists() else {}
+    diffusion = any((Path(folder) / mark).exists() for mark in ("model_index.json", "model_config.json"))
+    quick = {"steps": 4} if diffusion else {}
     generator = load_generator(folder, device="cpu", batch_size=2, **quick)
     if die_at is not None:
         die_while_writing(die_at)

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from generators.diffusion_sampling import GaussianNoise
+from generators.flow_matching import log_snr_levels
 from generators.protocol import Job
 from generators.registry import load_generator
-from generators.stable_audio_3 import noise_levels
 from tests.generators.conftest import PROMPTS
 from tests.tiny_stable_audio_3 import build_tiny_stable_audio_3
 
@@ -63,7 +63,9 @@ def test_noise_levels_are_those_of_diffusers(stable_audio_3_folder: Path):
     from diffusers.pipelines.stable_audio_3.pipeline_stable_audio_3 import logsnr_sigma_schedule
 
     for steps in (2, 8, 100):
-        assert noise_levels(steps) == pytest.approx(logsnr_sigma_schedule(steps, -6.2, 2.0), abs=1e-6)
+        assert log_snr_levels(steps, -6.2, 2.0) == pytest.approx(
+            logsnr_sigma_schedule(steps, -6.2, 2.0), abs=1e-6
+        )
 
 
 def test_defaults_are_those_of_the_kind_of_model(stable_audio_3_folder: Path, base_folder: Path):
