@@ -58,7 +58,7 @@ def build_dit(shape: DitShape, channels: int, frames: int, condition: int) -> An
     repair_torchaudio()
     from diffusers import StableAudioDiTModel
 
-    transformer = StableAudioDiTModel(
+    transformer: Any = StableAudioDiTModel(
         sample_size=frames,
         in_channels=channels,
         out_channels=channels,

@@ -51,7 +51,7 @@ TEXT_WIDTH = 128
 ENDS_EARLY, SHORTEST = 0.25, 1.0  # share of songs, and seconds
 GROUPS = {"fine": (0.3, 1.0), "middle": (1.0, 5.0), "coarse": (5.0, 500.0)}  # noise levels of a validation
 HELD_OUT = 96  # songs of a validation
-SCHEDULE = Schedule(steps=6_000, batch_size=16, learning_rate=1e-3, check_every=250)
+SCHEDULE = Schedule(steps=5_000, batch_size=16, learning_rate=1e-3, check_every=250)
 
 
 class StableAudioParts(nn.Module):
@@ -181,7 +181,7 @@ def train_stable_audio(
     idle = set_aside_idle_units(vae)
     from diffusers import CosineDPMSolverMultistepScheduler
 
-    scheduler = CosineDPMSolverMultistepScheduler()
+    scheduler: Any = CosineDPMSolverMultistepScheduler()
     lowest, highest = scheduler.config.sigma_min, scheduler.config.sigma_max
     tokenizer = _tokenizer(work / "tokenizer")
     latents = {split: latents_of_songs(vae, split, work) for split in SONGS}
@@ -245,7 +245,7 @@ def save_pipeline(output: Path, model: StableAudioParts, vae: Any, tokenizer: An
     """Save all parts in half precision as a folder of diffusers' `StableAudioPipeline`."""
     from diffusers import StableAudioPipeline
 
-    pipeline = StableAudioPipeline(
+    pipeline: Any = StableAudioPipeline(
         vae=vae.half(),
         text_encoder=model.text_encoder.half(),
         projection_model=model.projection.half(),

@@ -38,7 +38,7 @@ CROP = 64  # latent frames of a training item, 1.28 s
 START_SONGS = 200  # whose principal components it starts from, and whose latents are N(0, 1) in the end
 HELD_OUT = 16  # songs of a validation
 WAVEFORM, DIVERGENCE = 0.5, 1e-3  # weights of these losses beside the two spectral ones
-SCHEDULE = Schedule(steps=5_000, batch_size=8, learning_rate=1e-3, check_every=250)
+SCHEDULE = Schedule(steps=4_000, batch_size=8, learning_rate=1e-3, check_every=250)
 
 
 def songs_audio(split: str, indices: list[int], shape: VaeShape) -> torch.Tensor:

@@ -92,7 +92,7 @@ def build_vae(shape: VaeShape, audio: torch.Tensor) -> Any:
     repair_torchaudio()
     from diffusers import AutoencoderOobleck
 
-    vae = AutoencoderOobleck(
+    vae: Any = AutoencoderOobleck(
         encoder_hidden_size=2 * shape.latent,
         downsampling_ratios=[shape.bands, shape.stride],
         channel_multiples=[1, 1],

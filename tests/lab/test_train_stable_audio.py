@@ -16,6 +16,7 @@ from generators.stable_audio_conditioning import StableAudioConditioner
 from generators.stable_audio_denoiser import Denoiser
 from music.errors import InputError
 from music.prompts import Prompt
+from music.shipped_files import asset
 
 pytest.importorskip("torchsde")
 
@@ -105,7 +106,7 @@ def test_the_folder_generates(trained):
 def test_diffusers_itself_loads_the_folder(trained):
     from diffusers import StableAudioPipeline
 
-    pipeline = StableAudioPipeline.from_pretrained(trained, local_files_only=True)
+    pipeline = StableAudioPipeline.from_pretrained(trained, torch_dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     audio = pipeline("a slow piano", num_inference_steps=2, audio_end_in_s=1.0).audios
     assert audio.shape == (1, 1, 16_000)
@@ -124,7 +125,9 @@ def test_work_of_another_autoencoder_is_refused(trained, vae_folder, tmp_path):
 
 
 def test_gold_hears_what_the_autoencoder_decodes(vae_folder, tmp_path, capsys):
-    vae_check.main(vae_check.VaeCheck(n=2, vae=vae_folder, output=tmp_path / "check.json"))
+    vae_check.main(
+        vae_check.VaeCheck(n=2, models=asset("lab"), vae=vae_folder, output=tmp_path / "check.json")
+    )
     assert (tmp_path / "check.json").exists()
     heard = capsys.readouterr().out
     for sound in ("songs ", "decoded ", "decoded, noisy "):
