@@ -92,9 +92,9 @@ class PipelineFormat:
             raise InputError(f"{folder} cannot be loaded as {self.title}: {reason}") from error
 
 
-def check_libraries(libraries: Sequence[str]) -> None:
-    """`InputError` if a library that a pipeline needs is not installed."""
-    for library in libraries:
+def check_extra() -> None:
+    """`InputError` if a library that the backend needs is not installed."""
+    for library in ("diffusers", "torchsde"):  # a scheduler of diffusers does not import without torchsde
         if importlib.util.find_spec(library) is None:
             raise InputError(
                 f'backend diffusers needs {library}, which is not installed: pip install -e ".[diffusers]"'

@@ -1,6 +1,6 @@
 """Rebuilds the lab's models from nothing: songs are composed, rendered and damaged, nothing is downloaded.
 
-    python -m experiments.lab.train all            # codec, musicgen, mulan, cmi_rm, gold, prompts, pairs
+    python -m experiments.lab.train all            # every part of `STEPS`, in order
     python -m experiments.lab.train musicgen       # one part; what it needs must be there
 
 Each part writes checkpoints and a log to `--work` and continues from them when it is started again; it ends with the
@@ -32,7 +32,9 @@ class TrainLab:
         Folder of checkpoints, logs and cached data.
     """
 
-    part: Literal["all", "codec", "musicgen", "mulan", "cmi_rm", "gold", "prompts", "pairs"] = "all"
+    part: Literal[
+        "all", "codec", "musicgen", "vae", "stable_audio", "mulan", "cmi_rm", "gold", "prompts", "pairs"
+    ] = "all"
     output: Path = Path("assets/lab")
     work: Path = Path("runs/lab")
 
@@ -49,6 +51,24 @@ def _musicgen(options: TrainLab) -> None:
     from experiments.lab.train_musicgen import train_musicgen
 
     train_musicgen(options.output / "musicgen", options.work / "musicgen", load_codec(options.work / "codec"))
+
+
+def _vae(options: TrainLab) -> None:
+    from experiments.lab.train_vae import train_vae
+    from generators.diffusers_folder import check_extra
+
+    check_extra()
+    train_vae(options.work / "vae" / "finished", options.work / "vae")
+
+
+def _stable_audio(options: TrainLab) -> None:
+    from experiments.lab.train_stable_audio import train_stable_audio
+    from generators.diffusers_folder import check_extra
+
+    check_extra()
+    train_stable_audio(
+        options.output / "stable_audio", options.work / "stable_audio", options.work / "vae" / "finished"
+    )
 
 
 def _mulan(options: TrainLab) -> None:
@@ -88,6 +108,8 @@ def _prompts(options: TrainLab) -> None:
 STEPS: dict[str, Callable[[TrainLab], None]] = {
     "codec": _codec,
     "musicgen": _musicgen,
+    "vae": _vae,
+    "stable_audio": _stable_audio,
     "mulan": _mulan,
     "cmi_rm": _cmi_rm,
     "gold": _gold,

@@ -47,6 +47,8 @@ SCHEDULE = Schedule(steps=3_600, batch_size=16, learning_rate=1.5e-3)
 
 #: tempo class -> beats per minute at which an eighth note fills 10, 7 or 5 frames of the codec
 BPM = {"slow": 75.0, "medium": 750 / 7, "fast": 150.0}
+#: what `training_song` depends on
+RECIPE = {"bpm": BPM, "damaged": DAMAGED, "damage": DAMAGE, "kinds": list(NOTE_DAMAGE)}
 
 
 def training_song(split: str, index: int) -> Song:
@@ -185,7 +187,7 @@ def train_musicgen(
     claim_work(
         work,
         codec=hash_tensors(codec.state_dict()),
-        songs={**SONGS, "bpm": BPM, "damaged": DAMAGED, "damage": DAMAGE, "kinds": list(NOTE_DAMAGE)},
+        songs={**SONGS, **RECIPE},
         captions={"phrasings": CAPTIONS, "longest": MAX_TEXT, "hidden": HIDDEN_CAPTIONS},
         batches={"openings": OPENINGS, "opening": OPENING, "forgetful": FORGETFUL},
         schedule=asdict(schedule),

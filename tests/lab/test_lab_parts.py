@@ -4,8 +4,20 @@ import json
 
 import pytest
 
-from experiments.lab import pairs, train, train_cmi_rm, train_codec, train_gold, train_mulan, train_musicgen
+from experiments.lab import (
+    pairs,
+    train,
+    train_cmi_rm,
+    train_codec,
+    train_gold,
+    train_mulan,
+    train_musicgen,
+    train_stable_audio,
+    train_vae,
+)
+from experiments.lab.dit_start import DitShape
 from experiments.lab.training_loop import Schedule
+from experiments.lab.vae_start import VaeShape
 from generators import load_generator
 from generators.protocol import Job
 from generators.spectral_codec import SpectralCodecConfig
@@ -22,9 +34,12 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     options = train.TrainLab(output=folder / "models", work=folder / "work")
     with pytest.MonkeyPatch.context() as patch:
-        for module in (train_musicgen, train_mulan, train_gold):
+        for module in (train_musicgen, train_vae, train_stable_audio, train_mulan, train_gold):
             patch.setattr(module, "SONGS", {"train": 6, "validation": 4})
         patch.setattr(train_musicgen.train_musicgen, "__defaults__", (TINY, TINY))
+        small = VaeShape(latent=12, envelopes=2, bands=8, stride=40, decoder=12)
+        patch.setattr(train_vae.train_vae, "__defaults__", (small, TINY))
+        patch.setattr(train_stable_audio.train_stable_audio, "__defaults__", (DitShape(1, 2, 16), TINY, TINY))
         patch.setattr(train_mulan.train_mulan, "__defaults__", (TINY, TINY, TINY))
         patch.setattr(train_gold.train_gold, "__defaults__", (TINY,))
         patch.setattr(pairs, "HELD_OUT", dict.fromkeys(pairs.HELD_OUT, 1))
@@ -50,6 +65,14 @@ def test_what_is_saved_loads_and_works(trained):
 
 
 @pytest.mark.slow
+def test_the_stable_audio_that_is_saved_generates(trained):
+    prompts = load_prompts(trained.output / "prompts.jsonl", 2)
+    generator = load_generator(trained.output / "stable_audio", device="cpu", batch_size=2, steps=3)
+    samples = list(generator.generate([Job(prompt, 0, 1) for prompt in prompts], 1.0))
+    assert [sample.clip.samples for sample in samples] == [16_000] * 2
+
+
+@pytest.mark.slow
 def test_a_second_training_gives_the_same_models(trained):
     before = (trained.output / "musicgen" / "model.safetensors").read_bytes()
     train.main(train.TrainLab("musicgen", trained.output, trained.work))
@@ -64,6 +87,7 @@ def test_work_of_another_schedule_is_refused(trained, monkeypatch):
         train.main(train.TrainLab("musicgen", trained.output, trained.work))
 
 
-def test_a_part_without_what_it_needs_says_so(tmp_path):
-    with pytest.raises(InputError, match="no codec in"):
-        train.main(train.TrainLab("musicgen", tmp_path / "models", tmp_path / "work"))
+@pytest.mark.parametrize(("part", "needed"), [("musicgen", "codec"), ("stable_audio", "autoencoder")])
+def test_a_part_without_what_it_needs_says_so(tmp_path, part, needed):
+    with pytest.raises(InputError, match=f"no {needed} in"):
+        train.main(train.TrainLab(part, tmp_path / "models", tmp_path / "work"))
