@@ -13,7 +13,7 @@ import torch
 from torch.nn.functional import pad
 
 from generators.remembered import Remembered
-from music.errors import InputError
+from generators.text_length import check_length, token_count
 
 LENGTH_MULTIPLE = 16
 _GENERATED = 8  # vectors, unless the language model's configuration says otherwise
@@ -60,16 +60,9 @@ class AudioLDM2Conditioner:
         self._encode = Remembered(self._encode_text)
 
     def check(self, text: str, name: str) -> None:
-        """`InputError` if a text, called `name` in the message, is longer than the model takes.
-
-        The pipeline of diffusers would cut it and go on.
-        """
+        """`InputError` if a text, called `name` in the message, is longer than the model takes."""
         for tokenizer in self._tokenizers:
-            length = len(tokenizer(text, truncation=False, verbose=False)["input_ids"])
-            if length > tokenizer.model_max_length:
-                raise InputError(
-                    f"{name} has {length} tokens, the model takes at most {tokenizer.model_max_length}"
-                )
+            check_length(tokenizer, text, tokenizer.model_max_length, name)
 
     def padded_length(self, text: str, negative: str) -> int:
         """Return the length of the states of T5 in a batch."""
@@ -99,7 +92,7 @@ class AudioLDM2Conditioner:
         )
 
     def _length(self, text: str) -> int:
-        return len(self._tokenizers[1](text, truncation=False, verbose=False)["input_ids"])
+        return token_count(self._tokenizers[1], text)
 
     def _encode_text(self, key: tuple[str, int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return what is generated, the states of T5 and their mask, of a text padded to at least some length."""

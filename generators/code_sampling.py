@@ -12,6 +12,9 @@ from generators.melody_conditioning import PrefixBatch
 from generators.text_conditioning import TextBatch
 from music.errors import InputError
 
+# From logits `[B, codebooks, vocabulary]` (float32) to codes `[B, codebooks]`.
+Choose = Callable[[torch.Tensor], torch.Tensor]
+
 NOT_GIVEN = -1  # in place of a code that the model shall choose
 
 
@@ -20,7 +23,7 @@ def sample_codes(
     conditions: TextBatch | PrefixBatch,
     pattern: DelayPattern,
     guidance: float,
-    choose: Callable[[torch.Tensor], torch.Tensor],
+    choose: Choose,
     given: torch.Tensor | None = None,
     weights: DecoderWeights | None = None,
 ) -> torch.Tensor:
@@ -37,7 +40,7 @@ def sample_codes(
     guidance
         Scale of classifier-free guidance.
     choose
-        From logits `[B, codebooks, vocabulary]` (float32) to tokens `[B, codebooks]`.
+        Draws the codes of one position.
     given
         Codes that are not for the model to choose, `[B, codebooks, frames]`, and `NOT_GIVEN` elsewhere.
     weights
@@ -53,26 +56,58 @@ def sample_codes(
     InputError
         If the model computes NaN or infinity at any step.
     """
-    special = decoder.config.vocab_size  # the one input that is no code; it has no logit
-    device = decoder.device
-    batch = conditions.clips
-    live = pattern.live().to(device)
-    tokens = torch.full((batch, pattern.codebooks), special, device=device)
-    delayed = torch.empty(batch, pattern.steps, pattern.codebooks, dtype=torch.long, device=device)
-    forced = None if given is None else pattern.delay(given.to(device), NOT_GIVEN)
     state: IncrementalDecoder | PrefixedDecoder
     if isinstance(conditions, PrefixBatch):
         state = PrefixedDecoder(decoder, conditions, pattern.steps, guidance, weights)
     else:
         state = IncrementalDecoder(decoder, conditions, pattern.steps, guidance, weights)
+    first = torch.full(
+        (conditions.clips, pattern.codebooks), decoder.config.vocab_size, device=decoder.device
+    )
+    return write_codes(state.step, first, pattern, choose, given)
+
+
+def write_codes(
+    step: Callable[[torch.Tensor], torch.Tensor],
+    first: torch.Tensor,
+    pattern: DelayPattern,
+    choose: Choose,
+    given: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Write the codes of a batch with any decoder.
+
+    Parameters
+    ----------
+    step
+        From the input of one position, `[B, codebooks]`, to the logits of the next, `[B, codebooks, vocabulary]`
+        (float32).
+    first
+        Input of the first position: the special token, which is no code and has no logit.
+    pattern, choose, given
+        As in `sample_codes`.
+
+    Returns
+    -------
+    torch.Tensor
+        `[B, codebooks, frames]`, int64.
+
+    Raises
+    ------
+    InputError
+        If the model computes NaN or infinity at any step.
+    """
+    device, tokens = first.device, first
+    live = pattern.live().to(device)
+    delayed = torch.empty(len(first), pattern.steps, pattern.codebooks, dtype=torch.long, device=device)
+    forced = None if given is None else pattern.delay(given.to(device), NOT_GIVEN)
     total = torch.zeros((), device=device)  # NaN and infinity stay in a sum: one test at the end will do
-    for step in range(pattern.steps):
-        logits = state.step(tokens)
+    for position in range(pattern.steps):
+        logits = step(tokens)
         total += logits.sum()
-        tokens = choose(logits).masked_fill_(~live[step], special)
+        tokens = torch.where(live[position], choose(logits), first)
         if forced is not None:
-            tokens = torch.where(forced[:, step] == NOT_GIVEN, tokens, forced[:, step])
-        delayed[:, step] = tokens
+            tokens = torch.where(forced[:, position] == NOT_GIVEN, tokens, forced[:, position])
+        delayed[:, position] = tokens
     if not bool(total.isfinite()):
         raise InputError("the generator computes NaN or infinity: its weights are damaged")
     return pattern.align(delayed)

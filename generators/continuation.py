@@ -49,12 +49,12 @@ class Continuation:
         self.frames = max(1, round(seconds * self._rate / samples_per_frame))
         self._samples = math.ceil(self.frames * samples_per_frame)
 
-    def check(self, prompts: Sequence[Prompt]) -> None:
+    def check(self, prompt: Prompt) -> None:
         """`InputError` if a prompt has a reference that is too short or cannot be read."""
-        for path, prompt in {prompt.reference: prompt for prompt in prompts}.items():
-            if path is not None:
-                header = read_header(path)
-                self._check_length(path, round(header.samples * self._rate / header.sample_rate), prompt.id)
+        if prompt.reference is not None:
+            header = read_header(prompt.reference)
+            samples = round(header.samples * self._rate / header.sample_rate)
+            self._check_length(prompt.reference, samples, prompt.id)
 
     @torch.inference_mode()
     def codes(self, prompts: Sequence[Prompt], frames: int) -> torch.Tensor | None:

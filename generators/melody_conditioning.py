@@ -69,16 +69,14 @@ class MelodyConditioner:
         self._chroma = chroma
         self._guided = guided
 
-    def padded_length(self, prompt: Prompt) -> int:
-        """Return the positions that the text of a prompt gets, without those of the melody.
-
-        Raises
-        ------
-        InputError
-            If the text is longer than the text encoder was made for, or the reference cannot be read.
-        """
+    def check(self, prompt: Prompt) -> None:
+        """`InputError` if a text is longer than the text encoder was made for, or a reference cannot be read."""
+        self._texts.check(prompt)
         if prompt.reference is not None:
             read_header(prompt.reference)
+
+    def padded_length(self, prompt: Prompt) -> int:
+        """Return the positions that the text of a prompt gets, without those of the melody."""
         return self._texts.padded_length(prompt)
 
     @torch.inference_mode()

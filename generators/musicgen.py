@@ -10,20 +10,19 @@ reference, whatever its length; another model goes on from the beginning of the 
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from generators.batching import check_batch_size, plan_batches, slots_of
-from generators.code_sampling import sample_codes
+from generators.batching import check_batch_size, slots_of
+from generators.code_generator import CodeGenerator
+from generators.code_sampling import Choose, sample_codes
 from generators.continuation import Continuation, check_continuation
 from generators.decoder_weights import DecoderWeights
 from generators.delay_pattern import DelayPattern
-from generators.melody_conditioning import MelodyConditioner, PrefixBatch
+from generators.melody_conditioning import MelodyConditioner
 from generators.model_folder import find_folder, weights_hash
 from generators.musicgen_loading import (
     CHROMA_CONFIG,
@@ -33,10 +32,9 @@ from generators.musicgen_loading import (
     load_model,
     own_sampling,
 )
-from generators.protocol import Job, Sample, samples_of
-from generators.sampling import GumbelNoise, SamplingOptions, gumbel_max
-from generators.text_conditioning import TEXT_MULTIPLE, TextBatch, TextConditioner
-from music.clips import Clip
+from generators.protocol import samples_of
+from generators.sampling import SamplingOptions
+from generators.text_conditioning import TEXT_MULTIPLE, TextConditioner
 from music.devices import find_device, find_dtype
 from music.errors import InputError
 from music.prompts import Prompt
@@ -46,10 +44,8 @@ SAMPLER = 2
 _TRAINED_SECONDS = 30.0  # the longest clips that the published models were trained on
 
 
-class MusicGen:
-    """A MusicGen model; see `generators.protocol.Generator`.
-
-    The weights are taken to stay as they are: after training, make a new one.
+class MusicGen(CodeGenerator):
+    """A MusicGen model; see `generators.code_generator.CodeGenerator`.
 
     Parameters
     ----------
@@ -74,6 +70,9 @@ class MusicGen:
         If the batch size is below 1, or the continuation out of range or not for this model.
     """
 
+    backend = "transformers"
+    libraries = ("numpy", "torch", "transformers")
+
     def __init__(
         self,
         name: str,
@@ -84,24 +83,30 @@ class MusicGen:
         batch_size: int,
         continuation: float | None = None,
     ) -> None:
-        check_batch_size(batch_size)
         decoder, codec = model.config.decoder, model.config.audio_encoder
-        self.name = name
-        self.sample_rate: int = codec.sampling_rate
-        self.channels: int = decoder.audio_channels
-        self.options = options
-        self.batch_size = batch_size
+        super().__init__(
+            name,
+            weights,
+            options,
+            batch_size,
+            SAMPLER,
+            model.device,
+            model.decoder.dtype,
+            decoder.num_codebooks,
+            decoder.vocab_size,
+            _samples_per_frame(codec),
+        )
+        self.sample_rate = codec.sampling_rate
+        self.channels = decoder.audio_channels
         self._model = model
         self._conditioner = conditioner
         self._weights: DecoderWeights | None = None
-        self._codebooks: int = decoder.num_codebooks
-        self._vocabulary: int = decoder.vocab_size
-        self._frame = _samples_per_frame(codec)
         melody = model.config.model_type == MELODY
         prefix: int = model.config.chroma_length if melody else 0
         longest_delay = DelayPattern.longest_delay(self._codebooks, self.channels)
         longest = decoder.max_position_embeddings - longest_delay - prefix
         self.max_seconds = min(_TRAINED_SECONDS, float(longest * self._frame / self.sample_rate))
+        self.spec = {**self.spec, "text_multiple": TEXT_MULTIPLE}
         self._beginnings: Continuation | None = None
         if continuation is not None:
             if melody:
@@ -109,121 +114,40 @@ class MusicGen:
             self._beginnings = Continuation(
                 model.audio_encoder, continuation, self.channels, self._codebooks, self._frame
             )
-        takes_reference = melody or continuation is not None
-        self.accepts = frozenset({"text", "reference"} if takes_reference else {"text"})
-        self.spec: Mapping[str, Any] = {
-            "weights": weights,
-            "backend": "transformers",
-            "sampler": SAMPLER,
-            "versions": _versions(),
-            "device": model.device.type,
-            "dtype": str(model.decoder.dtype).removeprefix("torch."),
-            "batch_size": batch_size,
-            "text_multiple": TEXT_MULTIPLE,
-            "guidance": options.guidance,
-            "temperature": options.temperature,
-            "top_k": options.top_k,
             # only where it is used, so that the pools of runs without it stay as they are
-            **({} if continuation is None else {"continuation": float(continuation)}),
-        }
+            self.spec = {**self.spec, "continuation": float(continuation)}
+        if melody or continuation is not None:
+            self.accepts = frozenset({"text", "reference"})
 
-    def batches(self, jobs: Sequence[Job], seconds: float) -> list[list[Job]]:
-        """Split jobs into batches of texts of one padded length; see `generators.protocol.Generator.batches`."""
-        samples = samples_of(seconds, self)
+    def _check(self, prompt: Prompt, seconds: float) -> None:
         if self._beginnings:
-            if self._beginnings.frames >= self._frames(samples):
+            if self._beginnings.frames >= self._frames(samples_of(seconds, self)):
                 given = self._beginnings.frames * self._frame / self.sample_rate
                 raise InputError(
                     f"--seconds must be above the {float(given):g} s of --continuation, which a clip begins with, "
                     f"got {seconds:g}"
                 )
-            self._beginnings.check([job.prompt for job in jobs])
-        prompts = {_conditions_of(job.prompt): job.prompt for job in jobs}
-        lengths = {of: self._conditioner.padded_length(prompt) for of, prompt in prompts.items()}
-        return plan_batches(jobs, lambda job: lengths[_conditions_of(job.prompt)], self.batch_size)
+            self._beginnings.check(prompt)
+        self._conditioner.check(prompt)
 
-    def generate(self, jobs: Sequence[Job], seconds: float) -> Iterator[Sample]:
-        """Yield one sample a job, batch by batch; see `generators.protocol.Generator.generate`."""
-        return self._generate(self.batches(jobs, seconds), samples_of(seconds, self))
+    def _kind(self, prompt: Prompt, seconds: float) -> Hashable:
+        return self._conditioner.padded_length(prompt)
 
-    def decode_tokens(self, tokens: torch.Tensor, seconds: float) -> Clip:
-        """Return the clip of given tokens, the same to the bit as when they were sampled.
-
-        Parameters
-        ----------
-        tokens
-            `[codebooks, frames]`, integers below the vocabulary size; the order of codebooks is that of the
-            model, for stereo left 0, right 0, left 1, right 1 ...
-        seconds
-            Length of the clip, s.
-
-        Raises
-        ------
-        InputError
-            If these are no tokens of this model, or too few.
-        """
-        samples = samples_of(seconds, self)
-        if tokens.ndim != 2 or tokens.shape[0] != self._codebooks or tokens.shape[1] < self._frames(samples):
-            expected = f"[{self._codebooks}, {self._frames(samples)} or more]"
-            raise InputError(f"tokens of {self.name} have shape {expected}, got {list(tokens.shape)}")
-        if tokens.min() < 0 or tokens.max() >= self._vocabulary:
-            low, high = int(tokens.min()), int(tokens.max())
-            raise InputError(f"tokens of {self.name} lie in 0 to {self._vocabulary - 1}, got {low} to {high}")
-        return self._decode(tokens.to(self._model.device, torch.long), samples)
-
-    def _generate(self, batches: Sequence[Sequence[Job]], samples: int) -> Iterator[Sample]:
-        compact = torch.int16 if self._vocabulary <= 2**15 else torch.int32
-        slots = slots_of(self.batch_size)
-        for jobs in batches:
-            prompts = [job.prompt for job in (*jobs, *[jobs[-1]] * (slots - len(jobs)))]
-            conditions = self._conditioner.batch(prompts, self._conditioner.padded_length(prompts[0]))
-            given = self._beginnings.codes(prompts, self._frames(samples)) if self._beginnings else None
-            codes = self._sample([job.seed for job in jobs], conditions, self._frames(samples), given)
-            for job, tokens in zip(jobs, codes, strict=True):
-                yield Sample(job, self._decode(tokens, samples), tokens.to("cpu", compact, copy=True))
-
-    def _sample(
-        self,
-        seeds: Sequence[int],
-        conditions: TextBatch | PrefixBatch,
-        frames: int,
-        given: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Return the codes of the clips of a batch that have a seed, `[seeds, codebooks, frames]`."""
-        shape, options = (self._codebooks, self._vocabulary), self.options
-        noise = GumbelNoise(seeds, shape, conditions.clips, self._model.device)
-
-        def choose(logits: torch.Tensor) -> torch.Tensor:
-            return gumbel_max(logits, noise.draw(), options.temperature, options.top_k)
-
+    def _write(self, prompts: Sequence[Prompt], pattern: DelayPattern, choose: Choose) -> torch.Tensor:
+        decoder, guidance = self._model.decoder, self.options.guidance
+        conditions = self._conditioner.batch(prompts, self._conditioner.padded_length(prompts[0]))
+        given = self._beginnings.codes(prompts, pattern.frames) if self._beginnings else None
         if self._weights is None:
-            clips = slots_of(self.batch_size)
-            self._weights = DecoderWeights(self._model.decoder, clips, options.guidance > 1)
-        pattern = DelayPattern(self._codebooks, self.channels, frames)
-        codes = sample_codes(
-            self._model.decoder, conditions, pattern, options.guidance, choose, given, self._weights
-        )
-        return codes[: len(seeds)]
+            self._weights = DecoderWeights(decoder, slots_of(self.batch_size), guidance > 1)
+        return sample_codes(decoder, conditions, pattern, guidance, choose, given, self._weights)
 
-    def _frames(self, samples: int) -> int:
-        return math.ceil(samples / self._frame)
-
-    @torch.inference_mode()
-    def _audio(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Return the audio of codes `[K, frames]`, one channel at a time: `[channels, samples]`."""
-        with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
-            sides = [
-                self._model.audio_encoder.decode(tokens[None, None, side :: self.channels], [None])
-                for side in range(self.channels)
-            ]
+    def _audio(self, codes: torch.Tensor) -> torch.Tensor:
+        """Return the audio of codes, each channel decoded on its own."""
+        sides = [
+            self._model.audio_encoder.decode(codes[None, None, side :: self.channels], [None])
+            for side in range(self.channels)
+        ]
         return torch.cat([side.audio_values.view(1, -1) for side in sides])
-
-    def _decode(self, tokens: torch.Tensor, samples: int) -> Clip:
-        # Clip by clip, so that the audio of tokens does not depend on what else was in the batch.
-        audio = self._audio(tokens[:, : self._frames(samples)])
-        if audio.shape[1] < samples:
-            raise RuntimeError(f"the codec of {self.name} gave {audio.shape[1]} of {samples} samples")
-        return Clip(audio[:, :samples].to("cpu", torch.float32, copy=True), self.sample_rate)
 
 
 def load_musicgen(
@@ -288,18 +212,3 @@ def _samples_per_frame(codec: Any) -> Fraction:
     if hasattr(codec, "upsampling_ratios"):
         return Fraction(math.prod(codec.upsampling_ratios))
     return Fraction(codec.sampling_rate) / Fraction(codec.frame_rate).limit_denominator(1_000_000)
-
-
-def _conditions_of(prompt: Prompt) -> tuple[str, Path | None]:
-    """Return what of a prompt a conditioner may look at."""
-    return prompt.text, prompt.reference
-
-
-def _versions() -> dict[str, str]:
-    import transformers
-
-    return {
-        "numpy": np.__version__,
-        "torch": str(torch.__version__),
-        "transformers": transformers.__version__,
-    }

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from generators.remembered import Remembered
-from music.errors import InputError
+from generators.text_length import check_length
 
 TEXT, START, TOTAL = "prompt", "seconds_start", "seconds_total"  # the conditions that published models know
 
@@ -37,14 +37,8 @@ class StabilityConditioner:
         self._encode = Remembered(self._encode_anew)
 
     def check(self, text: str, name: str) -> None:
-        """`InputError` if a text, called `name` in the message, is longer than the model takes.
-
-        The library would cut it and go on.
-        """
-        tokenizer = self._conditioners[TEXT].tokenizer
-        length = len(tokenizer(text, truncation=False, verbose=False)["input_ids"])
-        if length > self.longest:
-            raise InputError(f"{name} has {length} tokens, the model takes at most {self.longest}")
+        """`InputError` if a text, called `name` in the message, is longer than the model takes."""
+        check_length(self._conditioners[TEXT].tokenizer, text, self.longest, name)
 
     @torch.inference_mode()
     def batch(self, texts: Sequence[str], seconds: float, negative: str) -> dict[str, torch.Tensor]:

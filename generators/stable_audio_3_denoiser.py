@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from generators.remembered import Remembered
-from music.errors import InputError
+from generators.text_length import check_length
 
 _LONGEST_TEXT = 256  # tokens; what the published models were trained with
 
@@ -43,13 +43,8 @@ class StableAudio3Conditioner:
         self.longest: int = min(tokenizer.model_max_length, _LONGEST_TEXT)
 
     def check(self, text: str, name: str) -> None:
-        """`InputError` if a text, called `name` in the message, is longer than the model takes.
-
-        The pipeline of diffusers would cut it and go on.
-        """
-        length = len(self._tokenizer(text, truncation=False, verbose=False)["input_ids"])
-        if length > self.longest:
-            raise InputError(f"{name} has {length} tokens, the model takes at most {self.longest}")
+        """`InputError` if a text, called `name` in the message, is longer than the model takes."""
+        check_length(self._tokenizer, text, self.longest, name)
 
     def context(self, texts: Sequence[str], duration: torch.Tensor) -> torch.Tensor:
         """Return what is attended to: texts and the embedded duration `[1, D]`, `[B, longest + 1, D]`."""

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from generators.remembered import Remembered
-from music.errors import InputError
+from generators.text_length import check_length
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,8 @@ class StableAudioConditioner:
         self.longest: int = tokenizer.model_max_length
 
     def check(self, text: str, name: str) -> None:
-        """`InputError` if a text, called `name` in the message, is longer than the model takes.
-
-        The pipeline of diffusers would cut it and go on.
-        """
-        length = len(self._tokenizer(text, truncation=False, verbose=False)["input_ids"])
-        if length > self.longest:
-            raise InputError(f"{name} has {length} tokens, the model takes at most {self.longest}")
+        """`InputError` if a text, called `name` in the message, is longer than the model takes."""
+        check_length(self._tokenizer, text, self.longest, name)
 
     @torch.inference_mode()
     def batch(self, texts: Sequence[str], seconds: float, negative: str, guided: bool) -> Conditions:

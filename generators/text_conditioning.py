@@ -13,11 +13,10 @@ import torch
 from torch.nn.functional import pad
 
 from generators.remembered import Remembered
-from music.errors import InputError
+from generators.text_length import check_length, longest_text, token_count
 from music.prompts import Prompt
 
 TEXT_MULTIPLE = 16
-_LONGEST_TEXT = 512  # tokens; what T5 was trained on, for tokenizers that do not say
 
 
 @dataclass(frozen=True)
@@ -59,23 +58,15 @@ class TextConditioner:
         self._model = model
         self._tokenizer = tokenizer
         self._encode = Remembered(self._encode_text)
-        told = tokenizer.model_max_length
-        self.longest = told if 0 < told < 1_000_000 else _LONGEST_TEXT
+        self.longest = longest_text(tokenizer)
+
+    def check(self, prompt: Prompt) -> None:
+        """`InputError` if the text of a prompt is longer than the text encoder was made for."""
+        check_length(self._tokenizer, prompt.text, self.longest, f"prompt {prompt.id!r}: its text")
 
     def padded_length(self, prompt: Prompt) -> int:
-        """Return the length in tokens at which the text of a prompt is attended to.
-
-        Raises
-        ------
-        InputError
-            If the text is longer than the text encoder was made for.
-        """
-        length = len(self._tokens(prompt))
-        if length > self.longest:
-            raise InputError(
-                f"prompt {prompt.id!r}: its text has {length} tokens, the model takes at most {self.longest}"
-            )
-        return -(-length // TEXT_MULTIPLE) * TEXT_MULTIPLE
+        """Return the length in tokens at which the text of a prompt is attended to."""
+        return -(-token_count(self._tokenizer, prompt.text) // TEXT_MULTIPLE) * TEXT_MULTIPLE
 
     @torch.inference_mode()
     def batch(self, prompts: Sequence[Prompt], length: int) -> TextBatch:
@@ -101,9 +92,6 @@ class TextConditioner:
         if projection is not None:
             states = projection(states.to(projection.weight.dtype))
         return states.to(self._model.decoder.dtype)
-
-    def _tokens(self, prompt: Prompt) -> list[int]:
-        return self._tokenizer(prompt.text, truncation=False, verbose=False)["input_ids"]
 
     def _encode_text(self, text: str) -> torch.Tensor:
         """Return the text encoder's output, `[1, tokens, dimension]`."""

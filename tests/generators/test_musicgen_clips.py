@@ -118,7 +118,7 @@ def test_sampled_codes_follow_the_distribution_of_the_logits(mono_folder: Path):
     draws = 5000
     generator = load_generator(mono_folder, device="cpu", batch_size=1, guidance=1, top_k=0)
     model = generator._model.decoder
-    codes = generator._sample(range(draws), generator._conditioner.batch([PROMPTS[0]] * draws, 16), frames=1)
+    codes = generator._sample(range(draws), [PROMPTS[0]] * draws, 0.04, 640)  # one frame
     found = torch.bincount(codes[:, 0, 0], minlength=64) / draws
 
     text = generator._conditioner.batch([PROMPTS[0]], 16)
