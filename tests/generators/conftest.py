@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from generators import audiocraft_library, stability_library
 from generators.protocol import Job
 from generators.registry import load_generator
-from generators.stability_library import missing_library
 from music.prompts import Prompt
+from tests.tiny_audiocraft import build_tiny_audiocraft
 from tests.tiny_musicgen import build_tiny_musicgen
 from tests.tiny_stability_audio import build_tiny_stability_audio
 from tests.tiny_stable_audio import build_tiny_stable_audio
@@ -31,6 +32,9 @@ MODELS = (
     "mono_stable_audio",
     "stability",
     "velocity_stability",
+    "audiocraft",
+    "stereo_audiocraft",
+    "melody_audiocraft",
 )
 
 
@@ -138,9 +142,40 @@ def velocity_stability_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def skip_without_stability() -> None:
-    missing = missing_library()
+    missing = stability_library.missing_library()
     if missing:
         pytest.skip(f'the extra "stable-audio-tools" is not installed: {missing} is missing')
+
+
+@pytest.fixture(scope="session")
+def audiocraft_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    skip_without_audiocraft()
+    return build_tiny_audiocraft(tmp_path_factory.mktemp("audiocraft"))
+
+
+@pytest.fixture(scope="session")
+def stereo_audiocraft_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    skip_without_audiocraft()
+    return build_tiny_audiocraft(tmp_path_factory.mktemp("stereo_audiocraft"), channels=2)
+
+
+@pytest.fixture(scope="session")
+def melody_audiocraft_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    skip_without_audiocraft()
+    return build_tiny_audiocraft(tmp_path_factory.mktemp("melody_audiocraft"), melody=True)
+
+
+@pytest.fixture(scope="session")
+def named_audiocraft_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its codec is named and lies in the format of transformers."""
+    skip_without_audiocraft()
+    return build_tiny_audiocraft(tmp_path_factory.mktemp("named_audiocraft"), named_codec=True)
+
+
+def skip_without_audiocraft() -> None:
+    missing = audiocraft_library.missing_library()
+    if missing:
+        pytest.skip(f'the extra "audiocraft" is not installed: {missing} is missing')
 
 
 @pytest.fixture(scope="session", params=["mono", "stereo", "odd", "lab"])
@@ -158,7 +193,8 @@ def model_of(name: str, request: pytest.FixtureRequest) -> Model:
         changes = {"steps": 5, "guidance": 1.0, "negative_prompt": "low quality"}
         return Model(folder, "diffusers", {"batch_size": 4, "steps": 4}, changes)
     changes = {"guidance": 1.0, "temperature": 0.5, "top_k": 2}
-    return Model(folder, "transformers", {"batch_size": 4}, changes)
+    backend = "audiocraft" if "audiocraft" in name else "transformers"
+    return Model(folder, backend, {"batch_size": 4}, changes)
 
 
 @pytest.fixture(scope="session", params=MODELS)
@@ -167,7 +203,7 @@ def model(request: pytest.FixtureRequest) -> Model:
     return model_of(request.param, request)
 
 
-@pytest.fixture(scope="session", params=["mono", "stable_audio", "stability"])
+@pytest.fixture(scope="session", params=["mono", "stable_audio", "stability", "audiocraft"])
 def small_model(request: pytest.FixtureRequest) -> Model:
     """One model of each backend."""
     return model_of(request.param, request)
