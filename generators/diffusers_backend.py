@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from generators.batching import check_batch_size
-from generators.diffusers_folder import INDEX, PipelineFormat, check_extra, download
+from generators.diffusers_folder import INDEX, LIBRARIES, PipelineFormat, download
 from generators.diffusion_generator import DiffusionGenerator
 from generators.diffusion_sampling import asked_options
 from generators.model_folder import locate
@@ -56,7 +56,7 @@ def load_diffusers(
     given = asked_options(steps, guidance, negative_prompt)  # refused before anything is downloaded
     check_batch_size(batch_size)
     where, kind = find_device(device), find_dtype(dtype)
-    check_extra()
+    LIBRARIES.check()
     folder = locate(name, source, known, INDEX, lambda hub_id: download(hub_id, _format_of))
     _, load = _kind_of(folder)
     return load(name, folder, where, kind, given, batch_size)

@@ -3,7 +3,6 @@
 A folder has a `model_index.json`, which names the class of the pipeline and of each part, and a folder a part.
 """
 
-import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,12 +11,15 @@ from typing import Any
 
 import torch
 
+from generators.optional_libraries import OptionalLibraries
 from generators.quiet_loading import quiet_loading
 from music.errors import InputError
 from music.hashing import sha256_folder
 from music.json_files import read_object
 from music.torchaudio_repair import repair_torchaudio
 
+# a scheduler of diffusers does not import without torchsde
+LIBRARIES = OptionalLibraries("diffusers", ("diffusers", "torchsde"), 'pip install -e ".[diffusers]"')
 INDEX = "model_index.json"
 _NO_LIMIT = 1_000_000  # tokens; tokenizers that know no longest text name a larger number
 
@@ -90,15 +92,6 @@ class PipelineFormat:
         except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
             reason = " ".join(str(error).split())[:300]
             raise InputError(f"{folder} cannot be loaded as {self.title}: {reason}") from error
-
-
-def check_extra() -> None:
-    """`InputError` if a library that the backend needs is not installed."""
-    for library in ("diffusers", "torchsde"):  # a scheduler of diffusers does not import without torchsde
-        if importlib.util.find_spec(library) is None:
-            raise InputError(
-                f'backend diffusers needs {library}, which is not installed: pip install -e ".[diffusers]"'
-            )
 
 
 def load_model(kind: Any, folder: Path, part: str) -> Any:

@@ -1,10 +1,13 @@
 """Find the parts of a model whose files only name them: T5 and EnCodec, for the own formats of Stability and Meta."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from generators.model_folder import check_kind, find_folder
 from music.errors import InputError
+from music.json_files import read_object
 from music.torchaudio_repair import repair_torchaudio
 
 
@@ -32,6 +35,30 @@ def find_named(name: str, model_type: str, beside: Path, known: Sequence[str]) -
             check_kind(folder, (model_type,))
             return folder
     return find_folder(name, f"hub:{name}", known, (model_type,))
+
+
+@contextmanager
+def known_t5(conditioner: Any, folder: Path, names: str, widths: str) -> Iterator[None]:
+    """Let a library's conditioner take a T5 from a folder: it knows a few names on the hub and their widths.
+
+    Parameters
+    ----------
+    conditioner
+        The class.
+    folder
+        Of the T5.
+    names, widths
+        Its attributes that hold the names that it knows, and their widths.
+    """
+    own = {names: [str(folder)], widths: {str(folder): read_object(folder / "config.json")["d_model"]}}
+    before = {attribute: getattr(conditioner, attribute) for attribute in own}
+    for attribute, value in own.items():
+        setattr(conditioner, attribute, value)
+    try:
+        yield
+    finally:
+        for attribute, value in before.items():
+            setattr(conditioner, attribute, value)
 
 
 def check_t5(folder: Path) -> None:

@@ -16,6 +16,7 @@ from music.errors import InputError
 # backend: the function that loads a model with it
 BACKENDS = {
     "transformers": "generators.musicgen:load_musicgen",
+    "audiocraft": "generators.audiocraft_musicgen:load_audiocraft",
     "diffusers": "generators.diffusers_backend:load_diffusers",
     "stable-audio-tools": "generators.stability_audio:load_stability_audio",
     "folder": "generators.audio_folder:load_audio_folder",
@@ -33,7 +34,12 @@ SAMPLING_OPTIONS = (
 )
 _NOT_OPTIONS = ("name", "source", "known", "device", "dtype")  # what every loader takes
 # file in a folder: the backend that runs what the folder holds, unless another is asked for; the first that is there
-_MARKS = {"model_index.json": "diffusers", "model_config.json": "stable-audio-tools"}
+_MARKS = {
+    "model_index.json": "diffusers",
+    "model_config.json": "stable-audio-tools",
+    "config.json": "transformers",
+    "compression_state_dict.bin": "audiocraft",
+}
 
 # name: (backend, where the model lies)
 NAMES = {known.name: (known.backend, known.source) for known in CATALOGUE if known.source}
@@ -62,8 +68,9 @@ def load_generator(
         ``float32`` or ``bfloat16``.
     sampling
         Options of the backend; for ``transformers`` those of `generators.musicgen.load_musicgen`: guidance,
-        temperature, top_k, batch_size, continuation; for ``diffusers`` and ``stable-audio-tools`` those of
-        `generators.diffusers_backend.load_diffusers`: steps, guidance, negative_prompt, batch_size.
+        temperature, top_k, batch_size, continuation; for ``audiocraft`` the same without continuation; for
+        ``diffusers`` and ``stable-audio-tools`` those of `generators.diffusers_backend.load_diffusers`: steps,
+        guidance, negative_prompt, batch_size.
 
     Raises
     ------

@@ -19,7 +19,7 @@ from generators.diffusion_sampling import DiffusionOptions, GaussianNoise, asked
 from generators.latent_decoder import OobleckDecoder
 from generators.model_folder import locate, weights_hash
 from generators.stability_conditioning import TOTAL, StabilityConditioner
-from generators.stability_library import check_extra
+from generators.stability_library import LIBRARIES
 from generators.stability_loading import (
     CONFIG,
     download_stability,
@@ -150,7 +150,7 @@ def load_stability_audio(
     given = asked_options(steps, guidance, negative_prompt)  # refused before anything is downloaded
     check_batch_size(batch_size)
     where, kind = find_device(device), find_dtype(dtype)
-    check_extra()
+    LIBRARIES.check()
     folder = locate(name, source, known, CONFIG, download_stability)
     config = read_config(folder)
     sampler = SAMPLERS[config["model"]["diffusion"].get("diffusion_objective", "v")]

@@ -15,32 +15,23 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from generators.optional_libraries import OptionalLibraries
 from generators.stand_ins import module, stand_ins
-from music.errors import InputError
 from music.torchaudio_repair import repair_torchaudio
 
-_LIBRARIES = (
-    "stable_audio_tools",
-    "k_diffusion",
-    "alias_free_torch",
-    "einops_exts",
-    "torchdiffeq",
-    "torchsde",
-    "scipy",
+LIBRARIES = OptionalLibraries(
+    "stable-audio-tools",
+    (
+        "stable_audio_tools",
+        "k_diffusion",
+        "alias_free_torch",
+        "einops_exts",
+        "torchdiffeq",
+        "torchsde",
+        "scipy",
+    ),
+    'pip install -e ".[stable-audio-tools]" && pip install --no-deps -r requirements/nodeps-backends.txt',
 )
-_CURE = 'pip install -e ".[stable-audio-tools]" && pip install --no-deps -r requirements/nodeps-backends.txt'
-
-
-def missing_library() -> str | None:
-    """Return the name of a library that the backend needs and that is not installed, if there is one."""
-    return next((library for library in _LIBRARIES if importlib.util.find_spec(library) is None), None)
-
-
-def check_extra() -> None:
-    """`InputError` if a library that the backend needs is not installed."""
-    missing = missing_library()
-    if missing:
-        raise InputError(f"backend stable-audio-tools needs {missing}, which is not installed: {_CURE}")
 
 
 @dataclass(frozen=True)
@@ -68,7 +59,7 @@ def import_stability() -> StabilityLibrary:
     """Import it."""
     repair_torchaudio()
     found = importlib.util.find_spec("k_diffusion")
-    assert found is not None  # see `check_extra`
+    assert found is not None  # see `LIBRARIES`
     absent = {
         "flash_attn": None,
         # a package without its own initialisation

@@ -6,14 +6,13 @@ Such a folder holds a ``model_config.json`` and the weights; the text encoder is
 
 import copy
 import pickle
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from generators.named_folder import check_t5, find_named
+from generators.named_folder import check_t5, find_named, known_t5
 from generators.quiet_loading import quiet_loading
 from generators.stability_conditioning import START, TEXT, TOTAL
 from generators.stability_library import import_stability
@@ -153,7 +152,10 @@ def create_model(config: Mapping[str, Any], text_encoder: Path) -> Any:
     library = import_stability()
     own = copy.deepcopy(dict(config))
     _text_options(own)["t5_model_name"] = str(text_encoder)
-    with _known_t5(library.text_conditioner, text_encoder), torch.random.fork_rng(devices=[]):
+    with (
+        known_t5(library.text_conditioner, text_encoder, "T5_MODELS", "T5_MODEL_DIMS"),
+        torch.random.fork_rng(devices=[]),
+    ):
         return library.create_model(own)
 
 
@@ -199,15 +201,3 @@ def _read_weights(path: Path) -> Mapping[str, torch.Tensor]:
 def _text_options(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of the text conditioner within a configuration."""
     return next(p["config"] for p in config["model"]["conditioning"]["configs"] if p["id"] == TEXT)
-
-
-@contextmanager
-def _known_t5(conditioner: Any, folder: Path) -> Iterator[None]:
-    """Let the library's conditioner take a T5 from a folder: it knows a few names on the hub and their widths."""
-    names, widths = conditioner.T5_MODELS, conditioner.T5_MODEL_DIMS
-    conditioner.T5_MODELS = [str(folder)]
-    conditioner.T5_MODEL_DIMS = {str(folder): read_object(folder / "config.json")["d_model"]}
-    try:
-        yield
-    finally:
-        conditioner.T5_MODELS, conditioner.T5_MODEL_DIMS = names, widths

@@ -55,17 +55,17 @@ def _musicgen(options: TrainLab) -> None:
 
 def _vae(options: TrainLab) -> None:
     from experiments.lab.train_vae import train_vae
-    from generators.diffusers_folder import check_extra
+    from generators.diffusers_folder import LIBRARIES
 
-    check_extra()
+    LIBRARIES.check()
     train_vae(options.work / "vae" / "finished", options.work / "vae")
 
 
 def _stable_audio(options: TrainLab) -> None:
     from experiments.lab.train_stable_audio import train_stable_audio
-    from generators.diffusers_folder import check_extra
+    from generators.diffusers_folder import LIBRARIES
 
-    check_extra()
+    LIBRARIES.check()
     train_stable_audio(
         options.output / "stable_audio", options.work / "stable_audio", options.work / "vae" / "finished"
     )

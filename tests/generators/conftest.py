@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from generators import audiocraft_library, diffusers_folder, stability_library
+from generators.optional_libraries import OptionalLibraries
 from generators.protocol import Job
 from generators.registry import load_generator
-from generators.stability_library import missing_library
 from music.prompts import Prompt
 from tests.tiny_ace_step import build_tiny_ace_step
+from tests.tiny_audiocraft import build_tiny_audiocraft
 from tests.tiny_audioldm2 import build_tiny_audioldm2
 from tests.tiny_musicgen import build_tiny_musicgen
 from tests.tiny_stability_audio import build_tiny_stability_audio
@@ -25,7 +27,17 @@ PROMPTS = (
     Prompt("folk", "acoustic folk guitar with soft humming; a slow waltz in a minor key, no drums"),
 )
 
-_CODES = ("mono", "stereo", "odd", "lab", "melody", "stereo_melody")
+_CODES = (
+    "mono",
+    "stereo",
+    "odd",
+    "lab",
+    "melody",
+    "stereo_melody",
+    "audiocraft",
+    "stereo_audiocraft",
+    "melody_audiocraft",
+)
 _DIFFUSION = (
     "stable_audio",
     "mono_stable_audio",
@@ -108,8 +120,7 @@ def stereo_melody_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def stable_audio_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    for library in ("diffusers", "torchsde"):
-        pytest.importorskip(library, reason='the extra "diffusers" is not installed')
+    skip_without(diffusers_folder.LIBRARIES)
     return build_tiny_stable_audio(tmp_path_factory.mktemp("stable_audio"))
 
 
@@ -148,14 +159,14 @@ def mono_stable_audio_folder(tmp_path_factory: pytest.TempPathFactory, stable_au
 @pytest.fixture(scope="session")
 def stability_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Like Stable Audio Open Small: ping-pong."""
-    skip_without_stability()
+    skip_without(stability_library.LIBRARIES)
     return build_tiny_stability_audio(tmp_path_factory.mktemp("stability"))
 
 
 @pytest.fixture(scope="session")
 def velocity_stability_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Like Stable Audio Open 1.0: v-prediction; mono, an odd ratio of the autoencoder, a checkpoint of torch's."""
-    skip_without_stability()
+    skip_without(stability_library.LIBRARIES)
     return build_tiny_stability_audio(
         tmp_path_factory.mktemp("velocity_stability"),
         objective="v",
@@ -168,10 +179,35 @@ def velocity_stability_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-def skip_without_stability() -> None:
-    missing = missing_library()
+@pytest.fixture(scope="session")
+def audiocraft_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    skip_without(audiocraft_library.LIBRARIES)
+    return build_tiny_audiocraft(tmp_path_factory.mktemp("audiocraft"))
+
+
+@pytest.fixture(scope="session")
+def stereo_audiocraft_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    skip_without(audiocraft_library.LIBRARIES)
+    return build_tiny_audiocraft(tmp_path_factory.mktemp("stereo_audiocraft"), channels=2)
+
+
+@pytest.fixture(scope="session")
+def melody_audiocraft_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    skip_without(audiocraft_library.LIBRARIES)
+    return build_tiny_audiocraft(tmp_path_factory.mktemp("melody_audiocraft"), melody=True)
+
+
+@pytest.fixture(scope="session")
+def named_audiocraft_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its codec is named and lies in the format of transformers."""
+    skip_without(audiocraft_library.LIBRARIES)
+    return build_tiny_audiocraft(tmp_path_factory.mktemp("named_audiocraft"), named_codec=True)
+
+
+def skip_without(libraries: OptionalLibraries) -> None:
+    missing = libraries.missing()
     if missing:
-        pytest.skip(f'the extra "stable-audio-tools" is not installed: {missing} is missing')
+        pytest.skip(f'the extra "{libraries.backend}" is not installed: {missing} is missing')
 
 
 @pytest.fixture(scope="session", params=["mono", "stereo", "odd", "lab"])
@@ -188,7 +224,8 @@ def model_of(name: str, request: pytest.FixtureRequest) -> Model:
         backend = "stable-audio-tools" if "stability" in name else "diffusers"
         return Model(folder, backend, {"batch_size": 4, "steps": 4, "guidance": 3.0}, changes)
     changes = {"guidance": 1.0, "temperature": 0.5, "top_k": 2}
-    return Model(folder, "transformers", {"batch_size": 4}, changes)
+    backend = "audiocraft" if "audiocraft" in name else "transformers"
+    return Model(folder, backend, {"batch_size": 4}, changes)
 
 
 @pytest.fixture(scope="session", params=[*_CODES, *_DIFFUSION])
@@ -197,7 +234,7 @@ def model(request: pytest.FixtureRequest) -> Model:
     return model_of(request.param, request)
 
 
-@pytest.fixture(scope="session", params=["mono", "melody", "stable_audio", *_DIFFUSION[2:-1]])
+@pytest.fixture(scope="session", params=["mono", "melody", "audiocraft", "stable_audio", *_DIFFUSION[2:-1]])
 def small_model(request: pytest.FixtureRequest) -> Model:
     """One model of each kind."""
     return model_of(request.param, request)

@@ -1,0 +1,195 @@
+"""MusicGen (Copet et al. 2023), mono, stereo and melody, in its authors' own format, through audiocraft.
+
+Language model, conditioners and codec are the library's. The loop over the steps is our own, because the library's
+`generate` draws a whole batch from torch's global stream and pads texts to the longest of a batch, which its attention
+looks at: see `generators.sampling` and `generators.audiocraft_conditioning`.
+
+It conditions on the text of a prompt, melody models also on the melody of its reference, whatever its length. It does
+not look at lyrics.
+"""
+
+from collections.abc import Hashable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+
+from generators.audiocraft_conditioning import AudiocraftConditioner, Conditions
+from generators.audiocraft_library import LIBRARIES, attention
+from generators.audiocraft_loading import (
+    LANGUAGE_MODEL,
+    AudiocraftParts,
+    download_audiocraft,
+    load_parts,
+)
+from generators.batching import check_batch_size
+from generators.code_generator import CodeGenerator
+from generators.code_sampling import Choose, write_codes
+from generators.delay_pattern import DelayPattern
+from generators.model_folder import locate
+from generators.sampling import SamplingOptions
+from music.devices import find_device, find_dtype
+from music.prompts import Prompt
+
+# Part of every spec: raise it with any change of our own code that changes the audio of a seed.
+SAMPLER = 1
+
+
+class AudiocraftMusicGen(CodeGenerator):
+    """A MusicGen of audiocraft; see `generators.code_generator.CodeGenerator`.
+
+    Parameters
+    ----------
+    name
+        As it was asked for.
+    parts
+        Of the model.
+    dtype
+        Of its transformer.
+    options
+        How tokens are drawn.
+    batch_size
+        Clips decoded at once; fixed, a shorter batch is padded.
+
+    Raises
+    ------
+    InputError
+        If the batch size is below 1.
+    """
+
+    backend = "audiocraft"
+    libraries = ("audiocraft", "numpy", "torch", "transformers")
+
+    def __init__(
+        self,
+        name: str,
+        parts: AudiocraftParts,
+        dtype: torch.dtype,
+        options: SamplingOptions,
+        batch_size: int,
+    ) -> None:
+        model = parts.language_model
+        super().__init__(
+            name,
+            parts.weights,
+            options,
+            batch_size,
+            SAMPLER,
+            next(model.parameters()).device,
+            dtype,
+            model.num_codebooks,
+            model.card,
+            parts.frame,
+        )
+        self.sample_rate = parts.codec.sample_rate
+        self.channels = parts.codec.channels
+        self.max_seconds = parts.seconds
+        self._parts = parts
+        self._dtype = dtype
+        self._conditioner = AudiocraftConditioner(model, guided=options.guidance > 1)
+        if self._conditioner.hears_melodies:
+            self.accepts = frozenset({"text", "reference"})
+
+    def _check(self, prompt: Prompt, seconds: float) -> None:
+        self._conditioner.check(prompt)
+
+    def _kind(self, prompt: Prompt, seconds: float) -> Hashable:
+        return self._conditioner.length(prompt)
+
+    def _write(self, prompts: Sequence[Prompt], pattern: DelayPattern, choose: Choose) -> torch.Tensor:
+        model, guidance = self._parts.language_model, self.options.guidance
+        conditions = self._conditioner.batch(prompts)
+        exact = self._dtype == torch.float32
+        with nullcontext() if exact else torch.autocast(self._device.type, self._dtype):
+            return sample_audiocraft(model, conditions, len(prompts), pattern, guidance, choose)
+
+    def _audio(self, codes: torch.Tensor) -> torch.Tensor:
+        return self._parts.codec.decode(codes[None], None)[0]
+
+
+@torch.inference_mode()
+def sample_audiocraft(
+    model: Any,
+    conditions: Conditions,
+    clips: int,
+    pattern: DelayPattern,
+    guidance: float,
+    choose: Choose,
+) -> torch.Tensor:
+    """Let a language model of audiocraft write a batch of codes.
+
+    Parameters
+    ----------
+    model
+        An `LMModel` in evaluation mode.
+    conditions
+        What each clip is conditioned on; with guidance, the rows without conditions follow.
+    clips
+        B.
+    pattern
+        When which code is predicted.
+    guidance
+        Scale of classifier-free guidance.
+    choose
+        Draws the codes of one position.
+
+    Returns
+    -------
+    torch.Tensor
+        `[B, codebooks, frames]`, int64.
+
+    Raises
+    ------
+    InputError
+        If the model computes NaN or infinity at any step.
+    """
+
+    def step(tokens: torch.Tensor) -> torch.Tensor:
+        fed = torch.cat([tokens, tokens]) if guidance > 1 else tokens
+        logits = model(fed[..., None], conditions=[], condition_tensors=conditions)[:, :, -1].float()
+        if guidance > 1:
+            towards, away = logits.chunk(2)
+            logits = torch.lerp(away, towards, guidance)
+        return logits
+
+    device = next(model.parameters()).device
+    first = torch.full((clips, pattern.codebooks), model.special_token_id, device=device)
+    with model.streaming(), attention():
+        return write_codes(step, first, pattern, choose)
+
+
+def load_audiocraft(
+    name: str,
+    source: str,
+    known: Sequence[str],
+    device: str = "auto",
+    dtype: str = "float32",
+    guidance: float = 3.0,
+    temperature: float = 1.0,
+    top_k: int = 250,
+    batch_size: int = 16,
+) -> AudiocraftMusicGen:
+    """Load a MusicGen of audiocraft.
+
+    Parameters
+    ----------
+    name, source, known
+        What it is called, where it lies, and what else there is; see `generators.model_folder.locate`.
+    device, dtype
+        As in `generators.registry.load_generator`.
+    guidance, temperature, top_k
+        As in `generators.sampling.SamplingOptions`; the defaults are those of audiocraft.
+    batch_size
+        Clips decoded at once.
+
+    Raises
+    ------
+    InputError
+        If an option is out of range, a library is missing, or the model cannot be found or loaded.
+    """
+    options = SamplingOptions(guidance, temperature, top_k)
+    check_batch_size(batch_size)
+    where, kind = find_device(device), find_dtype(dtype)
+    LIBRARIES.check()
+    folder = locate(name, source, known, LANGUAGE_MODEL, download_audiocraft)
+    return AudiocraftMusicGen(name, load_parts(folder, known, where, kind), kind, options, batch_size)
