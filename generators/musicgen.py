@@ -143,7 +143,7 @@ class MusicGen:
             length = self._texts.padded_length(jobs[0].prompt)
             text = self._texts.batch([job.prompt for job in filled], length)
             codes = self._sample([job.seed for job in jobs], text, self._frames(samples))
-            for job, tokens in zip(jobs, codes, strict=False):
+            for job, tokens in zip(jobs, codes[: len(jobs)], strict=True):
                 yield Sample(job, self._decode(tokens, samples), tokens.to("cpu", compact, copy=True))
 
     def _sample(self, seeds: Sequence[int], text: TextBatch, frames: int) -> torch.Tensor:
