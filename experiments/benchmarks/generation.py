@@ -180,8 +180,9 @@ class MusicGenWays:
         # another text each time, so that none is remembered
         prompt = Prompt("speed", f"{TEXT}, take {next(self._takes)}")
         jobs = [Job(prompt, index, index) for index in range(self._options.candidates)]
-        self._codes = [sample.tokens for sample in self._generator.generate(jobs, seconds)]
-        return len(self._codes)
+        samples = list(self._generator.generate(jobs, seconds))
+        self._codes = [sample.tokens for sample in samples if sample.tokens is not None]
+        return len(samples)
 
     def _plain(self, count: int, seconds: float) -> int:
         config = self._theirs.config

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel
 
-from generators.spectral_codec import SpectralCodecConfig, SpectralCodecModel
+from generators.spectral_codec import SpectralCodecConfig, SpectralCodecModel, _Transform
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +77,18 @@ def test_save_and_load_through_the_auto_classes(codec, tmp_path):
     assert isinstance(loaded, SpectralCodecModel)
     assert AutoConfig.from_pretrained(tmp_path).num_codebooks == 3
     assert torch.equal(loaded.codebooks, codec.codebooks)
+
+
+@pytest.mark.parametrize(("n_fft", "hop", "count"), [(2048, 640, 12), (512, 128, 9), (300, 100, 7)])
+def test_the_transform_is_that_of_torch(n_fft, hop, count):
+    samples = hop * (count - 1)
+    window = torch.hann_window(n_fft)
+    transform = _Transform(window, hop, count, samples)
+    audio = torch.randn(2, samples, generator=torch.Generator().manual_seed(0))
+    expected = torch.stft(audio, n_fft, hop, window=window, return_complex=True)
+    spectrum = transform.spectrum(audio)
+    torch.testing.assert_close(spectrum, expected.transpose(1, 2), rtol=0, atol=2e-4)
+    shaped = expected * torch.rand(expected.shape, generator=torch.Generator().manual_seed(1))
+    back = torch.istft(shaped, n_fft, hop, window=window, length=samples)
+    torch.testing.assert_close(transform.audio(shaped.transpose(1, 2)), back, rtol=0, atol=1e-5)
+    torch.testing.assert_close(transform.audio(spectrum), audio, rtol=0, atol=1e-5)
