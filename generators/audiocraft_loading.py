@@ -98,6 +98,8 @@ def load_parts(
             check_t5(t5)
             model = build_language_model(config, t5, dtype)
             model.load_state_dict(weights)
+            for part in (model.emb, model.out_norm, model.linears):  # which the library leaves in float32
+                part.to(dtype)
             codec, frame, named = _load_codec(folder, known)
             codec = import_audiocraft().builders.get_wrapped_compression_model(codec, config)
     except InputError:

@@ -98,7 +98,10 @@ class AudiocraftMusicGen(CodeGenerator):
 
     def _write(self, prompts: Sequence[Prompt], pattern: DelayPattern, choose: Choose) -> torch.Tensor:
         model, guidance = self._parts.language_model, self.options.guidance
-        conditions = self._conditioner.batch(prompts)
+        conditions = {
+            name: (states.to(self._dtype), mask)
+            for name, (states, mask) in self._conditioner.batch(prompts).items()
+        }
         exact = self._dtype == torch.float32
         with nullcontext() if exact else torch.autocast(self._device.type, self._dtype):
             return sample_audiocraft(model, conditions, len(prompts), pattern, guidance, choose)

@@ -37,6 +37,8 @@ def build_tiny_audiocraft(
         save_t5(folder / "t5-base", 32)
         codec, language = codec_config(), language_config(channels, melody)
         model = build_language_model(OmegaConf.create(language), folder / "t5-base", torch.float32)
+        if melody:  # loud enough to be heard by a model of random weights
+            model.condition_provider.conditioners["self_wav"].output_proj.weight.data *= 20
         torch.manual_seed(seed)
         compression = library.builders.get_compression_model(OmegaConf.create({**codec, "device": "cpu"}))
         packages: list[tuple[str, dict[str, Any]]] = [

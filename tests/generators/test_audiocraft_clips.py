@@ -17,9 +17,9 @@ from tests.generators.conftest import PROMPTS
 
 @pytest.fixture
 def melodies(tmp_path: Path) -> list[Prompt]:
-    """Two prompts of one text and different melodies, and one without."""
+    """Two prompts of one text and different melodies, and one without (which sounds like C to the model)."""
     prompts = [Prompt("plain", "slow jazz")]
-    for index, pitch in enumerate((261.6, 392.0)):
+    for index, pitch in enumerate((293.7, 392.0)):
         path = tmp_path / f"{index}.flac"
         write_clip(path, Clip(0.5 * torch.sin(torch.arange(44_100)[None] / 44_100 * 6.2832 * pitch), 44_100))
         prompts.append(Prompt(f"tune-{index}", "slow jazz", reference=path))

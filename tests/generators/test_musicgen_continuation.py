@@ -89,7 +89,7 @@ def test_a_clip_begins_with_the_reference_as_the_codec_renders_it(folder: Path, 
     given = generator._beginnings.codes([prompt], 30)[0, :, :frames]
     assert torch.equal(one.tokens[:, :frames].long(), given)
     assert torch.equal(other.tokens[:, :frames].long(), given)
-    assert len(given.unique()) > 3
+    assert len(given.unique()) > 2
     assert not torch.equal(one.tokens, other.tokens)
     assert one.clip.samples == round(0.8 * generator.sample_rate)
     assert torch.equal(generator.decode_tokens(one.tokens, 0.8).waveform, one.clip.waveform)
