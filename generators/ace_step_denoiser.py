@@ -54,9 +54,10 @@ class AceStepDenoiser:
         self._context = context.expand(len(states), -1, -1)
         length = -(-len(source) // transformer.config.patch_size)
         place = torch.arange(length, device=states.device)
+        positions: Any = place.float()  # a tensor is taken as well
         rotary: Any = get_1d_rotary_pos_embed(
             transformer.config.head_dim,
-            place.float(),
+            positions,
             theta=transformer.config.rope_theta,
             use_real=True,
             repeat_interleave_real=False,

@@ -207,8 +207,9 @@ def _load_codec(folder: Path, known: Sequence[str]) -> tuple[Any, Fraction, list
     if "pretrained" in package:
         from transformers import EncodecModel
 
+        kind: Any = EncodecModel  # its annotation forgets the report
         place = find_named(package["pretrained"], "encodec", folder, known)
-        codec, report = EncodecModel.from_pretrained(place, local_files_only=True, output_loading_info=True)
+        codec, report = kind.from_pretrained(place, local_files_only=True, output_loading_info=True)
         if report["missing_keys"]:
             raise InputError(f"{place}: {len(report['missing_keys'])} weights are missing")
         return library.encodec(codec), Fraction(prod(codec.config.upsampling_ratios)), [place]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from music.errors import InputError
 from music.hashing import sha256_folder
@@ -74,7 +75,7 @@ def locate(name: str, source: str, known: Sequence[str], index: str, download: C
 def check_kind(folder: Path, model_types: Sequence[str]) -> str:
     """Return the model type that the ``config.json`` in a folder names: `InputError` unless it is one of these."""
     path = folder / "config.json"
-    kind = read_object(path).get("model_type")
+    kind: Any = read_object(path).get("model_type")
     if kind not in model_types:
         raise InputError(f"{path}: expected model_type {' or '.join(model_types)}, got {kind!r}")
     return kind

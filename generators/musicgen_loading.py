@@ -94,7 +94,9 @@ def load_chroma(folder: Path) -> Any:
         If its configuration is missing or damaged.
     """
     repair_torchaudio()
-    from transformers import MusicgenMelodyFeatureExtractor
+    from transformers.models.musicgen_melody.feature_extraction_musicgen_melody import (
+        MusicgenMelodyFeatureExtractor,
+    )
 
     try:
         return MusicgenMelodyFeatureExtractor.from_pretrained(folder, local_files_only=True)
