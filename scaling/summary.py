@@ -37,10 +37,10 @@ def summarise(rewards: Array, metrics: Mapping[str, Array], seed: int) -> dict[s
     Returns
     -------
     dict
-        ``by_n[str(n)][metric] = {"mean", "ci95": [low, high]}`` for every n of `measured_numbers`;
-        ``gain[metric]`` the same for n = N minus n = 1, paired over prompts; ``captured[metric] = {"share",
-        "ci95"}`` that gain as a share of what choosing by the metric itself would gain, None if that is
-        nothing; ``ties`` the number of prompts whose best reward is shared.
+        ``by_n[str(n)][metric] = {"mean", "ci95": [low, high], "gain": {"mean", "ci95"}}`` for every n of
+        `measured_numbers`, the gain over n = 1 paired over prompts; ``gain[metric]`` that of n = N;
+        ``captured[metric] = {"share", "ci95"}`` that gain as a share of what choosing by the metric itself
+        would gain, None if that is nothing; ``ties`` the number of prompts whose best reward is shared.
 
     Raises
     ------
@@ -56,17 +56,22 @@ def summarise(rewards: Array, metrics: Mapping[str, Array], seed: int) -> dict[s
     total = rewards.shape[1]
     numbers = measured_numbers(total)
     chosen = {(n, name): best_of_n(rewards, values, n) for n in numbers for name, values in measured.items()}
-    gains = {name: chosen[total, name] - chosen[1, name] for name in measured}
+    gains = {(n, name): values - chosen[1, name] for (n, name), values in chosen.items()}
     possible = {name: best_of_n(values, values, total) - chosen[1, name] for name, values in measured.items()}
     columns = [*chosen.values(), *gains.values(), *possible.values()]
     resampled = bootstrap_means(np.stack(columns, axis=1), seed)
-    entries = iter(_entries(columns, resampled))
+    entries = _entries(columns, resampled)
+    level, gain = (
+        dict(zip(chosen, entries[start : start + len(chosen)], strict=True)) for start in (0, len(chosen))
+    )
     count = len(measured)
     return {
-        "by_n": {str(n): {name: next(entries) for name in measured} for n in numbers},
-        "gain": {name: next(entries) for name in measured},
+        "by_n": {
+            str(n): {name: {**level[n, name], "gain": gain[n, name]} for name in measured} for n in numbers
+        },
+        "gain": {name: gain[total, name] for name in measured},
         "captured": {
-            name: _share(gains[name], possible[name], resampled[:, [index - 2 * count, index - count]])
+            name: _share(gains[total, name], possible[name], resampled[:, [index - 2 * count, index - count]])
             for index, name in enumerate(measured)
         },
         "ties": count_ties(rewards),

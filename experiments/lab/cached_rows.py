@@ -3,23 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
+
+from experiments.lab.spread import spread
 
 CHUNK = 400  # rows in one file
 
 
-def cached_rows(make: Callable[[int], np.ndarray], count: int, folder: Path, name: str) -> np.ndarray:
-    """Return rows 0 to count-1 as one array [count, ...], from `folder` where they were made before."""
+def cached_rows(
+    make: Callable[[int], np.ndarray],
+    count: int,
+    folder: Path,
+    name: str,
+    workers: int = 1,
+    chunk: int = CHUNK,
+) -> np.ndarray:
+    """Return rows 0 to count-1 as one array [count, ...], from `folder` where they were made before.
+
+    Parameters
+    ----------
+    make
+        Makes a row; to be pickled where there are several workers.
+    workers
+        Processes that make them.
+    chunk
+        Rows in one file: always the same for one name.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    parts = []
-    for start in tqdm(range(0, count, CHUNK), desc=name, disable=None):
-        path = folder / f"{name}_{start:06d}.npy"
-        if not path.exists():
-            part = path.with_suffix(".part.npy")
-            np.save(part, np.stack([make(index) for index in range(start, min(start + CHUNK, count))]))
-            part.rename(path)
-        parts.append(np.load(path))
-    return np.concatenate(parts)
+    parts = [range(start, min(start + chunk, count)) for start in range(0, count, chunk)]
+    paths = [folder / f"{name}_{part.start:06d}.npy" for part in parts]
+    missing = [row for row in zip(paths, parts, strict=True) if not row[0].exists()]
+    spread(partial(_write, make), missing, workers, name)
+    return np.concatenate([np.load(path) for path in paths])
+
+
+def _write(make: Callable[[int], np.ndarray], wanted: tuple[Path, range]) -> None:
+    path, indices = wanted
+    part = path.with_suffix(".part.npy")
+    np.save(part, np.stack([make(index) for index in indices]))
+    part.rename(path)

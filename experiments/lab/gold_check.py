@@ -14,6 +14,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,12 @@ import torch
 from scipy.stats import spearmanr
 
 from experiments.lab.cached_rows import cached_rows
-from experiments.lab.coded_audio import shipped_codec
+from experiments.lab.coded_audio import shipped_codec, through_codec
 from experiments.lab.facts import Facts
 from experiments.lab.finished_folder import claim_work
 from experiments.lab.gold import Gold, Impression, asked_facts
 from experiments.lab.gold_model import HEARD
-from experiments.lab.gold_songs import SECONDS, gold_song, heard_wave
+from experiments.lab.gold_songs import SECONDS, gold_song, pcm16
 from experiments.lab.rendering import SAMPLE_RATE
 from experiments.lab.spread import cores, spread
 from generators.spectral_codec import SpectralCodecModel
@@ -39,7 +40,9 @@ from reward.bradley_terry import wilson_interval
 from reward.cmi_rm.weights import hash_tensors
 
 RESAMPLES = 1_000
-CHUNK = 32  # clips that a process hears at a time
+CHUNK = 32  # songs or clips that a process takes at a time
+#: how a song is heard, in the order in which `_sounds` makes them
+SOUNDS = (("undamaged", "clean"), ("undamaged", "coded"), ("damaged", "clean"), ("damaged", "coded"))
 
 
 @dataclass(frozen=True)
@@ -125,22 +128,34 @@ def check_songs(gold: Gold, codec: SpectralCodecModel, options: GoldCheck) -> di
     """Return what gold gets right of held-out songs: by sound (`clean`, `coded`) the facts and the musicality."""
     work = options.output.with_suffix("")
     claim_work(work, codec=hash_tensors(codec.state_dict()), n=options.n, seconds=options.seconds)
-    found: dict[str, Any] = {}
-    for sound, through in (("clean", None), ("coded", codec)):
-        found[sound] = {}
-        for state, damaged in (("undamaged", False), ("damaged", True)):
-            songs = [gold_song("test", index, options.seconds, damaged) for index in range(options.n)]
-
-            def wave(index: int, songs=songs, through=through) -> np.ndarray:
-                return heard_wave(songs[index], through)
-
-            waves = cached_rows(wave, options.n, work, f"{sound}_{state}")
-            clips = [Clip(torch.from_numpy(row[None] / np.float32(32767)), SAMPLE_RATE) for row in waves]
-            heard = gold.hear(clips)
-            found[sound][state] = facts_heard(heard, [one.facts for one in songs])
-        # of the damaged songs, a quarter of which carry none
-        found[sound]["musicality"] = musicality_order(heard, [one.severity for one in songs], options.seed)
+    make = partial(_sounds, codec, options.seconds)
+    waves = cached_rows(make, options.n, work, "songs", options.workers, chunk=CHUNK)
+    found: dict[str, Any] = {"clean": {}, "coded": {}}
+    for index, (state, sound) in enumerate(SOUNDS):
+        songs = [gold_song("test", one, options.seconds, state == "damaged") for one in range(options.n)]
+        clips = [
+            Clip(torch.from_numpy(row[None] / np.float32(32767)), SAMPLE_RATE) for row in waves[:, index]
+        ]
+        heard = _hear(gold, clips, options.workers)
+        found[sound][state] = facts_heard(heard, [one.facts for one in songs])
+        if state == "damaged":  # a quarter of them carry none
+            severity = [one.severity for one in songs]
+            found[sound]["musicality"] = musicality_order(heard, severity, options.seed)
     return found
+
+
+def _sounds(codec: SpectralCodecModel, seconds: float, index: int) -> np.ndarray:
+    """Return a held-out song as each of `SOUNDS`, int16 [4, samples]."""
+    found = []
+    for damaged in (False, True):
+        wave = gold_song("test", index, seconds, damaged).waveform()
+        found += [wave, through_codec(codec, wave)]
+    return pcm16(np.stack(found))
+
+
+def _hear(gold: Gold, sources: Sequence[Path | Clip], workers: int) -> list[Impression]:
+    parts = [sources[start : start + CHUNK] for start in range(0, len(sources), CHUNK)]
+    return [one for part in spread(gold.hear, parts, workers, "gold") for one in part]
 
 
 def check_pool(
@@ -152,9 +167,7 @@ def check_pool(
     over prompts: what a choice among them can gain.
     """
     candidates = pool.candidates if candidates is None else candidates
-    paths = [pool.path(candidate) for candidate in candidates]
-    parts = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
-    heard = [one for part in spread(gold.hear, parts, workers, "gold") for one in part]
+    heard = _hear(gold, [pool.path(candidate) for candidate in candidates], workers)
     asked = [asked_facts(pool.prompt(candidate)) for candidate in candidates]
     facts = {}
     for name in HEARD:

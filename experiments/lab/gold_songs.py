@@ -44,4 +44,9 @@ def heard_wave(one: Song, codec: SpectralCodecModel | None) -> np.ndarray:
     wave = one.waveform()
     if codec is not None:
         wave = through_codec(codec, wave)
+    return pcm16(wave)
+
+
+def pcm16(wave: np.ndarray) -> np.ndarray:
+    """Return a waveform within -1 and 1 as int16."""
     return np.round(32767 * wave).astype(np.int16)

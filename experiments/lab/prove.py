@@ -122,7 +122,9 @@ def main(options: Prove) -> None:
 
 def measure_gold(options: Prove, codec: SpectralCodecModel) -> Any:
     """Return what gold gets right of held-out songs."""
-    check = GoldCheck(options.songs, output=options.output / "gold_songs.json", seed=options.seed)
+    check = GoldCheck(
+        options.songs, output=options.output / "gold_songs.json", seed=options.seed, workers=options.workers
+    )
     return check_songs(Gold(options.models / "gold"), codec, check)
 
 
@@ -237,7 +239,7 @@ def _tables(found: Mapping[str, Any]) -> list[str]:
     gold, reward, generator, best, ear = (
         found[name] for name in ("gold", "reward", "generator", "best_of_n", "ear")
     )
-    by_n, gain, captured = best["by_n"], best["gain"], best["captured"]
+    by_n, captured = best["by_n"], best["captured"]
     shown = [n for n in SHOWN if n in by_n]
     names = ("reward", *GOLD_METRICS)
     return [
@@ -290,9 +292,13 @@ def _tables(found: Mapping[str, Any]) -> list[str]:
             [(n, *(_number(by_n[n][name]["mean"], by_n[n][name]["ci95"]) for name in names)) for n in shown]
             + [
                 (
-                    f"{best['n']} − 1, paired",
-                    *(_number(gain[name]["mean"], gain[name]["ci95"], "+") for name in names),
+                    f"{n} − 1, paired",
+                    *(
+                        _number(by_n[n][name]["gain"]["mean"], by_n[n][name]["gain"]["ci95"], "+")
+                        for name in names
+                    ),
                 )
+                for n in dict.fromkeys((shown[-1], str(best["n"])))
             ]
             + [
                 (

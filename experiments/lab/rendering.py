@@ -13,6 +13,7 @@ from music.errors import InputError
 SAMPLE_RATE = 16_000  # Hz, of every lab clip
 TICKS_PER_BEAT = 480
 PEAK = 0.8
+LOUDEST = 4.0  # of what the synthesizer returns: songs stay below 1.5
 #: symusic 0.5.8 never returns from a looped sample played about seven octaves up: higher notes go down an octave
 HIGHEST_PITCH = 88
 #: level of each part; the voice stands before the band
@@ -49,5 +50,7 @@ def render(composition: Composition, seconds: float) -> np.ndarray:
         score.tracks.append(track)
     samples = round(seconds * SAMPLE_RATE)
     waveform = synthesizer.render(score, stereo=True).mean(0)[:samples]
+    # at some pitches the synthesizer reads one sample past the end of a loop, which may hold anything
+    waveform[~(np.abs(waveform) < LOUDEST)] = 0.0
     waveform = np.pad(waveform, (0, samples - len(waveform)))
     return (waveform * (PEAK / max(float(np.abs(waveform).max()), 1e-6))).astype(np.float32)

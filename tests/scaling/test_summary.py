@@ -29,10 +29,10 @@ def test_schema_and_numbers():
     summary = summarise(rewards, {"gold": gold}, seed=0)
     assert list(summary) == ["by_n", "gain", "captured", "ties"]
     assert list(summary["by_n"]) == [str(n) for n in range(1, 11)]
-    for entry in [*summary["by_n"].values(), summary["gain"]]:
+    for entry in summary["by_n"].values():
         assert list(entry) == ["reward", "gold"]
         for value in entry.values():
-            assert list(value) == ["mean", "ci95"]
+            assert list(value) == ["mean", "ci95", "gain"]
             low, high = value["ci95"]
             assert low < value["mean"] < high
     for n in range(1, 11):
@@ -40,6 +40,8 @@ def test_schema_and_numbers():
         assert summary["by_n"][str(n)]["gold"]["mean"] == pytest.approx(expected)
     difference = summary["by_n"]["10"]["gold"]["mean"] - summary["by_n"]["1"]["gold"]["mean"]
     assert summary["gain"]["gold"]["mean"] == pytest.approx(difference)
+    assert summary["by_n"]["1"]["gold"]["gain"] == {"mean": 0.0, "ci95": [0.0, 0.0]}
+    assert {name: entry["gain"] for name, entry in summary["by_n"]["10"].items()} == summary["gain"]
     assert summary["ties"] == 0
 
 
@@ -48,6 +50,8 @@ def test_the_gain_is_paired_over_prompts():
     rewards = prompts + np.random.default_rng(1).standard_normal((20, 5))
     summary = summarise(rewards, {}, seed=0)
     low, high = summary["gain"]["reward"]["ci95"]
+    assert high - low < 1
+    low, high = summary["by_n"]["3"]["reward"]["gain"]["ci95"]
     assert high - low < 1
     low, high = summary["by_n"]["5"]["reward"]["ci95"]
     assert high - low > 300
