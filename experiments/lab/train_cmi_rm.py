@@ -13,10 +13,10 @@ from reward.train_config import TrainConfig
 
 #: pairs of each kind
 PAIRS = {
-    "train": {**dict.fromkeys(CONDITIONS, 1_500), **dict.fromkeys(CONTRASTS, 750)},
+    "train": {**dict.fromkeys(CONDITIONS, 2_500), **dict.fromkeys(CONTRASTS, 1_250)},
     "validation": dict.fromkeys((*CONDITIONS, *CONTRASTS), 80),
 }
-STEPS = 1_200
+STEPS = 1_800
 
 
 def train_cmi_rm(output: Path, work: Path, codec: SpectralCodecModel) -> None:

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from generators import stability_library
 from music.clips import read_clip
 from music.command import parse_command
 from music.pool import Pool
 from scaling.best_of_n import BestOfN, main
 from tests.tiny_musicgen import build_tiny_musicgen
+from tests.tiny_stability_audio import build_tiny_stability_audio
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "experiments" / "configs"
@@ -21,11 +23,30 @@ MUSICCAPS = (
 )
 
 
-@pytest.fixture
-def hub(tmp_path, monkeypatch):
-    """Let the hub give a tiny MusicGen, a tiny CMI-RM and three rows of MusicCaps, by their published names."""
+MODELS = {
+    "paper_musicgen_small": "facebook/musicgen-small",
+    "paper_stable_audio_open_small": "stabilityai/stable-audio-open-small",
+}
+OPTIONS = {
+    "paper_musicgen_small": {"guidance": 3.0, "temperature": 1.0, "top_k": 250},
+    "paper_stable_audio_open_small": {"guidance": 1.0, "steps": 8, "backend": "stable-audio-tools"},
+}
+
+
+def tiny_model(name: str, folder: Path) -> Path:
+    """Return a tiny model of the class that a config asks for, which can make 10 s."""
+    if name == "paper_musicgen_small":
+        return build_tiny_musicgen(folder)
+    if missing := stability_library.LIBRARIES.missing():
+        pytest.skip(f"needs {missing}: {stability_library.LIBRARIES.cure}")
+    return build_tiny_stability_audio(folder, sample_rate=1_280, frames=119)
+
+
+@pytest.fixture(params=MODELS)
+def config(request, tmp_path, monkeypatch):
+    """Let the hub give a tiny model, a tiny CMI-RM and three rows of MusicCaps, by their published names."""
     models = {
-        "facebook/musicgen-small": build_tiny_musicgen(tmp_path / "musicgen"),
+        MODELS[request.param]: tiny_model(request.param, tmp_path / "model"),
         "HaiwenXia/CMI-RM": ROOT / "tests" / "data" / "scoring" / "sa_plain",
     }
     captions = tmp_path / "musiccaps-public.csv"
@@ -35,18 +56,12 @@ def hub(tmp_path, monkeypatch):
         "huggingface_hub.hf_hub_download",
         lambda name, file, repo_type: {"google/MusicCaps": str(captions)}[name],
     )
+    return request.param
 
 
-def test_the_run_of_musicgen_small(hub, tmp_path):
+def test_a_run_of_the_paper(config, tmp_path):
     output = tmp_path / "run"
-    options = [
-        "--config",
-        str(CONFIGS / "paper_musicgen_small.yaml"),
-        "--output",
-        str(output),
-        "--device",
-        "cpu",
-    ]
+    options = ["--config", str(CONFIGS / f"{config}.yaml"), "--output", str(output), "--device", "cpu"]
     main(parse_command(BestOfN, options))
     summary = json.loads((output / "summary.json").read_text())
     assert (summary["n_prompts"], summary["n"]) == (2, 10)
@@ -56,7 +71,7 @@ def test_the_run_of_musicgen_small(hub, tmp_path):
     assert {candidate.prompt_id for candidate in pool} == {"-a", "c"}
     assert {candidate.seconds for candidate in pool} == {10.0}
     spec = pool.spec(pool.candidates[0])
-    assert (spec["guidance"], spec["temperature"], spec["top_k"]) == (3.0, 1.0, 250)
+    assert spec.items() >= OPTIONS[config].items()
     assert len(list((output / "best").glob("*.flac"))) == 2
     assert all(read_clip(file).seconds == 10 for file in (output / "best").glob("*.flac"))
     record = json.loads((output / "run.json").read_text())
@@ -65,7 +80,7 @@ def test_the_run_of_musicgen_small(hub, tmp_path):
 
 def test_every_config_is_one_of_the_main_job_and_starts_by_the_command_in_it():
     configs = sorted(CONFIGS.glob("*.yaml"))
-    assert configs
+    assert [path.stem for path in configs] == sorted(MODELS)
     for path in configs:
         config = parse_command(BestOfN, ["--config", str(path)])
         assert (config.n, config.seconds, config.output.name) == (10, 10.0, path.stem)
