@@ -20,11 +20,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from experiments.lab.check import agreement
 from experiments.lab.coded_audio import shipped_codec, through_codec
@@ -35,7 +35,7 @@ from experiments.lab.gold_check import GoldCheck, check_pool, check_songs
 from experiments.lab.pairs import HELD_OUT, write_pairs
 from experiments.lab.prompts import write_prompts
 from experiments.lab.rendering import SAMPLE_RATE
-from experiments.lab.spread import cores
+from experiments.lab.spread import cores, spread
 from generators.spectral_codec import SpectralCodecModel
 from music.clips import read_clip
 from music.command import refuse_below_one, run
@@ -184,26 +184,35 @@ def measure_best_of_n(options: Prove) -> Any:
 
 def measure_ear(options: Prove, codec: SpectralCodecModel) -> Any:
     """Return mean and 95 % interval of each number of the ear check, for real, coded and generated clips."""
-    real = [song("test", "ear", index).waveform() for index in range(EAR_CLIPS)]
+    both = spread(partial(_heard_of_song, codec), range(EAR_CLIPS), options.workers, "ear: songs")
     pool = Pool(options.output / "best_of_n" / "pool")
-    first = [candidate for candidate in pool.candidates if candidate.candidate == 0][:EAR_CLIPS]
-    clips: Mapping[str, Sequence[np.ndarray]] = {
-        "real": real,
-        "coded": [through_codec(codec, wave) for wave in real],
-        "generated": [read_clip(pool.path(candidate)).waveform[0].numpy() for candidate in first],
+    first = [pool.path(candidate) for candidate in pool.candidates if candidate.candidate == 0][:EAR_CLIPS]
+    heard = {
+        "real": [real for real, _ in both],
+        "coded": [coded for _, coded in both],
+        "generated": spread(_heard_of_file, first, options.workers, "ear: generated"),
     }
     found = {}
-    for name, waves in clips.items():
-        heard = [ear_check(wave, SAMPLE_RATE) for wave in tqdm(waves, desc=f"ear: {name}", disable=None)]
-        table = np.array([list(one.values()) for one in heard])
+    for name, rows in heard.items():
+        table = np.array([list(one.values()) for one in rows])
         low, high = percentile_interval(bootstrap_means(table, options.seed))
         found[name] = {
             number: {"mean": mean, "ci95": [lower, upper]}
             for number, mean, lower, upper in zip(
-                heard[0], table.mean(0).tolist(), low.tolist(), high.tolist(), strict=True
+                rows[0], table.mean(0).tolist(), low.tolist(), high.tolist(), strict=True
             )
         }
     return found
+
+
+def _heard_of_song(codec: SpectralCodecModel, index: int) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the ear check of a held-out song, and of the same through the codec."""
+    wave = song("test", "ear", index).waveform()
+    return ear_check(wave, SAMPLE_RATE), ear_check(through_codec(codec, wave), SAMPLE_RATE)
+
+
+def _heard_of_file(path: Path) -> dict[str, float]:
+    return ear_check(read_clip(path).waveform[0].numpy(), SAMPLE_RATE)
 
 
 def draw_curves(summary: Mapping[str, Any], path: Path) -> None:
