@@ -217,10 +217,16 @@ def load(options: GenerationSpeed) -> tuple[Any, Any]:
     return load_model(folder, device, torch.float32)
 
 
-def timed(ways: list[Way], turns: int, seconds: float) -> Iterator[tuple[Way, float]]:
-    """Yield each way with the seconds it took, turn by turn, every other turn in reverse order."""
-    for way in ways:
-        way.make(_WARM_UP)
+def timed(
+    ways: list[Way], turns: int, seconds: float, warm_up: float | None = _WARM_UP
+) -> Iterator[tuple[Way, float]]:
+    """Yield each way with the seconds it took, turn by turn, every other turn in reverse order.
+
+    Clips of `warm_up` s are made before the clock runs, None for none.
+    """
+    if warm_up is not None:
+        for way in ways:
+            way.make(warm_up)
     for turn in range(turns):
         for way in ways[:: -1 if turn % 2 else 1]:
             began = time.perf_counter()

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+_LONGEST = 128  # tokens, to which Stable Audio pads its texts
 TEXT = "a slow sad piano melody, no drums, recorded in an empty hall"
 
 
@@ -90,10 +91,11 @@ def random_musicgen(size: Size) -> tuple[Any, Any]:
         quantizer.codebook.embed.normal_()  # fresh ones are all zeros
     generation = model.generation_config
     generation.decoder_start_token_id = generation.pad_token_id = generation.bos_token_id = size.codes
-    return model, _tokenizer()
+    return model, random_tokenizer()
 
 
-def _tokenizer() -> Any:
+def random_tokenizer() -> Any:
+    """Return a tokenizer that splits at spaces and knows no word."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -102,5 +104,9 @@ def _tokenizer() -> Any:
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        model_max_length=_LONGEST,
     )

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -164,18 +165,22 @@ def write_pairs(
 def _write_audio(
     folder: Path, split: str, codec: SpectralCodecModel, wanted: Sequence[tuple[str, int]]
 ) -> list[dict]:
-    """Write the clips of some pairs and return their rows."""
-    rows = []
-    for kind, index in wanted:
-        row, songs = pair(split, kind, index)
-        for part, one in songs.items():
-            path = folder / row["reference" if part == "reference" else f"audio_{part}"]
-            if not path.exists():  # written whole or not at all
-                wave = one.waveform()
-                if row["facts"]["coded"] and part != "reference":
-                    wave = through_codec(codec, wave)
-                write_clip(path, Clip(torch.from_numpy(wave)[None], SAMPLE_RATE))
-        rows.append(row)
+    """Write the clips of some pairs and return their rows; a thread waits for the disk."""
+    rows, writing = [], []
+    with ThreadPoolExecutor(max_workers=1) as disk:
+        for kind, index in wanted:
+            row, songs = pair(split, kind, index)
+            for part, one in songs.items():
+                path = folder / row["reference" if part == "reference" else f"audio_{part}"]
+                if not path.exists():  # written whole or not at all
+                    wave = one.waveform()
+                    if row["facts"]["coded"] and part != "reference":
+                        wave = through_codec(codec, wave)
+                    clip = Clip(torch.from_numpy(wave)[None], SAMPLE_RATE)
+                    writing.append(disk.submit(write_clip, path, clip))
+            rows.append(row)
+    for written in writing:
+        written.result()
     return rows
 
 

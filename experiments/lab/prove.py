@@ -18,6 +18,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -107,15 +108,19 @@ def main(options: Prove) -> None:
         "best_of_n": lambda: measure_best_of_n(options),
         "ear": lambda: measure_ear(options, codec),
     }
-    found = {}
+    found, minutes = {}, {}
     for name, measure in parts.items():
         path = options.output / f"{name}.json"
         if not path.exists():
-            write_text(path, json.dumps(measure(), indent=1) + "\n")
-        found[name] = json.loads(path.read_text())
-    write_text(options.output / "proof.json", json.dumps(found, indent=1) + "\n")
+            began = time.perf_counter()
+            measured = measure()
+            part = {"seconds": time.perf_counter() - began, "found": measured}
+            write_text(path, json.dumps(part, indent=1) + "\n")
+        part = json.loads(path.read_text())
+        found[name], minutes[name] = part["found"], part["seconds"] / 60
+    write_text(options.output / "proof.json", json.dumps({**found, "minutes": minutes}, indent=1) + "\n")
     draw_curves(found["best_of_n"], options.output / "curves.png")
-    page = "\n\n".join([*_tables(found)]) + "\n"
+    page = "\n\n".join([*_tables(found), _duration(minutes)]) + "\n"
     write_text(options.output / "proof.md", page)
     print(page)
 
@@ -331,6 +336,11 @@ def _tables(found: Mapping[str, Any]) -> list[str]:
             ],
         ),
     ]
+
+
+def _duration(minutes: Mapping[str, float]) -> str:
+    parts = ", ".join(f"{name} {each:.1f}" for name, each in minutes.items())
+    return f"Measured in {sum(minutes.values()):.1f} minutes: {parts}."
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,15 +1,19 @@
 """The benchmark of generation: what it counts is what is computed, and what it says follows from what it timed."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from experiments.benchmarks import stable_audio
 from experiments.benchmarks.generation import GenerationSpeed, main
 from experiments.benchmarks.generation_report import Timings, report
 from experiments.benchmarks.machine_limits import DecodingWork, decoding_work
 from experiments.benchmarks.random_musicgen import SIZES, TEXT, random_musicgen
+from experiments.benchmarks.random_stable_audio import SIZES as STABLE_SIZES
+from experiments.benchmarks.random_stable_audio import random_stable_audio
 from generators.decoder_weights import DecoderWeights
 from generators.incremental_decoder import IncrementalDecoder
 from generators.text_conditioning import TextConditioner
@@ -33,6 +37,42 @@ def test_all_ways_make_their_clips_and_the_report_is_whole(capsys: pytest.Captur
             assert f"turn 2 of 2: {dtype} {way}: {clips} clips in" in progress
     assert found["options"]["generator"] == "musicgen-tiny"
     assert found["threads"] == torch.get_num_threads()
+
+
+@pytest.mark.parametrize("guidance", [1.0, 7.0])
+def test_all_ways_of_stable_audio_make_their_clips(guidance: float, capsys: pytest.CaptureFixture[str]):
+    pytest.importorskip("diffusers", reason="needs the extra diffusers")
+    stable_audio.main(
+        stable_audio.StableAudioSpeed("stable-audio-tiny", seconds=0.5, guidance=guidance, matmul=64, turns=2)
+    )
+    out, progress = capsys.readouterr()
+    found = json.loads(out)
+    assert found["clips_per_second"].keys() == {"ours", "batch", "loop"}
+    for key in ("ours_over_batch", "ours_over_loop"):
+        assert 0 < found[key]["low"] <= found[key]["high"]
+    assert 0 < found["step"]["reached"]["median"] < 1
+    for way, clips in (("ours", 2), ("batch", 2), ("loop", 1)):
+        assert f"turn 2 of 2: float32 {way}: {clips} clips in" in progress
+
+
+@pytest.mark.parametrize("guided", [False, True])
+def test_the_arithmetic_of_stable_audio_is_that_of_its_transformer(guided: bool):
+    pytest.importorskip("diffusers", reason="needs the extra diffusers")
+    parts = random_stable_audio(replace(STABLE_SIZES["stable-audio-tiny"], layers=2))
+    one, two = (
+        stable_audio.step_flop(replace(parts, transformer=transformer), guided)
+        for transformer in (
+            parts.transformer,
+            random_stable_audio(STABLE_SIZES["stable-audio-tiny"]).transformer,
+        )
+    )
+    block = parts.transformer.transformer_blocks[0]
+    own = (block.attn1.to_q, block.attn1.to_k, block.attn1.to_v, block.attn1.to_out[0])
+    rows = (2 if guided else 1) * 65
+    products = sum(layer.weight.numel() for layer in (*own, block.attn2.to_q, block.attn2.to_out[0]))
+    products += block.ff.net[0].proj.weight.numel() + block.ff.net[2].weight.numel()
+    assert one - two > 2 * rows * products  # and attention, keys and values of the text
+    assert one - two < 4 * rows * products
 
 
 @pytest.mark.parametrize("guidance", [1.0, 3.0])

@@ -20,6 +20,7 @@ def test_every_part_is_measured_once(tmp_path, monkeypatch):
     assert (proof["best_of_n"]["n_prompts"], proof["best_of_n"]["n"]) == (3, 3)
     assert set(proof["best_of_n"]["captured"]) >= {"reward", *prove.GOLD_METRICS}
     assert set(proof["ear"]) == {"real", "coded", "generated"}
+    assert min(proof["minutes"].values()) > 0
     page = (tmp_path / "proof.md").read_text()
     assert page.count("\n## ") == 4
     assert "captured of the possible gain" in page
