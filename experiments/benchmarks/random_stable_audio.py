@@ -1,6 +1,7 @@
 """Stable Audio Open of its published size with random weights: as fast as the true one, and nothing to download."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
