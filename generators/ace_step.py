@@ -32,6 +32,7 @@ from generators.diffusion_sampling import DiffusionOptions, GaussianNoise
 from generators.flow_matching import integrate
 from generators.latent_decoder import LatentDecoder
 from music.errors import InputError
+from music.json_files import read_object
 from music.prompts import Prompt
 
 # Part of every spec: raise it with any change of our own code that changes the audio of a seed.
@@ -86,18 +87,15 @@ class AceStep(DiffusionGenerator):
         If the batch size is below 1, or an option is not for this model.
     """
 
-    accepts = frozenset({"text", "lyrics", "reference"})
+    accepts = frozenset({"text", "lyrics"})
 
     def __init__(
         self, name: str, parts: AceStepParts, weights: str, options: DiffusionOptions, batch_size: int
     ) -> None:
-        if options.negative_prompt:
-            raise InputError(f"{name} has no negative prompt: leave --negative_prompt out")
-        if options.guidance > 1 and is_distilled(parts.transformer):
-            raise InputError(f"{name} has its guidance in its weights: leave --guidance out")
         device, dtype = parts.transformer.device, layer_dtype(parts.transformer)
         super().__init__(name, weights, options, batch_size, SAMPLER, device, dtype)
         self.spec = {**self.spec, "length_multiple": LENGTH_MULTIPLE}
+        self._accept_references()
         self.sample_rate: int = parts.vae.config.sampling_rate
         self.channels: int = parts.vae.config.audio_channels
         self._transformer, self._scheduler = parts.transformer, parts.scheduler
@@ -139,9 +137,18 @@ def noise_levels(steps: int) -> list[float]:
     return (_SHIFT * even / (1 + (_SHIFT - 1) * even))[:-1].tolist()
 
 
-def is_distilled(transformer: Any) -> bool:
-    """Return whether a model has its guidance in its weights (turbo)."""
-    return bool(transformer.config.is_turbo) or transformer.config.model_version == "turbo"
+def sampling_of(name: str, folder: Path, options: Mapping[str, Any]) -> DiffusionOptions:
+    """Return how a model samples: `InputError` for options that it cannot follow."""
+    if options.get("negative_prompt"):
+        raise InputError(f"{name} has no negative prompt: leave --negative_prompt out")
+    config = read_object(folder / "transformer" / "config.json")
+    distilled = (
+        bool(config.get("is_turbo")) or config.get("model_version") == "turbo"
+    )  # guidance in its weights
+    sampling = DiffusionOptions(**{"steps": 8, "guidance": 1.0 if distilled else 7.0, **options})
+    if distilled and sampling.guidance > 1:
+        raise InputError(f"{name} has its guidance in its weights: leave --guidance out")
+    return sampling
 
 
 def load_ace_step(
@@ -156,10 +163,8 @@ def load_ace_step(
 
     The defaults are those of diffusers' pipeline: 8 steps, and a guidance of 7 unless it is in the weights.
     """
+    sampling = sampling_of(name, folder, options)  # before gigabytes are loaded
     parts = _load_parts(folder, device, dtype)
-    guidance = 1.0 if is_distilled(parts.transformer) else 7.0
-    defaults: dict[str, Any] = {"steps": 8, "guidance": guidance}
-    sampling = DiffusionOptions(**{**defaults, **options})
     return AceStep(name, parts, FORMAT.hash(folder), sampling, batch_size)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.nn.functional import pad
 
-from generators.remembered import Remembered
+from generators.remembered import FileState, Remembered
 from music.clips import read_clip, read_header
 from music.errors import InputError
 from music.prompts import Prompt
@@ -29,12 +29,11 @@ _EXCERPT = 10  # s; the timbre is that of three excerpts of a reference
 
 @dataclass(frozen=True)
 class _Key:
-    """What the conditions of a prompt depend on; of the reference's content, its size and time of change."""
+    """What the conditions of a prompt depend on."""
 
     text: str
     lyrics: str
-    reference: Path | None
-    stamp: tuple[int, int]
+    reference: FileState | None
     seconds: int
 
 
@@ -112,7 +111,7 @@ class AceStepConditioner:
         if key.reference is None:
             timbre = self.silence(math.ceil(3 * _EXCERPT * self._frame_rate))[None]
         else:
-            timbre = self._timbre(key.reference)
+            timbre = self._timbre(key.reference.path)
         states, _ = self._condition_encoder(
             text_hidden_states=self._text_encoder(input_ids=text).last_hidden_state,
             text_attention_mask=torch.ones_like(text, dtype=torch.bool),
@@ -150,8 +149,4 @@ def excerpts(waveform: torch.Tensor, length: int) -> torch.Tensor:
 
 
 def _key(prompt: Prompt, seconds: float) -> _Key:
-    stamp = (0, 0)
-    if prompt.reference is not None:
-        status = prompt.reference.stat()
-        stamp = (status.st_size, status.st_mtime_ns)
-    return _Key(prompt.text, prompt.lyrics, prompt.reference, stamp, int(seconds))
+    return _Key(prompt.text, prompt.lyrics, FileState.of(prompt.reference), int(seconds))

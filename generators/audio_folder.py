@@ -83,7 +83,8 @@ class AudioFolder:
             if job.candidate >= len(found):
                 raise InputError(
                     f"{self._listing.file} lists {len(found)} clips of prompt {job.prompt.id!r}, too few for "
-                    f"candidate {job.candidate} (they count from 0): add clips, or ask for a lower --n"
+                    f"candidate {job.candidate} (they count from 0): ask for a lower --n, or add clips "
+                    "and name another --output if the pool is there already"
                 )
             clip = found[job.candidate]
             self._check_length(clip, self._headers[clip.file_name].samples, samples)

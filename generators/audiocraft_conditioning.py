@@ -6,14 +6,13 @@ share a batch.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from generators.audiocraft_library import import_audiocraft
 from generators.audiocraft_loading import MELODY, TEXT
-from generators.remembered import Remembered
+from generators.remembered import FileState, Remembered
 from generators.text_length import check_length, longest_text, token_count
 from music.clips import read_clip, read_header
 from music.prompts import Prompt
@@ -60,7 +59,7 @@ class AudiocraftConditioner:
         texts = torch.cat([self._text(prompt.text) for prompt in prompts])
         found = {TEXT: [texts, torch.zeros_like(texts)]}
         if self.hears_melodies:
-            melodies = torch.cat([self._melody(prompt.reference) for prompt in prompts])
+            melodies = torch.cat([self._melody(FileState.of(prompt.reference)) for prompt in prompts])
             found[MELODY] = [melodies, self._melody(None).expand_as(melodies)]
         rows = 2 if self._guided else 1
         return {name: (torch.cat(parts[:rows]), None) for name, parts in found.items()}
@@ -70,14 +69,14 @@ class AudiocraftConditioner:
         states, _ = conditioner(conditioner.tokenize([text]))
         return states
 
-    def _encode_melody(self, reference: Path | None) -> torch.Tensor:
+    def _encode_melody(self, reference: FileState | None) -> torch.Tensor:
         """Return the states of the chroma of a recording, repeated or cut to the one length that the model knows."""
         conditioner = self._conditioners[MELODY]
         rate = conditioner.sample_rate
         wave = torch.zeros(1, 1)  # what the library takes for silence
         if reference is not None:
             # a little more than is used, so that resampling meets no edge there
-            wave = read_clip(reference, conditioner.duration + 1).mono().resampled(rate).waveform
+            wave = read_clip(reference.path, conditioner.duration + 1).mono().resampled(rate).waveform
         length = torch.tensor([wave.shape[1] if reference is not None else 0])
         given = import_audiocraft().wave(wave[None], length, [rate], [None], [None])
         states, _ = conditioner(conditioner.tokenize(given))

@@ -102,6 +102,7 @@ def load_parts(
                 part.to(dtype)
             codec, frame, named = _load_codec(folder, known)
             codec = import_audiocraft().builders.get_wrapped_compression_model(codec, config)
+            seconds = float(config.dataset.segment_duration)
     except InputError:
         raise
     except (
@@ -122,7 +123,6 @@ def load_parts(
     _move(model, device)
     codec.to(device).eval().requires_grad_(False)
     hashes = [sha256_folder(folder, [LANGUAGE_MODEL, CODEC]), *map(weights_hash, [t5, *named])]
-    seconds = float(config.dataset.segment_duration)
     return AudiocraftParts(model, codec, frame, seconds, sha256_text(canonical_json(hashes)))
 
 
@@ -172,6 +172,8 @@ def _read(path: Path) -> tuple[Any, Mapping[str, torch.Tensor]]:
 def _check_config(path: Path, config: Any) -> None:
     """Refuse models that are no MusicGen, or one of a kind that is not published."""
     conditions = {name: part.get("model") for name, part in config.conditioners.items() if name != "args"}
+    if TEXT not in conditions:
+        raise InputError(f"{path}: expected a condition {TEXT!r}, got {', '.join(conditions) or 'none'}")
     pattern = config.codebooks_pattern
     count = config.transformer_lm.n_q
     stereo = bool(config.get("interleave_stereo_codebooks", {}).get("use", False))
@@ -180,10 +182,9 @@ def _check_config(path: Path, config: Any) -> None:
     for what, found, expected in (
         ("lm_model", config.lm_model, "transformer_lm"),
         ("conditions", conditions, {name: _KINDS[name] for name in conditions if name in _KINDS}),
-        (f"condition {TEXT!r}", TEXT in conditions, True),
         ("normalize_text", bool(config.conditioners[TEXT].t5.get("normalize_text", False)), False),
         ("codebooks_pattern", pattern.modeling, "delay"),
-        ("delays", list(delays.get("delays") or wanted), wanted),
+        ("delays", list(delays.get("delays") or range(count)), wanted),
         ("flatten_first", delays.get("flatten_first", 0), 0),
         ("empty_initial", delays.get("empty_initial", 0), 0),
     ):

@@ -88,7 +88,7 @@ class AudiocraftMusicGen(CodeGenerator):
         self._dtype = dtype
         self._conditioner = AudiocraftConditioner(model, guided=options.guidance > 1)
         if self._conditioner.hears_melodies:
-            self.accepts = frozenset({"text", "reference"})
+            self._accept_references()
 
     def _check(self, prompt: Prompt, seconds: float) -> None:
         self._conditioner.check(prompt)

@@ -27,6 +27,7 @@ from generators.diffusers_folder import (
 )
 from generators.diffusion_generator import DiffusionGenerator
 from generators.diffusion_sampling import DiffusionOptions, GaussianNoise
+from music.errors import InputError
 from music.prompts import Prompt
 
 # Part of every spec: raise it with any change of our own code that changes the audio of a seed.
@@ -98,6 +99,9 @@ class AudioLDM2(DiffusionGenerator):
         self.spec = {**self.spec, "length_multiple": LENGTH_MULTIPLE}
         self._vae, self._vocoder = parts.vae, parts.vocoder
         self._unet, self._scheduler = parts.unet, parts.scheduler
+        noise_levels = parts.scheduler.config.num_train_timesteps
+        if options.steps >= noise_levels:
+            raise InputError(f"--steps must be below {noise_levels} for {name}, got {options.steps}")
         self.sample_rate: int = parts.vocoder.config.sampling_rate
         self._hop = math.prod(parts.vocoder.config.upsample_rates)
         self._scale = 2 ** (len(parts.vae.config.block_out_channels) - 1)

@@ -5,6 +5,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
+import soundfile
 import torch
 
 from generators.batching import check_batch_size, plan_batches, slots_of
@@ -50,7 +51,7 @@ class BatchGenerator(ABC):
 
     backend: str
     libraries: tuple[str, ...]
-    accepts = frozenset({"text"})
+    accepts: frozenset[str] = frozenset({"text"})
     sample_rate: int
     channels: int
     max_seconds: float
@@ -79,6 +80,12 @@ class BatchGenerator(ABC):
             "batch_size": batch_size,
             **sampling,
         }
+
+    def _accept_references(self) -> None:
+        """Accept references; what reads and resamples them is part of the spec from now on."""
+        self.accepts = self.accepts | {"reference"}
+        versions = {"libsndfile": soundfile.__libsndfile_version__, "soxr": version("soxr")}
+        self.spec = {**self.spec, "versions": {**self.spec["versions"], **versions}}
 
     def batches(self, jobs: Sequence[Job], seconds: float) -> list[list[Job]]:
         """Split jobs into batches of one kind; see `generators.protocol.Generator.batches`."""

@@ -1,5 +1,6 @@
 """The generators that are known by name, and what is known of them: one table for code, command line and README."""
 
+import math
 from dataclasses import dataclass
 
 
@@ -137,7 +138,7 @@ def catalogue_table() -> str:
 
 
 def _cells(known: KnownGenerator) -> list[str]:
-    longest = "that of the files" if known.seconds is None else f"{known.seconds:.3g} s"
+    longest = "that of the files" if known.seconds is None else f"{math.floor(10 * known.seconds) / 10:g} s"
     accepts = ", ".join(known.accepts)
     return [
         f"`{known.name}`",

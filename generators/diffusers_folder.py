@@ -160,8 +160,8 @@ def download(hub_id: str, format_of: Callable[[Path], PipelineFormat]) -> Path:
     found = Path(snapshot_download(hub_id, allow_patterns=[INDEX]))
     if not (found / INDEX).is_file():
         raise InputError(
-            f"{hub_id} is not in the format of diffusers, it has no {INDEX}: convert it with the script in diffusers' "
-            "repository and give the folder"
+            f"{hub_id} is not in the format of diffusers, it has no {INDEX}: leave --backend out if it is of another "
+            "library, or convert it with the script in diffusers' repository and give the folder"
         )
     kind = format_of(found)
     return Path(snapshot_download(hub_id, allow_patterns=list(kind.files)))

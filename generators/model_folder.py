@@ -43,7 +43,8 @@ def locate(name: str, source: str, known: Sequence[str], index: str, download: C
     name
         As the user gave it, for messages.
     source
-        ``asset:PLACE`` for a shipped model, ``hub:ID``, or anything else: a folder, or failing that a hub id.
+        ``asset:PLACE`` for a shipped model; ``hub:ID``, which a folder of that name takes the place of; or anything
+        else: a folder, or failing that a hub id.
     known
         Registered names, for messages.
     index
@@ -60,6 +61,8 @@ def locate(name: str, source: str, known: Sequence[str], index: str, download: C
     if kind == "asset":
         return asset(place)
     folder = Path(source).expanduser()
+    if kind == "hub" and (Path(place) / index).is_file():
+        return Path(place)
     if kind != "hub" and folder.exists():
         if not (folder / index).is_file():
             raise InputError(f"{folder} holds no model: it has no {index}")
@@ -101,7 +104,13 @@ def _weights_pattern(folder: Path) -> str:
 def _download(hub_id: str, model_types: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
 
-    check_kind(Path(snapshot_download(hub_id, allow_patterns=["config.json"])), model_types)
+    found = Path(snapshot_download(hub_id, allow_patterns=["config.json"]))
+    if not (found / "config.json").is_file():
+        raise InputError(
+            f"{hub_id} has no config.json, so that transformers cannot run it: name the library that can, "
+            "--backend diffusers, stable-audio-tools or audiocraft"
+        )
+    check_kind(found, model_types)
     folder = Path(snapshot_download(hub_id, allow_patterns=[*_TEXT_FILES, _WEIGHTS[0]]))
     if not any(folder.glob(_WEIGHTS[0])):
         folder = Path(snapshot_download(hub_id, allow_patterns=[*_TEXT_FILES, _WEIGHTS[1]]))

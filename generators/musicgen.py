@@ -117,7 +117,7 @@ class MusicGen(CodeGenerator):
             # only where it is used, so that the pools of runs without it stay as they are
             self.spec = {**self.spec, "continuation": float(continuation)}
         if melody or continuation is not None:
-            self.accepts = frozenset({"text", "reference"})
+            self._accept_references()
 
     def _check(self, prompt: Prompt, seconds: float) -> None:
         if self._beginnings:

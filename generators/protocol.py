@@ -116,7 +116,6 @@ def samples_of(seconds: float, generator: Generator) -> int:
     if not (math.isfinite(seconds) and round(seconds * generator.sample_rate) >= 1):
         raise InputError(f"--seconds must be above 0, got {seconds}")
     if seconds > generator.max_seconds:
-        raise InputError(
-            f"--seconds must be at most {generator.max_seconds:g} for {generator.name}, got {seconds:g}"
-        )
+        longest = math.floor(generator.max_seconds * 1e4) / 1e4  # never a number that would be refused again
+        raise InputError(f"--seconds must be at most {longest:g} for {generator.name}, got {seconds:g}")
     return round(seconds * generator.sample_rate)

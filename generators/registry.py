@@ -110,7 +110,9 @@ def _resolve(name: str, backend: str | None) -> tuple[str, str]:
         if backend not in (None, prefix):
             raise InputError(f"--backend {backend} contradicts --generator {name}")
         backend, name = prefix, rest
-    usual_backend, source = NAMES.get(name, (_backend_of(name), name))
+    usual_backend, source = (
+        (backend, name) if backend == "folder" else NAMES.get(name, (_backend_of(name), name))
+    )
     chosen = backend or usual_backend
     if chosen not in BACKENDS:
         raise InputError(f"unknown backend {chosen!r}: expected one of {', '.join(BACKENDS)}")

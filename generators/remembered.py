@@ -2,7 +2,8 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from pathlib import Path
+from typing import Generic, NamedTuple, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -32,3 +33,19 @@ class Remembered(Generic[K, V]):
                 self._results.popitem(last=False)
         self._results.move_to_end(key)
         return self._results[key]
+
+
+class FileState(NamedTuple):
+    """A file by what tells that it changed: something to remember by what was computed of it."""
+
+    path: Path
+    size: int
+    modified: int  # ns
+
+    @staticmethod
+    def of(path: Path | None) -> "FileState | None":
+        """Return the state of a file; None for no file."""
+        if path is None:
+            return None
+        status = path.stat()
+        return FileState(path, status.st_size, status.st_mtime_ns)

@@ -91,7 +91,8 @@ class SampleClip:
 
 def main(config: SampleClip) -> None:
     """Make the clip, write it and print its name."""
-    prompt = Prompt(path_name(config.text, digits=8), config.text, config.lyrics, config.reference)
+    text = config.text.strip()  # as the line of a file is
+    prompt = Prompt(path_name(text, digits=8), text, config.lyrics, config.reference)
     if prompt.reference is not None:
         read_clip(prompt.reference)
     sampling = given_sampling(config)

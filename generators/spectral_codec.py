@@ -158,11 +158,15 @@ class SpectralCodecModel(PreTrainedModel):
         """
         config = self.config
         count = math.ceil(audio.shape[-1] / config.samples_per_code)
-        audio = nn.functional.pad(audio, (0, count * config.samples_per_code - audio.shape[-1]))
+        wanted = count * config.samples_per_code
+        # shorter audio than half a window cannot be mirrored at its ends
+        padded = max(wanted, config.n_fft // 2 + 1)
+        audio = nn.functional.pad(audio, (0, padded - audio.shape[-1]))
         spectrum = torch.stft(
             audio.float(), config.n_fft, config.hop_length, window=self._window(), return_complex=True
         )
-        mel = self._filters()[0] @ spectrum.abs()[..., :-1]  # the centred last frame belongs to nobody
+        heard = spectrum.abs()[..., : wanted // config.hop_length]  # the centred last frame belongs to nobody
+        mel = self._filters()[0] @ heard
         return mel.clamp(min=LOG_FLOOR).log().transpose(1, 2).reshape(len(audio), count, -1)
 
     def codes_of(self, frames: torch.Tensor) -> torch.Tensor:
@@ -197,11 +201,14 @@ class SpectralCodecModel(PreTrainedModel):
     ) -> DecodedAudio:
         """Decode codes [1, B, K, T] to audio [B, 1, T * samples_per_code]."""
         frames = self.frames_of(audio_codes[0])
-        batch, count, _ = frames.shape
+        batch, wanted, _ = frames.shape
+        # shorter audio than half a window cannot be mirrored at its ends
+        count = max(wanted, self.config.n_fft // 2 // self.config.samples_per_code + 1)
+        frames = torch.cat([frames, frames[:, -1:].expand(-1, count - wanted, -1)], 1)
         mel = frames.reshape(batch, count * self.config.frames_per_code, -1).transpose(1, 2).exp()
         mel = torch.cat([mel, mel[..., -1:]], -1)  # the frame centred on the very end
         audio = self._griffin_lim(self._invert_mel(mel), count * self.config.samples_per_code)
-        return DecodedAudio(audio_values=audio[:, None])
+        return DecodedAudio(audio_values=audio[:, None, : wanted * self.config.samples_per_code])
 
     def _invert_mel(self, mel: torch.Tensor) -> torch.Tensor:
         """Return non-negative magnitudes [B, F, N] whose mel spectrum is near the given [B, n_mels, N]."""

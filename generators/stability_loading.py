@@ -29,7 +29,13 @@ def download_stability(hub_id: str) -> Path:
     """Return the folder of a model on the hub; of a kind that we cannot run only the configuration is downloaded."""
     from huggingface_hub import snapshot_download
 
-    read_config(Path(snapshot_download(hub_id, allow_patterns=[CONFIG])))
+    found = Path(snapshot_download(hub_id, allow_patterns=[CONFIG]))
+    if not (found / CONFIG).is_file():
+        raise InputError(
+            f"{hub_id} has no {CONFIG}, so that stable-audio-tools cannot run it: leave --backend out, or name "
+            "the library that can"
+        )
+    read_config(found)
     for weights in _WEIGHTS:
         folder = Path(snapshot_download(hub_id, allow_patterns=[CONFIG, weights]))
         if (folder / weights).is_file():
@@ -60,7 +66,9 @@ def read_config(folder: Path) -> dict[str, Any]:
             (f"condition {START!r}", conditions.pop(START, "number"), ("number",)),
             ("further conditions", sorted(conditions), ([],)),
             ("audio channels", config["audio_channels"], (1, 2)),
+            ("distribution_shift_options", model["diffusion"].get("distribution_shift_options"), (None,)),
         ]
+        _ = config["sample_size"], config["sample_rate"], decoder["config"]["strides"]  # needed later
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} cannot be read as a model of stable-audio-tools: {error!r}") from error
     for what, value, expected in found:

@@ -132,6 +132,7 @@ def load_stable_audio_3(
 
     The defaults are those of diffusers' pipeline: no guidance, and 8 steps if they renoise, else 100.
     """
+    DiffusionOptions(**{"guidance": 1.0, **options})  # refused before gigabytes are loaded
     parts = _load_parts(folder, device, dtype)
     steps = 8 if parts.scheduler.config.stochastic_sampling else 100
     defaults: dict[str, Any] = {"steps": steps, "guidance": 1.0}

@@ -52,4 +52,8 @@ def module(name: str, path: list[str] | None = None, **contents: object) -> type
 
 def _known(modules: Mapping[str, types.ModuleType | None]) -> list[str]:
     """Return the names of loaded modules that are among these or lie in one of them."""
-    return [name for name in sys.modules if any(name == top or name.startswith(f"{top}.") for top in modules)]
+    return [
+        name
+        for name in list(sys.modules)
+        if any(name == top or name.startswith(f"{top}.") for top in modules)
+    ]

@@ -52,8 +52,10 @@ def sha256_file(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def sha256_folder(path: str | Path, patterns: Sequence[str] = ("*",)) -> str:
-    """Return one SHA-256 over the names and bytes of the files below a folder that match any of `patterns`.
+def sha256_folder(path: str | Path, patterns: Sequence[str] = ("**/*",)) -> str:
+    """Return one SHA-256 over the names and bytes of the files of a folder that match any of `patterns`.
+
+    A pattern without ``**`` matches in the folder itself only.
 
     Hidden files and folders (``.cache``, ``.git`` ...) do not take part, nor does where the folder lies.
 
@@ -65,7 +67,7 @@ def sha256_folder(path: str | Path, patterns: Sequence[str] = ("*",)) -> str:
     folder = Path(path)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder")
-    files = {file for pattern in patterns for file in folder.rglob(pattern) if file.is_file()}
+    files = {file for pattern in patterns for file in folder.glob(pattern) if file.is_file()}
     names = {file.relative_to(folder).as_posix(): file for file in files}
     visible = {
         name: file

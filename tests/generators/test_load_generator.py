@@ -168,8 +168,16 @@ def test_a_missing_weight_is_an_error_and_not_a_random_one(mono_folder: Path, tm
         load_generator(folder, device="cpu")
 
 
-def test_a_codec_that_does_not_fit_is_refused(mono_folder: Path, stereo_folder: Path, tmp_path: Path):
+def test_a_codec_of_too_few_codebooks_is_refused(mono_folder: Path, tmp_path: Path):
+    folder = copy_of(mono_folder, tmp_path)
+    bandwidths = json.loads((folder / "config.json").read_text())["audio_encoder"]["target_bandwidths"]
+    edit_config(folder, audio_encoder__target_bandwidths=[bandwidths[-1] / 2])
+    with pytest.raises(InputError, match="the decoder makes 4 codebooks a channel, the codec has 2"):
+        load_generator(folder, device="cpu")
+
+
+def test_a_codec_of_other_codes_is_refused(mono_folder: Path, tmp_path: Path):
     folder = copy_of(mono_folder, tmp_path)
     edit_config(folder, audio_encoder__codebook_size=32)
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match="cannot be loaded as MusicGen"):
         load_generator(folder, device="cpu")

@@ -48,6 +48,8 @@ def test_folder_hash_of_patterns(tmp_path):
     (tmp_path / "a.json").write_text("{}")
     before = sha256_folder(tmp_path, ["*.json"])
     (tmp_path / "notes.txt").write_text("n")
+    (tmp_path / "checkpoint-500").mkdir()
+    (tmp_path / "checkpoint-500" / "a.json").write_text("{}")  # of a training that goes on in there
     assert before == sha256_folder(tmp_path, ["*.json"])
     with pytest.raises(InputError, match=r"no file matching \*\.bin"):
         sha256_folder(tmp_path, ["*.bin"])
