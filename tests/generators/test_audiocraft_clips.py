@@ -109,3 +109,16 @@ def test_the_chroma_filters_are_those_of_librosa():
     found = _chroma_filters(sr=32_000, n_fft=4096, tuning=0, n_chroma=12)
     expected = librosa.filters.chroma(sr=32_000, n_fft=4096, tuning=0, n_chroma=12)
     torch.testing.assert_close(torch.from_numpy(found), torch.from_numpy(expected), atol=1e-6, rtol=1e-5)
+
+
+def test_a_melody_that_changed_under_its_name_is_heard_anew(
+    melody_audiocraft_folder: Path, melodies: list[Prompt]
+):
+    generator = load_generator(melody_audiocraft_folder, device="cpu", batch_size=1)
+    one, other = melodies[1:]
+    (before,) = generator.generate([Job(one, 0, 3)], 0.5)
+    (wanted,) = generator.generate([Job(other, 0, 3)], 0.5)
+    one.reference.write_bytes(other.reference.read_bytes())
+    (after,) = generator.generate([Job(one, 0, 3)], 0.5)
+    assert not torch.equal(after.tokens, before.tokens)
+    assert torch.equal(after.tokens, wanted.tokens)

@@ -8,6 +8,7 @@ import torch
 from generators.diffusion_sampling import GaussianNoise
 from generators.protocol import Job
 from generators.registry import load_generator
+from music.errors import InputError
 from music.prompts import Prompt
 from tests.generators.conftest import PROMPTS
 
@@ -61,3 +62,8 @@ def test_a_negative_prompt_that_is_longer_than_the_prompt_is_not_cut(audioldm2_f
         (sample,) = generator.generate([Job(Prompt("a", "piano"), 0, 1)], 0.1)
         made.append(sample.tokens)
     assert not torch.equal(*made)
+
+
+def test_more_steps_than_the_model_knows_noise_levels_are_refused(audioldm2_folder: Path):
+    with pytest.raises(InputError, match="--steps must be below 1000 for .*, got 1000"):
+        load_generator(audioldm2_folder, device="cpu", steps=1000)

@@ -181,3 +181,21 @@ def test_a_codec_of_other_codes_is_refused(mono_folder: Path, tmp_path: Path):
     edit_config(folder, audio_encoder__codebook_size=32)
     with pytest.raises(InputError, match="cannot be loaded as MusicGen"):
         load_generator(folder, device="cpu")
+
+
+def test_a_repository_of_another_library_is_refused_with_the_cure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda hub_id, **_: str(tmp_path))
+    with pytest.raises(InputError, match=r"somebody/something has no config\.json, .* --backend diffusers"):
+        load_generator("somebody/something", device="cpu")
+
+
+def test_a_folder_of_a_published_name_takes_its_place(
+    mono_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "facebook").mkdir()
+    (tmp_path / "facebook" / "musicgen-small").symlink_to(mono_folder)
+    weights = load_generator("facebook/musicgen-small", device="cpu").spec["weights"]
+    assert weights == load_generator(mono_folder, device="cpu").spec["weights"]

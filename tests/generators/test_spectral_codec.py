@@ -38,6 +38,17 @@ def test_shapes_follow_the_code_rate(codec, samples, frames):
     assert codec.config.frame_rate == 25
 
 
+@pytest.mark.parametrize(("samples", "frames"), [(1, 1), (640, 1), (641, 2), (1281, 3)])
+def test_clips_shorter_than_half_a_window_are_coded_too(samples, frames):
+    config = SpectralCodecConfig(n_fft=2048, hop_length=640, frames_per_code=1, griffin_lim_iterations=4)
+    codec = SpectralCodecModel(config).eval()
+    codes = codec.encode(tone()[..., :samples]).audio_codes
+    assert codes.shape[-1] == frames
+    audio = codec.decode(codes).audio_values
+    assert audio.shape == (1, 1, 640 * frames)
+    assert audio.isfinite().all()
+
+
 def test_each_stage_takes_the_nearest_entry(codec):
     frames = torch.randn(1, 7, 256, generator=torch.Generator().manual_seed(1)) - 5
     codes = codec.codes_of(frames)
