@@ -29,8 +29,8 @@ from experiments.lab.training_loop import Schedule, train
 from generators.spectral_codec import SpectralCodecModel
 from reward.cmi_rm.weights import hash_tensors
 
-SONGS = {"train": 8_000, "validation": 400}
-SCHEDULE = Schedule(steps=2_400, batch_size=32, learning_rate=3e-3, seed=20)
+SONGS = {"train": 22_000, "validation": 400}
+SCHEDULE = Schedule(steps=5_000, batch_size=32, learning_rate=3e-3, seed=20)
 SHORT, SHORTEST = 0.2, 2.0  # share of batches that are cut short, and to how many s at least
 KEY_WEIGHT, DAMAGE_WEIGHT, SEVERITY_WEIGHT = 2.0, 3.0, 4.0  # beside a fact's loss
 
