@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from generators.ace_step_conditioning import LENGTH_MULTIPLE, AceStepConditioner
-from generators.ace_step_denoiser import AceStepDenoiser, layer_dtype
+from generators.ace_step_denoiser import AceStepDenoiser
 from generators.diffusers_folder import (
     PipelineFormat,
     check_channels,
@@ -92,7 +92,8 @@ class AceStep(DiffusionGenerator):
     def __init__(
         self, name: str, parts: AceStepParts, weights: str, options: DiffusionOptions, batch_size: int
     ) -> None:
-        device, dtype = parts.transformer.device, layer_dtype(parts.transformer)
+        device = parts.transformer.device
+        dtype = next(parts.transformer.layers.parameters()).dtype
         super().__init__(name, weights, options, batch_size, SAMPLER, device, dtype)
         self.spec = {**self.spec, "length_multiple": LENGTH_MULTIPLE}
         self._accept_references()

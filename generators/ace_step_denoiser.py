@@ -44,7 +44,7 @@ class AceStepDenoiser:
 
         self._transformer = transformer
         self._guidance = guidance
-        self._dtype = layer_dtype(transformer)
+        self._dtype = next(transformer.layers.parameters()).dtype
         self._momentum = MomentumBuffer(momentum=_MOMENTUM)
         if guidance > 1:
             states, mask = torch.cat([states, away.expand_as(states)]), torch.cat([mask, mask])
@@ -111,8 +111,3 @@ class AceStepDenoiser:
             use_original_formulation=True,
             norm_dim=(2,),  # time
         )
-
-
-def layer_dtype(transformer: Any) -> torch.dtype:
-    """Return the numeric type of the layers, which do nearly all the work."""
-    return transformer.layers[0].mlp.gate_proj.weight.dtype

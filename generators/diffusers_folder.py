@@ -13,6 +13,7 @@ import torch
 
 from generators.optional_libraries import OptionalLibraries
 from generators.quiet_loading import quiet_loading
+from generators.text_length import NO_LIMIT
 from music.errors import InputError
 from music.hashing import sha256_folder
 from music.json_files import read_object
@@ -21,7 +22,6 @@ from music.torchaudio_repair import repair_torchaudio
 # a scheduler of diffusers does not import without torchsde
 LIBRARIES = OptionalLibraries("diffusers", ("diffusers", "torchsde"), 'pip install -e ".[diffusers]"')
 INDEX = "model_index.json"
-_NO_LIMIT = 1_000_000  # tokens; tokenizers that know no longest text name a larger number
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def check_channels(folder: Path, channels: int) -> None:
 
 def check_longest_text(folder: Path, tokenizer: Any, part: str = "tokenizer") -> None:
     """`InputError` if a tokenizer does not say how long a text may be."""
-    if tokenizer.model_max_length > _NO_LIMIT:
+    if tokenizer.model_max_length > NO_LIMIT:
         raise InputError(f"{folder / part} does not say how long a text may be (model_max_length)")
 
 

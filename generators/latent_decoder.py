@@ -49,8 +49,7 @@ class OobleckDecoder:
     def decode(self, latents: torch.Tensor, samples: int) -> torch.Tensor:
         """Return the first so many samples, `[channels, samples]`, of latents `[channels, frames]`."""
         heard = latents[None, :, : self.frames_for(samples)]
-        with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
-            return self._whole(heard.float())[0, :, :samples]
+        return self._whole(heard.float())[0, :, :samples]
 
 
 class LatentDecoder(OobleckDecoder):

@@ -19,7 +19,7 @@ from generators.diffusion_generator import DiffusionGenerator
 from generators.diffusion_sampling import DiffusionOptions, GaussianNoise
 from generators.latent_decoder import LatentDecoder
 from generators.stable_audio_conditioning import StableAudioConditioner
-from generators.stable_audio_denoiser import Denoiser, block_dtype
+from generators.stable_audio_denoiser import Denoiser
 from generators.stable_audio_loading import FORMAT, StableAudioParts, load_parts
 from music.prompts import Prompt
 
@@ -55,7 +55,8 @@ class StableAudio(DiffusionGenerator):
     def __init__(
         self, name: str, parts: StableAudioParts, weights: str, options: DiffusionOptions, batch_size: int
     ) -> None:
-        device, dtype = parts.transformer.device, block_dtype(parts.transformer)
+        device = parts.transformer.device
+        dtype = next(parts.transformer.transformer_blocks.parameters()).dtype
         super().__init__(name, weights, options, batch_size, SAMPLER, device, dtype)
         self.sample_rate: int = parts.vae.config.sampling_rate
         self.channels: int = parts.vae.config.audio_channels
@@ -113,10 +114,9 @@ def denoise(denoiser: Denoiser, scheduler: Any, noise: GaussianNoise, steps: int
     scheduler.set_timesteps(steps, device=latents.device)
     scheduler.set_begin_index(0)
     scheduler.noise_sampler = lambda *_: noise.draw()  # instead of a Brownian tree of the scheduler's own
-    with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
-        for time in scheduler.timesteps:
-            prediction = denoiser.predict(scheduler.scale_model_input(latents, time), time)
-            latents = scheduler.step(prediction, time, latents).prev_sample
+    for time in scheduler.timesteps:
+        prediction = denoiser.predict(scheduler.scale_model_input(latents, time), time)
+        latents = scheduler.step(prediction, time, latents).prev_sample
     return latents
 
 

@@ -28,7 +28,8 @@ from generators.diffusers_folder import (
 from generators.diffusion_generator import DiffusionGenerator
 from generators.diffusion_sampling import DiffusionOptions, GaussianNoise
 from generators.flow_matching import integrate, log_snr_levels
-from generators.stable_audio_3_denoiser import StableAudio3Conditioner, StableAudio3Denoiser, block_dtype
+from generators.stable_audio_3_conditioning import StableAudio3Conditioner
+from generators.stable_audio_3_denoiser import StableAudio3Denoiser
 from music.prompts import Prompt
 
 # Part of every spec: raise it with any change of our own code that changes the audio of a seed.
@@ -86,7 +87,8 @@ class StableAudio3(DiffusionGenerator):
     def __init__(
         self, name: str, parts: StableAudio3Parts, weights: str, options: DiffusionOptions, batch_size: int
     ) -> None:
-        device, dtype = parts.transformer.device, block_dtype(parts.transformer)
+        device = parts.transformer.device
+        dtype = next(parts.transformer.transformer_blocks.parameters()).dtype
         super().__init__(name, weights, options, batch_size, SAMPLER, device, dtype)
         self.sample_rate: int = parts.vae.config.sampling_rate
         self.channels: int = parts.vae.config.audio_channels

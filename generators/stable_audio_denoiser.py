@@ -35,7 +35,7 @@ class Denoiser:
 
         self._transformer = transformer
         self._guidance = guidance
-        self._dtype = block_dtype(transformer)
+        self._dtype = next(transformer.transformer_blocks.parameters()).dtype
         self._attended = transformer.cross_attention_proj(conditions.attended).to(self._dtype)
         self._prepended = transformer.global_proj(conditions.prepended)
         rotary: Any = get_1d_rotary_pos_embed(
@@ -71,8 +71,3 @@ class Denoiser:
             away, towards = found.chunk(2)
             found = away + self._guidance * (towards - away)
         return found
-
-
-def block_dtype(transformer: Any) -> torch.dtype:
-    """Return the numeric type of the blocks, which do nearly all the work."""
-    return transformer.transformer_blocks[0].norm1.weight.dtype

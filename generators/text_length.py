@@ -4,13 +4,14 @@ from typing import Any
 
 from music.errors import InputError
 
+NO_LIMIT = 1_000_000  # tokens; tokenizers that know no longest text name a larger number
 _LONGEST = 512  # tokens; what T5 was trained on, for tokenizers that do not say
 
 
 def longest_text(tokenizer: Any) -> int:
     """Return how many tokens a T5 takes."""
     told: int = tokenizer.model_max_length
-    return told if 0 < told < 1_000_000 else _LONGEST
+    return told if 0 < told < NO_LIMIT else _LONGEST
 
 
 def token_count(tokenizer: Any, text: str) -> int:

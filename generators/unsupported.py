@@ -17,10 +17,13 @@ def refuse_unsupported(generator: Generator, prompts: Sequence[Prompt]) -> None:
     for prompt in prompts:
         for part in _PARTS:
             if getattr(prompt, part) and part not in generator.accepts:
-                article = "a " if part == "reference" else ""
+                article, follow = "", ""
+                if part == "reference":
+                    article, follow = "a ", "let a MusicGen go on from it by --continuation S, "
                 raise InputError(
                     f"prompt {prompt.id!r} has {article}{part}, which {generator.name} does not look at: choose "
-                    "another generator (python -m generators list), or go on without by --ignore_unsupported true"
+                    f"another generator (python -m generators list), {follow}or go on without by "
+                    "--ignore_unsupported true"
                 )
 
 

@@ -4,9 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 import torch
 
 from generators.ace_step_conditioning import excerpts
@@ -17,21 +15,16 @@ from generators.unsupported import refuse_unsupported
 from music.clips import read_clip
 from music.errors import InputError
 from music.prompts import Prompt
+from tests.generators.noise_file import write_noise
 from tests.generators.test_contract import assert_same, make
 
 SECONDS = 1.1
 LYRICS = "[verse]\nrain on the roof"
 
 
-def write_noise(path: Path, seed: int, seconds: float = 1.0, rate: int = 2_000, channels: int = 2) -> Path:
-    noise = np.random.default_rng(seed).normal(size=(round(seconds * rate), channels))
-    soundfile.write(path, 0.2 * noise.clip(-4, 4), rate, subtype="FLOAT")
-    return path
-
-
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_noise(tmp_path_factory.mktemp("references") / "noise.wav", 1)
+    return write_noise(tmp_path_factory.mktemp("references") / "noise.wav", 1, rate=2_000)
 
 
 def load(folder: Path, **options):
@@ -88,7 +81,7 @@ def test_text_lyrics_and_reference_all_count(ace_step_folder: Path, reference: P
         Prompt("text", "slow jazz"),
         Prompt("sung", "sad piano", LYRICS),
         Prompt("like", "sad piano", "", reference),
-        Prompt("other", "sad piano", "", write_noise(tmp_path / "other.wav", 2)),
+        Prompt("other", "sad piano", "", write_noise(tmp_path / "other.wav", 2, rate=2_000)),
         Prompt("mono", "sad piano", "", write_noise(tmp_path / "mono.wav", 3, rate=3_000, channels=1)),
         Prompt("all", "sad piano", LYRICS, reference),
     ]
@@ -102,9 +95,9 @@ def test_text_lyrics_and_reference_all_count(ace_step_folder: Path, reference: P
 
 def test_a_reference_that_changed_under_its_name_is_read_again(ace_step_folder: Path, tmp_path: Path):
     generator, path = load(ace_step_folder, batch_size=1), tmp_path / "reference.wav"
-    jobs = [Job(Prompt("a", "sad piano", "", write_noise(path, 1)), 0, 7)]
+    jobs = [Job(Prompt("a", "sad piano", "", write_noise(path, 1, rate=2_000)), 0, 7)]
     first = make(generator, jobs)["a", 0].tokens
-    write_noise(path, 2, seconds=1.5)
+    write_noise(path, 2, rate=2_000, seconds=1.5)
     assert not torch.equal(make(generator, jobs)["a", 0].tokens, first)
 
 

@@ -24,6 +24,7 @@ from music.processes import Processes
 from music.prompts import Prompt
 from tests.generators.conftest import PROMPTS
 from tests.generators.filling import fill
+from tests.music.folder_state import contents
 
 ALONE = Processes({})
 ROOT = Path(__file__).parents[2]
@@ -50,11 +51,6 @@ class Beeper:
             self.made.append((job.prompt.id, job.candidate))
             waveform = torch.full((1, round(seconds * self.sample_rate)), job.seed / 2**63)
             yield Sample(job, Clip(waveform, self.sample_rate), None)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def fill_in_subprocess(folder: Path, pool: Path, launcher: Sequence[str]) -> subprocess.CompletedProcess[str]:

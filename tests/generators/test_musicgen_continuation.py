@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import soundfile
 import torch
@@ -18,14 +17,9 @@ from generators.unsupported import refuse_unsupported
 from music.errors import InputError
 from music.prompts import Prompt
 from tests.generators.conftest import PROMPTS
+from tests.generators.noise_file import write_noise
 from tests.generators.test_contract import assert_same, make
 from tests.generators.test_musicgen_reference import FRAMES
-
-
-def write_noise(path: Path, seed: int, seconds: float = 1.0, rate: int = 16_000, channels: int = 2) -> Path:
-    noise = np.random.default_rng(seed).normal(size=(round(seconds * rate), channels))
-    soundfile.write(path, 0.2 * noise.clip(-4, 4), rate, subtype="FLOAT")
-    return path
 
 
 @pytest.fixture(scope="module")
