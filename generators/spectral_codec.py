@@ -277,11 +277,9 @@ class _Transform:
     def _overlapped(self, frames: torch.Tensor) -> torch.Tensor:
         """Return the sum [B, samples] of frames [B, N, n_fft], each at its place."""
         batch, count, size = frames.shape
-        parts = nn.functional.pad(frames, (0, self._shifts * self._hop - size))
-        parts = parts.view(batch, count, self._shifts, self._hop)
         summed = frames.new_zeros(batch, count + self._shifts - 1, self._hop)
-        for shift in range(self._shifts):
-            summed[:, shift : shift + count] += parts[:, :, shift]
+        for shift, part in enumerate(frames.split(self._hop, dim=2)):
+            summed[:, shift : shift + count, : part.shape[2]] += part
         return summed.view(batch, -1)[:, size // 2 : size // 2 + self._samples]
 
 
