@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -106,14 +106,45 @@ class SpectralCodecConfig(PreTrainedConfig):
         return self.num_codebooks
 
 
+class _MelFilters(NamedTuple):
+    """The filter bank and what inverts it.
+
+    Attributes
+    ----------
+    bank
+        [n_mels, n_fft // 2 + 1].
+    pseudo_inverse
+        [n_fft // 2 + 1, n_mels].
+    sparse
+        The bank without its zeros, of which there are 98 %.
+    sparse_mean
+        Its transpose, likewise, with rows that sum to 1: the mean over the bands to which a bin belongs.
+    """
+
+    bank: torch.Tensor
+    pseudo_inverse: torch.Tensor
+    sparse: torch.Tensor
+    sparse_mean: torch.Tensor
+
+
 @lru_cache(maxsize=8)
-def _mel_filters(
-    n_fft: int, n_mels: int, low: float, rate: int, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the filter bank [n_mels, n_fft // 2 + 1] and its pseudo-inverse."""
+def _mel_filters(n_fft: int, n_mels: int, low: float, rate: int, device: torch.device) -> _MelFilters:
     bank = mel_filter_bank(n_fft // 2 + 1, n_mels, low, rate / 2, rate, norm=None, mel_scale="slaney")
     filters = torch.tensor(bank.T, dtype=torch.float64)
-    return filters.float().to(device), torch.linalg.pinv(filters).float().to(device)
+    mean = filters.T / (filters.sum(0)[:, None] + 1e-6)
+    return _MelFilters(
+        filters.float().to(device),
+        torch.linalg.pinv(filters).float().to(device),
+        filters.float().to(device).to_sparse(),
+        mean.float().to(device).to_sparse(),
+    )
+
+
+@lru_cache(maxsize=8)
+def _initial_phases(count: int, bins: int, device: torch.device) -> torch.Tensor:
+    """Return complex numbers [count, bins] of magnitude 1, always the same."""
+    angle = 2 * math.pi * torch.rand((bins, count), generator=torch.Generator().manual_seed(0))
+    return torch.polar(torch.ones(()), angle.T).contiguous().to(device)
 
 
 class SpectralCodecModel(PreTrainedModel):
@@ -134,7 +165,7 @@ class SpectralCodecModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         """Keep the zeros: codebooks are fitted, not initialised."""
 
-    def _filters(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def _filters(self) -> _MelFilters:
         config = self.config
         return _mel_filters(
             config.n_fft, config.n_mels, config.min_frequency, config.sampling_rate, self.mean.device
@@ -166,7 +197,7 @@ class SpectralCodecModel(PreTrainedModel):
             audio.float(), config.n_fft, config.hop_length, window=self._window(), return_complex=True
         )
         heard = spectrum.abs()[..., : wanted // config.hop_length]  # the centred last frame belongs to nobody
-        mel = self._filters()[0] @ heard
+        mel = self._filters().bank @ heard
         return mel.clamp(min=LOG_FLOOR).log().transpose(1, 2).reshape(len(audio), count, -1)
 
     def codes_of(self, frames: torch.Tensor) -> torch.Tensor:
@@ -211,31 +242,30 @@ class SpectralCodecModel(PreTrainedModel):
         return DecodedAudio(audio_values=audio[:, None, : wanted * self.config.samples_per_code])
 
     def _invert_mel(self, mel: torch.Tensor) -> torch.Tensor:
-        """Return non-negative magnitudes [B, F, N] whose mel spectrum is near the given [B, n_mels, N]."""
-        filters, inverse = self._filters()
-        magnitude = (inverse @ mel).clamp(min=0)
-        weight = filters.sum(0)[:, None] + 1e-6
+        """Return non-negative magnitudes [B, N, F] whose mel spectrum is near the given [B, n_mels, N]."""
+        filters = self._filters()
+        batch, bands, count = mel.shape
+        mel = mel.transpose(0, 1).reshape(bands, -1)
+        magnitude = (filters.pseudo_inverse @ mel).clamp(min=0)
         for _ in range(10):
-            ratio = mel / (filters @ magnitude + 1e-6)
-            magnitude = magnitude * (filters.T @ ratio) / weight
-        return magnitude
+            ratio = mel / (filters.sparse @ magnitude + 1e-6)
+            magnitude *= filters.sparse_mean @ ratio
+        return magnitude.view(-1, batch, count).permute(1, 2, 0).contiguous()
 
     def _griffin_lim(self, magnitude: torch.Tensor, samples: int) -> torch.Tensor:
-        """Return audio [B, samples] with the given magnitudes [B, F, N]."""
-        magnitude = magnitude.transpose(1, 2).contiguous()
-        transform = _Transform(self._window(), self.config.hop_length, magnitude.shape[1], samples)
-        generator = torch.Generator().manual_seed(0)
+        """Return audio [B, samples] with the given magnitudes [B, N, F]."""
         count, bins = magnitude.shape[1:]
-        phase = 2 * math.pi * torch.rand((bins, count), generator=generator).T.to(magnitude.device)
-        estimate = torch.polar(magnitude, phase.expand_as(magnitude))
+        transform = _Transform(self._window(), self.config.hop_length, count, samples)
+        estimate = _initial_phases(count, bins, magnitude.device) * magnitude
         share = 0.99 / 1.99  # a momentum of 0.99, up to a factor that the magnitudes take out again
         previous = None
         for _ in range(self.config.griffin_lim_iterations):
             audio = transform.audio(estimate)
             # the transform is linear: what is extrapolated is the audio, a quarter of the numbers
             ahead = transform.spectrum(audio if previous is None else audio.sub(previous, alpha=share))
-            power = (ahead * ahead.conj()).real  # abs() is slow
-            estimate = ahead.mul_(power.add(1e-16).rsqrt_().mul_(magnitude))
+            squares = torch.view_as_real(ahead).square()  # complex abs() is slow
+            power = squares[..., 0] + squares[..., 1]
+            estimate = ahead.mul_(power.add_(1e-16).rsqrt_().mul_(magnitude))
             previous = audio
         half = self.config.n_fft // 2
         return transform.audio(estimate)[:, half : half + samples]
@@ -262,7 +292,7 @@ class _Transform:
     def __init__(self, window: torch.Tensor, hop: int, count: int, samples: int) -> None:
         self._window, self._hop, self._samples = window, hop, samples
         self._shifts = -(-len(window) // hop)  # frames that overlap
-        self._weight = self._overlapped(window.square().expand(1, count, -1))
+        self._weight = self._overlapped(window.expand(1, count, -1))
         self._inner = slice(len(window) // 2, len(window) // 2 + samples)
 
     def spectrum(self, audio: torch.Tensor) -> torch.Tensor:
@@ -271,8 +301,7 @@ class _Transform:
 
     def audio(self, spectrum: torch.Tensor) -> torch.Tensor:
         """Return the audio whose spectrum is nearest to the given one [B, N, F]."""
-        frames = torch.fft.irfft(spectrum, len(self._window)).mul_(self._window)
-        audio = self._overlapped(frames)
+        audio = self._overlapped(torch.fft.irfft(spectrum, len(self._window)))
         audio[:, self._inner] /= self._weight[:, self._inner]
         half = len(self._window) // 2
         audio[:, :half] = audio[:, half + 1 : 2 * half + 1].flip(1)
@@ -280,11 +309,12 @@ class _Transform:
         return audio
 
     def _overlapped(self, frames: torch.Tensor) -> torch.Tensor:
-        """Return the sum of frames [B, N, n_fft], each at its place."""
+        """Return the sum of windowed frames [B, N, n_fft], each at its place."""
         batch, count, size = frames.shape
         summed = frames.new_zeros(batch, count + self._shifts - 1, self._hop)
-        for shift, part in enumerate(frames.split(self._hop, dim=2)):
-            summed[:, shift : shift + count, : part.shape[2]] += part
+        parts = zip(frames.split(self._hop, dim=2), self._window.split(self._hop), strict=True)
+        for shift, (part, window) in enumerate(parts):
+            summed[:, shift : shift + count, : len(window)].addcmul_(part, window)
         return summed.view(batch, -1)[:, : self._samples + size]
 
 

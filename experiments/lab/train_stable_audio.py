@@ -52,7 +52,7 @@ TEXT_WIDTH = 128
 ENDS_EARLY, SHORTEST = 0.25, 1.0  # share of songs, and seconds
 GROUPS = {"fine": (0.3, 1.0), "middle": (1.0, 5.0), "coarse": (5.0, 500.0)}  # noise levels of a validation
 HELD_OUT = 96  # songs of a validation
-SCHEDULE = Schedule(steps=5_000, batch_size=16, learning_rate=1e-3, check_every=250)
+SCHEDULE = Schedule(steps=3_500, batch_size=16, learning_rate=1e-3, check_every=250)
 
 
 class StableAudioParts(nn.Module):

@@ -19,8 +19,7 @@ from reward.cmi_rm.towers import MAX_SECONDS
 from reward.cmi_rm.weights import hash_tensors
 from reward.protocol import ScoreRequest
 
-# Part of every hash: raise it with any change of the code in reward/cmi_rm that moves scores. If it moves the
-# outputs of the towers, cached embeddings are stale too: then put such a number into `Towers.hash` as well.
+# Part of every hash: raise it with any change of the head's code that moves scores; the towers have their own.
 ARITHMETIC = 1
 _CACHE_BYTES = 256 << 20  # of tower outputs, and once more of prompts; 120 s of audio at width 768 are 9 MB
 

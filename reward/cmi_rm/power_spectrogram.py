@@ -1,0 +1,49 @@
+"""The power spectrogram with which MuQ's hearing begins, in a fraction of torchaudio's time on a CPU."""
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from music.errors import InputError
+
+
+class PowerSpectrogram(nn.Module):
+    """Gives what a `torchaudio.transforms.Spectrogram` of power 2 gives.
+
+    That one squares the absolute value of complex numbers, which alone takes three times as long as the transform.
+
+    Parameters
+    ----------
+    original
+        The spectrogram to stand in for.
+
+    Raises
+    ------
+    InputError
+        If it has settings other than those of MuQ.
+    """
+
+    window: torch.Tensor
+
+    def __init__(self, original: Any) -> None:
+        super().__init__()
+        found = {
+            name: getattr(original, name) for name in ("power", "pad", "normalized", "center", "pad_mode")
+        }
+        known = {"power": 2.0, "pad": 0, "normalized": False, "center": True, "pad_mode": "reflect"}
+        if found != known or original.win_length != original.n_fft or not original.onesided:
+            raise InputError(
+                f"this release of muq hears through another spectrogram: {found}, known is {known}"
+            )
+        self.n_fft, self.hop_length = original.n_fft, original.hop_length
+        self.register_buffer("window", original.window)
+
+    def forward(self, waves: torch.Tensor) -> torch.Tensor:
+        """Return `[B, n_fft // 2 + 1, T]` of waves `[B, samples]`."""
+        half = self.n_fft // 2
+        padded = functional.pad(waves[:, None], (half, half), mode="reflect")[:, 0]
+        spectrum = torch.fft.rfft(padded.unfold(1, self.n_fft, self.hop_length) * self.window)
+        squares = torch.view_as_real(spectrum).square()
+        return (squares[..., 0] + squares[..., 1]).transpose(1, 2)
