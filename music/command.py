@@ -31,7 +31,8 @@ def parse_command(config: type[C], argv: Sequence[str] | None = None, positional
     argv
         The arguments; those of this process by default.
     positionals
-        Names of the fields that are given without ``--name``, in order. Those with a default may be left out.
+        Names of the fields that are given without ``--name``, in order. Those with a default may be left out; a list
+        takes one or more.
 
     Raises
     ------
@@ -45,8 +46,10 @@ def parse_command(config: type[C], argv: Sequence[str] | None = None, positional
     parser = jsonargparse.ArgumentParser(description=description, exit_on_error=False)
     parser.add_argument("--config", action="config", help="A YAML file with options; later options win.")
     for name in positionals:
-        optional = _default_of(config, name)
-        parser.add_argument(name, type=_type_of(config, name), help=_help_of(config, name), **optional)
+        kind, number = _type_of(config, name), _default_of(config, name)
+        if typing.get_origin(kind) is list:
+            kind, number = typing.get_args(kind)[0], {"nargs": "+"}
+        parser.add_argument(name, type=kind, help=_help_of(config, name), **number)
     parser.add_class_arguments(config, skip=set(positionals))
     try:
         parsed = parser.parse_args(None if argv is None else list(argv))

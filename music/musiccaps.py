@@ -16,6 +16,7 @@ from typing import Any
 
 from music.csv_files import read_csv
 from music.errors import InputError
+from music.parquet_files import parquet_columns, read_parquet
 from music.text_files import read_text
 
 # selection: the column that decides, and what it must be
@@ -93,20 +94,9 @@ def _csv_rows(path: Path) -> Iterator[Located]:
 
 
 def _parquet_rows(path: Path) -> Iterator[Located]:
-    try:
-        import pyarrow
-        from pyarrow.parquet import ParquetFile
-    except ImportError as error:
-        cure = 'pip install -e ".[parquet]"'
-        raise InputError(f'reading {path} needs the extra "parquet" ({error}): {cure}') from error
-    try:
-        with ParquetFile(path) as file:
-            _check_columns(str(path), file.schema_arrow.names)
-            known = [name for name in dict.fromkeys(_COLUMNS) if name in file.schema_arrow.names]
-            rows = file.read(columns=known).to_pylist()  # not the audio that some copies hold
-    except (OSError, pyarrow.ArrowException) as error:
-        raise InputError(f"{path} cannot be read as parquet: {error}") from error
-    for number, row in enumerate(rows, start=1):
+    _check_columns(str(path), parquet_columns(path))
+    # not the audio that some copies hold
+    for number, row in enumerate(read_parquet(path, _COLUMNS), start=1):
         yield f"row {number}", row
 
 

@@ -1,0 +1,54 @@
+"""MusicEval (Liu et al. 2025): mean opinions of musicality and alignment, given by musicians.
+
+The folder is ``MusicEval-full`` as published: ``sets/<split>_mos_list.txt`` with lines `file,musicality,alignment`, the
+audio in ``wav/``, and the texts in ``prompt_info.txt`` by prompt and ``demo_prompt_info.txt`` by file, both with tabs.
+A file is named ``audiomos2025-track1-<system>_<prompt>.wav``.
+"""
+
+import csv
+from pathlib import Path
+
+from music.errors import InputError
+from music.text_files import read_text
+from reward.data.rows import Found, Skipped, Source, UnusableError, audio_of, number_of
+
+
+def read(source: Source) -> Found:
+    """Yield the ratings of a split, or of all."""
+    lists = sorted((source.place / "sets").glob(f"{source.split or '*'}_mos_list.txt"))
+    if not lists:
+        raise InputError(f"{source.place} holds no sets/{source.split or '*'}_mos_list.txt")
+    texts = _texts(source.place / "prompt_info.txt") | _texts(source.place / "demo_prompt_info.txt")
+    for path in lists:
+        for line, text in enumerate(read_text(path).splitlines(), start=1):
+            if text.strip():
+                try:
+                    yield _row(text, texts, source.place, path.name.removesuffix("_mos_list.txt"))
+                except UnusableError as error:
+                    yield Skipped(f"{path} line {line}", error.reason, error.detail)
+
+
+def _row(line: str, texts: dict[str, str], folder: Path, split: str) -> dict:
+    parts = [part.strip() for part in line.split(",")]
+    if len(parts) != 3:
+        raise UnusableError("not a line of three fields", repr(line))
+    name, musicality, alignment = parts
+    system, _, prompt = Path(name).stem.rpartition("-")[2].partition("_")
+    text = texts.get(name, texts.get(prompt, ""))
+    if not text:
+        raise UnusableError("its prompt is unknown", name)
+    return {
+        "text": text,
+        "audio": audio_of(folder / "wav", name),
+        "rating_musicality": number_of(musicality, "a rating"),
+        "rating_alignment": number_of(alignment, "a rating"),
+        "facts": {"source": "MusicEval", "split": split, "model": system, "prompt id": prompt},
+    }
+
+
+def _texts(path: Path) -> dict[str, str]:
+    """Return text by id; a folder without the demo prompts has none of them."""
+    if not path.is_file():
+        return {}
+    rows = csv.reader(read_text(path).splitlines(), delimiter="\t")
+    return {row[0].strip(): row[1].strip() for row in rows if len(row) >= 2}

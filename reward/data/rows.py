@@ -1,0 +1,140 @@
+"""What readers of published sets have in common: rows, what is left out, and the names of labels."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reward.judgements import SCALE
+
+Row = dict[str, Any]  # of `reward.judgements`, with absolute paths and without an id
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Something that did not become a row.
+
+    Attributes
+    ----------
+    where
+        File and line.
+    reason
+        Why, in words that many share: "audio is missing".
+    detail
+        What exactly.
+    """
+
+    where: str
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a set lies and how it shall be read.
+
+    Attributes
+    ----------
+    place
+        File or folder.
+    audio
+        Folder that paths of audio are relative to.
+    split
+        Which part; "" is all of it.
+    vote
+        The head, or "both", that a vote without a question counts for.
+    made
+        Folder for audio that has to be cut or unpacked.
+    """
+
+    place: Path
+    audio: Path
+    split: str
+    vote: str
+    made: Path
+
+
+Found = Iterator[Row | Skipped]
+
+#: what the published sets call a label -> what we call it
+LABELS = {
+    "": "",
+    "a": "a",
+    "model_a": "a",
+    "b": "b",
+    "model_b": "b",
+    "tie": "tie",
+    "both": "both",
+    "neither": "neither",
+    "both_bad": "neither",
+    "both_good": "both",
+}
+
+
+class UnusableError(ValueError):
+    """A field from which no row can be made: the reason, and what it holds."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason, self.detail = reason, detail
+
+
+def label_of(value: Any) -> str:
+    """Return one of `reward.judgements.LABELS`.
+
+    Raises
+    ------
+    UnusableError
+        If the label is not known.
+    """
+    name = "" if value is None else str(value).strip().casefold().replace(" ", "_").replace("-", "_")
+    if name not in LABELS:
+        raise UnusableError("unknown label", repr(value))
+    return LABELS[name]
+
+
+def number_of(value: Any, name: str) -> float | None:
+    """Return a rating or confidence from 1 to 5, None for an empty one; numbers may be texts.
+
+    Raises
+    ------
+    UnusableError
+        If it is no number, or out of range.
+    """
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise UnusableError(f"{name} is no number", repr(value)) from None
+    if not SCALE[0] <= number <= SCALE[1]:
+        raise UnusableError(f"{name} is not between {SCALE[0]:g} and {SCALE[1]:g}", repr(value))
+    return number
+
+
+def audio_of(folder: Path, name: Any) -> str:
+    """Return the absolute path of a file.
+
+    Raises
+    ------
+    UnusableError
+        If no file is named, or it does not exist.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise UnusableError("no audio is named", repr(name))
+    path = (folder / name).absolute()
+    if not path.is_file():
+        raise UnusableError("audio is missing", str(path))
+    return str(path)
+
+
+def vote_of(label: str, vote: str) -> dict[str, str]:
+    """Return the preferences of a row in which people voted without a question."""
+    return {
+        f"preference_{head}": label if vote in (head, "both") else "" for head in ("musicality", "alignment")
+    }
+
+
+def without_empty(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is known."""
+    return {name: value for name, value in facts.items() if value not in (None, "")}

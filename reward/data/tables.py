@@ -1,0 +1,61 @@
+"""Rows of JSON Lines, CSV and parquet files, and of data sets on the hub."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from music.csv_files import read_csv
+from music.errors import InputError
+from music.jsonl import read_jsonl
+from music.parquet_files import read_parquet
+
+SUFFIXES = (".jsonl", ".csv", ".parquet")
+
+
+def table_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield where each row of a table stands, and the row.
+
+    Parameters
+    ----------
+    path
+        A file with one of `SUFFIXES`, or a folder of parquet files, which are read in the order of their names.
+
+    Raises
+    ------
+    InputError
+        If there is no such table, or it cannot be read.
+    """
+    if path.is_dir():
+        files = sorted(path.glob("**/*.parquet"))
+        if not files:
+            raise InputError(f"{path} holds no parquet file: name the file with the rows")
+        for file in files:
+            yield from table_rows(file)
+    elif path.suffix == ".jsonl":
+        for line, row in read_jsonl(path, torn_end=False):
+            yield f"{path} line {line}", row
+    elif path.suffix == ".csv":
+        for line, row in read_csv(path)[1]:
+            yield f"{path} line {line}", row
+    elif path.suffix == ".parquet":
+        for number, row in enumerate(read_parquet(path), start=1):
+            yield f"{path} row {number}", row
+    else:
+        raise InputError(f"{path}: expected {', '.join(SUFFIXES)} or a folder of parquet files")
+
+
+def from_hub(name: str) -> Path:
+    """Return a folder with the files of a data set on the hub, such as ``HaiwenXia/cmi-pref``.
+
+    Raises
+    ------
+    InputError
+        If the hub does not give it.
+    """
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, repo_type="dataset"))
+    except (OSError, ValueError) as error:  # the hub's errors and its failures to connect are all of these
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"there is no {name!r} here, and no such data set on the hub: {reason}") from error
