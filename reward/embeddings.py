@@ -26,7 +26,7 @@ from music.hashing import sha256_file, sha256_text
 from music.processes import Processes
 from reward.cmi_rm.towers import Towers
 
-DTYPES = {"float32": torch.float32, "float16": torch.float16}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _FLUSH_BYTES = 64 << 20
 _FLUSH_SECONDS = 30.0
 _ABANDONED_SECONDS = 3600.0  # no living process takes so long to write a file
@@ -44,7 +44,8 @@ class EmbeddingStore:
     towers_hash
         Identity of the towers (`Towers.hash`).
     dtype
-        How values are stored: ``float32`` or ``float16`` (half the space; relative error 5e-4).
+        How values are stored: ``float32``, or in half the space ``float16`` (relative error 5e-4) or ``bfloat16``
+        (4e-3, of any size).
     in_memory
         Whether to read everything at once, instead of mapping the files.
 
@@ -58,7 +59,7 @@ class EmbeddingStore:
         self, folder: str | Path, towers_hash: str, dtype: str = "float32", in_memory: bool = False
     ) -> None:
         if dtype not in DTYPES:
-            raise InputError(f"embeddings are stored as {' or '.join(DTYPES)}, got {dtype!r}")
+            raise InputError(f"embeddings are stored as {', '.join(DTYPES)}, got {dtype!r}")
         self.folder = Path(folder) / f"{towers_hash[:16]}-{dtype}"
         self.dtype, self.in_memory = DTYPES[dtype], in_memory
         self._files: dict[Path, Any] = {}

@@ -25,7 +25,7 @@ Paths are relative to the file. A file may hold rows of both kinds.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,6 +148,16 @@ def load_preferences(path: str | Path, limit: int | None = None) -> list[Prefere
             raise InputError(f"{path}: row {row.id!r} is a rating, expected preferences alone")
         preferences.append(row)
     return preferences
+
+
+def audio_of(rows: Iterable[Judgement]) -> list[Path]:
+    """Return the files that rows name, those that are judged and references; some may come twice."""
+    return [path for row in rows for path in (*row.audio, row.prompt.reference) if path is not None]
+
+
+def texts_of(rows: Iterable[Judgement]) -> list[str]:
+    """Return the texts and lyrics of rows; some may come twice, or be empty."""
+    return [text for row in rows for text in (row.prompt.text, row.prompt.lyrics)]
 
 
 def _preference(row: Mapping[str, Any], path: Path, where: str) -> Preference:

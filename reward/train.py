@@ -43,7 +43,7 @@ from reward.cmi_rm.head import ALIGNMENT, MUSICALITY, RewardHead
 from reward.cmi_rm.locations import Locator
 from reward.cmi_rm.towers import Towers
 from reward.embeddings import EmbeddingStore, audio_keys, fill_store
-from reward.judgements import load_judgements
+from reward.judgements import audio_of, load_judgements, texts_of
 from reward.objective import Objective
 from reward.rating_map import RatingMap
 from reward.train_config import TrainConfig
@@ -93,16 +93,14 @@ def prepare_data(
     held_out = load_judgements(config.validation, config.limit)
     rows = [*train, *held_out]
     towers = load_towers(config.towers, Locator(), max_seconds=config.max_seconds).to(device)
-    references = [row.prompt.reference for row in rows if row.prompt.reference]
-    keys = audio_keys([*(path for row in rows for path in row.audio), *references])
+    keys = audio_keys(audio_of(rows))
     heard = {keys[path] for row in train for path in row.audio}
     for row in held_out:
         if any(keys[path] in heard for path in row.audio):
             raise InputError(f"{config.validation}: the audio of row {row.id!r} is also in {config.train}")
     folder = config.embeddings or Path(config.output) / "embeddings"
     store = EmbeddingStore(folder, towers.hash, config.embedding_dtype, config.in_memory)
-    texts = [text for row in rows for text in (row.prompt.text, row.prompt.lyrics)]
-    fill_store(store, towers, keys, texts, processes)
+    fill_store(store, towers, keys, texts_of(rows), processes)
     smoothing = config.label_smoothing
     return (
         JudgementData(train, store, keys, smoothing),

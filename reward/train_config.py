@@ -31,7 +31,7 @@ class TrainConfig:
     embeddings
         Folder of cached tower outputs; ``OUTPUT/embeddings`` if empty. May be shared by runs.
     embedding_dtype
-        How they are stored: float32 or float16.
+        How they are stored: float32, bfloat16 or float16.
     in_memory
         Whether to hold all tower outputs in memory instead of mapping their files.
     attention_mode

@@ -19,7 +19,7 @@ from music.errors import InputError
 from music.jsonl import read_jsonl
 from reward.data.leakage import find_leaks, load_benchmark
 from reward.embeddings import audio_keys
-from reward.judgements import HEADS, Judgement, Preference, load_judgements
+from reward.judgements import HEADS, Judgement, Preference, audio_of, load_judgements
 
 SHOWN = 10  # of each kind of finding
 _PATHS = ("audio", "audio_a", "audio_b", "reference")
@@ -79,9 +79,8 @@ def missing_files(path: Path) -> list[str]:
 
 def broken_files(rows: Sequence[Judgement]) -> list[str]:
     """Return what is wrong with files that are no audio."""
-    paths = [path for row in rows for path in (*row.audio, row.prompt.reference) if path is not None]
     found = []
-    for path in tqdm(dict.fromkeys(paths), "headers", disable=None):
+    for path in tqdm(dict.fromkeys(audio_of(rows)), "headers", disable=None):
         try:
             if not read_header(path).samples:
                 found.append(f"{path} holds no audio")

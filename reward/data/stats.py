@@ -16,7 +16,7 @@ from tqdm import tqdm
 from music.clips import read_header
 from music.durable import write_text
 from music.prompts import Prompt
-from reward.judgements import HEADS, LABELS, Judgement, Preference, Rating, load_judgements
+from reward.judgements import HEADS, LABELS, Judgement, Preference, Rating, audio_of, load_judgements
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,9 @@ def counts_of(rows: Sequence[Judgement]) -> dict[str, Any]:
             "confidence": _spread([value for value in sure if value is not None]),
             "ratings": _spread(given),
         }
-    paths = {path for row in rows for path in (*row.audio, row.prompt.reference) if path is not None}
+    paths = dict.fromkeys(audio_of(rows))
     seconds = []
-    for path in tqdm(sorted(paths), "lengths", disable=None):
+    for path in tqdm(paths, "lengths", disable=None):
         header = read_header(path)
         seconds.append(header.samples / header.sample_rate)
     return found | {"files": len(paths), "hours": sum(seconds) / 3600, "seconds": _spread(seconds)}

@@ -70,14 +70,15 @@ def test_a_kill_keeps_what_was_written_and_shows_nothing_half(tmp_path, towers, 
     assert list(store.folder.glob(".tmp*")) == [in_flight]  # of another run, which is writing it
 
 
-def test_float16_is_half_the_size_and_near(tmp_path, towers, sounds):
+@pytest.mark.parametrize(("dtype", "error"), [("float16", 1e-3), ("bfloat16", 8e-3)])
+def test_half_precision_is_half_the_size_and_near(tmp_path, towers, sounds, dtype, error):
     keys = audio_keys(sounds)
-    half, whole = (EmbeddingStore(tmp_path / "e", towers.hash, dtype) for dtype in ("float16", "float32"))
+    half, whole = (EmbeddingStore(tmp_path / "e", towers.hash, name) for name in (dtype, "float32"))
     for store in (half, whole):
         fill_store(store, towers, keys, [])
     key = keys[sounds[0]]
-    torch.testing.assert_close(half.get(key).float(), whole.get(key), rtol=1e-3, atol=1e-3)
-    assert half.get(key).dtype == torch.float16
+    torch.testing.assert_close(half.get(key).float(), whole.get(key), rtol=error, atol=1e-3)
+    assert half.get(key).nbytes == whole.get(key).nbytes / 2
     with pytest.raises(InputError, match="int8"):
         EmbeddingStore(tmp_path / "e", towers.hash, "int8")
 

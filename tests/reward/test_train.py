@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 import reward
 from music.clips import Clip, write_clip
 from music.errors import InputError
-from reward import ScoreRequest, load_scorer
+from reward import ScoreRequest, embed, load_scorer
 from reward.batch_model import BatchModel
 from reward.batches import JudgementData
 from reward.cmi_rm.head import ALIGNMENT, MUSICALITY, RewardHead
@@ -140,6 +140,28 @@ def test_it_learns_and_saves_a_scorer(config, pairs, noise, capsys):
     better = [a["musicality"] > b["musicality"] for a, b in zip(scores[::2], scores[1::2], strict=True)]
     assert better == [row.musicality == "a" for row in rows]
     assert json.loads((pairs.parent / config.output / "run.json").read_text())["towers"] == scorer.towers.hash
+
+
+def test_training_from_embeddings_made_before_is_that_from_audio(config, tmp_path, capsys):
+    """`reward.embed` writes what training would, so training then encodes nothing and ends with the same weights."""
+    made = tmp_path / "made"
+    embed.main(embed.Embed([Path(config.train), Path(config.validation)], made, config.towers, device="cpu"))
+    told = json.loads(capsys.readouterr().out)
+    assert told["audio_hours"] == told["new_audio_hours"] > 0
+    written = sorted(made.rglob("*.safetensors"))
+    both = [
+        dataclasses.replace(config, output=str(tmp_path / "audio"), embeddings=""),
+        dataclasses.replace(config, output=str(tmp_path / "cached"), embeddings=str(made)),
+    ]
+    for one in both:
+        main(one)
+    assert sorted(made.rglob("*.safetensors")) == written
+    audio, cached = (load_file(f"{one.output}/model.safetensors") for one in both)
+    assert audio.keys() == cached.keys()
+    assert all(torch.equal(audio[name], cached[name]) for name in audio)
+    capsys.readouterr()
+    embed.main(embed.Embed([Path(config.train)], made, config.towers, device="cpu"))
+    assert json.loads(capsys.readouterr().out)["new_audio_hours"] == 0
 
 
 @pytest.mark.parametrize("rating_map", KINDS)

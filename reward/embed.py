@@ -1,0 +1,89 @@
+"""Encode the audio and texts of judgements once, for all trainings.
+
+    python -m reward.embed data/cmi_pref/rows.jsonl data/music_eval/rows.jsonl --output embeddings
+    accelerate launch -m reward.embed rows.jsonl --output embeddings --dtype bfloat16
+
+The frozen towers encode each distinct audio and text that the rows name, and `reward.train --embeddings FOLDER` reads
+them from there (`reward.embeddings`). What is there is not encoded again; a killed run is simply run again; several
+processes share the work. At the end one line tells how much there is and how fast it went.
+"""
+
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from music.clips import read_header
+from music.command import run
+from music.devices import find_device
+from music.processes import Processes
+from reward.cmi_rm.checkpoint import load_towers
+from reward.cmi_rm.locations import Locator
+from reward.cmi_rm.towers import MAX_SECONDS
+from reward.embeddings import EmbeddingStore, audio_keys, fill_store
+from reward.judgements import audio_of, load_judgements, texts_of
+
+
+@dataclass(frozen=True)
+class Embed:
+    """Encode the audio and texts of preferences and ratings with the frozen towers.
+
+    Parameters
+    ----------
+    rows
+        Files of preferences and ratings.
+    output
+        Folder of embeddings; it may hold others, and be shared by runs.
+    towers
+        The MuQ-MuLan: a folder, a hub id, or lab-mulan.
+    dtype
+        How values are stored: float32 (training is then bit for bit as from audio), bfloat16 or float16.
+    max_seconds
+        Only so much of the beginning of any audio is heard; s.
+    device
+        auto, cpu or cuda.
+    """
+
+    rows: list[Path]
+    output: Path
+    towers: str = "lab-mulan"
+    dtype: str = "float32"
+    max_seconds: float = MAX_SECONDS
+    device: str = "auto"
+
+
+def main(options: Embed) -> None:
+    """Encode what the folder lacks and say what it holds."""
+    rows = [row for path in options.rows for row in load_judgements(path)]
+    processes = Processes()
+    towers = load_towers(options.towers, Locator(), max_seconds=options.max_seconds)
+    towers = towers.to(find_device(options.device))
+    store = EmbeddingStore(options.output, towers.hash, options.dtype)
+    keys, texts = audio_keys(audio_of(rows)), texts_of(rows)
+    new = {key: path for path, key in keys.items() if key not in store}
+    began = time.monotonic()
+    fill_store(store, towers, keys, texts, processes)
+    took = time.monotonic() - began
+    if processes.is_main:
+        distinct = {key: path for path, key in keys.items()}
+        size = sum(path.stat().st_size for path in store.folder.glob("*.safetensors")) / 1e9
+        found = {
+            "folder": str(store.folder),
+            "items": len(store),
+            "audio_hours": _hours(distinct.values(), options.max_seconds),
+            "new_audio_hours": _hours(new.values(), options.max_seconds),
+            "seconds": took,
+            "gigabytes": size,
+        }
+        print(json.dumps(found, indent=1))
+    processes.close()
+
+
+def _hours(paths: Iterable[Path], most: float) -> float:
+    headers = [read_header(path) for path in paths]
+    return sum(min(header.samples / header.sample_rate, most) for header in headers) / 3600
+
+
+if __name__ == "__main__":
+    run(main, Embed, positionals=("rows",))
