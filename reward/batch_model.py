@@ -5,6 +5,7 @@ from torch import nn
 
 from reward.batches import Batch
 from reward.cmi_rm.downsamplers import Stream
+from reward.cmi_rm.dropout import Noise, lend_noise
 from reward.cmi_rm.head import RewardHead
 
 
@@ -19,10 +20,19 @@ class BatchModel(nn.Module):
         super().__init__()
         self.head = head
 
-    def forward(self, batch: Batch) -> torch.Tensor:
-        """Return scores `[M, 2]` of the pieces of audio; columns alignment, musicality."""
+    def forward(self, batch: Batch, seed: int | None = None) -> torch.Tensor:
+        """Return scores `[M, 2]` of the pieces of audio; columns alignment, musicality.
+
+        With the `seed` of a step, dropout does not depend on which part of the step the batch is.
+        """
+        if seed is not None:
+            lend_noise(self.head, Noise(2 * seed, batch.places, batch.step_size))
         prompt, mask = self.head.prompt(*self._drop(batch))
-        return self.head(prompt[batch.asker], mask[batch.asker], batch.audio)
+        if seed is not None:
+            lend_noise(self.head, Noise(2 * seed + 1, batch.audio_places, 2 * batch.step_size))
+        scores = self.head(prompt[batch.asker], mask[batch.asker], batch.audio)
+        lend_noise(self.head, None)
+        return scores
 
     def _drop(self, batch: Batch) -> list[Stream]:
         streams = (batch.text, batch.lyrics, batch.reference)

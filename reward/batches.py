@@ -7,10 +7,12 @@ processes changes what is learned from.
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from reward.bradley_terry import targets_of
@@ -20,6 +22,7 @@ from reward.embeddings import EmbeddingStore, Key, text_key
 from reward.judgements import Judgement, Preference, Rating
 
 MODALITIES = ("text", "lyrics", "reference")
+Mixture = Sequence[tuple[int, float]]  # rows of each file, and how often a row comes in an epoch
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,10 @@ class Batch:
         Stream of M items: all a, then all b, then those that are rated.
     asker
         `[M]`, integers: the judgement that a piece of audio belongs to.
+    places
+        `[Q]`, integers: which judgement of the step each is.
+    step_size
+        Judgements of the step, of which the batch may be a part.
     dropped
         `[Q, 3]`, boolean: which of text, lyrics and reference is hidden.
     targets, pair_weights
@@ -47,6 +54,8 @@ class Batch:
     reference: Stream
     audio: Stream
     asker: torch.Tensor
+    places: torch.Tensor
+    step_size: int
     dropped: torch.Tensor
     targets: torch.Tensor
     pair_weights: torch.Tensor
@@ -55,17 +64,26 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on a device."""
-        streams = (self.text, self.lyrics, self.reference, self.audio)
-        text, lyrics, reference, audio = ((x.to(device), lengths.to(device)) for x, lengths in streams)
-        tensors = (
-            self.asker,
-            self.dropped,
-            self.targets,
-            self.pair_weights,
-            self.ratings,
-            self.rating_weights,
+        moved: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, tuple):
+                moved[field.name] = tuple(part.to(device) for part in value)
+            elif isinstance(value, torch.Tensor):
+                moved[field.name] = value.to(device)
+        return replace(self, **moved)
+
+    @property
+    def audio_places(self) -> torch.Tensor:
+        """Which piece of audio of the step each is `[M]`, if every judgement of the step had two."""
+        pairs = len(self.targets)
+        return 2 * self.places[self.asker] + torch.cat(
+            [
+                torch.zeros_like(self.asker[:pairs]),
+                torch.ones_like(self.asker[:pairs]),
+                torch.zeros_like(self.asker[2 * pairs :]),
+            ]
         )
-        return Batch(text, lyrics, reference, audio, *(tensor.to(device) for tensor in tensors))
 
 
 class JudgementData:
@@ -81,19 +99,44 @@ class JudgementData:
         The key of each audio file.
     smoothing
         Label smoothing of preferences.
+    mixture
+        How many rows come from each file, and how often they come in an epoch; each once by default.
     """
 
     def __init__(
-        self, rows: Sequence[Judgement], store: EmbeddingStore, keys: Mapping[Path, Key], smoothing: float
+        self,
+        rows: Sequence[Judgement],
+        store: EmbeddingStore,
+        keys: Mapping[Path, Key],
+        smoothing: float,
+        mixture: Mixture | None = None,
     ) -> None:
         self.rows, self._store, self._keys, self._smoothing = rows, store, keys, smoothing
+        self.mixture = mixture or [(len(rows), 1.0)]
         self._dim = store.get(keys[rows[0].audio[0]]).shape[1]
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def batch(self, indices: Sequence[int], dropped: torch.Tensor | None = None) -> Batch:
-        """Return the rows of `indices`; `dropped` `[Q, 3]` hides modalities, its rows in the order of `indices`."""
+    def batch(
+        self,
+        indices: Sequence[int],
+        dropped: torch.Tensor | None = None,
+        places: Sequence[int] | None = None,
+    ) -> Batch:
+        """Return rows as a batch.
+
+        Parameters
+        ----------
+        indices
+            The rows of a step.
+        dropped
+            `[len(indices), 3]`: which modalities of them are hidden.
+        places
+            Which of them are in the batch; all by default. Padding is that of the whole step.
+        """
+        step, places = indices, range(len(indices)) if places is None else places
+        indices = [step[place] for place in places]
         order = sorted(range(len(indices)), key=lambda place: isinstance(self.rows[indices[place]], Rating))
         rows = [self.rows[indices[place]] for place in order]
         pairs = [row for row in rows if isinstance(row, Preference)]
@@ -106,15 +149,21 @@ class JudgementData:
             *(row.file for row in rated),
         ]
         own = torch.arange(len(rows))
+        at = torch.tensor([places[place] for place in order])
+        longest = self._longest([self.rows[index] for index in step])
         targets, pair_weights = self.targets(pairs)
         ratings, rating_weights = self.ratings(rated)
         return Batch(
-            text=_pad([self._store.get(text_key(row.prompt.text)) for row in rows]),
-            lyrics=_pad([self._store.get(text_key(row.prompt.lyrics)) for row in rows]),
-            reference=_pad([absent if path is None else self._frames(path) for path in references]),
-            audio=_pad([self._frames(path) for path in audio]),
+            text=_pad([self._store.get(text_key(row.prompt.text)) for row in rows], longest["text"]),
+            lyrics=_pad([self._store.get(text_key(row.prompt.lyrics)) for row in rows], longest["lyrics"]),
+            reference=_pad(
+                [absent if path is None else self._frames(path) for path in references], longest["reference"]
+            ),
+            audio=_pad([self._frames(path) for path in audio], longest["audio"]),
             asker=torch.cat([own[: len(pairs)], own]),
-            dropped=torch.zeros(len(rows), 3, dtype=torch.bool) if dropped is None else dropped[order],
+            places=at,
+            step_size=len(step),
+            dropped=torch.zeros(len(rows), 3, dtype=torch.bool) if dropped is None else dropped[at],
             targets=targets,
             pair_weights=pair_weights,
             ratings=ratings,
@@ -160,18 +209,49 @@ class JudgementData:
     def _frames(self, path: Path) -> torch.Tensor:
         return self._store.get(self._keys[path])
 
+    def _longest(self, rows: Sequence[Judgement]) -> dict[str, int]:
+        """Return how many frames the longest of each stream has."""
+        keys: dict[str, list[Key]] = {
+            "text": [text_key(row.prompt.text) for row in rows],
+            "lyrics": [text_key(row.prompt.lyrics) for row in rows],
+            "reference": [self._keys[row.prompt.reference] for row in rows if row.prompt.reference],
+            "audio": [self._keys[path] for row in rows for path in row.audio],
+        }
+        return {name: max(map(self._store.length, of), default=0) for name, of in keys.items()}
 
-def indices_of_step(seed: int, step: int, batch_size: int, count: int) -> list[int]:
-    """Return the rows of a step: consecutive pieces of an endless sequence of shuffled epochs."""
+
+def indices_of_step(seed: int, step: int, batch_size: int, mixture: Mixture) -> list[int]:
+    """Return the rows of a step: consecutive pieces of an endless sequence of shuffled epochs.
+
+    Of a file with the weight 2.5 every row comes twice in an epoch, and half of them, other ones in each, a third time.
+    """
+    length = sum(int(weight) * rows + _rest(rows, weight) for rows, weight in mixture)
     orders: dict[int, list[int]] = {}
     indices = []
     for position in range(step * batch_size, (step + 1) * batch_size):
-        epoch, offset = divmod(position, count)
+        epoch, offset = divmod(position, length)
         if epoch not in orders:
-            generator = torch.Generator().manual_seed(_number(seed, "epoch", epoch) >> 1)
-            orders[epoch] = torch.randperm(count, generator=generator).tolist()
+            orders[epoch] = _epoch(_number(seed, "epoch", epoch) >> 1, mixture)
         indices.append(orders[epoch][offset])
     return indices
+
+
+def _epoch(seed: int, mixture: Mixture) -> list[int]:
+    generator = torch.Generator().manual_seed(seed)
+    parts, first = [], 0
+    for rows, weight in mixture:
+        every = torch.arange(first, first + rows)
+        parts += [every] * int(weight)
+        if rest := _rest(rows, weight):
+            parts.append(every[torch.randperm(rows, generator=generator)[:rest]])
+        first += rows
+    together = torch.cat(parts)
+    return together[torch.randperm(len(together), generator=generator)].tolist()
+
+
+def _rest(rows: int, weight: float) -> int:
+    """Return how many rows of a file come once more than the others."""
+    return round((weight - int(weight)) * rows)
 
 
 def drops_of_step(seed: int, step: int, indices: Sequence[int], rates: Sequence[float]) -> torch.Tensor:
@@ -186,6 +266,7 @@ def _number(*parts: object) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
-def _pad(items: Sequence[torch.Tensor]) -> Stream:
+def _pad(items: Sequence[torch.Tensor], longest: int) -> Stream:
     lengths = torch.tensor([len(item) for item in items])
-    return pad_sequence(list(items), batch_first=True).float(), lengths
+    padded = pad_sequence(list(items), batch_first=True).float()
+    return functional.pad(padded, (0, 0, 0, longest - padded.shape[1])), lengths

@@ -103,6 +103,12 @@ class EmbeddingStore:
             return self._new[key]
         return self._files[self._where[key]].get_tensor(key[1])
 
+    def length(self, key: Key) -> int:
+        """Return the number of frames T of an item, without reading them; `KeyError` if there is none."""
+        if key in self._memory or key in self._new:
+            return len(self.get(key))
+        return self._files[self._where[key]].get_slice(key[1]).get_shape()[0]
+
     def add(self, key: Key, frames: torch.Tensor) -> None:
         """Take up the frames `[T, dim]` of an item; it is on disk after the next `flush`."""
         self._new[key] = frames.to(self.dtype).contiguous()

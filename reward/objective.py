@@ -25,9 +25,12 @@ class Objective(nn.Module):
         super().__init__()
         self.scores, self.ratings = BatchModel(head), ratings
 
-    def forward(self, batch: Batch) -> torch.Tensor:
-        """Return the sum of losses over what is judged in a batch `[2]`, columns alignment and musicality."""
-        scores, pairs = self.scores(batch), len(batch.targets)
+    def forward(self, batch: Batch, seed: int | None = None) -> torch.Tensor:
+        """Return the sum of losses over what is judged in a batch `[2]`, columns alignment and musicality.
+
+        `seed` is that of the step's dropout; see `BatchModel`.
+        """
+        scores, pairs = self.scores(batch, seed).float(), len(batch.targets)
         differences = scores[:pairs] - scores[pairs : 2 * pairs]
         sums = (losses_of(differences, batch.targets) * batch.pair_weights).sum(dim=0)
         if len(batch.ratings):

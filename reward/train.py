@@ -18,9 +18,10 @@ head-only), so `load_scorer(OUTPUT)` works at any time; ``log.jsonl`` with a row
 validation; ``run.json``; and ``training.pt``. A killed run continues from there: the weights are bit for
 bit those of a run never killed (one device type, library set, thread and process count). Order and
 modality dropout depend on seed, step and row only, so another number of processes changes sums in their
-last digits only (with --dropout it also changes its noise).
+last digits only, and so does --gradient_accumulation_steps.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -89,7 +90,8 @@ def prepare_data(
     InputError
         If a row is bad, or training and validation share audio.
     """
-    train = load_judgements(config.train, config.limit)
+    files = [(load_judgements(path, config.limit), weight) for path, weight in config.training_files()]
+    train = [row for rows, _ in files for row in rows]
     held_out = load_judgements(config.validation, config.limit)
     rows = [*train, *held_out]
     towers = load_towers(config.towers, Locator(), max_seconds=config.max_seconds).to(device)
@@ -103,7 +105,7 @@ def prepare_data(
     fill_store(store, towers, keys, texts_of(rows), processes)
     smoothing = config.label_smoothing
     return (
-        JudgementData(train, store, keys, smoothing),
+        JudgementData(train, store, keys, smoothing, [(len(rows), weight) for rows, weight in files]),
         JudgementData(held_out, store, keys, smoothing),
         towers,
     )
@@ -126,7 +128,8 @@ class Trainer:
         # eps: Bradley-Terry leaves directions free (such as the last bias), which rounding shall not move
         self.optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, eps=1e-6)
         elsewhere = {"output": "", "embeddings": "", "in_memory": False, "device": ""}
-        data = {name: sha256_file(name) for name in (config.train, config.validation)}
+        files = [*(path for path, _ in config.training_files()), config.validation]
+        data = {path: sha256_file(path) for path in files}
         start = sha256_file(Path(config.init_from) / WEIGHTS) if config.init_from else ""
         identity = {
             **dataclasses.asdict(config),
@@ -173,24 +176,29 @@ class Trainer:
         rate = learning_rate(config, step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        indices = indices_of_step(config.seed, step, config.batch_size, len(data))
-        own = self.processes.shard(indices)
+        indices = indices_of_step(config.seed, step, config.batch_size, data.mixture)
         chances = (config.text_dropout, config.lyrics_dropout, config.reference_dropout)
-        batch = data.batch(own, drops_of_step(config.seed, step, own, chances)).to(self.accelerator.device)
-        torch.manual_seed(
-            (config.seed + 1) * 1_000_003 + step * self.processes.world_size + self.processes.rank
-        )
+        dropped = drops_of_step(config.seed, step, indices, chances)
+        counts = data.judged(indices).to(self.accelerator.device)  # of all processes
+        seed = (config.seed + 1) * 1_000_003 + step
         self.model.train()
-        sums = self.model(batch)
-        counts = data.judged(indices).to(sums)  # of all processes
-        means = sums / counts.clamp(min=1)
-        # DistributedDataParallel averages over processes what is to be summed
-        loss = means.sum() / (counts > 0).sum().clamp(min=1) * self.processes.world_size
         self.optimiser.zero_grad()
-        self.accelerator.backward(loss)
+        means = torch.zeros_like(counts)
+        parts = self._parts()
+        for number, places in enumerate(parts, start=1):
+            batch = data.batch(indices, dropped, places).to(self.accelerator.device)
+            last = number == len(parts)
+            with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
+                with self._autocast():
+                    sums = self.model(batch, seed)
+                shares = sums / counts.clamp(min=1)
+                # DistributedDataParallel averages over processes what is to be summed
+                loss = shares.sum() / (counts > 0).sum().clamp(min=1) * self.processes.world_size
+                self.accelerator.backward(loss)
+            means += shares.detach()
         self.accelerator.clip_grad_norm_(self.model.parameters(), config.clip_norm)
         self.optimiser.step()
-        means = self.accelerator.reduce(means.detach(), "sum")
+        means = self.accelerator.reduce(means, "sum")
         if not torch.isfinite(means).all():
             raise InputError(f"the loss is not finite at step {step + 1}: lower --learning_rate")
         return {
@@ -198,6 +206,16 @@ class Trainer:
             "alignment": means[ALIGNMENT].item(),
             "learning_rate": rate,
         }
+
+    def _autocast(self) -> torch.autocast:
+        half = self.config.mixed_precision == "bf16"
+        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=half)
+
+    def _parts(self) -> list[list[int]]:
+        """Return which judgements of a step this process works on, in as many parts as gradients are summed over."""
+        own = self.processes.shard(range(self.config.batch_size))
+        size = -(-len(own) // self.config.gradient_accumulation_steps)
+        return [own[start : start + size] for start in range(0, len(own), size)]
 
     def _judge(self, found: Mapping[str, Any]) -> None:
         """Keep the model if it is the best so far; otherwise patience may end."""

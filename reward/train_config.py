@@ -1,5 +1,6 @@
 """The settings of `reward.train`."""
 
+import math
 from dataclasses import dataclass
 
 from music.command import refuse_below_one
@@ -15,7 +16,8 @@ class TrainConfig:
     Parameters
     ----------
     train
-        Preferences and ratings to learn from (see `reward.judgements`).
+        Preferences and ratings to learn from (see `reward.judgements`): a file, or several with commas between. A
+        number after a colon tells how often the rows of a file come in an epoch: "pseudo.jsonl:0.5,ratings.jsonl:3".
     validation
         Preferences and ratings to stop by; they share no audio with `train`.
     output
@@ -64,6 +66,10 @@ class TrainConfig:
         Length of the learning-rate schedule.
     batch_size
         Rows in a step, over all processes.
+    gradient_accumulation_steps
+        In how many parts each process works on its rows of a step; more parts need less memory.
+    mixed_precision
+        no, or bf16: the head works in bfloat16 where that is safe.
     learning_rate
         After warm-up; a cosine leads to 0.
     warmup_steps
@@ -116,6 +122,8 @@ class TrainConfig:
     skip_null: bool = True
     steps: int = 2000
     batch_size: int = 48
+    gradient_accumulation_steps: int = 1
+    mixed_precision: str = "no"
     learning_rate: float = 3e-4
     warmup_steps: int = 100
     weight_decay: float = 0.01
@@ -133,7 +141,10 @@ class TrainConfig:
     def __post_init__(self) -> None:
         """`InputError` for numbers that make no sense."""
         refuse_below_one(self, "heads", "joint_depth", "steps", "batch_size")
-        refuse_below_one(self, "evaluate_every", "checkpoint_every", "limit")
+        refuse_below_one(self, "evaluate_every", "checkpoint_every", "limit", "gradient_accumulation_steps")
+        if self.mixed_precision not in ("no", "bf16"):
+            raise InputError(f"--mixed_precision must be no or bf16, got {self.mixed_precision!r}")
+        self.training_files()
         for name in ("dropout", "text_dropout", "lyrics_dropout", "reference_dropout", "label_smoothing"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"--{name} must lie in [0, 1], got {getattr(self, name)}")
@@ -143,6 +154,28 @@ class TrainConfig:
             )
         if self.learning_rate <= 0 or self.clip_norm <= 0:
             raise InputError("--learning_rate and --clip_norm must be above 0")
+
+    def training_files(self) -> list[tuple[str, float]]:
+        """Return the files to learn from, each with the number of times that its rows come in an epoch.
+
+        Raises
+        ------
+        InputError
+            If a weight is not above 0, or a file comes twice.
+        """
+        files: dict[str, float] = {}
+        for part in self.train.split(","):
+            path, colon, weight = part.strip().rpartition(":")
+            try:
+                path, number = (path, float(weight)) if colon else (weight, 1.0)
+            except ValueError:  # the colon belongs to the name
+                path, number = part.strip(), 1.0
+            if not 0 < number < math.inf:
+                raise InputError(f"--train: the weight of {path} must be above 0, got {weight}")
+            if path in files:
+                raise InputError(f"--train names {path} twice: give it a weight")
+            files[path] = number
+        return list(files.items())
 
     def head(self, dim: int, model_name: str) -> CMIRMConfig:
         """Return the config of a head over towers of width `dim` that `model_name` names.

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from music.errors import InputError
 from reward.cmi_rm.config import DownsamplerConfig
+from reward.cmi_rm.dropout import Dropout
 
 Stream = tuple[torch.Tensor, torch.Tensor]  # x [B, T, D], lengths [B]
 
@@ -60,7 +61,7 @@ class MeanMLP(nn.Module):
         hidden = int(dim * config.mlp_ratio)
         drop = config.dropout
         self.mlp = nn.Sequential(
-            nn.Linear(dim, hidden), nn.SiLU(), nn.Dropout(drop), nn.Linear(hidden, dim), nn.Dropout(drop)
+            nn.Linear(dim, hidden), nn.SiLU(), Dropout(drop), nn.Linear(hidden, dim), Dropout(drop)
         )
         self.mean = Mean(config.factor)
         self.pre_mlp = config.pre_mlp and config.factor > 1

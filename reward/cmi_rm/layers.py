@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from reward.cmi_rm.dropout import Dropout
+
 _SELF_SCALE = 8.0  # of the normalised dot products
 
 
@@ -36,9 +38,7 @@ def feed_forward(dim: int, mult: int, dropout: float) -> nn.Sequential:
     """Return the block GainNorm, Linear, GEGLU, Dropout, Linear of hidden size int(dim * mult * 2/3)."""
     hidden = int(dim * mult * 2 / 3)
     expand = nn.Linear(dim, 2 * hidden, bias=False)
-    return nn.Sequential(
-        GainNorm(dim), expand, GEGLU(), nn.Dropout(dropout), nn.Linear(hidden, dim, bias=False)
-    )
+    return nn.Sequential(GainNorm(dim), expand, GEGLU(), Dropout(dropout), nn.Linear(hidden, dim, bias=False))
 
 
 def _split(x: torch.Tensor, heads: int) -> torch.Tensor:
@@ -46,15 +46,17 @@ def _split(x: torch.Tensor, heads: int) -> torch.Tensor:
 
 
 def _attend(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor, scale: float, dropout: float
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor, scale: float, dropout: Dropout
 ) -> torch.Tensor:
     """Return `[B, Tq, H * d]`: attention of `q` over the valid ones of `k`, zero for items that have none."""
     bias = torch.zeros(mask.shape, dtype=q.dtype, device=q.device).masked_fill(
         ~mask, torch.finfo(q.dtype).min
     )
-    out = F.scaled_dot_product_attention(
-        q, k, v, attn_mask=bias[:, None, None, :], dropout_p=dropout, scale=scale
-    )
+    bias = bias[:, None, None, :]
+    if dropout.active:
+        out = dropout((scale * q @ k.transpose(2, 3) + bias).softmax(dim=-1)) @ v
+    else:
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
     out = out * mask.any(dim=1)[:, None, None, None]
     return out.transpose(1, 2).flatten(2)
 
@@ -64,13 +66,13 @@ class SelfAttention(nn.Module):
 
     def __init__(self, dim: int, heads: int, dim_head: int, dropout: float) -> None:
         super().__init__()
-        self.heads, self.dropout = heads, dropout
+        self.heads, self.dropout = heads, Dropout(dropout)
         self.norm = GainNorm(dim)
         self.to_q = nn.Linear(dim, heads * dim_head, bias=False)
         self.to_kv = nn.Linear(dim, 2 * heads * dim_head, bias=False)
         self.q_scale = nn.Parameter(torch.ones(dim_head))
         self.k_scale = nn.Parameter(torch.ones(dim_head))
-        self.to_out = nn.Sequential(nn.Linear(heads * dim_head, dim, bias=False), nn.Dropout(dropout))
+        self.to_out = nn.Sequential(nn.Linear(heads * dim_head, dim, bias=False), Dropout(dropout))
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor, start: int = 0) -> torch.Tensor:
         """Return `[B, T - start, dim]`: what the frames from `start` on hear in `[B, T, dim]`."""
@@ -78,9 +80,7 @@ class SelfAttention(nn.Module):
         k, v = self.to_kv(x).chunk(2, dim=-1)
         q, k, v = (_split(part, self.heads) for part in (self.to_q(x[:, start:]), k, v))
         q, k = F.normalize(q, dim=-1) * self.q_scale, F.normalize(k, dim=-1) * self.k_scale
-        return self.to_out(
-            _attend(q, k, v.to(q.dtype), mask, _SELF_SCALE, self.dropout if self.training else 0.0)
-        )
+        return self.to_out(_attend(q, k, v.to(q.dtype), mask, _SELF_SCALE, self.dropout))
 
 
 class CrossAttention(nn.Module):
@@ -88,11 +88,11 @@ class CrossAttention(nn.Module):
 
     def __init__(self, dim: int, heads: int, dim_head: int, dropout: float) -> None:
         super().__init__()
-        self.heads, self.dropout, self.scale = heads, dropout, dim_head**-0.5
+        self.heads, self.dropout, self.scale = heads, Dropout(dropout), dim_head**-0.5
         self.norm_q, self.norm_kv = GainNorm(dim), GainNorm(dim)
         self.to_q = nn.Linear(dim, heads * dim_head, bias=False)
         self.to_kv = nn.Linear(dim, 2 * heads * dim_head, bias=False)
-        self.to_out = nn.Sequential(nn.Linear(heads * dim_head, dim, bias=False), nn.Dropout(dropout))
+        self.to_out = nn.Sequential(nn.Linear(heads * dim_head, dim, bias=False), Dropout(dropout))
 
     def forward(self, x: torch.Tensor, source: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Map `[B, T, dim]` and a source `[B, S, dim]` with its mask `[B, S]` to `[B, T, dim]`.
@@ -103,7 +103,7 @@ class CrossAttention(nn.Module):
             return torch.zeros_like(x)
         k, v = self.to_kv(self.norm_kv(source)).chunk(2, dim=-1)
         q, k, v = (_split(part, self.heads) for part in (self.to_q(self.norm_q(x)), k, v))
-        return self.to_out(_attend(q, k, v, mask, self.scale, self.dropout if self.training else 0.0))
+        return self.to_out(_attend(q, k, v, mask, self.scale, self.dropout))
 
 
 class Transformer(nn.Module):

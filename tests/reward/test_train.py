@@ -264,8 +264,17 @@ def test_killed_at_any_step_it_resumes_to_the_bit(mixed, tmp_path, dropout):
 
 
 @pytest.mark.slow
-def test_two_processes_learn_the_same(mixed, tmp_path):
-    config = mixed
+def curve(config):
+    """Return the losses of each step."""
+    return torch.tensor(
+        [[row["musicality"], row["alignment"]] for row in read_log(config) if "seconds" in row]
+    )
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_two_processes_learn_the_same(mixed, tmp_path, dropout):
+    """Noise belongs to rows, so the curve is that of one process whatever is dropped."""
+    config = dataclasses.replace(mixed, dropout=dropout)
     main(config)
     other = dataclasses.replace(config, output=str(tmp_path / "two"))
     options = [f"--{name}={value}" for name, value in dataclasses.asdict(other).items() if value is not None]
@@ -273,9 +282,35 @@ def test_two_processes_learn_the_same(mixed, tmp_path):
     script = Path(reward.__file__).parent / "train.py"
     ran = subprocess.run([*launcher, str(script), *options], capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0, ran.stderr
+    torch.testing.assert_close(curve(other), curve(config), atol=1e-4, rtol=0)
     one, two = (load_file(f"{folder}/model.safetensors") for folder in (config.output, other.output))
     for key, value in one.items():
         torch.testing.assert_close(two[key], value, atol=1e-4, rtol=0)
+
+
+def test_gradients_summed_over_parts_are_those_of_the_whole(mixed, tmp_path):
+    config = dataclasses.replace(mixed, dropout=0.2)
+    main(config)
+    parts = dataclasses.replace(config, gradient_accumulation_steps=3, output=str(tmp_path / "parts"))
+    main(parts)
+    torch.testing.assert_close(curve(parts), curve(config), atol=1e-4, rtol=0)
+
+
+def test_bfloat16_learns_too(config):
+    main(dataclasses.replace(config, mixed_precision="bf16", steps=40, evaluate_every=20))
+    found = [row["validation"] for row in read_log(config) if "validation" in row][-1]
+    assert found["musicality"]["accuracy"] == 1.0
+    saved = load_file(f"{config.output}/model.safetensors")
+    assert all(value.dtype == torch.float32 for value in saved.values())
+
+
+def test_files_are_mixed_by_weight(config, mixed):
+    """A second file counts like rows of the first."""
+    both = dataclasses.replace(config, train=f"{config.train}:0.5,{mixed.train}:2")
+    main(both)
+    assert len(curve(both)) == config.steps
+    with pytest.raises(InputError, match="other settings"):
+        main(dataclasses.replace(both, train=f"{config.train}:1,{mixed.train}:2"))
 
 
 def test_a_finished_run_is_left_alone_and_other_settings_are_refused(config):

@@ -14,11 +14,41 @@ CONFIG = TrainConfig("train.jsonl", "validation.jsonl", "run")
 
 
 def test_every_epoch_has_every_pair_once():
-    seen = [index for step in range(6) for index in indices_of_step(3, step, 4, 12)]
+    seen = [index for step in range(6) for index in indices_of_step(3, step, 4, [(12, 1.0)])]
     assert sorted(seen[:12]) == sorted(seen[12:]) == list(range(12))
     assert seen[:12] != seen[12:]
-    assert indices_of_step(3, 1, 4, 12) == seen[4:8]
-    assert indices_of_step(4, 1, 4, 12) != seen[4:8]
+    assert indices_of_step(3, 1, 4, [(12, 1.0)]) == seen[4:8]
+    assert indices_of_step(4, 1, 4, [(12, 1.0)]) != seen[4:8]
+
+
+def test_a_weight_is_how_often_a_row_comes_in_an_epoch():
+    mixture = [(4, 2.5), (6, 1.0), (8, 0.25)]  # 10 + 6 + 2
+    epochs = [indices_of_step(0, epoch, 18, mixture) for epoch in range(40)]
+    counts = torch.stack([torch.bincount(torch.tensor(epoch), minlength=18) for epoch in epochs])
+    assert (counts[:, :4].sum(dim=1) == 10).all()
+    assert (counts[:, :4] >= 2).all()
+    assert (counts[:, 4:10] == 1).all()
+    assert (counts[:, 10:].sum(dim=1) == 2).all()
+    assert (counts.sum(dim=0)[10:] > 0).all()  # other rows in each epoch
+
+
+@pytest.mark.parametrize(
+    ("text", "files"),
+    [
+        ("a.jsonl", [("a.jsonl", 1.0)]),
+        ("a.jsonl:2, b.jsonl", [("a.jsonl", 2.0), ("b.jsonl", 1.0)]),
+        ("c:/a.jsonl", [("c:/a.jsonl", 1.0)]),
+        ("c:/a.jsonl:0.5", [("c:/a.jsonl", 0.5)]),
+    ],
+)
+def test_files_to_learn_from_and_their_weights(text, files):
+    assert dataclasses.replace(CONFIG, train=text).training_files() == files
+
+
+@pytest.mark.parametrize("text", ["a.jsonl:0", "a.jsonl:-1", "a.jsonl:nan", "a.jsonl,a.jsonl:2"])
+def test_weights_that_make_no_sense_are_refused(text):
+    with pytest.raises(InputError, match="--train"):
+        dataclasses.replace(CONFIG, train=text)
 
 
 def test_drops_depend_on_seed_step_and_pair_alone():
