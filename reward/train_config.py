@@ -39,7 +39,9 @@ class TrainConfig:
     attention_mode
         SA (joint self-attention) or CA (audio attends to the prompt).
     heads
-        Attention heads; each has dim / heads dimensions.
+        Attention heads.
+    dim_head
+        Dimensions of each; the width of the towers / heads if 0.
     prompt_depth
         Layers of the prompt transformer.
     joint_depth
@@ -109,6 +111,7 @@ class TrainConfig:
     in_memory: bool = False
     attention_mode: str = "SA"
     heads: int = 4
+    dim_head: int = 0
     prompt_depth: int = 2
     joint_depth: int = 1
     mlp_dim: int = 0
@@ -183,10 +186,12 @@ class TrainConfig:
         Raises
         ------
         InputError
-            If the width is not a multiple of the heads.
+            If the width is not a multiple of the heads, and nothing says how wide each shall be.
         """
-        if dim % self.heads:
-            raise InputError(f"--heads {self.heads} does not divide the width of the towers, {dim}")
+        if not self.dim_head and dim % self.heads:
+            raise InputError(
+                f"--heads {self.heads} does not divide the width of the towers, {dim}: set --dim_head"
+            )
         downsampler = DownsamplerConfig(self.downsample, self.downsample_factor)
         return CMIRMConfig(
             model_name=model_name,
@@ -195,7 +200,7 @@ class TrainConfig:
             mlp_dim=self.mlp_dim or dim,
             prompt_tf_depth=self.prompt_depth,
             joint_tf_depth=self.joint_depth,
-            dim_head=dim // self.heads,
+            dim_head=self.dim_head or dim // self.heads,
             heads=self.heads,
             attn_dropout=self.dropout,
             ff_dropout=self.dropout,

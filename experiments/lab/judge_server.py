@@ -1,0 +1,163 @@
+"""A judge that knows the truth and errs like one that does not: an OpenAI-style server for pairs of the lab.
+
+    python -m experiments.lab.judge_server runs/lab/pairs/test.jsonl --port 8123
+    python -m reward.judge runs/lab/pairs/test.jsonl --model lab --endpoint http://127.0.0.1:8123/v1 --output runs/judge
+
+It recognises the two candidates of a request by the bytes of their audio, so it must hear as the judge's command sends
+(``--audio_format``, ``--sample_rate``, ``--max_seconds``). What it prefers is decided by
+
+    truth + lean + noise,
+
+where truth is how much less damaged the first candidate is, or for alignment plus or minus one; the lean is the same
+for every question and favours the first candidate; and the noise is logistic and belongs to the question, so the same
+question has the same answer. Near zero it calls both good, or neither.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from experiments.lab.corpus import stream
+from music.command import run
+from music.hashing import sha256_text
+from reward.judge.labels import Asked, load_pairs
+from reward.judge.sound import Sound
+from reward.judgements import HEADS
+
+UNDECIDED = 0.1  # of the sum: nearer to zero nothing is preferred
+
+
+@dataclass(frozen=True)
+class ServeJudge:
+    """Serve a judge of the lab's pairs on this machine.
+
+    Parameters
+    ----------
+    pairs
+        Pairs with `facts.severity_a`, `facts.severity_b` and true labels.
+    port
+        Of 127.0.0.1; any free one if 0.
+    lean
+        To the first candidate.
+    noise
+        Scale of the logistic noise, of which the standard deviation is 1.8 times that.
+    audio_format
+        As in `reward.judge`.
+    sample_rate
+        Hz.
+    max_seconds
+        In s.
+    """
+
+    pairs: Path
+    port: int = 8123
+    lean: float = 0.15
+    noise: float = 0.25
+    audio_format: str = "mp3"
+    sample_rate: int = 24_000
+    max_seconds: float = 30.0
+
+
+class TrueJudge:
+    """Answers questions about pairs.
+
+    Parameters
+    ----------
+    asked
+        The pairs with their rows.
+    sound
+        How audio comes.
+    lean, noise
+        See the module.
+    """
+
+    def __init__(self, asked: Sequence[Asked], sound: Sound, lean: float, noise: float) -> None:
+        self._lean, self._noise = lean, noise
+        self._rows = {one.pair.id: one.row for one in asked}
+        self._known: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        for one in tqdm(asked, "hear", disable=None):
+            for side, path in (("a", one.pair.audio_a), ("b", one.pair.audio_b)):
+                self._known[sha256_text(sound.encoded(path))].append((one.pair.id, side))
+
+    def answer(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the verdicts on the last two pieces of audio of a request; `KeyError` for audio it does not know."""
+        content = body["messages"][1]["content"]
+        audio = [part["input_audio"]["data"] for part in content if part["type"] == "input_audio"][-2:]
+        first, second = (dict(self._known[sha256_text(data)]) for data in audio)
+        name = next(name for name in first if name in second and first[name] != second[name])
+        turned = first[name] == "b"
+        found: dict[str, Any] = {}
+        for head in HEADS:
+            truth = _advantage(self._rows[name], head)
+            heard = (-truth if turned else truth) + self._lean + self._noise * _logistic(name, head, turned)
+            found[head] = _verdict(heard)
+        return found | {"reason": "it sounds so"}
+
+
+def _advantage(row: Mapping[str, Any], head: str) -> float:
+    """Return by how much clip a is truly the better one."""
+    if head == "musicality" and row.get("preference_musicality"):
+        return row["facts"]["severity_b"] - row["facts"]["severity_a"]
+    return {"a": 1.0, "b": -1.0}.get(row.get(f"preference_{head}", ""), 0.0)
+
+
+def _logistic(*name: object) -> float:
+    share = float(stream("judge", *name).uniform(1e-6, 1 - 1e-6))
+    return math.log(share / (1 - share))
+
+
+def _verdict(heard: float) -> dict[str, Any]:
+    marks = [min(10, max(1, round(6 + 4 * sign * heard))) for sign in (1, -1)]
+    undecided = "both" if round(1e6 * heard) % 2 else "neither"
+    preference = undecided if abs(heard) < UNDECIDED else "model_a" if heard > 0 else "model_b"
+    return {"preference": preference, "score_a": marks[0], "score_b": marks[1]}
+
+
+def make_server(judge: TrueJudge, port: int) -> ThreadingHTTPServer:
+    """Return a server on 127.0.0.1 that is not running yet."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            try:
+                text, status = json.dumps(judge.answer(body)), 200
+            except (KeyError, StopIteration):
+                text, status = "I do not know this audio: does the judge's command send as I hear?", 422
+            usage = {
+                "prompt_tokens": len(body["messages"][1]["content"]) * 100,
+                "completion_tokens": len(text) // 4,
+            }
+            reply = {"choices": [{"message": {"content": text}, "finish_reason": "stop"}], "usage": usage}
+            data = json.dumps(reply if status == 200 else {"error": {"message": text}}).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    return ThreadingHTTPServer(("127.0.0.1", port), Handler)
+
+
+def main(options: ServeJudge) -> None:
+    """Hear the pairs, then answer until somebody stops it."""
+    sound = Sound(options.audio_format, options.sample_rate, options.max_seconds, max_bytes=1 << 30)
+    judge = TrueJudge(load_pairs(options.pairs), sound, options.lean, options.noise)
+    server = make_server(judge, options.port)
+    print(f"http://127.0.0.1:{server.server_port}/v1", flush=True)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    run(main, ServeJudge, positionals=("pairs",))

@@ -1,0 +1,66 @@
+"""Batch files, as OpenAI-style services take them: a request a line, and a reply a line."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from music.durable import write_text
+from music.errors import InputError
+from music.jsonl import read_jsonl
+from reward.judge.answers import Answer, AnswerError, parse_answer
+
+MOST_REQUESTS, MOST_BYTES = 50_000, 200_000_000  # of one file
+
+
+def write_batches(folder: Path, bodies: Iterator[tuple[str, Mapping[str, Any]]]) -> list[Path]:
+    """Write requests, each with the key of its question, into as many files as it takes."""
+    paths: list[Path] = []
+    lines: list[str] = []
+    size = 0
+
+    def close() -> None:
+        nonlocal size
+        if lines:
+            paths.append(folder / f"batch-{len(paths):03d}.jsonl")
+            write_text(paths[-1], "".join(lines))
+            lines.clear()
+            size = 0
+
+    for key, body in bodies:
+        request = {"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": body}
+        line = json.dumps(request) + "\n"
+        if size + len(line) > MOST_BYTES or len(lines) == MOST_REQUESTS:
+            close()
+        lines.append(line)
+        size += len(line)
+    close()
+    return paths
+
+
+def read_results(path: Path) -> Iterator[Answer]:
+    """Yield the answers in a file of replies; those that failed have no verdicts.
+
+    Raises
+    ------
+    InputError
+        If a line is not a reply.
+    """
+    for line, row in read_jsonl(path, torn_end=False):
+        key = row.get("custom_id")
+        if not isinstance(key, str) or not ("response" in row or "error" in row):
+            raise InputError(f"{path} line {line}: not a reply to a request of --export")
+        yield _answer(key, row)
+
+
+def _answer(key: str, row: Mapping[str, Any]) -> Answer:
+    reply = row.get("response") or {}
+    body = reply.get("body") or {}
+    usage = body.get("usage") or {}
+    used = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+    if row.get("error") or reply.get("status_code") != 200:
+        return Answer(key, {}, json.dumps(row.get("error") or reply.get("status_code")), *used)
+    try:
+        return Answer(key, parse_answer(body["choices"][0]["message"]["content"] or ""), "", *used)
+    except (KeyError, IndexError, TypeError, AnswerError) as error:
+        return Answer(key, {}, str(error), *used)

@@ -1,0 +1,132 @@
+"""Asks an OpenAI-style endpoint until it gives an answer that can be used, or until it is enough.
+
+What helps is done for what goes wrong: a server that is busy, down or hangs is asked again after a pause that doubles
+(or as long as it says in ``Retry-After``); an answer that was cut short is asked for with more tokens; an answer in
+another form is asked for again, with what was wrong with it.
+"""
+
+import random
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from music.errors import InputError
+from reward.judge.answers import Answer, AnswerError, parse_answer
+
+_BUSY = (408, 409, 425, 429)  # and all of 500 and above
+_LONGEST_PAUSE = 60.0  # s
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to bear with a server.
+
+    Attributes
+    ----------
+    attempts
+        Times that a question is asked.
+    pause
+        After the first failure, in s; it doubles with each, give or take a half.
+    timeout
+        Of one request, in s.
+    """
+
+    attempts: int = 6
+    pause: float = 1.0
+    timeout: float = 120.0
+
+
+class JudgeClient:
+    """One endpoint, for any number of threads.
+
+    Parameters
+    ----------
+    endpoint
+        Such as ``http://localhost:8000/v1``.
+    api_key
+        Sent as a bearer token, unless it is empty.
+    patience
+        How long to bear with it.
+
+    Raises
+    ------
+    InputError
+        If the endpoint is no URL.
+    """
+
+    def __init__(self, endpoint: str, api_key: str = "", patience: Patience | None = None) -> None:
+        if not endpoint.startswith(("http://", "https://")):
+            raise InputError(f"--endpoint must be a URL such as http://localhost:8000/v1, got {endpoint!r}")
+        self.patience = patience or Patience()
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._client = httpx.Client(headers=headers, timeout=self.patience.timeout)
+        self._url = endpoint.rstrip("/") + "/chat/completions"
+        self._random = random.Random()
+        self._stopped = threading.Event()
+
+    def ask(self, key: str, body: Mapping[str, Any]) -> Answer:
+        """Return the answer to a question; one without verdicts after the last attempt.
+
+        Raises
+        ------
+        InputError
+            If the server refuses the request itself (401, 403, 404, 413, ...): asking again would not help.
+        """
+        request = dict(body)
+        error, tokens_in, tokens_out = "", 0, 0
+        for attempt in range(1, self.patience.attempts + 1):
+            wait = 0.0
+            try:
+                reply = self._client.post(self._url, json=request)
+                if reply.status_code in _BUSY or reply.status_code >= 500:
+                    error, wait = f"status {reply.status_code}", self._pause(attempt, reply)
+                elif reply.status_code >= 400:
+                    raise InputError(f"{self._url} refuses with {reply.status_code}: {reply.text[:300]}")
+                else:
+                    text, cut, used = _content(reply)
+                    tokens_in, tokens_out = tokens_in + used[0], tokens_out + used[1]
+                    return Answer(key, parse_answer(text), "", tokens_in, tokens_out, attempt)
+            except httpx.HTTPError as problem:  # no connection, a timeout, a reply that ends early
+                error, wait = type(problem).__name__, self._pause(attempt)
+            except AnswerError as problem:
+                error = str(problem)
+                if cut:
+                    request["max_tokens"] *= 2
+                else:
+                    request["messages"] = [*body["messages"], _objection(error)]
+            if attempt < self.patience.attempts and self._stopped.wait(wait):
+                break
+        return Answer(key, {}, error, tokens_in, tokens_out, attempt)
+
+    def stop(self) -> None:
+        """Let nobody wait any longer."""
+        self._stopped.set()
+
+    def _pause(self, attempt: int, reply: httpx.Response | None = None) -> float:
+        told = "" if reply is None else reply.headers.get("retry-after", "")
+        if told.replace(".", "", 1).isdigit():
+            return min(float(told), _LONGEST_PAUSE)
+        return min(self.patience.pause * 2 ** (attempt - 1) * self._random.uniform(0.5, 1.5), _LONGEST_PAUSE)
+
+
+def _content(reply: httpx.Response) -> tuple[str, bool, tuple[int, int]]:
+    """Return the text of a reply, whether it was cut short, and the tokens used."""
+    try:
+        found = reply.json()
+        choice = found["choices"][0]
+        text = choice["message"]["content"] or ""
+        usage = found.get("usage") or {}
+        used = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise httpx.DecodingError(f"not a chat completion: {reply.text[:100]!r}") from error
+    return text, choice.get("finish_reason") == "length", used
+
+
+def _objection(error: str) -> dict[str, str]:
+    return {
+        "role": "user",
+        "content": f"Your last answer could not be used: {error}. Answer again, with the JSON object alone.",
+    }

@@ -1,0 +1,213 @@
+"""The command: ask what has no answer yet, or exchange batch files, and write the labels."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from music.command import refuse_below_one
+from music.durable import make_folder
+from music.errors import InputError
+from music.provenance import write_run_record
+from reward.judge.answers import Answer, AnswerStore
+from reward.judge.batch_files import read_results, write_batches
+from reward.judge.client import JudgeClient, Patience
+from reward.judge.consistency import FILTERS
+from reward.judge.labels import load_pairs, write_labels
+from reward.judge.questions import STYLES, Judge, Pair, load_instruction, questions_of
+from reward.judge.sound import FORMATS, Sound
+
+
+@dataclass(frozen=True)
+class LabelPairs:
+    """Let an audio language model judge pairs, each in both orders, and keep the labels on which it agrees.
+
+    Parameters
+    ----------
+    pairs
+        Rows with id, audio_a, audio_b, and text, lyrics, reference of the prompt; labels they have are the truth to
+        compare with.
+    output
+        Folder for answers, labels and the bias table.
+    model
+        As the endpoint calls it.
+    endpoint
+        An OpenAI-style server, such as http://localhost:8000/v1.
+    export
+        Write batch files of what has no answer yet, instead of asking.
+    results
+        Take answers from this file of a batch service, instead of asking.
+    api_key_variable
+        Environment variable with the key of the endpoint.
+    instruction
+        What the judge is told: pairwise_1, or a file with the task, a line ---, and the form of the answer.
+    audio_format
+        As which audio is sent: wav, mp3 or flac.
+    sample_rate
+        Of the audio sent; Hz.
+    max_seconds
+        Only so much of the beginning of any audio is sent; s.
+    max_bytes
+        Of one piece of audio.
+    style
+        How audio stands in a message: input_audio or audio_url.
+    temperature
+        Of the judge's sampling.
+    max_tokens
+        Of an answer.
+    concurrency
+        Requests under way at a time.
+    attempts
+        Times that a question is asked before it is given up.
+    timeout
+        Of a request; s.
+    retry_failed
+        Ask those again that were given up in an earlier run.
+    keep
+        consistent keeps labels on which both orders agree, original those of the first order.
+    price_in
+        Of a million tokens asked with, to tell the cost.
+    price_out
+        Of a million tokens answered with.
+    limit
+        Take only the first so many pairs.
+    """
+
+    pairs: Path
+    output: Path
+    model: str
+    endpoint: str = ""
+    export: bool = False
+    results: Path | None = None
+    api_key_variable: str = "JUDGE_API_KEY"
+    instruction: str = "pairwise_1"
+    audio_format: str = "mp3"
+    sample_rate: int = 24_000
+    max_seconds: float = 30.0
+    max_bytes: int = 1 << 20
+    style: str = "input_audio"
+    temperature: float = 0.0
+    max_tokens: int = 400
+    concurrency: int = 4
+    attempts: int = 6
+    timeout: float = 120.0
+    retry_failed: bool = False
+    keep: str = "consistent"
+    price_in: float = 0.0
+    price_out: float = 0.0
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse unknown names, numbers out of range, and more or less than one way to get answers."""
+        known = {"audio_format": tuple(FORMATS), "style": STYLES, "keep": FILTERS}
+        for name, values in known.items():
+            if getattr(self, name) not in values:
+                raise InputError(f"--{name} must be one of {', '.join(values)}, got {getattr(self, name)!r}")
+        refuse_below_one(self, "max_tokens", "concurrency", "attempts", "limit", "max_bytes")
+        if [bool(self.endpoint), self.export, self.results is not None].count(True) != 1:
+            raise InputError("expected one of --endpoint URL, --export and --results FILE")
+        if not self.model:
+            raise InputError("--model must name a model, as the endpoint calls it")
+
+    def judge(self) -> Judge:
+        """Return who is asked."""
+        sound = Sound(self.audio_format, self.sample_rate, self.max_seconds, self.max_bytes)
+        instruction = load_instruction(self.instruction)
+        return Judge(self.model, instruction, sound, self.style, self.temperature, self.max_tokens)
+
+
+def main(options: LabelPairs) -> int:
+    """Get answers, write labels, and return 1 if some questions have none."""
+    judge = options.judge()
+    asked = load_pairs(options.pairs, options.limit)
+    make_folder(options.output)
+    store = AnswerStore(options.output / "answers.jsonl")
+    questions = questions_of(judge, [one.pair for one in asked])
+    if options.results is not None:
+        for answer in read_results(options.results):
+            if answer.key in questions:
+                store.add(answer)
+    missing = {
+        key: question for key, question in questions.items() if wanted(store.get(key), options.retry_failed)
+    }
+    if options.export:
+        bodies = (
+            (key, judge.body(*question)) for key, question in tqdm(missing.items(), "export", disable=None)
+        )
+        paths = write_batches(options.output, bodies)
+        print(json.dumps({"requests": len(missing), "files": [str(path) for path in paths]}))
+        return 0
+    if options.endpoint:
+        ask_all(options, judge, store, missing)
+    answers = [answer for answer in map(store.get, questions) if answer is not None]
+    used = {name: sum(getattr(answer, name) for answer in answers) for name in ("tokens_in", "tokens_out")}
+    cost = (used["tokens_in"] * options.price_in + used["tokens_out"] * options.price_out) / 1e6
+    counts = write_labels(asked, judge, store, options.keep, options.output)
+    facts = {"questions": len(questions), "answered": sum(bool(answer.verdicts) for answer in answers)}
+    facts |= {**counts, **used, "cost": cost}
+    write_run_record(options.output, options, instruction_hash=judge.instruction.hash, **facts)
+    print(json.dumps(facts))
+    return 0 if facts["answered"] == len(questions) else 1
+
+
+def wanted(answer: Answer | None, retry_failed: bool) -> bool:
+    """Return whether a question is to be asked."""
+    return answer is None or (retry_failed and not answer.verdicts)
+
+
+def ask_all(
+    options: LabelPairs, judge: Judge, store: AnswerStore, questions: Mapping[str, tuple[Pair, str]]
+) -> None:
+    """Ask questions side by side; each answer is on disk before the next one is waited for.
+
+    A pair whose audio cannot be sent is told and left out; a server that refuses ends the run, with all that is
+    answered kept.
+    """
+    patience = Patience(attempts=options.attempts, timeout=options.timeout)
+    client = JudgeClient(options.endpoint, os.environ.get(options.api_key_variable, ""), patience)
+
+    def ask(key: str, pair: Pair, order: str) -> Answer | str:
+        try:
+            body = judge.body(pair, order)
+        except InputError as error:
+            return f"{pair.id}: {error}"
+        return client.ask(key, body)
+
+    bar = tqdm(total=len(questions), desc="judge", disable=None)
+    with ThreadPoolExecutor(options.concurrency) as threads:
+        try:
+            for done in _side_by_side(threads, ask, questions, 2 * options.concurrency):
+                bar.update()
+                if isinstance(done, str):
+                    print(done, file=sys.stderr)
+                else:
+                    store.add(done)
+        finally:
+            client.stop()
+            threads.shutdown(cancel_futures=True)
+            bar.close()
+
+
+def _side_by_side(
+    threads: ThreadPoolExecutor,
+    ask: Callable[[str, Pair, str], Answer | str],
+    questions: Mapping[str, tuple[Pair, str]],
+    most: int,
+) -> Iterator[Answer | str]:
+    """Yield answers as they come, with at most `most` questions under way."""
+    left = list(questions.items())
+    running: set[Future[Answer | str]] = set()
+    place = 0
+    while place < len(left) or running:
+        while place < len(left) and len(running) < most:
+            key, (pair, order) = left[place]
+            running.add(threads.submit(ask, key, pair, order))
+            place += 1
+        finished, running = wait(running, return_when=FIRST_COMPLETED)
+        for one in finished:
+            yield one.result()

@@ -1,0 +1,168 @@
+"""What a judge is asked: a pair in one order, with an identity that is its content."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from music.errors import InputError
+from music.hashing import canonical_json, sha256_file, sha256_text
+from music.prompts import Prompt
+from music.text_files import read_text
+from reward.judge.sound import Sound
+
+ORDERS = ("original", "reversed")
+STYLES = ("input_audio", "audio_url")
+_SEPARATOR = "\n---\n"
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """What the judge is told: the task, and the form of the answer.
+
+    Attributes
+    ----------
+    name
+        Of the file, such as ``pairwise_1``.
+    task, form
+        The two parts of the file.
+    """
+
+    name: str
+    task: str
+    form: str
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of its text."""
+        return sha256_text(self.task + _SEPARATOR + self.form)
+
+
+def load_instruction(name: str) -> Instruction:
+    """Return a shipped instruction by its name, or the text of any file.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it lacks the line ``---`` between the task and the form of the answer.
+    """
+    shipped = files("reward.judge") / "prompts" / f"{name}.txt"
+    if shipped.is_file():
+        text = shipped.read_text(encoding="utf-8")
+    elif Path(name).is_file():
+        text = read_text(Path(name))
+    else:
+        raise InputError(f"there is no instruction {name!r}: expected pairwise_1 or a file")
+    task, separator, form = text.partition(_SEPARATOR)
+    if not separator:
+        raise InputError(f"instruction {name} lacks a line --- between the task and the form of the answer")
+    return Instruction(Path(name).stem, task.strip(), form.strip())
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two pieces of audio for one prompt.
+
+    Attributes
+    ----------
+    id
+        Unique in its file.
+    prompt
+        What both were made for.
+    audio_a, audio_b
+        The two files.
+    """
+
+    id: str
+    prompt: Prompt
+    audio_a: Path
+    audio_b: Path
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Who is asked, and how.
+
+    Attributes
+    ----------
+    model
+        As the endpoint calls it.
+    instruction
+        What it is told.
+    sound
+        How it hears.
+    style
+        How audio stands in a message: ``input_audio``, or ``audio_url`` with a data URL.
+    temperature
+        Of its sampling.
+    max_tokens
+        Of an answer.
+    """
+
+    model: str
+    instruction: Instruction
+    sound: Sound
+    style: str = "input_audio"
+    temperature: float = 0.0
+    max_tokens: int = 400
+
+    def key(self, pair: Pair, order: str) -> str:
+        """Return the identity of a question: all that decides its answer, and no path or id."""
+        first, second = (pair.audio_a, pair.audio_b) if order == "original" else (pair.audio_b, pair.audio_a)
+        reference = pair.prompt.reference
+        facts = {
+            "model": self.model,
+            "instruction": self.instruction.hash,
+            "sound": asdict(self.sound),
+            "temperature": self.temperature,
+            "text": pair.prompt.text,
+            "lyrics": pair.prompt.lyrics,
+            "reference": sha256_file(reference) if reference else None,
+            "first": sha256_file(first),
+            "second": sha256_file(second),
+        }
+        return sha256_text(canonical_json(facts))
+
+    def body(self, pair: Pair, order: str) -> dict[str, Any]:
+        """Return the request, as ``/chat/completions`` takes it.
+
+        Raises
+        ------
+        InputError
+            If audio cannot be read, or is too large.
+        """
+        first, second = (pair.audio_a, pair.audio_b) if order == "original" else (pair.audio_b, pair.audio_a)
+        prompt = pair.prompt
+        parts = [_text(f"Description: {prompt.text or '(none)'}")]
+        if prompt.lyrics:
+            parts.append(_text(f"Lyrics:\n{prompt.lyrics}"))
+        if prompt.reference:
+            parts += [_text("Reference recording:"), self._audio(prompt.reference)]
+        parts += [_text("Candidate A:"), self._audio(first), _text("Candidate B:"), self._audio(second)]
+        parts.append(_text(self.instruction.form))
+        return {
+            "model": self.model,
+            "messages": [
+                {"role": "system", "content": self.instruction.task},
+                {"role": "user", "content": parts},
+            ],
+            "temperature": self.temperature,
+            "max_tokens": self.max_tokens,
+        }
+
+    def _audio(self, path: Path) -> dict[str, Any]:
+        data, kind = self.sound.encoded(path), self.sound.format
+        if self.style == "audio_url":
+            return {"type": "audio_url", "audio_url": {"url": f"data:audio/{kind};base64,{data}"}}
+        return {"type": "input_audio", "input_audio": {"data": data, "format": kind}}
+
+
+def _text(text: str) -> Mapping[str, str]:
+    return {"type": "text", "text": text}
+
+
+def questions_of(judge: Judge, pairs: Sequence[Pair]) -> dict[str, tuple[Pair, str]]:
+    """Return every distinct question about pairs by its key: the pair and the order."""
+    return {judge.key(pair, order): (pair, order) for pair in pairs for order in ORDERS}

@@ -1,0 +1,57 @@
+"""Audio as a judge takes it: short, small, in a format that servers know."""
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import soundfile
+
+from music.clips import read_clip
+from music.errors import InputError
+
+FORMATS = {"wav": ("WAV", "PCM_16"), "mp3": ("MP3", "MPEG_LAYER_III"), "flac": ("FLAC", "PCM_16")}
+
+
+@dataclass(frozen=True)
+class Sound:
+    """How audio is sent.
+
+    Attributes
+    ----------
+    format
+        One of `FORMATS`.
+    sample_rate
+        Hz; mono.
+    max_seconds
+        Only so much of the beginning.
+    max_bytes
+        Of one file, before it is written in base64.
+    """
+
+    format: str = "mp3"
+    sample_rate: int = 24_000
+    max_seconds: float = 30.0
+    max_bytes: int = 1 << 20
+
+    def encoded(self, path: Path) -> str:
+        """Return a file in base64.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read, or is too large.
+        """
+        clip = read_clip(path, self.max_seconds).mono().resampled(self.sample_rate)
+        container, subtype = FORMATS[self.format]
+        buffer = io.BytesIO()
+        # peaks above 1 would wrap around or clip
+        wave = clip.waveform[0] / max(1.0, clip.waveform.abs().max().item())
+        soundfile.write(buffer, wave.numpy(), clip.sample_rate, format=container, subtype=subtype)
+        data = buffer.getvalue()
+        if len(data) > self.max_bytes:
+            raise InputError(
+                f"{path} takes {len(data)} bytes as {self.format}, above --max_bytes {self.max_bytes}: lower "
+                "--max_seconds or --sample_rate, or use --format mp3"
+            )
+        return base64.b64encode(data).decode("ascii")

@@ -1,0 +1,116 @@
+"""The lab's judge: the truth with a lean and noise, asked over the wire like any other."""
+
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from experiments.lab.corpus import song
+from experiments.lab.judge_server import TrueJudge, make_server
+from experiments.lab.rendering import SAMPLE_RATE
+from music.clips import Clip, write_clip
+from reward.judge.command import LabelPairs, main
+from reward.judge.labels import load_pairs
+from reward.judge.sound import Sound
+from reward.judgements import load_preferences
+
+ROOT = Path(__file__).resolve().parents[2]
+PAIRS = 24
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    """Write pairs of short songs whose severities are known."""
+    import torch
+
+    folder = tmp_path_factory.mktemp("pairs")
+    rows = []
+    for index in range(PAIRS):
+        names = {}
+        for side in "ab":
+            wave = song("validation", f"judge {side}", index, seconds=1.0).waveform()
+            names[f"audio_{side}"] = f"{index}{side}.flac"
+            write_clip(folder / names[f"audio_{side}"], Clip(torch.from_numpy(wave)[None], SAMPLE_RATE))
+        gap = 0.25 + 0.02 * index
+        better = "ab"[index % 2]
+        rows.append(
+            {
+                "id": str(index),
+                "text": "x",
+                **names,
+                "preference_musicality": better,
+                "preference_alignment": "ba"[index % 2],
+                "facts": {
+                    "severity_a": gap if better == "b" else 0.0,
+                    "severity_b": gap if better == "a" else 0.0,
+                },
+            }
+        )
+    path = folder / "pairs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def labels(pairs, output, lean, noise):
+    """Let a judge of so much lean and noise label the pairs, and return its bias table by head and kind of answer."""
+    judge = TrueJudge(load_pairs(pairs), Sound(max_bytes=1 << 30), lean, noise)
+    server = make_server(judge, 0)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        code = main(LabelPairs(pairs, output, "lab", endpoint=f"http://127.0.0.1:{server.server_port}/v1"))
+    finally:
+        server.shutdown()
+    assert code == 0
+    return {(row["head"], row["answers"]): row for row in json.loads((output / "bias.json").read_text())}
+
+
+def test_without_lean_and_noise_it_tells_the_truth(pairs, tmp_path):
+    bias = labels(pairs, tmp_path, 0.0, 0.0)
+    for kind in ("original", "reversed", "agreed"):
+        assert bias["musicality", kind]["right"] == 1.0
+        assert bias["alignment", kind]["decided"] == PAIRS
+    truth = load_preferences(pairs)
+    found = load_preferences(tmp_path / "rows.jsonl")
+    assert [(row.musicality, row.alignment) for row in found] == [
+        (row.musicality, row.alignment) for row in truth
+    ]
+
+
+def test_a_lean_shows_in_the_order_and_the_filter_takes_it_out(pairs, tmp_path):
+    bias = labels(pairs, tmp_path, 0.5, 0.0)
+    assert bias["musicality", "original"]["a_share"] > 0.6
+    assert bias["musicality", "reversed"]["a_share"] < 0.4  # the first is now b
+    assert bias["musicality", "original"]["right"] < 1.0
+    assert bias["musicality", "agreed"]["right"] == 1.0
+    assert bias["musicality", "agreed"]["decided"] < PAIRS
+
+
+def test_audio_that_it_does_not_know_is_refused(pairs, tmp_path):
+    from music.errors import InputError
+
+    judge = TrueJudge(load_pairs(pairs), Sound("wav", max_bytes=1 << 30), 0.0, 0.0)
+    server = make_server(judge, 0)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with pytest.raises(InputError, match="do not know this audio"):
+        main(
+            LabelPairs(pairs, tmp_path, "lab", endpoint=f"http://127.0.0.1:{server.server_port}/v1", limit=1)
+        )
+    server.shutdown()
+
+
+def test_both_commands_together(pairs, tmp_path):
+    command = [sys.executable, "-m", "experiments.lab.judge_server", str(pairs), "--port", "0"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            endpoint = server.stdout.readline().strip()
+            ask = [sys.executable, "-m", "reward.judge", str(pairs), "--output", str(tmp_path / "out")]
+            done = subprocess.run(
+                [*ask, "--model", "lab", "--endpoint", endpoint], cwd=ROOT, capture_output=True, text=True
+            )
+            assert done.returncode == 0, done.stderr
+            assert json.loads(done.stdout)["answered"] == 2 * PAIRS
+        finally:
+            server.kill()

@@ -1,0 +1,421 @@
+"""The judge: against a real server that misbehaves, both orders, nothing asked twice, batch files."""
+
+import base64
+import contextlib
+import io
+import json
+import threading
+import time
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import soundfile
+import torch
+
+from music.clips import Clip, write_clip
+from music.errors import InputError
+from reward.judge import command
+from reward.judge.answers import AnswerError, Verdict, parse_answer
+from reward.judge.client import JudgeClient, Patience
+from reward.judge.command import LabelPairs, main
+from reward.judge.consistency import bias_table, label_of_pair
+from reward.judge.labels import load_pairs
+from reward.judge.questions import load_instruction
+from reward.judge.sound import Sound
+from reward.judgements import load_preferences
+
+
+def verdict(preference, marks=(7, 4)):
+    return {"preference": preference, "score_a": marks[0], "score_b": marks[1]}
+
+
+def answer_text(musicality, alignment):
+    return json.dumps({"musicality": verdict(musicality), "alignment": verdict(alignment), "reason": "heard"})
+
+
+class JudgeServer:
+    """Hears which candidate is the louder and prefers it in musicality; in alignment it always prefers the first.
+
+    `faults` are taken in turn, one a request, before it behaves.
+    """
+
+    def __init__(self):
+        self.faults, self.requests, self.keys = [], [], Counter()
+        self.lock = threading.Lock()
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                with server.lock:
+                    server.requests.append((body, dict(self.headers)))
+                    fault = server.faults.pop(0) if server.faults else None
+                with contextlib.suppress(BrokenPipeError):  # who asked is gone
+                    server.reply(self, body, fault)
+
+            def log_message(self, *_):
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.daemon_threads = True
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.http.server_port}/v1"
+
+    def reply(self, handler, body, fault):
+        text, finish, status, headers = answer_text(*self.heard(body)), "stop", 200, {}
+        if fault == "hang":
+            time.sleep(1.5)
+        elif fault == "drop":
+            handler.connection.close()
+            return
+        elif fault == "truncated":
+            if body["max_tokens"] < 100:
+                text, finish = text[: body["max_tokens"]], "length"
+        elif fault == "html":
+            handler.send_response(200)
+            handler.end_headers()
+            handler.wfile.write(b"<html>proxy</html>")
+            return
+        elif isinstance(fault, int):
+            status, headers = fault, {"Retry-After": "0.05"} if fault == 429 else {}
+        elif fault is not None:
+            text = fault
+        usage = {"prompt_tokens": 1000, "completion_tokens": 50}
+        message = {"choices": [{"message": {"content": text}, "finish_reason": finish}], "usage": usage}
+        data = json.dumps(message if status == 200 else {"error": {"message": "told"}}).encode()
+        handler.send_response(status)
+        for name, value in headers.items():
+            handler.send_header(name, value)
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    def heard(self, body):
+        content = body["messages"][1]["content"]
+        audio = [part["input_audio"] for part in content if part["type"] == "input_audio"][-2:]
+        levels = []
+        for part in audio:
+            wave, rate = soundfile.read(io.BytesIO(base64.b64decode(part["data"])))
+            assert (rate, wave.ndim) == (24_000, 1)
+            levels.append(float((wave**2).mean()))
+        return ("model_a" if levels[0] > levels[1] else "model_b"), "model_a"
+
+
+@pytest.fixture
+def server():
+    server = JudgeServer()
+    yield server
+    server.http.shutdown()
+
+
+@pytest.fixture
+def pairs(tmp_path, noise):
+    """Write pairs of which b is the louder, and return the file."""
+    rows = []
+    for index in range(4):
+        for side, level in (("a", 0.2), ("b", 0.9)):
+            clip = noise(12_000, seed=10 * index + ord(side))
+            wave = level * clip.waveform / clip.waveform.abs().max()
+            write_clip(tmp_path / f"{index}{side}.flac", Clip(wave, clip.sample_rate))
+        row = {"id": f"p{index}", "text": "rock", "audio_a": f"{index}a.flac", "audio_b": f"{index}b.flac"}
+        rows.append(row | {"preference_musicality": "b", "preference_alignment": "", "facts": {"kind": "x"}})
+    rows[1]["reference"], rows[1]["lyrics"] = "0a.flac", "la la"
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def options(pairs, server, tmp_path):
+    return LabelPairs(
+        pairs,
+        tmp_path / "out",
+        "tiny",
+        endpoint=server.url,
+        concurrency=2,
+        timeout=1.0,
+        price_in=2.0,
+        price_out=10.0,
+    )
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    """Wait a hundredth of what is waited in earnest."""
+    monkeypatch.setattr(command, "Patience", lambda attempts, timeout: Patience(attempts, 0.01, timeout))
+
+
+def change(options, **changes):
+    from dataclasses import replace
+
+    return replace(options, **changes)
+
+
+def test_labels_on_which_both_orders_agree_are_kept(options, server, capsys):
+    assert main(options) == 0
+    rows = load_preferences(options.output / "rows.jsonl")
+    assert [row.musicality for row in rows] == ["b"] * 4  # heard in both orders
+    assert [row.alignment for row in rows] == [""] * 4  # always the first: contradicts itself
+    assert rows[1].prompt.reference is not None
+    told = rows[0].prompt.facts["judge"]
+    assert told["hash"] == load_instruction("pairwise_1").hash
+    assert told["reversed"]["musicality"] == {"preference": "b", "score_a": 4.0, "score_b": 7.0}
+    assert rows[0].prompt.facts["kind"] == "x"
+    found = json.loads(capsys.readouterr().out)
+    assert (found["questions"], found["answered"], found["labelled"]) == (8, 8, 4)
+    assert found["cost"] == pytest.approx(8 * (1000 * 2 + 50 * 10) / 1e6)
+    bias = {
+        (row["head"], row["answers"]): row for row in json.loads((options.output / "bias.json").read_text())
+    }
+    assert bias["alignment", "original"]["a_share"] == 1.0
+    assert bias["alignment", "reversed"]["a_share"] == 0.0
+    assert bias["alignment", "agreed"]["decided"] == 0
+    assert bias["musicality", "agreed"]["right"] == 1.0
+    assert "| alignment | original | 4 | 4 | 100.0%" in (options.output / "bias.md").read_text()
+
+
+def test_the_first_order_alone_can_be_kept(options):
+    main(change(options, keep="original"))
+    assert [row.alignment for row in load_preferences(options.output / "rows.jsonl")] == ["a"] * 4
+
+
+def test_a_message_holds_the_prompt_in_order(options, server):
+    main(change(options, limit=2))
+    (body, headers) = next(one for one in server.requests if len(one[0]["messages"][1]["content"]) > 7)
+    kinds = [part.get("text", part["type"]) for part in body["messages"][1]["content"]]
+    assert kinds[:4] == ["Description: rock", "Lyrics:\nla la", "Reference recording:", "input_audio"]
+    assert kinds[4:8] == ["Candidate A:", "input_audio", "Candidate B:", "input_audio"]
+    assert kinds[8] == load_instruction("pairwise_1").form
+    assert "Authorization" not in headers
+
+
+def test_the_key_is_sent_and_nowhere_written(options, server, monkeypatch):
+    monkeypatch.setenv("JUDGE_API_KEY", "secret-key")
+    main(options)
+    assert all(headers["Authorization"] == "Bearer secret-key" for _, headers in server.requests)
+    assert all("secret-key" not in path.read_text() for path in options.output.iterdir())
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "hang",
+        "drop",
+        "html",
+        "truncated",
+        429,
+        500,
+        503,
+        "no JSON at all",
+        '{"musicality": {"preference": "model_a"',
+        '{"musicality": {"preference": "left", "score_a": 1, "score_b": 2}}',
+        '{"musicality": {"preference": "both", "score_a": 11, "score_b": 2}}',
+        answer_text("tie", "model_a"),
+        "",
+    ],
+)
+def test_what_goes_wrong_is_asked_again(options, server, fault):
+    server.faults = [fault] * 2
+    assert main(change(options, limit=1, max_tokens=50)) == 0
+    assert load_preferences(options.output / "rows.jsonl")[0].musicality == "b"
+    assert len(server.requests) == 4  # two questions, two faults
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```json\n{}\n```",
+        "I heard this: {} That is all.",
+        '{"thoughts": 1} {}',
+    ],
+)
+def test_words_and_fences_around_an_answer_are_passed_over(text):
+    assert parse_answer(text.replace("{}", answer_text("both", "model_b")))["musicality"] == Verdict(
+        "both", 7, 4
+    )
+
+
+def test_an_objection_tells_the_judge_what_was_wrong(options, server):
+    server.faults = ["nonsense"]
+    main(change(options, limit=1, concurrency=1))
+    again = server.requests[1][0]["messages"]
+    assert again[-1]["role"] == "user"
+    assert "no whole JSON object" in again[-1]["content"]
+
+
+def test_a_question_is_given_up_after_so_many_attempts_and_asked_again_on_request(options, server):
+    server.faults = [500] * 3
+    assert main(change(options, limit=1, concurrency=1, attempts=3)) == 1
+    answers = [json.loads(line) for line in (options.output / "answers.jsonl").read_text().splitlines()]
+    assert [answer["error"] for answer in answers] == ["status 500", ""]
+    asked = len(server.requests)
+    assert main(change(options, limit=1)) == 1  # given up: not asked again by itself
+    assert len(server.requests) == asked
+    assert main(change(options, limit=1, retry_failed=True)) == 0
+    assert len(server.requests) == asked + 1
+
+
+def test_nothing_is_asked_twice_whatever_files_are_called(options, server, pairs, tmp_path):
+    main(options)
+    asked = len(server.requests)
+    assert asked == 8
+    assert main(options) == 0
+    assert len(server.requests) == asked
+    (tmp_path / "moved").mkdir()
+    for path in tmp_path.glob("*.flac"):
+        path.rename(tmp_path / "moved" / f"x{path.name}")
+    rows = [json.loads(line) for line in pairs.read_text().splitlines()]
+    for row in rows:
+        for name in ("audio_a", "audio_b", "reference"):
+            if row.get(name):
+                row[name] = f"moved/x{row[name]}"
+        row["id"] += "-moved"
+    pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(options) == 0
+    assert len(server.requests) == asked
+    assert main(change(options, temperature=0.5, limit=1)) == 0  # another question
+    assert len(server.requests) == asked + 2
+
+
+def test_a_killed_run_goes_on(options, server, monkeypatch):
+    from reward.judge.answers import AnswerStore
+
+    add, kept = AnswerStore.add, []
+
+    def die(self, answer):
+        add(self, answer)
+        kept.append(answer.key)
+        if len(kept) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(AnswerStore, "add", die)
+    with pytest.raises(KeyboardInterrupt):
+        main(options)
+    with (options.output / "answers.jsonl").open("a") as file:
+        file.write('{"key": "torn')
+    monkeypatch.setattr(AnswerStore, "add", add)
+    before = len(server.requests)
+    assert main(options) == 0
+    assert len(server.requests) - before == 8 - 3
+    assert len(load_preferences(options.output / "rows.jsonl")) == 4
+
+
+def test_a_server_that_refuses_ends_the_run_and_keeps_what_was_answered(options, server):
+    server.faults = [None, None, 401]
+    with pytest.raises(InputError, match="refuses with 401"):
+        main(change(options, concurrency=1))
+    assert len((options.output / "answers.jsonl").read_text().splitlines()) == 2
+
+
+def test_audio_that_cannot_be_sent_is_told_and_the_others_are_judged(options, server, tmp_path, capsys):
+    (tmp_path / "0b.flac").write_bytes(b"no audio")
+    assert main(options) == 1
+    assert "p0: " in capsys.readouterr().err
+    assert len(load_preferences(options.output / "rows.jsonl")) == 3
+    with pytest.raises(InputError, match="--max_bytes 1000"):
+        Sound("wav", max_bytes=1000).encoded(tmp_path / "1a.flac")
+
+
+@pytest.mark.parametrize("kind", ["wav", "mp3", "flac"])
+def test_audio_is_sent_mono_and_short_in_every_format(tmp_path, kind):
+    write_clip(tmp_path / "long.flac", Clip(torch.rand(2, 160_000) * 2.5 - 1.25, 32_000))
+    data = base64.b64decode(Sound(kind, max_seconds=2.0).encoded(tmp_path / "long.flac"))
+    wave, rate = soundfile.read(io.BytesIO(data))
+    assert rate == 24_000
+    assert wave.ndim == 1
+    assert abs(len(wave) / rate - 2.0) < 0.1
+    assert abs(wave).max() <= (1.2 if kind == "mp3" else 1.0)  # a lossy format overshoots a little
+
+
+def test_batch_files_are_written_and_what_comes_back_is_read(options, server, tmp_path, monkeypatch):
+    monkeypatch.setattr("reward.judge.batch_files.MOST_REQUESTS", 3)
+    assert main(change(options, endpoint="", export=True)) == 0
+    files = sorted(options.output.glob("batch-*.jsonl"))
+    assert [len(path.read_text().splitlines()) for path in files] == [3, 3, 2]
+    requests = [json.loads(line) for path in files for line in path.read_text().splitlines()]
+    replies = []
+    for request in requests:
+        text = answer_text(*server.heard(request["body"]))
+        body = {"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}
+        replies.append({"custom_id": request["custom_id"], "response": {"status_code": 200, "body": body}})
+    replies[0] = {"custom_id": requests[0]["custom_id"], "response": None, "error": {"code": "expired"}}
+    results = tmp_path / "results.jsonl"
+    results.write_text("".join(json.dumps(reply) + "\n" for reply in replies))
+    assert main(change(options, endpoint="", results=results)) == 1
+    assert len(load_preferences(options.output / "rows.jsonl")) == 3
+    assert server.requests == []
+    assert main(change(options, retry_failed=True)) == 0  # the one that failed, over the wire
+    assert len(server.requests) == 1
+    results.write_text('{"id": 1}\n')
+    with pytest.raises(InputError, match="not a reply"):
+        main(change(options, endpoint="", results=results))
+
+
+def test_only_the_same_answer_in_both_orders_is_consistent():
+    def both(first, second):
+        return {
+            "original": {"musicality": Verdict(first, 1, 1)},
+            "reversed": {"musicality": Verdict(second, 1, 1)},
+        }
+
+    assert label_of_pair(both("a", "a"), "musicality", "consistent") == "a"
+    assert label_of_pair(both("both", "both"), "musicality", "consistent") == "both"
+    assert label_of_pair(both("a", "b"), "musicality", "consistent") == ""
+    assert label_of_pair({"original": both("a", "a")["original"]}, "musicality", "consistent") == ""
+    assert Verdict("a", 3, 2).reversed() == Verdict("b", 2, 3)
+    heads = ("musicality", "alignment")
+    asked = [
+        (
+            {
+                order: dict.fromkeys(heads, Verdict(label, 1, 1))
+                for order, label in zip(("original", "reversed"), labels, strict=True)
+            },
+            {},
+        )
+        for labels in (("a", "a"), ("a", "b"), ("both", "a"))
+    ]
+    rows = {(row["head"], row["answers"]): row for row in bias_table(asked)}
+    assert rows["musicality", "original"]["decided"] == 2
+    assert rows["musicality", "agreed"]["pairs"] == 1
+    assert rows["musicality", "agreed"]["right"] is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"endpoint": ""}, "expected one of --endpoint"),
+        ({"export": True}, "expected one of --endpoint"),
+        ({"keep": "most"}, "--keep must be one of"),
+        ({"model": ""}, "--model"),
+        ({"concurrency": 0}, "--concurrency"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options, changes, message):
+    with pytest.raises(InputError, match=message):
+        change(options, **changes)
+
+
+def test_bad_input_is_refused_before_anything_is_asked(options, server, pairs, tmp_path):
+    with pytest.raises(InputError, match="must be a URL"):
+        JudgeClient("localhost")
+    with pytest.raises(InputError, match="no instruction"):
+        main(change(options, instruction="none"))
+    (tmp_path / "own.txt").write_text("one part")
+    with pytest.raises(InputError, match="lacks a line ---"):
+        main(change(options, instruction=str(tmp_path / "own.txt")))
+    rows = pairs.read_text()
+    for text, message in (
+        (rows.replace("2b.flac", "none.flac"), "does not exist"),
+        (rows.replace('"p2"', '"p1"'), "comes twice"),
+        ("", "holds no pairs"),
+    ):
+        pairs.write_text(text)
+        with pytest.raises(InputError, match=message):
+            load_pairs(pairs)
+    assert server.requests == []
+    with pytest.raises(AnswerError, match="no whole JSON"):
+        parse_answer("")
