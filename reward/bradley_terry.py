@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
+CALIBRATION_BINS = 10
+
 
 def targets_of(labels: Sequence[str], smoothing: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the targets P(a preferred) `[N]` and weights `[N]` of labels.
@@ -57,6 +59,41 @@ def accuracy_of(differences: Sequence[float], labels: Sequence[str]) -> Accuracy
     right = sum(diff > 0 for diff in agreed) + equal / 2
     low, high = wilson_interval(right, len(agreed))
     return Accuracy(right / len(agreed) if agreed else math.nan, low, high, len(agreed), equal)
+
+
+def cross_entropy_of(differences: Sequence[float], labels: Sequence[str]) -> float | None:
+    """Return the mean of -log P(what listeners preferred), in nats, over pairs that are no ties; None without any."""
+    chances = _chances(differences, labels)
+    return -sum(math.log(max(chance, 1e-12)) for chance in chances) / len(chances) if chances else None
+
+
+def calibration_error_of(
+    differences: Sequence[float], labels: Sequence[str], bins: int = CALIBRATION_BINS
+) -> float | None:
+    """Return the expected calibration error (Naeini et al. 2015) over pairs that are no ties; None without any.
+
+    Pairs are sorted by how sure the model is of the clip that it prefers, from 1/2 to 1, into bins of equal width; the
+    error is the mean over pairs of |share that is right - mean sureness| of their bin. 0 is perfect.
+    """
+    chances = _chances(differences, labels)
+    if not chances:
+        return None
+    found: dict[int, list[tuple[float, float]]] = {}
+    for chance in chances:
+        sure = max(chance, 1 - chance)
+        right = 0.5 if chance == 0.5 else float(chance > 0.5)
+        found.setdefault(min(bins - 1, int((sure - 0.5) * 2 * bins)), []).append((right, sure))
+    errors = (
+        abs(sum(right for right, _ in group) - sum(sure for _, sure in group)) for group in found.values()
+    )
+    return sum(errors) / len(chances)
+
+
+def _chances(differences: Sequence[float], labels: Sequence[str]) -> list[float]:
+    """Return the probability that the model gives to what listeners preferred, for each pair that is no tie."""
+    signs = {"a": 1.0, "b": -1.0}
+    logits = [signs[label] * diff for diff, label in zip(differences, labels, strict=True) if label in signs]
+    return torch.tensor(logits, dtype=torch.float64).sigmoid().tolist()
 
 
 def wilson_interval(successes: float, trials: int, z: float = 1.959964) -> tuple[float, float]:

@@ -15,10 +15,10 @@
 
 OUTPUT holds the best model so far in the published format (``config.yaml``, ``model.safetensors``;
 head-only), so `load_scorer(OUTPUT)` works at any time; ``log.jsonl`` with a row a step and a row a
-validation; ``run.json``; and ``training.pt``. A killed run continues from there: the weights are bit for
-bit those of a run never killed (one device type, library set, thread and process count). Order and
-modality dropout depend on seed, step and row only, so another number of processes changes sums in their
-last digits only, and so does --gradient_accumulation_steps.
+validation; ``curves.png``, drawn at the end; ``run.json``; and ``training.pt``. A killed run continues from
+there: the weights are bit for bit those of a run never killed (one device type, library set, thread and
+process count). Order, modality dropout and the noise of dropout depend on seed, step and row only, so another
+number of processes changes sums in their last digits only, and so does --gradient_accumulation_steps.
 """
 
 import contextlib
@@ -44,10 +44,11 @@ from reward.cmi_rm.head import ALIGNMENT, MUSICALITY, RewardHead
 from reward.cmi_rm.locations import Locator
 from reward.cmi_rm.towers import Towers
 from reward.embeddings import EmbeddingStore, audio_keys, fill_store
-from reward.judgements import audio_of, load_judgements, texts_of
+from reward.judgements import HEADS, audio_of, load_judgements, texts_of
 from reward.objective import Objective
 from reward.rating_map import RatingMap
 from reward.train_config import TrainConfig
+from reward.train_curves import draw_curves
 from reward.train_state import TrainLog, TrainState
 from reward.validation import validate
 
@@ -60,14 +61,20 @@ def main(config: TrainConfig) -> int:
 
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # projectors that only old files need
     device = find_device(config.device)
-    accelerator = Accelerator(cpu=device.type == "cpu", kwargs_handlers=[unused])
+    output = Path(config.output)
+    _check_tracker(config.tracker)
+    accelerator = Accelerator(
+        cpu=device.type == "cpu",
+        kwargs_handlers=[unused],
+        log_with=config.tracker or None,
+        project_dir=str(output / "tracker"),
+    )
     processes = Processes()
     if config.batch_size < processes.world_size:
         raise InputError(
             f"--batch_size {config.batch_size} leaves some of {processes.world_size} processes without a "
             "pair: make it at least as large, or start fewer"
         )
-    output = Path(config.output)
     train, held_out, towers = prepare_data(config, processes, accelerator.device)
     trainer = Trainer(config, accelerator, processes, output, towers)
     trainer.run(train, held_out)
@@ -75,6 +82,7 @@ def main(config: TrainConfig) -> int:
         state = trainer.state
         facts = {"best_step": state.best_step, "last_step": state.step, "validation": state.best}
         write_run_record(output, config, towers=towers.hash, **facts)
+        draw_curves([output], output / "curves.png")
         print(json.dumps({"output": str(output), **facts}))
     processes.close()
     return 0
@@ -147,6 +155,8 @@ class Trainer:
         from tqdm import tqdm
 
         config, state = self.config, self.state
+        if config.tracker:
+            self.accelerator.init_trackers("reward", dataclasses.asdict(config))
         log = TrainLog(self.output / "log.jsonl", state.step) if self.processes.is_main else None
         bar = tqdm(total=config.steps, initial=state.step, desc="train", disable=log is None)
         while state.step < config.steps and not state.stopped:
@@ -154,6 +164,7 @@ class Trainer:
             losses = self._step(train)
             state.step += 1
             bar.update()
+            self.accelerator.log({f"train/{name}": value for name, value in losses.items()}, state.step)
             if log is not None:
                 log.add({"step": state.step, **losses, "seconds": round(time.perf_counter() - started, 4)})
             if state.step % config.evaluate_every == 0 or state.step == config.steps:
@@ -161,6 +172,7 @@ class Trainer:
                 accuracies = {name: found[name]["accuracy"] for name in ("musicality", "alignment")}
                 bar.set_postfix({name: round(x, 3) for name, x in accuracies.items() if x is not None})
                 self._judge(found)
+                self.accelerator.log(_flat(found), state.step)
                 if log is not None:
                     log.add({"step": state.step, "validation": found})
             if state.step % config.checkpoint_every == 0 or state.step == config.steps or state.stopped:
@@ -169,6 +181,7 @@ class Trainer:
                     state.save(self.objective, self.optimiser)
                 self.processes.barrier()
         bar.close()
+        self.accelerator.end_training()
 
     def _step(self, data: JudgementData) -> dict[str, float]:
         """Take one step; return its losses and learning rate."""
@@ -227,6 +240,27 @@ class Trainer:
         else:
             state.waited += 1
         state.stopped = 0 < self.config.patience <= state.waited
+
+
+def _check_tracker(name: str) -> None:
+    from accelerate.tracking import get_available_trackers
+
+    known = [tracker.value for tracker in get_available_trackers()]
+    if name and name not in known:
+        have = ", ".join(known) or "none"
+        raise InputError(
+            f"--tracker {name} is not installed, or accelerate does not know it; there is {have}"
+        )
+
+
+def _flat(found: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers of a validation, as a tracker takes them."""
+    flat = {"validation/loss": found["loss"]}
+    for head in HEADS:
+        flat |= {
+            f"validation/{head}/{name}": value for name, value in found[head].items() if value is not None
+        }
+    return flat
 
 
 def _start_from(folder: Path, head: RewardHead) -> None:

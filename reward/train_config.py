@@ -90,6 +90,8 @@ class TrainConfig:
         Stop after so many validations without a better one; 0 never stops.
     checkpoint_every
         Steps between states to resume from.
+    tracker
+        Where curves go besides the files: tensorboard, wandb or another that accelerate knows.
     max_seconds
         Only so much of the beginning of any audio is used.
     seed
@@ -136,6 +138,7 @@ class TrainConfig:
     evaluate_every: int = 100
     patience: int = 10
     checkpoint_every: int = 100
+    tracker: str = ""
     max_seconds: float = MAX_SECONDS
     seed: int = 0
     limit: int | None = None

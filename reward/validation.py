@@ -7,7 +7,7 @@ import torch
 
 from reward.batch_model import BatchModel
 from reward.batches import JudgementData
-from reward.bradley_terry import accuracy_of, losses_of
+from reward.bradley_terry import accuracy_of, calibration_error_of, cross_entropy_of, losses_of
 from reward.cmi_rm.head import ALIGNMENT, MUSICALITY, RewardHead
 from reward.objective import Objective
 
@@ -35,8 +35,9 @@ def scores_of(head: RewardHead, data: JudgementData, batch_size: int) -> tuple[t
 def validate(model: Objective, data: JudgementData, batch_size: int) -> dict[str, Any]:
     """Return the loss (mean over heads, smoothed as in training) and, for each head, what it gets right.
 
-    That is loss, `accuracy` with its interval, and where clips are rated their number and `srcc`, Spearman's
-    correlation of scores with ratings. The head is left in eval mode.
+    That is `loss`; of pairs the `accuracy` with its interval, the `cross_entropy` of labels as they are and `ece`, the
+    error of calibration; and where clips are rated their number and `srcc`, Spearman's correlation of scores with
+    ratings. The head is left in eval mode.
     """
     from scipy.stats import spearmanr
 
@@ -52,12 +53,16 @@ def validate(model: Objective, data: JudgementData, batch_size: int) -> dict[str
     counts = pair_weights.sum(dim=0) + rating_weights.sum(dim=0)
     found: dict[str, Any] = {}
     for name, column in _HEADS:
-        counted = dataclasses.asdict(
-            accuracy_of(differences[:, column].tolist(), [getattr(row, name) for row in pairs])
-        )
+        gaps, labels = differences[:, column].tolist(), [getattr(row, name) for row in pairs]
+        counted = dataclasses.asdict(accuracy_of(gaps, labels))
         value = counted.pop("value")  # NaN without pairs, which JSON lacks
         accuracy = {"accuracy": value if counted["pairs"] else None, **counted}
-        found[name] = {"loss": (losses[column] / counts[column].clamp(min=1)).item(), **accuracy}
+        found[name] = {
+            "loss": (losses[column] / counts[column].clamp(min=1)).item(),
+            **accuracy,
+            "cross_entropy": cross_entropy_of(gaps, labels),
+            "ece": calibration_error_of(gaps, labels),
+        }
         judged = rating_weights[:, column] > 0
         if judged.any():
             both = scores[judged, column], ratings[judged, column]

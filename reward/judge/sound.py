@@ -3,6 +3,7 @@
 import base64
 import io
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import soundfile
@@ -34,6 +35,7 @@ class Sound:
     max_seconds: float = 30.0
     max_bytes: int = 1 << 20
 
+    @lru_cache(maxsize=32)  # noqa: B019 (a pair is asked about twice, one order after the other)
     def encoded(self, path: Path) -> str:
         """Return a file in base64.
 

@@ -5,7 +5,14 @@ import math
 import pytest
 import torch
 
-from reward.bradley_terry import accuracy_of, losses_of, targets_of, wilson_interval
+from reward.bradley_terry import (
+    accuracy_of,
+    calibration_error_of,
+    cross_entropy_of,
+    losses_of,
+    targets_of,
+    wilson_interval,
+)
 
 
 def test_targets_are_smoothed_and_ties_weigh_nothing():
@@ -42,3 +49,22 @@ def test_wilson_interval_of_known_cases():
     assert wilson_interval(10, 10) == pytest.approx((0.7225, 1.0), abs=1e-4)
     assert wilson_interval(0, 0) == (0.0, 1.0)
     assert math.isnan(accuracy_of([1.0], ["tie"]).value)
+
+
+def test_cross_entropy_is_that_of_the_labels_as_they_are():
+    expected = -(math.log(1 / (1 + math.exp(-2.0))) + math.log(1 / (1 + math.exp(-1.0)))) / 2
+    assert cross_entropy_of([2.0, -1.0, 5.0], ["a", "b", "tie"]) == pytest.approx(expected)
+    assert cross_entropy_of([1.0], ["tie"]) is None
+
+
+def test_a_calibrated_model_has_no_error_and_a_boaster_has_one():
+    sure = math.log(0.85 / 0.15)
+    labels = ["a"] * 85 + ["b"] * 15
+    assert calibration_error_of([sure] * 100, labels) == pytest.approx(0, abs=1e-9)
+    assert calibration_error_of(
+        [-sure] * 100, ["b" if one == "a" else "a" for one in labels]
+    ) == pytest.approx(0, abs=1e-9)
+    assert calibration_error_of([50.0] * 100, labels) == pytest.approx(0.15)
+    # a coin that says so is right half of the time
+    assert calibration_error_of([0.0] * 10, ["a"] * 10) == 0
+    assert calibration_error_of([], []) is None

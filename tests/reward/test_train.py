@@ -11,12 +11,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
+from PIL import Image
 from safetensors.torch import load_file
 
 import reward
 from music.clips import Clip, write_clip
 from music.errors import InputError
-from reward import ScoreRequest, embed, load_scorer
+from reward import ScoreRequest, embed, load_scorer, train_curves
 from reward.batch_model import BatchModel
 from reward.batches import JudgementData
 from reward.cmi_rm.head import ALIGNMENT, MUSICALITY, RewardHead
@@ -304,6 +305,27 @@ def test_bfloat16_learns_too(config):
     assert all(value.dtype == torch.float32 for value in saved.values())
 
 
+def test_curves_go_to_a_picture_and_to_the_tracker(config, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    tracked = dataclasses.replace(config, tracker="tensorboard")
+    main(tracked)
+    folder = next(path.parent for path in Path(config.output).rglob("events.out.tfevents*"))
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    losses = [event.value for event in events.Scalars("train/musicality")]
+    assert losses == pytest.approx(curve(config)[:, 0].tolist())
+    assert [event.step for event in events.Scalars("validation/alignment/ece")] == [4, 8, 12]
+    with Image.open(f"{config.output}/curves.png") as picture:
+        assert picture.size[0] > 1000
+    train_curves.main(train_curves.DrawCurves([Path(config.output)] * 2, tmp_path / "both.png"))
+    assert (tmp_path / "both.png").stat().st_size > 10_000
+    with pytest.raises(InputError, match=r"no output of reward\.train"):
+        train_curves.draw_curves([tmp_path], tmp_path / "none.png")
+    with pytest.raises(InputError, match="--tracker none is not installed"):
+        main(dataclasses.replace(config, tracker="none"))
+
+
 def test_files_are_mixed_by_weight(config, mixed):
     """A second file counts like rows of the first."""
     both = dataclasses.replace(config, train=f"{config.train}:0.5,{mixed.train}:2")
@@ -326,9 +348,10 @@ def test_a_finished_run_is_left_alone_and_other_settings_are_refused(config):
 
 def test_patience_ends_training_with_the_best_model(config, monkeypatch):
     losses = iter([0.5, 0.4, 0.6, 0.45, 0.3])
+    right = {"accuracy": 0.5, "low": 0.4, "high": 0.6}
     monkeypatch.setattr(
         "reward.train.validate",
-        lambda *_: {"loss": next(losses), "musicality": {"accuracy": 0.5}, "alignment": {"accuracy": 0.5}},
+        lambda *_: {"loss": next(losses), "musicality": right, "alignment": right},
     )
     main(dataclasses.replace(config, steps=100, evaluate_every=2, patience=2))
     state = torch.load(f"{config.output}/training.pt", weights_only=True)

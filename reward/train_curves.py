@@ -1,0 +1,113 @@
+"""Draws what trainings wrote into ``log.jsonl``: one run, or several side by side.
+
+    python -m reward.train_curves runs/one runs/two --output curves.png
+
+A row of panels for each head: the loss of steps (smoothed) and of validations, accuracy with its 95 % Wilson interval,
+cross-entropy, and the error of calibration. `reward.train` draws its own run into ``curves.png`` when it ends.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from music.command import run
+from music.errors import InputError
+from music.jsonl import read_jsonl
+from reward.judgements import HEADS
+
+SMOOTHING = 0.05  # share of a step in the running mean
+_PANELS = {
+    "loss": "loss",
+    "accuracy": "accuracy",
+    "cross_entropy": "cross-entropy, nats",
+    "ece": "calibration error",
+}
+
+
+@dataclass(frozen=True)
+class DrawCurves:
+    """Draw the curves of trainings.
+
+    Parameters
+    ----------
+    runs
+        Output folders of `reward.train`.
+    output
+        The picture.
+    """
+
+    runs: list[Path]
+    output: Path = Path("curves.png")
+
+
+def main(options: DrawCurves) -> None:
+    """Draw and say where."""
+    draw_curves(options.runs, options.output)
+    print(options.output)
+
+
+def draw_curves(runs: Sequence[Path], path: Path) -> None:
+    """Draw runs, each in its colour, into a PNG.
+
+    Raises
+    ------
+    InputError
+        If a run has no log.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    logs = {folder.name: _rows(folder) for folder in runs}
+    figure, axes = plt.subplots(len(HEADS), len(_PANELS), figsize=(13, 5.4), constrained_layout=True)
+    for row, head in enumerate(HEADS):
+        for column, (name, title) in enumerate(_PANELS.items()):
+            panel = axes[row, column]
+            panel.set_title(f"{head}: {title}", fontsize=9)
+            panel.set_xlabel("step", fontsize=8)
+            panel.tick_params(labelsize=8)
+            panel.grid(alpha=0.25)
+            for colour, (run_name, rows) in enumerate(logs.items()):
+                _draw(panel, rows, head, name, f"C{colour}", run_name)
+    if len(logs) > 1:
+        axes[0, 0].legend(fontsize=8)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def _draw(
+    panel: Any, rows: Sequence[Mapping[str, Any]], head: str, name: str, colour: str, label: str
+) -> None:
+    if name == "loss":
+        steps = [(row["step"], row[head]) for row in rows if "validation" not in row]
+        panel.plot(*zip(*_smoothed(steps), strict=True), color=colour, alpha=0.4, linewidth=1)
+    found = [(row["step"], row["validation"][head]) for row in rows if "validation" in row]
+    points = [(step, one[name]) for step, one in found if one.get(name) is not None]
+    if points:
+        panel.plot(*zip(*points, strict=True), "o-", color=colour, markersize=3, label=label)
+    if name == "accuracy" and points:
+        bands = [(step, one["low"], one["high"]) for step, one in found if one[name] is not None]
+        panel.fill_between(*zip(*bands, strict=True), color=colour, alpha=0.15, linewidth=0)
+
+
+def _smoothed(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    found, mean = [], points[0][1] if points else 0.0
+    for step, value in points:
+        mean += SMOOTHING * (value - mean)
+        found.append((step, mean))
+    return found or [(0, np.nan)]
+
+
+def _rows(folder: Path) -> list[dict[str, Any]]:
+    path = folder / "log.jsonl"
+    if not path.is_file():
+        raise InputError(f"{path} does not exist: {folder} is no output of reward.train")
+    return [row for _, row in read_jsonl(path)]
+
+
+if __name__ == "__main__":
+    run(main, DrawCurves, positionals=("runs",))
