@@ -62,7 +62,7 @@ def draw_curves(runs: Sequence[Path], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    logs = {folder.name: _rows(folder) for folder in runs}
+    logs = [(str(folder), _rows(folder)) for folder in runs]
     figure, axes = plt.subplots(len(HEADS), len(_PANELS), figsize=(13, 5.4), constrained_layout=True)
     for row, head in enumerate(HEADS):
         for column, (name, title) in enumerate(_PANELS.items()):
@@ -71,7 +71,7 @@ def draw_curves(runs: Sequence[Path], path: Path) -> None:
             panel.set_xlabel("step", fontsize=8)
             panel.tick_params(labelsize=8)
             panel.grid(alpha=0.25)
-            for colour, (run_name, rows) in enumerate(logs.items()):
+            for colour, (run_name, rows) in enumerate(logs):
                 _draw(panel, rows, head, name, f"C{colour}", run_name)
     if len(logs) > 1:
         axes[0, 0].legend(fontsize=8)
