@@ -55,6 +55,13 @@ def read(name: str) -> TrainConfig:
     return parse_command(TrainConfig, ["--config", str(CONFIGS / f"cmi_rm_{name}.yaml")])
 
 
+def test_every_other_config_is_one_of_these_and_starts_by_the_command_in_it():
+    others = sorted(path for path in CONFIGS.glob("*.yaml") if not path.stem.startswith("paper_"))
+    assert [path.stem for path in others] == ["cmi_rm_stage_1", "cmi_rm_stage_2"]
+    for path in others:
+        assert f"reward/train.py --config experiments/configs/{path.name}" in path.read_text()
+
+
 def test_the_stages_are_those_of_the_paper():
     one, two = read("stage_1"), read("stage_2")
     assert (one.steps, one.batch_size, one.label_smoothing) == (2000, 48, 0.2)

@@ -78,8 +78,8 @@ def test_a_run_of_the_paper(config, tmp_path):
     assert record["prompts"]["count"] == 2
 
 
-def test_every_config_is_one_of_the_main_job_and_starts_by_the_command_in_it():
-    configs = sorted(CONFIGS.glob("*.yaml"))
+def test_every_config_of_the_main_job_starts_by_the_command_in_it():
+    configs = sorted(CONFIGS.glob("paper_*.yaml"))
     assert [path.stem for path in configs] == sorted(MODELS)
     for path in configs:
         config = parse_command(BestOfN, ["--config", str(path)])
