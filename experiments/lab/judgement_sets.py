@@ -1,0 +1,233 @@
+"""Writes sets of human judgement on the lab's songs, in the layouts of the published ones.
+
+    python -m experiments.lab.judgement_sets --output runs/lab/sets
+
+    CMI-Pref/train.jsonl, validation.jsonl      preferences with confidence, of one listener each (`listeners.py`)
+    MusicEval-full/                             mean opinions of five listeners, with splits and prompts
+    CMI-RewardBench/all_test.jsonl              what models are tested on: rows of all four sources, 5 to 40 s long
+
+`python -m reward.data prepare` reads them as it reads the published ones. The benchmark has 1,000 pairs of each of four
+modalities as CMI-Pref's test set has, 1,340 battles with one vote as Music Arena, 500 rated clips as PAM and 413 as
+MusicEval. Its songs are those of the held-out pairs, or belong to the test split as they do.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import soundfile
+
+from experiments.lab.coded_audio import shipped_codec
+from experiments.lab.corpus import Song, song
+from experiments.lab.finished_folder import claim_work
+from experiments.lab.listeners import opinion, vote
+from experiments.lab.pairs import CONDITIONS, clip_of, pair
+from experiments.lab.spread import cores, spread
+from generators.spectral_codec import SpectralCodecModel
+from music.clips import Clip, write_clip
+from music.command import refuse_below_one, run
+from music.durable import write_bytes, write_text
+from music.jsonl import dump_line
+from reward.cmi_rm.weights import hash_tensors
+from reward.judgements import HEADS
+
+MODALITIES = {
+    "text": "text",
+    "text+lyrics": "text+lyrics",
+    "text+reference": "text+ref",
+    "all": "text+lyrics+ref",
+}
+FRESH = 100_000  # first index of the pairs that people hear to train on: no other training hears them
+LISTENERS = 5  # of a mean opinion
+CHUNK = 20
+#: what the published sets have of each: pairs of a modality, battles, rated clips
+SIZES = {"CMI-Pref": 1_000, "CMI-Pref validation": 60, "CMI-Pref test": 1_000, "Music Arena": 1_340}
+RATED = {"MusicEval train": 2_000, "MusicEval": 413, "PAM": 500}
+
+
+@dataclass(frozen=True)
+class WriteSets:
+    """Write sets of human-like judgement in the layouts of the published ones.
+
+    Parameters
+    ----------
+    output
+        Folder for the sets; audio that is there is kept.
+    share
+        Of each set that is made.
+    models
+        Folder of the lab's models, whose codec some of the audio passes.
+    workers
+        Processes that work side by side.
+    """
+
+    output: Path = Path("runs/lab/sets")
+    share: float = 1.0
+    models: Path = Path("assets/lab")
+    workers: int = cores()
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range."""
+        refuse_below_one(self, "workers")
+
+
+def main(options: WriteSets) -> None:
+    """Write all sets and say where they are."""
+    codec = shipped_codec(options.models)
+    claim_work(options.output, codec=hash_tensors(codec.state_dict()), share=options.share)
+    make = partial(_made, options.workers, codec)
+    count = {name: max(1, round(size * options.share)) for name, size in (SIZES | RATED).items()}
+    released = options.output / "CMI-Pref"
+    for name, split, size in (
+        ("train", "train", count["CMI-Pref"]),
+        ("validation", "validation", count["CMI-Pref validation"]),
+    ):
+        wanted = [(split, kind, FRESH + index) for kind in CONDITIONS for index in range(size)]
+        rows = make(partial(_preference, released, "released"), wanted, f"CMI-Pref {name}")
+        write_text(released / f"{name}.jsonl", "".join(map(dump_line, rows)))
+    write_musiceval(options.output / "MusicEval-full", count, make)
+    bench = options.output / "CMI-RewardBench"
+    pairs = [("test", kind, index) for kind in CONDITIONS for index in range(count["CMI-Pref test"])]
+    battles = [("test", CONDITIONS[index % 4], FRESH + index) for index in range(count["Music Arena"])]
+    rows = [
+        *make(partial(_preference, bench, "benchmark"), pairs, "CMI-Pref test"),
+        *make(partial(_battle, bench), battles, "Music Arena"),
+        *make(partial(_rating, bench, "PAM"), range(count["PAM"]), "PAM"),
+        *make(partial(_rating, bench, "MusicEval"), range(count["MusicEval"]), "MusicEval"),
+    ]
+    write_text(bench / "all_test.jsonl", "".join(map(dump_line, rows)))
+    print(options.output)
+
+
+def _made(workers: int, codec: SpectralCodecModel, work: Any, wanted: Iterable[Any], name: str) -> list[dict]:
+    """Return the rows that `work` makes, in order."""
+    items = list(wanted)
+    parts = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
+    return [row for rows in spread(partial(_chunk, work, codec), parts, workers, name) for row in rows]
+
+
+def _chunk(work: Any, codec: SpectralCodecModel, wanted: Sequence[Any]) -> list[dict]:
+    return [work(codec, one) for one in wanted]
+
+
+def _heard_pair(
+    folder: Path, place: str, codec: SpectralCodecModel, wanted: tuple[str, str, int]
+) -> tuple[dict, dict[str, str], dict[str, float]]:
+    """Write the audio of a pair, and return its row, the names of its files and the truth by head."""
+    row, songs = pair(*wanted)
+    names = {part: f"{place}/{row['id']}-{part}.flac" for part in songs}
+    for part, one in songs.items():
+        if not (folder / names[part]).exists():
+            coded = row["facts"]["coded"] and part != "reference"
+            write_clip(folder / names[part], clip_of(one, codec if coded else None))
+    truth = {
+        "musicality": songs["b"].severity - songs["a"].severity,
+        "alignment": 1.0 if row["preference_alignment"] == "a" else -1.0,
+    }
+    return row, names, truth
+
+
+def _preference(folder: Path, layout: str, codec: SpectralCodecModel, wanted: tuple[str, str, int]) -> dict:
+    """Return a row of CMI-Pref, as the released sets or the benchmark have it."""
+    row, names, truth = _heard_pair(folder, "CMI-Pref_data", codec, wanted)
+    votes = {head: vote(truth[head], head, row["id"]) for head in HEADS}
+    label = {"a": "model_a", "b": "model_b"}
+    judged = {f"preference-{head}": label.get(one.label, one.label) for head, one in votes.items()}
+    judged |= {f"confidence_preference-{head}": f"{one.confidence:.1f}" for head, one in votes.items()}
+    reference = names.get("reference", "")
+    if layout == "released":
+        prompt = {"text": row["text"], "lyrics": row["lyrics"], "ref-audio": reference}
+        return {"audio-a": names["a"], "audio-b": names["b"], **prompt, **judged}
+    prompt = {"prompt": row["text"], "lyrics": row["lyrics"], "ref-audio-path": reference}
+    told = {"source": "cmi-arena-annotation", "split": "test", "modality": MODALITIES[wanted[1]]}
+    return {**told, "audio-path": names["a"], "audio2": names["b"], **prompt, **judged}
+
+
+def _battle(folder: Path, codec: SpectralCodecModel, wanted: tuple[str, str, int]) -> dict:
+    """Return a battle with one vote, in which damage counts more than the prompt."""
+    month = ("01-2025JUL", "02-2025AUG", "03-2025SEP")[wanted[2] % 3]
+    row, names, truth = _heard_pair(folder, f"MusicArena_data/audio_files/{month}", codec, wanted)
+    together = truth["musicality"] + 0.2 * truth["alignment"]
+    votes = (vote(together, "musicality", row["id"], listener) for listener in range(100))
+    label = next(one.label for one in votes if one.label in ("a", "b"))
+    return {
+        "source": "Music Arena",
+        "split": "test",
+        "audio-path": names["a"],
+        "audio2": names["b"],
+        "ref-audio-path": "",
+        "prompt": row["text"],
+        "lyrics": row["lyrics"],
+        "preference": label.upper(),
+    }
+
+
+def _rated_song(split: str, source: str, index: int) -> tuple[Song, str, float]:
+    """Return a song, the text that it is rated under, and the share of its facts that the song meets."""
+    one = song(split, source, index, seconds=10.0, damaged=0.8)
+    other = song(split, f"{source} prompt", index, seconds=10.0)
+    named = one.named_facts()
+    asker = one if index % 2 else other
+    met = sum(getattr(one.facts, name) == getattr(asker.facts, name) for name in named) / len(named)
+    return one, asker.caption(named), met
+
+
+def _rating(folder: Path, source: str, codec: SpectralCodecModel, index: int) -> dict:
+    """Return a rated clip of the benchmark: PAM's with both opinions, MusicEval's with that of musicality."""
+    one, text, met = _rated_song("test", source, index)
+    name = f"{source}_data/{index:05d}.flac"
+    if not (folder / name).exists():
+        write_clip(folder / name, clip_of(one, codec if index % 4 == 0 else None))
+    both = {
+        "musicality": str(opinion(1 - one.severity, LISTENERS, source, index, "musicality")),
+        "text-music alignment": str(opinion(met, LISTENERS, source, index, "alignment"))
+        if source == "PAM"
+        else "",
+    }
+    return {"source": source, "split": "test", "audio-path": name, "prompt": text, "lyrics": "", **both}
+
+
+def write_musiceval(folder: Path, count: dict[str, int], make: Any) -> None:
+    """Write the lists, prompts and audio of MusicEval's own layout."""
+    prompts = ["id\ttext"]
+    for split, ours, size in (
+        ("train", "train", count["MusicEval train"]),
+        ("test", "test", count["MusicEval"]),
+    ):
+        rows = make(partial(_opinions, folder, ours), range(size), f"MusicEval {split}")
+        lines = [f"{row['file']},{row['musicality']},{row['alignment']}" for row in rows]
+        write_text(folder / "sets" / f"{split}_mos_list.txt", "\n".join(lines) + "\n")
+        prompts += [f"{row['prompt']}\t{row['text']}" for row in rows]
+    write_text(folder / "prompt_info.txt", "\n".join(prompts) + "\n")
+
+
+def _opinions(folder: Path, split: str, codec: SpectralCodecModel, index: int) -> dict[str, Any]:
+    one, text, met = _rated_song(split, "MusicEval", index)
+    prompt = f"P{'01'[split == 'test']}{index:05d}"
+    file = f"audiomos2025-track1-S{index % 10:03d}_{prompt}.wav"
+    path = folder / "wav" / file
+    if not path.exists():
+        write_bytes(path, encode_wav(clip_of(one, codec if index % 4 == 0 else None)))
+    return {
+        "file": file,
+        "prompt": prompt,
+        "text": text,
+        "musicality": opinion(1 - one.severity, LISTENERS, "MusicEval", index, "musicality"),
+        "alignment": opinion(met, LISTENERS, "MusicEval", index, "alignment"),
+    }
+
+
+def encode_wav(clip: Clip) -> bytes:
+    """Return a clip as a WAV of 16 bits."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, clip.waveform.T.numpy(), clip.sample_rate, format="WAV", subtype="PCM_16")
+    return buffer.getvalue()
+
+
+if __name__ == "__main__":
+    run(main, WriteSets)

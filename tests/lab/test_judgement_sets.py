@@ -1,0 +1,89 @@
+"""Sets of judgement on the lab's songs: read as the published ones are, judged by listeners who err as told."""
+
+import json
+
+import pytest
+
+from experiments.lab.judgement_sets import WriteSets, main
+from experiments.lab.listeners import opinion, vote
+from music.clips import read_header
+from reward.data.prepare import Prepare
+from reward.data.prepare import main as prepare
+from reward.judgements import Preference, Rating, load_judgements, load_preferences
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory):
+    """Write a small share of all sets."""
+    folder = tmp_path_factory.mktemp("sets")
+    main(WriteSets(folder, share=0.002, workers=1))
+    return folder
+
+
+def prepared(sets, tmp_path, kind, source, **options):
+    """Return the rows of a set, of which nothing is left out."""
+    output = tmp_path / source.replace("/", "-")
+    prepare(Prepare(kind, str(sets / source), output, **options))
+    assert (output / "skipped.jsonl").read_text() == ""
+    return load_judgements(output / "rows.jsonl")
+
+
+def test_every_set_is_read_whole(sets, tmp_path):
+    train = prepared(sets, tmp_path, "cmi", "CMI-Pref/train.jsonl")
+    assert len(train) == 4 * 2
+    assert all(isinstance(row, Preference) and 1 <= row.confidence_musicality <= 5 for row in train)
+    assert {bool(row.prompt.reference) for row in train} == {True, False}
+    rated = prepared(sets, tmp_path, "music_eval", "MusicEval-full", split="train")
+    assert len(rated) == 4
+    assert all(isinstance(row, Rating) and row.prompt.text and row.alignment for row in rated)
+
+
+def test_the_benchmark_has_rows_of_all_four_sources(sets, tmp_path):
+    lines = [
+        json.loads(line) for line in (sets / "CMI-RewardBench" / "all_test.jsonl").read_text().splitlines()
+    ]
+    assert {row["source"] for row in lines} == {"cmi-arena-annotation", "Music Arena", "PAM", "MusicEval"}
+    assert {row["modality"] for row in lines if "modality" in row} == {
+        "text",
+        "text+lyrics",
+        "text+ref",
+        "text+lyrics+ref",
+    }
+    rows = prepared(sets, tmp_path, "cmi", "CMI-RewardBench/all_test.jsonl")
+    assert len(rows) == len(lines)
+    votes = [row for row in rows if row.prompt.facts["source"] == "Music Arena"]
+    assert all(row.musicality in ("a", "b") and not row.alignment for row in votes)
+    assert {read_header(path).sample_rate for row in rows for path in row.audio} == {16_000}
+
+
+def test_people_who_train_and_people_who_test_hear_other_songs(sets, tmp_path):
+    prepare(Prepare("cmi", str(sets / "CMI-RewardBench/all_test.jsonl"), tmp_path / "test"))
+    for source in ("CMI-Pref/train.jsonl", "CMI-Pref/validation.jsonl"):
+        prepare(
+            Prepare(
+                "cmi", str(sets / source), tmp_path / "train", benchmark=str(tmp_path / "test/rows.jsonl")
+            )
+        )
+        assert json.loads((tmp_path / "train" / "run.json").read_text())["leaks"].get("audio", 0) == 0
+        assert load_preferences(tmp_path / "train" / "rows.jsonl")
+
+
+def test_three_of_four_listeners_agree_with_the_truth_and_the_sure_ones_more():
+    votes = [(vote(gap, "musicality", gap, number), gap) for gap in (0.3, 0.5, 0.8) for number in range(1500)]
+    decided = [one for one, _ in votes if one.label in ("a", "b")]
+    right = sum(one.label == "a" for one in decided) / len(decided)
+    assert 0.72 < right < 0.82
+    sure = [one.label == "a" for one in decided if one.confidence >= 4]
+    unsure = [one.label == "a" for one in decided if one.confidence <= 2]
+    assert sum(sure) / len(sure) > right + 0.05 > sum(unsure) / len(unsure) + 0.1
+    assert vote(0.4, "alignment", "x") == vote(0.4, "alignment", "x")
+    turned = [vote(-0.5, "musicality", number).label for number in range(1500)]
+    assert 0.72 < turned.count("b") / (turned.count("a") + turned.count("b")) < 0.82
+
+
+def test_opinions_follow_quality_within_their_scale():
+    means = [
+        sum(opinion(quality, 5, quality, number) for number in range(300)) / 300
+        for quality in (0.0, 0.5, 1.0)
+    ]
+    assert 1.0 <= means[0] < 1.5 < 2.8 < means[1] < 3.2 < 4.5 < means[2] <= 5.0
