@@ -39,7 +39,8 @@ LABELS = ("a", "b", "tie", "both", "neither", "")
 SCALE = (1.0, 5.0)  # of ratings and of confidence
 _TEXTS = ("text", "lyrics", "reference")
 _OPTIONAL = (*_TEXTS, "facts")
-_PREFERENCE = ("id", "audio_a", "audio_b", *(f"preference_{head}" for head in HEADS))
+_LABELS = tuple(f"preference_{head}" for head in HEADS)
+_PREFERENCE = ("id", "audio_a", "audio_b", *_LABELS)
 _CONFIDENCE = tuple(f"confidence_{head}" for head in HEADS)
 _RATING = ("id", "audio")
 _RATINGS = tuple(f"rating_{head}" for head in HEADS)
@@ -58,7 +59,7 @@ class Preference:
     audio_a, audio_b
         The two files.
     musicality, alignment
-        One of `LABELS`, ``""`` where nobody judged; at least one is not empty.
+        One of `LABELS`, ``""`` where nobody judged; at least one is not empty, unless the pair is still to be judged.
     confidence_musicality, confidence_alignment
         How sure the listener was, from 1 to 5; None if that is not known.
     """
@@ -125,12 +126,20 @@ def load_judgements(path: str | Path, limit: int | None = None) -> list[Judgemen
         If a field is missing, unknown, of the wrong type or out of range, nothing is judged in a row, an id comes
         twice or an audio file is missing; the message names file and line.
     """
-    path = Path(path)
+    return _read(Path(path), limit, labelled=True)
+
+
+def load_pairs(path: str | Path, limit: int | None = None) -> list[Preference]:
+    """Read pairs that are to be judged: preferences whose labels may be missing; see `load_judgements`."""
+    return _preferences(_read(Path(path), limit, labelled=False), path)
+
+
+def _read(path: Path, limit: int | None, labelled: bool) -> list[Judgement]:
     lines: dict[str, int] = {}
     judgements: list[Judgement] = []
     for line, row in read_jsonl(path, torn_end=False)[:limit]:
         where = f"{path} line {line}"
-        judgement = _rating(row, path, where) if "audio" in row else _preference(row, path, where)
+        judgement = _rating(row, path, where) if "audio" in row else _preference(row, path, where, labelled)
         if judgement.id in lines:
             raise InputError(f"{where}: id {judgement.id!r} comes twice, first in line {lines[judgement.id]}")
         lines[judgement.id] = line
@@ -142,8 +151,12 @@ def load_judgements(path: str | Path, limit: int | None = None) -> list[Judgemen
 
 def load_preferences(path: str | Path, limit: int | None = None) -> list[Preference]:
     """Read rows of judgement that are all preferences; see `load_judgements`."""
+    return _preferences(load_judgements(path, limit), path)
+
+
+def _preferences(rows: Sequence[Judgement], path: str | Path) -> list[Preference]:
     preferences = []
-    for row in load_judgements(path, limit):
+    for row in rows:
         if not isinstance(row, Preference):
             raise InputError(f"{path}: row {row.id!r} is a rating, expected preferences alone")
         preferences.append(row)
@@ -160,13 +173,15 @@ def texts_of(rows: Iterable[Judgement]) -> list[str]:
     return [text for row in rows for text in (row.prompt.text, row.prompt.lyrics)]
 
 
-def _preference(row: Mapping[str, Any], path: Path, where: str) -> Preference:
+def _preference(row: Mapping[str, Any], path: Path, where: str, labelled: bool) -> Preference:
+    if not labelled:
+        row = {**dict.fromkeys(_LABELS, ""), **row}
     _check_fields(row, _PREFERENCE, _CONFIDENCE, where)
     labels = {head: row[f"preference_{head}"] for head in HEADS}
     for head, label in labels.items():
         if label not in LABELS:
             raise InputError(f"{where}: preference_{head} must be one of {json.dumps(LABELS)}, got {label!r}")
-    if not any(labels.values()):
+    if labelled and not any(labels.values()):
         raise InputError(f"{where}: no preference is given")
     audio_a, audio_b = (_file(row[name], path, name, where) for name in ("audio_a", "audio_b"))
     sure = [_number(row, name, where) for name in _CONFIDENCE]

@@ -29,9 +29,8 @@ from tqdm import tqdm
 from experiments.lab.corpus import stream
 from music.command import run
 from music.hashing import sha256_text
-from reward.judge.labels import Asked, load_pairs
 from reward.judge.sound import Sound
-from reward.judgements import HEADS
+from reward.judgements import HEADS, Preference, load_pairs
 
 UNDECIDED = 0.1  # of the sum: nearer to zero nothing is preferred
 
@@ -72,21 +71,21 @@ class TrueJudge:
 
     Parameters
     ----------
-    asked
-        The pairs with their rows.
+    pairs
+        With their true labels.
     sound
         How audio comes.
     lean, noise
         See the module.
     """
 
-    def __init__(self, asked: Sequence[Asked], sound: Sound, lean: float, noise: float) -> None:
+    def __init__(self, pairs: Sequence[Preference], sound: Sound, lean: float, noise: float) -> None:
         self._lean, self._noise = lean, noise
-        self._rows = {one.pair.id: one.row for one in asked}
+        self._pairs = {pair.id: pair for pair in pairs}
         self._known: dict[str, list[tuple[str, str]]] = defaultdict(list)
-        for one in tqdm(asked, "hear", disable=None):
-            for side, path in (("a", one.pair.audio_a), ("b", one.pair.audio_b)):
-                self._known[sha256_text(sound.encoded(path))].append((one.pair.id, side))
+        for pair in tqdm(pairs, "hear", disable=None):
+            for side, path in (("a", pair.audio_a), ("b", pair.audio_b)):
+                self._known[sha256_text(sound.encoded(path))].append((pair.id, side))
 
     def answer(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Return the verdicts on the last two pieces of audio of a request; `KeyError` for audio it does not know."""
@@ -97,17 +96,17 @@ class TrueJudge:
         turned = first[name] == "b"
         found: dict[str, Any] = {}
         for head in HEADS:
-            truth = _advantage(self._rows[name], head)
+            truth = _advantage(self._pairs[name], head)
             heard = (-truth if turned else truth) + self._lean + self._noise * _logistic(name, head, turned)
             found[head] = _verdict(heard)
         return found | {"reason": "it sounds so"}
 
 
-def _advantage(row: Mapping[str, Any], head: str) -> float:
+def _advantage(pair: Preference, head: str) -> float:
     """Return by how much clip a is truly the better one."""
-    if head == "musicality" and row.get("preference_musicality"):
-        return row["facts"]["severity_b"] - row["facts"]["severity_a"]
-    return {"a": 1.0, "b": -1.0}.get(row.get(f"preference_{head}", ""), 0.0)
+    if head == "musicality" and pair.musicality:
+        return pair.prompt.facts["severity_b"] - pair.prompt.facts["severity_a"]
+    return {"a": 1.0, "b": -1.0}.get(getattr(pair, head), 0.0)
 
 
 def _logistic(*name: object) -> float:

@@ -18,9 +18,10 @@ from reward.judge.answers import Answer, AnswerStore
 from reward.judge.batch_files import read_results, write_batches
 from reward.judge.client import JudgeClient, Patience
 from reward.judge.consistency import FILTERS
-from reward.judge.labels import load_pairs, write_labels
-from reward.judge.questions import STYLES, Judge, Pair, load_instruction, questions_of
+from reward.judge.labels import write_labels
+from reward.judge.questions import STYLES, Judge, load_instruction, questions_of
 from reward.judge.sound import FORMATS, Sound
+from reward.judgements import Preference, load_pairs
 
 
 @dataclass(frozen=True)
@@ -124,10 +125,10 @@ class LabelPairs:
 def main(options: LabelPairs) -> int:
     """Get answers, write labels, and return 1 if some questions have none."""
     judge = options.judge()
-    asked = load_pairs(options.pairs, options.limit)
+    pairs = load_pairs(options.pairs, options.limit)
     make_folder(options.output)
     store = AnswerStore(options.output / "answers.jsonl")
-    questions = questions_of(judge, [one.pair for one in asked])
+    questions = questions_of(judge, pairs)
     if options.results is not None:
         for answer in read_results(options.results):
             if answer.key in questions:
@@ -147,7 +148,7 @@ def main(options: LabelPairs) -> int:
     answers = [answer for answer in map(store.get, questions) if answer is not None]
     used = {name: sum(getattr(answer, name) for answer in answers) for name in ("tokens_in", "tokens_out")}
     cost = (used["tokens_in"] * options.price_in + used["tokens_out"] * options.price_out) / 1e6
-    counts = write_labels(asked, judge, store, options.keep, options.output)
+    counts = write_labels(pairs, judge, store, options.keep, options.output)
     facts = {"questions": len(questions), "answered": sum(bool(answer.verdicts) for answer in answers)}
     facts |= {**counts, **used, "cost": cost}
     write_run_record(options.output, options, instruction_hash=judge.instruction.hash, **facts)
@@ -161,7 +162,7 @@ def wanted(answer: Answer | None, retry_failed: bool) -> bool:
 
 
 def ask_all(
-    options: LabelPairs, judge: Judge, store: AnswerStore, questions: Mapping[str, tuple[Pair, str]]
+    options: LabelPairs, judge: Judge, store: AnswerStore, questions: Mapping[str, tuple[Preference, str]]
 ) -> None:
     """Ask questions side by side; each answer is on disk before the next one is waited for.
 
@@ -171,7 +172,7 @@ def ask_all(
     patience = Patience(attempts=options.attempts, timeout=options.timeout)
     client = JudgeClient(options.endpoint, os.environ.get(options.api_key_variable, ""), patience)
 
-    def ask(key: str, pair: Pair, order: str) -> Answer | str:
+    def ask(key: str, pair: Preference, order: str) -> Answer | str:
         try:
             body = judge.body(pair, order)
         except InputError as error:
@@ -195,8 +196,8 @@ def ask_all(
 
 def _side_by_side(
     threads: ThreadPoolExecutor,
-    ask: Callable[[str, Pair, str], Answer | str],
-    questions: Mapping[str, tuple[Pair, str]],
+    ask: Callable[[str, Preference, str], Answer | str],
+    questions: Mapping[str, tuple[Preference, str]],
     most: int,
 ) -> Iterator[Answer | str]:
     """Yield answers as they come, with at most `most` questions under way."""

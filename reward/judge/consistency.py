@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reward.bradley_terry import wilson_interval
-from reward.judge.answers import Answer, Verdict
-from reward.judge.questions import ORDERS, Judge, Pair
-from reward.judgements import HEADS
+from reward.judge.answers import AnswerStore, Verdict
+from reward.judge.questions import ORDERS, Judge
+from reward.judgements import HEADS, Preference
 
 FILTERS = ("consistent", "original")
 
 
-def verdicts_of(judge: Judge, pair: Pair, answers: Mapping[str, Answer]) -> dict[str, dict[str, Verdict]]:
+def verdicts_of(judge: Judge, pair: Preference, answers: AnswerStore) -> dict[str, dict[str, Verdict]]:
     """Return what was answered about a pair, by order and head; in both, a is the clip that the pair calls a."""
     found = {}
     for order in ORDERS:

@@ -9,9 +9,9 @@ from typing import Any
 
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_file, sha256_text
-from music.prompts import Prompt
 from music.text_files import read_text
 from reward.judge.sound import Sound
+from reward.judgements import Preference
 
 ORDERS = ("original", "reversed")
 STYLES = ("input_audio", "audio_url")
@@ -62,26 +62,6 @@ def load_instruction(name: str) -> Instruction:
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Two pieces of audio for one prompt.
-
-    Attributes
-    ----------
-    id
-        Unique in its file.
-    prompt
-        What both were made for.
-    audio_a, audio_b
-        The two files.
-    """
-
-    id: str
-    prompt: Prompt
-    audio_a: Path
-    audio_b: Path
-
-
-@dataclass(frozen=True)
 class Judge:
     """Who is asked, and how.
 
@@ -108,7 +88,7 @@ class Judge:
     temperature: float = 0.0
     max_tokens: int = 400
 
-    def key(self, pair: Pair, order: str) -> str:
+    def key(self, pair: Preference, order: str) -> str:
         """Return the identity of a question: all that decides its answer, and no path or id."""
         first, second = (pair.audio_a, pair.audio_b) if order == "original" else (pair.audio_b, pair.audio_a)
         reference = pair.prompt.reference
@@ -125,7 +105,7 @@ class Judge:
         }
         return sha256_text(canonical_json(facts))
 
-    def body(self, pair: Pair, order: str) -> dict[str, Any]:
+    def body(self, pair: Preference, order: str) -> dict[str, Any]:
         """Return the request, as ``/chat/completions`` takes it.
 
         Raises
@@ -163,6 +143,6 @@ def _text(text: str) -> Mapping[str, str]:
     return {"type": "text", "text": text}
 
 
-def questions_of(judge: Judge, pairs: Sequence[Pair]) -> dict[str, tuple[Pair, str]]:
+def questions_of(judge: Judge, pairs: Sequence[Preference]) -> dict[str, tuple[Preference, str]]:
     """Return every distinct question about pairs by its key: the pair and the order."""
     return {judge.key(pair, order): (pair, order) for pair in pairs for order in ORDERS}

@@ -13,9 +13,8 @@ from experiments.lab.judge_server import TrueJudge, make_server
 from experiments.lab.rendering import SAMPLE_RATE
 from music.clips import Clip, write_clip
 from reward.judge.command import LabelPairs, main
-from reward.judge.labels import load_pairs
 from reward.judge.sound import Sound
-from reward.judgements import load_preferences
+from reward.judgements import load_pairs, load_preferences
 
 ROOT = Path(__file__).resolve().parents[2]
 PAIRS = 24

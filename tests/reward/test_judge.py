@@ -20,10 +20,9 @@ from reward.judge.answers import AnswerError, Verdict, parse_answer
 from reward.judge.client import JudgeClient, Patience
 from reward.judge.command import LabelPairs, main
 from reward.judge.consistency import bias_table, label_of_pair
-from reward.judge.labels import load_pairs
 from reward.judge.questions import load_instruction
 from reward.judge.sound import Sound
-from reward.judgements import load_preferences
+from reward.judgements import load_pairs, load_preferences
 
 
 def verdict(preference, marks=(7, 4)):
@@ -322,13 +321,15 @@ def test_audio_that_cannot_be_sent_is_told_and_the_others_are_judged(options, se
 
 @pytest.mark.parametrize("kind", ["wav", "mp3", "flac"])
 def test_audio_is_sent_mono_and_short_in_every_format(tmp_path, kind):
-    write_clip(tmp_path / "long.flac", Clip(torch.rand(2, 160_000) * 2.5 - 1.25, 32_000))
+    loud = torch.rand(2, 160_000, generator=torch.Generator().manual_seed(0)) * 2.5 - 1.25
+    write_clip(tmp_path / "long.flac", Clip(loud, 32_000))
     data = base64.b64decode(Sound(kind, max_seconds=2.0).encoded(tmp_path / "long.flac"))
     wave, rate = soundfile.read(io.BytesIO(data))
     assert rate == 24_000
     assert wave.ndim == 1
     assert abs(len(wave) / rate - 2.0) < 0.1
-    assert abs(wave).max() <= (1.2 if kind == "mp3" else 1.0)  # a lossy format overshoots a little
+    if kind != "mp3":  # which is lossy and overshoots
+        assert 0.9 < abs(wave).max() <= 1.0
 
 
 def test_batch_files_are_written_and_what_comes_back_is_read(options, server, tmp_path, monkeypatch):
@@ -411,7 +412,7 @@ def test_bad_input_is_refused_before_anything_is_asked(options, server, pairs, t
     for text, message in (
         (rows.replace("2b.flac", "none.flac"), "does not exist"),
         (rows.replace('"p2"', '"p1"'), "comes twice"),
-        ("", "holds no pairs"),
+        ("", "holds no preferences"),
     ):
         pairs.write_text(text)
         with pytest.raises(InputError, match=message):

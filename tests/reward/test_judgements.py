@@ -6,7 +6,7 @@ import pytest
 
 from music.clips import write_clip
 from music.errors import InputError
-from reward.judgements import load_judgements, load_preferences
+from reward.judgements import load_judgements, load_pairs, load_preferences
 
 ROW = {
     "id": "1",
@@ -108,3 +108,13 @@ def test_bad_ratings_are_named(write, change, message):
     rating = {"id": "2", "audio": "r.flac", "rating_musicality": 3}
     with pytest.raises(InputError, match=rf"pairs\.jsonl line 2: {message}"):
         load_judgements(write(ROW, {**rating, **change}))
+
+
+def test_pairs_to_be_judged_need_no_labels(write):
+    bare = {name: ROW[name] for name in ("id", "audio_a", "audio_b")}
+    first, second = load_pairs(write(bare, {**ROW, "id": "2"}))
+    assert (first.musicality, first.alignment, second.musicality) == ("", "", "a")
+    with pytest.raises(InputError, match="'preference_musicality' is missing"):
+        load_preferences(write(bare))
+    with pytest.raises(InputError, match="is a rating"):
+        load_pairs(write({"id": "1", "audio": "a.flac", "rating_musicality": 3}))
