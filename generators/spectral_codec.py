@@ -116,9 +116,9 @@ class _MelFilters(NamedTuple):
     pseudo_inverse
         [n_fft // 2 + 1, n_mels].
     sparse
-        The bank without its zeros, of which there are 98 %.
+        The bank without its zeros, which are most of it.
     sparse_mean
-        Its transpose, likewise, with rows that sum to 1: the mean over the bands to which a bin belongs.
+        [n_fft // 2 + 1, n_mels], likewise: the mean over the bands to which a bin belongs.
     """
 
     bank: torch.Tensor

@@ -5,7 +5,7 @@
 
 The frozen towers encode each distinct audio and text that the rows name, and `reward.train --embeddings FOLDER` reads
 them from there (`reward.embeddings`). What is there is not encoded again; a killed run is simply run again; several
-processes share the work. At the end one line tells how much there is and how fast it went.
+processes share the work. At the end it tells how much there is and how long it took.
 """
 
 import json

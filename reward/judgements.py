@@ -37,6 +37,7 @@ from music.prompts import Prompt
 HEADS = ("musicality", "alignment")
 LABELS = ("a", "b", "tie", "both", "neither", "")
 SCALE = (1.0, 5.0)  # of ratings and of confidence
+FILE_FIELDS = ("audio", "audio_a", "audio_b", "reference")
 _TEXTS = ("text", "lyrics", "reference")
 _OPTIONAL = (*_TEXTS, "facts")
 _LABELS = tuple(f"preference_{head}" for head in HEADS)

@@ -99,6 +99,11 @@ def prepare_data(
         If a row is bad, or training and validation share audio.
     """
     files = [(load_judgements(path, config.limit), weight) for path, weight in config.training_files()]
+    for (path, weight), (rows, _) in zip(config.training_files(), files, strict=True):
+        if round(weight * len(rows)) < 1:
+            raise InputError(
+                f"--train: {len(rows)} rows of {path} at a weight of {weight:g} are none in an epoch"
+            )
     train = [row for rows, _ in files for row in rows]
     held_out = load_judgements(config.validation, config.limit)
     rows = [*train, *held_out]
@@ -135,7 +140,7 @@ class Trainer:
         groups = _groups(self.objective, config.weight_decay)
         # eps: Bradley-Terry leaves directions free (such as the last bias), which rounding shall not move
         self.optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, eps=1e-6)
-        elsewhere = {"output": "", "embeddings": "", "in_memory": False, "device": ""}
+        elsewhere = {"output": "", "embeddings": "", "in_memory": False, "device": "", "tracker": ""}
         files = [*(path for path, _ in config.training_files()), config.validation]
         data = {path: sha256_file(path) for path in files}
         start = sha256_file(Path(config.init_from) / WEIGHTS) if config.init_from else ""

@@ -4,7 +4,7 @@
     python -m reward.judge runs/lab/pairs/test.jsonl --model lab --endpoint http://127.0.0.1:8123/v1 --output runs/judge
 
 It recognises the two candidates of a request by the bytes of their audio, so it must hear as the judge's command sends
-(``--audio_format``, ``--sample_rate``, ``--max_seconds``). What it prefers is decided by
+(``--audio_format``, ``--sample_rate``, ``--max_seconds``; ``--style input_audio``). What it prefers is decided by
 
     truth + lean + noise,
 
@@ -91,8 +91,11 @@ class TrueJudge:
         """Return the verdicts on the last two pieces of audio of a request; `KeyError` for audio it does not know."""
         content = body["messages"][1]["content"]
         audio = [part["input_audio"]["data"] for part in content if part["type"] == "input_audio"][-2:]
-        first, second = (dict(self._known[sha256_text(data)]) for data in audio)
-        name = next(name for name in first if name in second and first[name] != second[name])
+        first, second = (dict(self._known.get(sha256_text(data), ())) for data in audio)
+        shared = [name for name in first if name in second and first[name] != second[name]]
+        if not shared:
+            raise KeyError("these two are no pair")
+        name = shared[0]
         turned = first[name] == "b"
         found: dict[str, Any] = {}
         for head in HEADS:
@@ -129,7 +132,7 @@ def make_server(judge: TrueJudge, port: int) -> ThreadingHTTPServer:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             try:
                 text, status = json.dumps(judge.answer(body)), 200
-            except (KeyError, StopIteration):
+            except KeyError:
                 text, status = "I do not know this audio: does the judge's command send as I hear?", 422
             usage = {
                 "prompt_tokens": len(body["messages"][1]["content"]) * 100,

@@ -32,6 +32,7 @@ from generators.spectral_codec import SpectralCodecModel
 from music.clips import Clip, write_clip
 from music.command import refuse_below_one, run
 from music.durable import write_bytes, write_text
+from music.errors import InputError
 from music.jsonl import dump_line
 from reward.cmi_rm.weights import hash_tensors
 from reward.judgements import HEADS
@@ -74,6 +75,8 @@ class WriteSets:
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
         refuse_below_one(self, "workers")
+        if not 0 < self.share <= 1:
+            raise InputError(f"--share must be above 0 and at most 1, got {self.share}")
 
 
 def main(options: WriteSets) -> None:
@@ -184,8 +187,8 @@ def _rating(folder: Path, source: str, codec: SpectralCodecModel, index: int) ->
     if not (folder / name).exists():
         write_clip(folder / name, clip_of(one, codec if index % 4 == 0 else None))
     both = {
-        "musicality": str(opinion(1 - one.severity, LISTENERS, source, index, "musicality")),
-        "text-music alignment": str(opinion(met, LISTENERS, source, index, "alignment"))
+        "musicality": str(opinion(1 - one.severity, LISTENERS, source, "test", index, "musicality")),
+        "text-music alignment": str(opinion(met, LISTENERS, source, "test", index, "alignment"))
         if source == "PAM"
         else "",
     }
@@ -195,11 +198,8 @@ def _rating(folder: Path, source: str, codec: SpectralCodecModel, index: int) ->
 def write_musiceval(folder: Path, count: dict[str, int], make: Any) -> None:
     """Write the lists, prompts and audio of MusicEval's own layout."""
     prompts = ["id\ttext"]
-    for split, ours, size in (
-        ("train", "train", count["MusicEval train"]),
-        ("test", "test", count["MusicEval"]),
-    ):
-        rows = make(partial(_opinions, folder, ours), range(size), f"MusicEval {split}")
+    for split, size in {"train": count["MusicEval train"], "test": count["MusicEval"]}.items():
+        rows = make(partial(_opinions, folder, split), range(size), f"MusicEval {split}")
         lines = [f"{row['file']},{row['musicality']},{row['alignment']}" for row in rows]
         write_text(folder / "sets" / f"{split}_mos_list.txt", "\n".join(lines) + "\n")
         prompts += [f"{row['prompt']}\t{row['text']}" for row in rows]
@@ -208,7 +208,7 @@ def write_musiceval(folder: Path, count: dict[str, int], make: Any) -> None:
 
 def _opinions(folder: Path, split: str, codec: SpectralCodecModel, index: int) -> dict[str, Any]:
     one, text, met = _rated_song(split, "MusicEval", index)
-    prompt = f"P{'01'[split == 'test']}{index:05d}"
+    prompt = f"P{split}{index:05d}"
     file = f"audiomos2025-track1-S{index % 10:03d}_{prompt}.wav"
     path = folder / "wav" / file
     if not path.exists():
@@ -217,8 +217,8 @@ def _opinions(folder: Path, split: str, codec: SpectralCodecModel, index: int) -
         "file": file,
         "prompt": prompt,
         "text": text,
-        "musicality": opinion(1 - one.severity, LISTENERS, "MusicEval", index, "musicality"),
-        "alignment": opinion(met, LISTENERS, "MusicEval", index, "alignment"),
+        "musicality": opinion(1 - one.severity, LISTENERS, "MusicEval", split, index, "musicality"),
+        "alignment": opinion(met, LISTENERS, "MusicEval", split, index, "alignment"),
     }
 
 

@@ -4,9 +4,9 @@ A listener hears a difference between two clips as
 
     heard = truth + noise x logistic,
 
-truth being how much less damaged the first is, or for alignment the share of the asked facts that it meets more. With
-the noise below, one listener in four or five prefers the wrong clip, as in CMI-Pref, where people agree on 75 % of
-pairs. Everything is drawn from a stream of the pair's own name.
+truth being how much less damaged the first is, or for alignment plus or minus one. With the noise below, one listener
+in four or five prefers the wrong clip, as in CMI-Pref, where people agree on 75 % of pairs. Everything is drawn from a
+stream of the pair's own name.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def spread(work: Callable[[Any], T], items: Sequence[Any], workers: int, name: s
 
 
 def _context() -> BaseContext:
-    """Return how processes start: as copies of one that has imported what takes ten seconds, where there is a fork."""
+    """Return how processes start: as copies of one that has imported what is slow to import, where there is a fork."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")

@@ -1,4 +1,4 @@
-"""The power spectrogram with which MuQ's hearing begins, in a fraction of torchaudio's time on a CPU."""
+"""The power spectrogram with which MuQ's hearing begins, without the absolute values of complex numbers."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from music.errors import InputError
 class PowerSpectrogram(nn.Module):
     """Gives what a `torchaudio.transforms.Spectrogram` of power 2 gives.
 
-    That one squares the absolute value of complex numbers, which alone takes three times as long as the transform.
+    That one squares the absolute value of complex numbers, which on a CPU takes longer than the transform itself.
 
     Parameters
     ----------

@@ -19,10 +19,9 @@ from music.errors import InputError
 from music.jsonl import read_jsonl
 from reward.data.leakage import find_leaks, load_benchmark
 from reward.embeddings import audio_keys
-from reward.judgements import HEADS, Judgement, Preference, audio_of, load_judgements
+from reward.judgements import FILE_FIELDS, HEADS, Judgement, Preference, audio_of, load_judgements
 
 SHOWN = 10  # of each kind of finding
-_PATHS = ("audio", "audio_a", "audio_b", "reference")
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def missing_files(path: Path) -> list[str]:
     """Return every file that rows name and that does not exist."""
     found = []
     for line, row in read_jsonl(path, torn_end=False):
-        for name in _PATHS:
+        for name in FILE_FIELDS:
             value = row.get(name)
             if isinstance(value, str) and value and not (path.parent / value).is_file():
                 found.append(f"{path} line {line}: {name} {value}")

@@ -16,6 +16,7 @@ from reward.data.rows import (
     audio_of,
     label_of,
     number_of,
+    ratings_of,
     vote_of,
     without_empty,
 )
@@ -30,7 +31,6 @@ ALIASES = {
     "audio_b": ("audio2", "audio-b"),
     "user": ("user id", "user_id"),
 }
-RATINGS = {"musicality": "musicality", "alignment": "text-music alignment"}
 FACTS = ("source", "split", "modality", "model_a", "model_b", "prompt id", "feedback")
 LISTENED = ("total_listening_time_a", "total_listening_time_b")
 
@@ -56,11 +56,8 @@ def _row(fields: Mapping[str, Any], source: Source) -> Row:
     facts = {name: fields.get(name) for name in (*FACTS, *LISTENED)} | {"user": named("user")}
     row: Row = {**prompt, "facts": without_empty(facts)}
     if not named("audio_b"):
-        ratings = {head: number_of(fields.get(name), "a rating") for head, name in RATINGS.items()}
-        if not any(ratings.values()):
-            raise UnusableError("nobody judged it", "no rating")
-        rated = {f"rating_{head}": value for head, value in ratings.items() if value is not None}
-        return row | {"audio": audio_of(source.audio, named("audio_a"))} | rated
+        ratings = ratings_of(fields.get("musicality"), fields.get("text-music alignment"))
+        return row | {"audio": audio_of(source.audio, named("audio_a"))} | ratings
     labels = {f"preference_{head}": label_of(fields.get(f"preference-{head}")) for head in HEADS}
     if not any(labels.values()):  # one vote, as in Music Arena
         labels = vote_of(label_of(fields.get("preference")), source.vote)

@@ -45,7 +45,10 @@ def read(source: Source) -> Found:
 
 
 def _row(path: Path, source: Source) -> Row:
-    fields = read_object(path)
+    try:
+        fields = read_object(path)
+    except InputError as error:
+        raise UnusableError("the battle cannot be read", str(error)) from error
     label = label_of(fields.get("preference"))
     if not label:
         raise UnusableError("nobody judged it", "no vote")

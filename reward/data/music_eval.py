@@ -10,7 +10,7 @@ from pathlib import Path
 
 from music.errors import InputError
 from music.text_files import read_text
-from reward.data.rows import Found, Skipped, Source, UnusableError, audio_of, number_of
+from reward.data.rows import Found, Skipped, Source, UnusableError, audio_of, ratings_of
 
 
 def read(source: Source) -> Found:
@@ -40,8 +40,7 @@ def _row(line: str, texts: dict[str, str], folder: Path, split: str) -> dict:
     return {
         "text": text,
         "audio": audio_of(folder / "wav", name),
-        "rating_musicality": number_of(musicality, "a rating"),
-        "rating_alignment": number_of(alignment, "a rating"),
+        **ratings_of(musicality, alignment),
         "facts": {"source": "MusicEval", "split": split, "model": system, "prompt id": prompt},
     }
 

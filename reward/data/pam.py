@@ -8,7 +8,7 @@ from pathlib import Path
 
 from music.csv_files import read_csv
 from music.errors import InputError
-from reward.data.rows import Found, Skipped, Source, UnusableError, audio_of, number_of, without_empty
+from reward.data.rows import Found, Skipped, Source, UnusableError, audio_of, ratings_of, without_empty
 
 _TEXTS = ("text", "Text", "prompt", "Prompt", "caption", "Caption")
 
@@ -28,8 +28,7 @@ def read(source: Source) -> Found:
             yield {
                 "text": text,
                 "audio": audio_of(folder, file),
-                "rating_musicality": number_of(fields["OVL"], "a rating"),
-                "rating_alignment": number_of(fields["REL"], "a rating"),
+                **ratings_of(fields["OVL"], fields["REL"]),
                 "facts": without_empty({"source": "PAM", "model": model}),
             }
         except UnusableError as error:

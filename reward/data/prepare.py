@@ -33,10 +33,9 @@ from reward.data.leakage import Leak, find_leaks, load_benchmark
 from reward.data.rows import Row, Skipped, Source
 from reward.data.tables import from_hub
 from reward.embeddings import audio_keys
-from reward.judgements import HEADS, Judgement, load_judgements
+from reward.judgements import FILE_FIELDS, HEADS, Judgement, load_judgements
 
 ROWS, SKIPPED = "rows.jsonl", "skipped.jsonl"
-_PATHS = ("audio", "audio_a", "audio_b", "reference")
 
 
 @dataclass(frozen=True)
@@ -94,6 +93,7 @@ def main(options: Prepare) -> None:
     write_text(part, "".join(dump_line(relative(row, options.output)) for row in rows))
     benchmark = load_benchmark(options.benchmark)
     leaks = leaks_of(load_judgements(part), benchmark) if rows else []
+    part.unlink()
     if options.leaks == "exclude":
         leaked = {leak.id for leak in leaks}
         rows = [row for row in rows if row["id"] not in leaked]
@@ -106,7 +106,6 @@ def main(options: Prepare) -> None:
         found = json.dumps(reasons) if reasons else "no row at all"
         raise InputError(f"nothing of {options.source} can be used: {found}; see {options.output / SKIPPED}")
     write_text(path, "".join(dump_line(relative(row, options.output)) for row in rows))
-    part.unlink()
     counts = {"rows": len(rows), "skipped": reasons, "leaks": dict(Counter(leak.kind for leak in leaks))}
     write_run_record(options.output, options, **counts)
     print(json.dumps({"output": str(path), **counts}, indent=1))
@@ -135,7 +134,7 @@ def read_rows(options: Prepare) -> tuple[list[Row], list[Skipped]]:
 def relative(row: Row, folder: Path) -> dict[str, Any]:
     """Return a row whose files are named relative to a folder."""
     start = folder.absolute()
-    return row | {name: os.path.relpath(row[name], start) for name in _PATHS if name in row}
+    return row | {name: os.path.relpath(row[name], start) for name in FILE_FIELDS if name in row}
 
 
 def leaks_of(rows: Sequence[Judgement], benchmark: Sequence[Judgement]) -> list[Leak]:

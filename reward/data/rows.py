@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reward.judgements import SCALE
+from reward.judgements import HEADS, SCALE
 
 Row = dict[str, Any]  # of `reward.judgements`, with absolute paths and without an id
 
@@ -112,6 +112,22 @@ def number_of(value: Any, name: str) -> float | None:
     return number
 
 
+def ratings_of(musicality: Any, alignment: Any) -> dict[str, float]:
+    """Return the ratings of a row, those that there are.
+
+    Raises
+    ------
+    UnusableError
+        If there are none, or one is no number from 1 to 5.
+    """
+    given = {"rating_musicality": musicality, "rating_alignment": alignment}
+    found = {name: number_of(value, "a rating") for name, value in given.items()}
+    known = {name: number for name, number in found.items() if number is not None}
+    if not known:
+        raise UnusableError("nobody judged it", "no rating")
+    return known
+
+
 def audio_of(folder: Path, name: Any) -> str:
     """Return the absolute path of a file.
 
@@ -130,9 +146,7 @@ def audio_of(folder: Path, name: Any) -> str:
 
 def vote_of(label: str, vote: str) -> dict[str, str]:
     """Return the preferences of a row in which people voted without a question."""
-    return {
-        f"preference_{head}": label if vote in (head, "both") else "" for head in ("musicality", "alignment")
-    }
+    return {f"preference_{head}": label if vote in (head, "both") else "" for head in HEADS}
 
 
 def without_empty(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from reward.judge.answers import Answer, AnswerError, parse_answer
 MOST_REQUESTS, MOST_BYTES = 50_000, 200_000_000  # of one file
 
 
-def write_batches(folder: Path, bodies: Iterator[tuple[str, Mapping[str, Any]]]) -> list[Path]:
-    """Write requests, each with the key of its question, into as many files as it takes."""
+def write_batches(folder: Path, bodies: Iterator[tuple[str, Mapping[str, Any]]]) -> tuple[int, list[Path]]:
+    """Write requests, each with the key of its question, and return their number and the files that it took."""
+    requests = 0
     paths: list[Path] = []
     lines: list[str] = []
     size = 0
@@ -34,8 +35,9 @@ def write_batches(folder: Path, bodies: Iterator[tuple[str, Mapping[str, Any]]])
             close()
         lines.append(line)
         size += len(line)
+        requests += 1
     close()
-    return paths
+    return requests, paths
 
 
 def read_results(path: Path) -> Iterator[Answer]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -137,12 +138,9 @@ def main(options: LabelPairs) -> int:
         key: question for key, question in questions.items() if wanted(store.get(key), options.retry_failed)
     }
     if options.export:
-        bodies = (
-            (key, judge.body(*question)) for key, question in tqdm(missing.items(), "export", disable=None)
-        )
-        paths = write_batches(options.output, bodies)
-        print(json.dumps({"requests": len(missing), "files": [str(path) for path in paths]}))
-        return 0
+        requests, paths = write_batches(options.output, _sendable(judge, missing))
+        print(json.dumps({"requests": requests, "files": [str(path) for path in paths]}))
+        return 0 if requests == len(missing) else 1
     if options.endpoint:
         ask_all(options, judge, store, missing)
     answers = [answer for answer in map(store.get, questions) if answer is not None]
@@ -154,6 +152,17 @@ def main(options: LabelPairs) -> int:
     write_run_record(options.output, options, instruction_hash=judge.instruction.hash, **facts)
     print(json.dumps(facts))
     return 0 if facts["answered"] == len(questions) else 1
+
+
+def _sendable(
+    judge: Judge, questions: Mapping[str, tuple[Preference, str]]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the requests; a pair whose audio cannot be sent is told and left out."""
+    for key, (pair, order) in tqdm(questions.items(), "export", disable=None):
+        try:
+            yield key, judge.body(pair, order)
+        except InputError as error:
+            print(f"{pair.id}: {error}", file=sys.stderr)
 
 
 def wanted(answer: Answer | None, retry_failed: bool) -> bool:

@@ -99,11 +99,21 @@ class Judge:
             "temperature": self.temperature,
             "text": pair.prompt.text,
             "lyrics": pair.prompt.lyrics,
-            "reference": sha256_file(reference) if reference else None,
-            "first": sha256_file(first),
-            "second": sha256_file(second),
+            "reference": self._content(reference) if reference else None,
+            "first": self._content(first),
+            "second": self._content(second),
         }
         return sha256_text(canonical_json(facts))
+
+    @cached_property
+    def _contents(self) -> dict[Path, str]:
+        return {}
+
+    def _content(self, path: Path) -> str:
+        """Return the hash of a file, which is read once."""
+        if path not in self._contents:
+            self._contents[path] = sha256_file(path)
+        return self._contents[path]
 
     def body(self, pair: Preference, order: str) -> dict[str, Any]:
         """Return the request, as ``/chat/completions`` takes it.

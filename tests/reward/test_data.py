@@ -167,12 +167,17 @@ def test_pam(tmp_path, sounds):
     with (tmp_path / "human_eval/music/scores.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerows(
-            [("File Name", "Model", "OVL", "REL"), ("x", "musicgen", "3.2", "4.1"), ("y", "m", "1", "1")]
+            [
+                ("File Name", "Model", "OVL", "REL"),
+                ("x", "musicgen", "3.2", "4.1"),
+                ("x", "musicgen", "", ""),
+                ("y", "m", "1", "1"),
+            ]
         )
     rows, _, reasons = prepared(tmp_path, "pam", tmp_path)
     (row,) = rows.values()
     assert (row.musicality, row.alignment, row.prompt.facts["model"]) == (3.2, 4.1, "musicgen")
-    assert reasons == {"audio is missing"}
+    assert reasons == {"audio is missing", "nobody judged it"}
 
 
 def test_music_eval(tmp_path, sounds):
@@ -239,6 +244,7 @@ def test_music_arena(tmp_path, sounds):
         path = tmp_path / "battle_data" / "01-2025JUL" / f"{one['battle_uuid']}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(one))
+    (tmp_path / "battle_data" / "01-2025JUL" / "zz.json").write_text("{torn")
     rows, _, reasons = prepared(tmp_path, "music_arena", tmp_path, split="01-2025JUL")
     # in the order of their files: w, x, y, z
     assert {name: row.musicality for name, row in rows.items()} == {
@@ -247,7 +253,7 @@ def test_music_arena(tmp_path, sounds):
     }
     facts = rows["music_arena-01-2025JUL-000001"].prompt.facts
     assert (facts["battle_uuid"], facts["model_a"], facts["month"]) == ("x", "one:small", "01-2025JUL")
-    assert reasons == {"audio is missing", "nobody judged it"}
+    assert reasons == {"audio is missing", "nobody judged it", "the battle cannot be read"}
 
 
 def test_aime_cuts_the_segments_that_were_heard(tmp_path, sounds):

@@ -72,8 +72,7 @@ class JudgeServer:
             handler.connection.close()
             return
         elif fault == "truncated":
-            if body["max_tokens"] < 100:
-                text, finish = text[: body["max_tokens"]], "length"
+            text, finish = text[:50], "length"
         elif fault == "html":
             handler.send_response(200)
             handler.end_headers()
@@ -222,6 +221,8 @@ def test_what_goes_wrong_is_asked_again(options, server, fault):
     assert main(change(options, limit=1, max_tokens=50)) == 0
     assert load_preferences(options.output / "rows.jsonl")[0].musicality == "b"
     assert len(server.requests) == 4  # two questions, two faults
+    room = {body["max_tokens"] for body, _ in server.requests}
+    assert (max(room) > 50) == (fault == "truncated")  # more room only for an answer cut short
 
 
 @pytest.mark.parametrize(
@@ -315,6 +316,10 @@ def test_audio_that_cannot_be_sent_is_told_and_the_others_are_judged(options, se
     assert main(options) == 1
     assert "p0: " in capsys.readouterr().err
     assert len(load_preferences(options.output / "rows.jsonl")) == 3
+    assert main(change(options, endpoint="", export=True, temperature=0.1)) == 1
+    told = capsys.readouterr()
+    assert json.loads(told.out)["requests"] == 6
+    assert "p0: " in told.err
     with pytest.raises(InputError, match="--max_bytes 1000"):
         Sound("wav", max_bytes=1000).encoded(tmp_path / "1a.flac")
 

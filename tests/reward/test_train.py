@@ -333,6 +333,8 @@ def test_files_are_mixed_by_weight(config, mixed):
     assert len(curve(both)) == config.steps
     with pytest.raises(InputError, match="other settings"):
         main(dataclasses.replace(both, train=f"{config.train}:1,{mixed.train}:2"))
+    with pytest.raises(InputError, match=r"at a weight of 0\.001 are none"):
+        main(dataclasses.replace(both, train=f"{config.train}:0.001"))
 
 
 def test_a_finished_run_is_left_alone_and_other_settings_are_refused(config):
