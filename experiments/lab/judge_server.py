@@ -4,35 +4,27 @@
     python -m reward.judge runs/lab/pairs/test.jsonl --model lab --endpoint http://127.0.0.1:8123/v1 --output runs/judge
 
 It recognises the two candidates of a request by the bytes of their audio, so it must hear as the judge's command sends
-(``--audio_format``, ``--sample_rate``, ``--max_seconds``; ``--style input_audio``). What it prefers is decided by
-
-    truth + lean + noise,
-
-where truth is how much less damaged the first candidate is, or for alignment plus or minus one; the lean is the same
-for every question and favours the first candidate; and the noise is logistic and belongs to the question, so the same
-question has the same answer. Near zero it calls both good, or neither.
+(``--audio_format``, ``--sample_rate``, ``--max_seconds``; ``--style input_audio``). What it says of them is told by
+`experiments.lab.hearing`; the same question has the same answer.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from experiments.lab.corpus import stream
+from experiments.lab.hearing import Hearing
 from music.command import run
 from music.hashing import sha256_text
 from reward.judge.sound import Sound
 from reward.judgements import HEADS, Preference, load_pairs
-
-UNDECIDED = 0.1  # of the sum: nearer to zero nothing is preferred
 
 
 @dataclass(frozen=True)
@@ -45,10 +37,8 @@ class ServeJudge:
         Pairs with `facts.severity_a`, `facts.severity_b` and true labels.
     port
         Of 127.0.0.1; any free one if 0.
-    lean
-        To the first candidate.
-    noise
-        Scale of the logistic noise, of which the standard deviation is 1.8 times that.
+    lean, mishearing, noise
+        See `Hearing`.
     audio_format
         As in `reward.judge`.
     sample_rate
@@ -59,8 +49,9 @@ class ServeJudge:
 
     pairs: Path
     port: int = 8123
-    lean: float = 0.15
-    noise: float = 0.25
+    lean: float = Hearing.lean
+    mishearing: float = Hearing.mishearing
+    noise: float = Hearing.noise
     audio_format: str = "mp3"
     sample_rate: int = 24_000
     max_seconds: float = 30.0
@@ -75,12 +66,12 @@ class TrueJudge:
         With their true labels.
     sound
         How audio comes.
-    lean, noise
-        See the module.
+    hearing
+        How it hears them.
     """
 
-    def __init__(self, pairs: Sequence[Preference], sound: Sound, lean: float, noise: float) -> None:
-        self._lean, self._noise = lean, noise
+    def __init__(self, pairs: Sequence[Preference], sound: Sound, hearing: Hearing) -> None:
+        self._hearing = hearing
         self._pairs = {pair.id: pair for pair in pairs}
         self._known: dict[str, list[tuple[str, str]]] = defaultdict(list)
         for pair in tqdm(pairs, "hear", disable=None):
@@ -99,9 +90,9 @@ class TrueJudge:
         turned = first[name] == "b"
         found: dict[str, Any] = {}
         for head in HEADS:
-            truth = _advantage(self._pairs[name], head)
-            heard = (-truth if turned else truth) + self._lean + self._noise * _logistic(name, head, turned)
-            found[head] = _verdict(heard)
+            verdict = self._hearing.verdict(_advantage(self._pairs[name], head), head, turned, name)
+            preference = {"a": "model_a", "b": "model_b"}.get(verdict.preference, verdict.preference)
+            found[head] = {**asdict(verdict), "preference": preference}
         return found | {"reason": "it sounds so"}
 
 
@@ -109,19 +100,7 @@ def _advantage(pair: Preference, head: str) -> float:
     """Return by how much clip a is truly the better one."""
     if head == "musicality" and pair.musicality:
         return pair.prompt.facts["severity_b"] - pair.prompt.facts["severity_a"]
-    return {"a": 1.0, "b": -1.0}.get(getattr(pair, head), 0.0)
-
-
-def _logistic(*name: object) -> float:
-    share = float(stream("judge", *name).uniform(1e-6, 1 - 1e-6))
-    return math.log(share / (1 - share))
-
-
-def _verdict(heard: float) -> dict[str, Any]:
-    marks = [min(10, max(1, round(6 + 4 * sign * heard))) for sign in (1, -1)]
-    undecided = "both" if round(1e6 * heard) % 2 else "neither"
-    preference = undecided if abs(heard) < UNDECIDED else "model_a" if heard > 0 else "model_b"
-    return {"preference": preference, "score_a": marks[0], "score_b": marks[1]}
+    return {"a": 0.5, "b": -0.5}.get(getattr(pair, head), 0.0)
 
 
 def make_server(judge: TrueJudge, port: int) -> ThreadingHTTPServer:
@@ -155,7 +134,8 @@ def make_server(judge: TrueJudge, port: int) -> ThreadingHTTPServer:
 def main(options: ServeJudge) -> None:
     """Hear the pairs, then answer until somebody stops it."""
     sound = Sound(options.audio_format, options.sample_rate, options.max_seconds, max_bytes=1 << 30)
-    judge = TrueJudge(load_pairs(options.pairs), sound, options.lean, options.noise)
+    hearing = Hearing(options.lean, options.mishearing, options.noise)
+    judge = TrueJudge(load_pairs(options.pairs), sound, hearing)
     server = make_server(judge, options.port)
     print(f"http://127.0.0.1:{server.server_port}/v1", flush=True)
     server.serve_forever()

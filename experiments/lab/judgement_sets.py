@@ -2,6 +2,8 @@
 
     python -m experiments.lab.judgement_sets --output runs/lab/sets
 
+    CMI-Pref-Pseudo/train.jsonl                 labels in which a judge agrees with itself (`hearing.py`)
+    CMI-Pref-Pseudo/unfiltered.jsonl            what it said first, of all pairs that it was asked about
     CMI-Pref/train.jsonl, validation.jsonl      preferences with confidence, of one listener each (`listeners.py`)
     MusicEval-full/                             mean opinions of five listeners, with splits and prompts
     CMI-RewardBench/all_test.jsonl              what models are tested on: rows of all four sources, 5 to 40 s long
@@ -25,6 +27,7 @@ import soundfile
 from experiments.lab.coded_audio import shipped_codec
 from experiments.lab.corpus import Song, song
 from experiments.lab.finished_folder import claim_work
+from experiments.lab.hearing import Hearing
 from experiments.lab.listeners import opinion, vote
 from experiments.lab.pairs import CONDITIONS, clip_of, pair
 from experiments.lab.spread import cores, spread
@@ -35,6 +38,8 @@ from music.durable import write_bytes, write_text
 from music.errors import InputError
 from music.jsonl import dump_line
 from reward.cmi_rm.weights import hash_tensors
+from reward.judge.consistency import label_of_pair
+from reward.judge.questions import ORDERS
 from reward.judgements import HEADS
 
 MODALITIES = {
@@ -46,8 +51,14 @@ MODALITIES = {
 FRESH = 100_000  # first index of the pairs that people hear to train on: no other training hears them
 LISTENERS = 5  # of a mean opinion
 CHUNK = 20
-#: what the published sets have of each: pairs of a modality, battles, rated clips
-SIZES = {"CMI-Pref": 1_000, "CMI-Pref validation": 60, "CMI-Pref test": 1_000, "Music Arena": 1_340}
+#: pairs of each modality, battles, rated clips
+SIZES = {
+    "CMI-Pref-Pseudo": 2_500,
+    "CMI-Pref": 1_000,
+    "CMI-Pref validation": 200,
+    "CMI-Pref test": 1_000,
+    "Music Arena": 1_340,
+}
 RATED = {"MusicEval train": 2_000, "MusicEval": 413, "PAM": 500}
 
 
@@ -85,6 +96,7 @@ def main(options: WriteSets) -> None:
     claim_work(options.output, codec=hash_tensors(codec.state_dict()), share=options.share)
     make = partial(_made, options.workers, codec)
     count = {name: max(1, round(size * options.share)) for name, size in (SIZES | RATED).items()}
+    write_pseudo(options.output / "CMI-Pref-Pseudo", count["CMI-Pref-Pseudo"], make)
     released = options.output / "CMI-Pref"
     for name, split, size in (
         ("train", "train", count["CMI-Pref"]),
@@ -135,18 +147,55 @@ def _heard_pair(
     return row, names, truth
 
 
+def write_pseudo(folder: Path, count: int, make: Any) -> None:
+    """Write pairs, so many of each modality, as a judge labels them that is asked in both orders."""
+    wanted = [("train", kind, index) for kind in CONDITIONS for index in range(count)]
+    judged = make(partial(_judged, folder), wanted, "CMI-Pref-Pseudo")
+    for name, keep in {"train": "consistent", "unfiltered": "original"}.items():
+        rows = []
+        for one in judged:
+            labels = {head: label_of_pair(one["verdicts"], head, keep) for head in HEADS}
+            if any(labels.values()):
+                rows.append(
+                    one["row"] | {f"preference-{head}": _published(label) for head, label in labels.items()}
+                )
+        write_text(folder / f"{name}.jsonl", "".join(map(dump_line, rows)))
+
+
+def _judged(folder: Path, codec: SpectralCodecModel, wanted: tuple[str, str, int]) -> dict[str, Any]:
+    """Return a row of a released set without its labels, and what the judge says of it in both orders."""
+    row, names, truth = _heard_pair(folder, "audio", codec, wanted)
+    truth["alignment"] /= 2  # as `Hearing` counts
+    verdicts = {}
+    for order in ORDERS:
+        turned = order == "reversed"
+        given = {head: Hearing().verdict(truth[head], head, turned, row["id"]) for head in HEADS}
+        verdicts[order] = {head: one.reversed() if turned else one for head, one in given.items()}
+    return {"row": _released(row, names), "verdicts": verdicts}
+
+
+def _released(row: dict, names: dict[str, str]) -> dict[str, str]:
+    prompt = {"text": row["text"], "lyrics": row["lyrics"], "ref-audio": names.get("reference", "")}
+    return {"audio-a": names["a"], "audio-b": names["b"], **prompt}
+
+
+def _published(label: str) -> str:
+    return {"a": "model_a", "b": "model_b"}.get(label, label)
+
+
 def _preference(folder: Path, layout: str, codec: SpectralCodecModel, wanted: tuple[str, str, int]) -> dict:
     """Return a row of CMI-Pref, as the released sets or the benchmark have it."""
     row, names, truth = _heard_pair(folder, "CMI-Pref_data", codec, wanted)
     votes = {head: vote(truth[head], head, row["id"]) for head in HEADS}
-    label = {"a": "model_a", "b": "model_b"}
-    judged = {f"preference-{head}": label.get(one.label, one.label) for head, one in votes.items()}
+    judged = {f"preference-{head}": _published(one.label) for head, one in votes.items()}
     judged |= {f"confidence_preference-{head}": f"{one.confidence:.1f}" for head, one in votes.items()}
-    reference = names.get("reference", "")
     if layout == "released":
-        prompt = {"text": row["text"], "lyrics": row["lyrics"], "ref-audio": reference}
-        return {"audio-a": names["a"], "audio-b": names["b"], **prompt, **judged}
-    prompt = {"prompt": row["text"], "lyrics": row["lyrics"], "ref-audio-path": reference}
+        return _released(row, names) | judged
+    prompt = {
+        "prompt": row["text"],
+        "lyrics": row["lyrics"],
+        "ref-audio-path": names.get("reference", ""),
+    }
     told = {"source": "cmi-arena-annotation", "split": "test", "modality": MODALITIES[wanted[1]]}
     return {**told, "audio-path": names["a"], "audio2": names["b"], **prompt, **judged}
 

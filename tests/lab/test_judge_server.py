@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from experiments.lab.corpus import song
+from experiments.lab.hearing import Hearing
 from experiments.lab.judge_server import TrueJudge, make_server
 from experiments.lab.rendering import SAMPLE_RATE
 from music.clips import Clip, write_clip
@@ -53,9 +54,9 @@ def pairs(tmp_path_factory):
     return path
 
 
-def labels(pairs, output, lean, noise):
-    """Let a judge of so much lean and noise label the pairs, and return its bias table by head and kind of answer."""
-    judge = TrueJudge(load_pairs(pairs), Sound(max_bytes=1 << 30), lean, noise)
+def labels(pairs, output, lean):
+    """Let a judge who errs in nothing but a lean label the pairs, and return its bias table by head and answers."""
+    judge = TrueJudge(load_pairs(pairs), Sound(max_bytes=1 << 30), Hearing(lean, 0.0, 0.0))
     server = make_server(judge, 0)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -67,7 +68,7 @@ def labels(pairs, output, lean, noise):
 
 
 def test_without_lean_and_noise_it_tells_the_truth(pairs, tmp_path):
-    bias = labels(pairs, tmp_path, 0.0, 0.0)
+    bias = labels(pairs, tmp_path, 0.0)
     for kind in ("original", "reversed", "agreed"):
         assert bias["musicality", kind]["right"] == 1.0
         assert bias["alignment", kind]["decided"] == PAIRS
@@ -79,7 +80,7 @@ def test_without_lean_and_noise_it_tells_the_truth(pairs, tmp_path):
 
 
 def test_a_lean_shows_in_the_order_and_the_filter_takes_it_out(pairs, tmp_path):
-    bias = labels(pairs, tmp_path, 0.5, 0.0)
+    bias = labels(pairs, tmp_path, 0.5)
     assert bias["musicality", "original"]["a_share"] > 0.6
     assert bias["musicality", "reversed"]["a_share"] < 0.4  # the first is now b
     assert bias["musicality", "original"]["right"] < 1.0
@@ -90,7 +91,7 @@ def test_a_lean_shows_in_the_order_and_the_filter_takes_it_out(pairs, tmp_path):
 def test_audio_that_it_does_not_know_is_refused(pairs, tmp_path):
     from music.errors import InputError
 
-    judge = TrueJudge(load_pairs(pairs), Sound("wav", max_bytes=1 << 30), 0.0, 0.0)
+    judge = TrueJudge(load_pairs(pairs), Sound("wav", max_bytes=1 << 30), Hearing())
     server = make_server(judge, 0)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with pytest.raises(InputError, match="do not know this audio"):

@@ -4,12 +4,13 @@ import json
 
 import pytest
 
+from experiments.lab.hearing import Hearing
 from experiments.lab.judgement_sets import WriteSets, main
 from experiments.lab.listeners import opinion, vote
 from music.clips import read_header
 from reward.data.prepare import Prepare
 from reward.data.prepare import main as prepare
-from reward.judgements import Preference, Rating, load_judgements, load_preferences
+from reward.judgements import HEADS, Preference, Rating, load_judgements, load_preferences
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,38 @@ def test_every_set_is_read_whole(sets, tmp_path):
     rated = prepared(sets, tmp_path, "music_eval", "MusicEval-full", split="train")
     assert len(rated) == 4
     assert all(isinstance(row, Rating) and row.prompt.text and row.alignment for row in rated)
+
+
+def test_the_judge_agrees_with_itself_in_what_is_released(sets, tmp_path):
+    agreed = prepared(sets, tmp_path, "cmi", "CMI-Pref-Pseudo/train.jsonl")
+    said = prepared(sets, tmp_path, "cmi", "CMI-Pref-Pseudo/unfiltered.jsonl")
+    assert len(said) == 4 * 5
+    assert 4 < len(agreed) < len(said)
+    first = {row.audio_a.name: row for row in said}
+    for row in agreed:
+        for head in HEADS:
+            assert getattr(row, head) in ("", getattr(first[row.audio_a.name], head))
+
+
+def test_what_two_questions_find_and_what_they_do_not():
+    gaps = {f"pair {number}": (-1) ** number * (0.2 + number % 40 / 100) for number in range(4000)}
+
+    def shares(hearing):
+        right, agreed = [], []
+        for name, gap in gaps.items():
+            true = "a" if gap > 0 else "b"
+            first = hearing.verdict(gap, "musicality", False, name).preference
+            second = hearing.verdict(gap, "musicality", True, name).reversed().preference
+            right.append(first == true)
+            if first == second and first in ("a", "b"):
+                agreed.append(first == true)
+        return sum(right) / len(right), sum(agreed) / len(agreed)
+
+    noisy, found = shares(Hearing(lean=0.1, mishearing=0.0, noise=0.2))
+    assert found > noisy + 0.1
+    wrong, kept = shares(Hearing(lean=0.0, mishearing=0.2, noise=0.0))
+    assert kept < wrong + 0.12
+    assert Hearing().verdict(0.3, "alignment", True, "x") == Hearing().verdict(0.3, "alignment", True, "x")
 
 
 def test_the_benchmark_has_rows_of_all_four_sources(sets, tmp_path):
