@@ -4,6 +4,7 @@ Everything is a function of (seed, step, index of the row), so neither a resumed
 processes changes what is learned from.
 """
 
+import functools
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from reward.cmi_rm.downsamplers import Stream
 from reward.cmi_rm.head import ALIGNMENT, MUSICALITY
 from reward.embeddings import EmbeddingStore, Key, text_key
 from reward.judgements import Judgement, Preference, Rating
+from reward.live_frames import LiveFrames
 
 MODALITIES = ("text", "lyrics", "reference")
 Mixture = Sequence[tuple[int, float]]  # rows of each file, and how often a row comes in an epoch
@@ -94,7 +96,7 @@ class JudgementData:
     rows
         Preferences and ratings.
     store
-        Holds the frames of all their audio and texts.
+        Holds the frames of all their audio and texts, or makes them.
     keys
         The key of each audio file.
     smoothing
@@ -106,7 +108,7 @@ class JudgementData:
     def __init__(
         self,
         rows: Sequence[Judgement],
-        store: EmbeddingStore,
+        store: EmbeddingStore | LiveFrames,
         keys: Mapping[Path, Key],
         smoothing: float,
         mixture: Mixture | None = None,
@@ -139,6 +141,7 @@ class JudgementData:
         indices = [step[place] for place in places]
         order = sorted(range(len(indices)), key=lambda place: isinstance(self.rows[indices[place]], Rating))
         rows = [self.rows[indices[place]] for place in order]
+        frames = functools.cache(self._store.get)  # an item that comes twice is encoded once
         pairs = [row for row in rows if isinstance(row, Preference)]
         rated = [row for row in rows if isinstance(row, Rating)]
         absent = torch.zeros(0, self._dim, dtype=self._store.dtype)
@@ -154,12 +157,13 @@ class JudgementData:
         targets, pair_weights = self.targets(pairs)
         ratings, rating_weights = self.ratings(rated)
         return Batch(
-            text=_pad([self._store.get(text_key(row.prompt.text)) for row in rows], longest["text"]),
-            lyrics=_pad([self._store.get(text_key(row.prompt.lyrics)) for row in rows], longest["lyrics"]),
+            text=_pad([frames(text_key(row.prompt.text)) for row in rows], longest["text"]),
+            lyrics=_pad([frames(text_key(row.prompt.lyrics)) for row in rows], longest["lyrics"]),
             reference=_pad(
-                [absent if path is None else self._frames(path) for path in references], longest["reference"]
+                [absent if path is None else frames(self._keys[path]) for path in references],
+                longest["reference"],
             ),
-            audio=_pad([self._frames(path) for path in audio], longest["audio"]),
+            audio=_pad([frames(self._keys[path]) for path in audio], longest["audio"]),
             asker=torch.cat([own[: len(pairs)], own]),
             places=at,
             step_size=len(step),
@@ -205,9 +209,6 @@ class JudgementData:
         values = torch.tensor(numbers, dtype=torch.float32).T
         judged = ~values.isnan()
         return values.nan_to_num(0.0), judged.float()
-
-    def _frames(self, path: Path) -> torch.Tensor:
-        return self._store.get(self._keys[path])
 
     def _longest(self, rows: Sequence[Judgement]) -> dict[str, int]:
         """Return how many frames the longest of each stream has."""

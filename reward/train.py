@@ -3,7 +3,8 @@
     accelerate launch reward/train.py --config C.yaml
     torchrun --nproc-per-node 2 reward/train.py --config C.yaml       (several processes on CPUs)
 
-1. The frozen towers encode every distinct audio, text and lyrics once, into a cache on disk that runs share.
+1. The frozen towers encode every distinct audio, text and lyrics once, into a cache on disk that runs share. A tower
+   of which a part learns too (--text_encoder_tune, --lora_r, --train_muq_depth) encodes them anew in every step.
 2. Bradley-Terry on both heads: the loss of a pair is the cross-entropy between the smoothed label and
    sigmoid(score of a - score of b); that of a rating is its error, after a learned map from scores to ratings
    (`reward.rating_map`). They are averaged over the rows that a head has a label for, then over heads. Ties
@@ -13,11 +14,11 @@
    and accuracy of each head with its 95 % Wilson interval. The model of the lowest validation loss is kept,
    and training stops after `patience` validations without a better one.
 
-OUTPUT holds the best model so far in the published format (``config.yaml``, ``model.safetensors``;
-head-only), so `load_scorer(OUTPUT)` works at any time; ``log.jsonl`` with a row a step and a row a
-validation; ``curves.png``, drawn at the end; ``run.json``; and ``training.pt``. A killed run continues from
-there: the weights are bit for bit those of a run never killed (one device type, library set, thread and
-process count). Order, modality dropout and the noise of dropout depend on seed, step and row only, so another
+OUTPUT holds the best model so far in the published format (``config.yaml``, ``model.safetensors``; head-only, or full
+if its towers are no longer those that it names), so `load_scorer(OUTPUT)` works at any time; ``log.jsonl`` with a row a
+step and a row a validation; ``curves.png``, drawn at the end; ``run.json``; and ``training.pt``. A killed run continues
+from there: the weights are bit for bit those of a run never killed (one device type, library set, thread and process
+count). Order, modality dropout and the noise of dropout depend on seed, step and row only, so another
 number of processes changes sums in their last digits only, and so does --gradient_accumulation_steps.
 """
 
@@ -26,11 +27,13 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
+from torch.nn.utils import parameters_to_vector
 
 from music.command import run
 from music.devices import find_device
@@ -43,8 +46,10 @@ from reward.cmi_rm.checkpoint import WEIGHTS, load_head, load_towers, save_check
 from reward.cmi_rm.head import ALIGNMENT, MUSICALITY, RewardHead
 from reward.cmi_rm.locations import Locator
 from reward.cmi_rm.towers import Towers
-from reward.embeddings import EmbeddingStore, audio_keys, fill_store
+from reward.cmi_rm.tuning import tower_weights, unfreeze
+from reward.embeddings import EmbeddingStore, audio_keys, fill_store, text_key
 from reward.judgements import HEADS, audio_of, load_judgements, texts_of
+from reward.live_frames import LiveFrames
 from reward.objective import Objective
 from reward.rating_map import RatingMap
 from reward.train_config import TrainConfig
@@ -75,8 +80,9 @@ def main(config: TrainConfig) -> int:
             f"--batch_size {config.batch_size} leaves some of {processes.world_size} processes without a "
             "pair: make it at least as large, or start fewer"
         )
-    train, held_out, towers = prepare_data(config, processes, accelerator.device)
-    trainer = Trainer(config, accelerator, processes, output, towers)
+    towers = starting_towers(config).to(accelerator.device)
+    frames, train, held_out = prepare_data(config, processes, towers)
+    trainer = Trainer(config, accelerator, processes, output, towers, frames)
     trainer.run(train, held_out)
     if processes.is_main:
         state = trainer.state
@@ -88,10 +94,23 @@ def main(config: TrainConfig) -> int:
     return 0
 
 
+def starting_towers(config: TrainConfig) -> Towers:
+    """Load the towers of the model that training starts from, or those that the config names, all of them frozen."""
+    weights = load_head(Path(config.init_from))[1] if config.init_from else {}
+    half = config.mixed_precision == "bf16" and config.tuning.kinds
+    dtype = "bfloat16" if half else "float32"
+    return load_towers(config.towers, Locator(), weights or None, max_seconds=config.max_seconds, dtype=dtype)
+
+
 def prepare_data(
-    config: TrainConfig, processes: Processes, device: torch.device
-) -> tuple[JudgementData, JudgementData, Towers]:
-    """Read the rows, encode what the cache lacks, and return training and validation data and the towers.
+    config: TrainConfig, processes: Processes, towers: Towers
+) -> tuple[EmbeddingStore | LiveFrames, JudgementData, JudgementData]:
+    """Read the rows, encode what the cache lacks, let parts of the towers learn, and return frames and data.
+
+    Returns
+    -------
+    frames, train, held_out
+        What the towers give, and the rows with it.
 
     Raises
     ------
@@ -107,37 +126,56 @@ def prepare_data(
     train = [row for rows, _ in files for row in rows]
     held_out = load_judgements(config.validation, config.limit)
     rows = [*train, *held_out]
-    towers = load_towers(config.towers, Locator(), max_seconds=config.max_seconds).to(device)
-    keys = audio_keys(audio_of(rows))
+    keys, texts = audio_keys(audio_of(rows)), texts_of(rows)
     heard = {keys[path] for row in train for path in row.audio}
     for row in held_out:
         if any(keys[path] in heard for path in row.audio):
             raise InputError(f"{config.validation}: the audio of row {row.id!r} is also in {config.train}")
     folder = config.embeddings or Path(config.output) / "embeddings"
-    store = EmbeddingStore(folder, towers.hash, config.embedding_dtype, config.in_memory)
-    fill_store(store, towers, keys, texts_of(rows), processes)
+    frames: EmbeddingStore | LiveFrames
+    frames = store = EmbeddingStore(folder, towers.hash, config.embedding_dtype, config.in_memory)
+    learning = config.tuning.kinds
+    fill_store(
+        store, towers, {} if "audio" in learning else keys, [] if "text" in learning else texts, processes
+    )
+    if learning:
+        unfreeze(towers, config.tuning, config.seed)
+        sources = {text_key(text): text for text in texts} | {key: path for path, key in keys.items()}
+        frames = LiveFrames(store, towers, {key: sources[key] for key in sources if key[0] in learning})
     smoothing = config.label_smoothing
     return (
-        JudgementData(train, store, keys, smoothing, [(len(rows), weight) for rows, weight in files]),
-        JudgementData(held_out, store, keys, smoothing),
-        towers,
+        frames,
+        JudgementData(train, frames, keys, smoothing, [(len(rows), weight) for rows, weight in files]),
+        JudgementData(held_out, frames, keys, smoothing),
     )
 
 
 class Trainer:
-    """The loop and what it keeps: head, optimiser, state, log."""
+    """The loop and what it keeps: head, parts of the towers that learn, optimiser, state, log."""
 
     def __init__(
-        self, config: TrainConfig, accelerator: Any, processes: Processes, output: Path, towers: Towers
+        self,
+        config: TrainConfig,
+        accelerator: Any,
+        processes: Processes,
+        output: Path,
+        towers: Towers,
+        frames: EmbeddingStore | LiveFrames,
     ) -> None:
         self.config, self.accelerator, self.processes, self.output = config, accelerator, processes, output
+        self.towers, self.frames = towers, frames
+        self.tuned = [parameter for parameter in towers.parameters() if parameter.requires_grad]
         torch.manual_seed(config.seed)
         self.head = head = RewardHead(config.head(towers.dim, _model_name(config)))
+        self.own_towers = bool(self.tuned)
         if config.init_from:
-            _start_from(Path(config.init_from), head)
+            self.own_towers |= _start_from(Path(config.init_from), head)
         # moved before the optimiser, whose restored state follows it
         self.objective = Objective(head, RatingMap(config.rating_map)).to(accelerator.device)
         groups = _groups(self.objective, config.weight_decay)
+        if self.tuned:
+            scale = config.tower_learning_rate / config.learning_rate
+            groups.append({"params": self.tuned, "weight_decay": config.weight_decay, "scale": scale})
         # eps: Bradley-Terry leaves directions free (such as the last bias), which rounding shall not move
         self.optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, eps=1e-6)
         elsewhere = {"output": "", "embeddings": "", "in_memory": False, "device": "", "tracker": ""}
@@ -152,7 +190,11 @@ class Trainer:
             "data": data,
         }
         self.state = TrainState(output / _LAST, identity)
-        self.state.restore(self.objective, self.optimiser)
+        #: everything that learns
+        self.learning: nn.Module = self.objective
+        if self.tuned:
+            self.learning = nn.ModuleList([self.objective, nn.ParameterList(self.tuned)])
+        self.state.restore(self.learning, self.optimiser)
         self.model, self.optimiser = accelerator.prepare(self.objective, self.optimiser)
 
     def run(self, train: JudgementData, held_out: JudgementData) -> None:
@@ -173,6 +215,7 @@ class Trainer:
             if log is not None:
                 log.add({"step": state.step, **losses, "seconds": round(time.perf_counter() - started, 4)})
             if state.step % config.evaluate_every == 0 or state.step == config.steps:
+                self._draw_from(None)
                 found = validate(self.objective, held_out, config.batch_size)
                 accuracies = {name: found[name]["accuracy"] for name in ("musicality", "alignment")}
                 bar.set_postfix({name: round(x, 3) for name, x in accuracies.items() if x is not None})
@@ -183,7 +226,7 @@ class Trainer:
             if state.step % config.checkpoint_every == 0 or state.step == config.steps or state.stopped:
                 if log is not None:
                     log.flush()
-                    state.save(self.objective, self.optimiser)
+                    state.save(self.learning, self.optimiser)
                 self.processes.barrier()
         bar.close()
         self.accelerator.end_training()
@@ -193,13 +236,14 @@ class Trainer:
         config, step = self.config, self.state.step
         rate = learning_rate(config, step)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("scale", 1.0)
         indices = indices_of_step(config.seed, step, config.batch_size, data.mixture)
         chances = (config.text_dropout, config.lyrics_dropout, config.reference_dropout)
         dropped = drops_of_step(config.seed, step, indices, chances)
         counts = data.judged(indices).to(self.accelerator.device)  # of all processes
         seed = (config.seed + 1) * 1_000_003 + step
         self.model.train()
+        self._draw_from(seed)
         self.optimiser.zero_grad()
         means = torch.zeros_like(counts)
         parts = self._parts()
@@ -214,7 +258,8 @@ class Trainer:
                 loss = shares.sum() / (counts > 0).sum().clamp(min=1) * self.processes.world_size
                 self.accelerator.backward(loss)
             means += shares.detach()
-        self.accelerator.clip_grad_norm_(self.model.parameters(), config.clip_norm)
+        self._average_tuned()
+        self.accelerator.clip_grad_norm_([*self.model.parameters(), *self.tuned], config.clip_norm)
         self.optimiser.step()
         means = self.accelerator.reduce(means, "sum")
         if not torch.isfinite(means).all():
@@ -224,6 +269,18 @@ class Trainer:
             "alignment": means[ALIGNMENT].item(),
             "learning_rate": rate,
         }
+
+    def _draw_from(self, seed: int | None) -> None:
+        if isinstance(self.frames, LiveFrames):
+            self.frames.draw_from(seed)
+
+    def _average_tuned(self) -> None:
+        """Average over processes the gradients of the towers, which DistributedDataParallel does not hold."""
+        if self.tuned and self.processes.world_size > 1:
+            own = [torch.zeros_like(one) if one.grad is None else one.grad for one in self.tuned]
+            mean = self.accelerator.reduce(parameters_to_vector(own), "mean")
+            for one, part in zip(self.tuned, mean.split([one.numel() for one in own]), strict=True):
+                one.grad = part.view_as(one).clone()
 
     def _autocast(self) -> torch.autocast:
         half = self.config.mixed_precision == "bf16"
@@ -241,7 +298,8 @@ class Trainer:
         if state.best is None or found["loss"] < state.best["loss"]:
             state.best, state.best_step, state.waited = dict(found), state.step, 0
             if self.processes.is_main:
-                save_checkpoint(self.output, self.head.config, self.head)
+                weights = tower_weights(self.towers) if self.own_towers else None
+                save_checkpoint(self.output, self.head.config, self.head, weights)
         else:
             state.waited += 1
         state.stopped = 0 < self.config.patience <= state.waited
@@ -268,15 +326,16 @@ def _flat(found: Mapping[str, Any]) -> dict[str, float]:
     return flat
 
 
-def _start_from(folder: Path, head: RewardHead) -> None:
-    """Give a head the weights of that in a folder, which must be of the same shape."""
-    before, _ = load_head(folder)
+def _start_from(folder: Path, head: RewardHead) -> bool:
+    """Give a head the weights of that in a folder, of the same shape, and return whether towers lie there too."""
+    before, towers = load_head(folder)
     wanted, found = head.config.acting(), before.config.acting()
     if changed := [
         f"{name} is {found[name]}, not {wanted[name]}" for name in wanted if found[name] != wanted[name]
     ]:
         raise InputError(f"--init_from {folder} holds a head of another shape: {', '.join(changed)}")
     head.load_state_dict(before.state_dict())
+    return bool(towers)
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -289,7 +348,7 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return config.learning_rate * (1 + math.cos(math.pi * done)) / 2
 
 
-def _groups(objective: Objective, decay: float) -> Sequence[dict[str, Any]]:
+def _groups(objective: Objective, decay: float) -> list[dict[str, Any]]:
     """Decay matrices and kernels, but not gains, biases, null embeddings and the map to ratings."""
     named = list(objective.scores.head.named_parameters())
     matrices = [value for name, value in named if value.ndim > 1 and not name.startswith("null_")]

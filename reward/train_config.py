@@ -7,11 +7,12 @@ from music.command import refuse_below_one
 from music.errors import InputError
 from reward.cmi_rm.config import CMIRMConfig, DownsamplerConfig, NullEmbedding
 from reward.cmi_rm.towers import MAX_SECONDS
+from reward.cmi_rm.tuning import Tuning
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Train a CMI-RM head on preferences and ratings, over frozen towers whose outputs are cached.
+    """Train a CMI-RM head on preferences and ratings, over towers that are frozen, their outputs cached, or learn too.
 
     Parameters
     ----------
@@ -26,7 +27,8 @@ class TrainConfig:
     towers
         The MuQ-MuLan: a folder, a hub id, or ``lab-mulan``.
     init_from
-        Folder of a CMI-RM whose head training starts from, such as stage 1 for stage 2; random weights if empty.
+        Folder of a CMI-RM that training starts from, such as stage 1 for stage 2: its head, and its towers if it holds
+        them. Random weights of a head if empty.
     model_name
         How the saved config names the towers. By default a folder is named relative to the parent of
         OUTPUT, so that both can be moved together; anything else as given.
@@ -64,6 +66,20 @@ class TrainConfig:
         The same for the reference.
     skip_null
         Mask hidden modalities out (as at inference) instead of showing a learned null embedding.
+    text_encoder_tune
+        What of the text tower learns too: transformer (that over XLM-RoBERTa) or all.
+    lora_r
+        Rank of low-rank updates of XLM-RoBERTa, which learn in its place; 0 for none. They need peft.
+    lora_alpha
+        An update counts alpha / rank.
+    lora_dropout
+        Of what goes into an update.
+    lora_target_modules
+        Ends of the names of the matrices that get one, with commas between.
+    train_muq_depth
+        How many layers of MuQ's conformer learn too, from the last.
+    tower_learning_rate
+        Of what learns in the towers, at the top of the schedule of `learning_rate`.
     steps
         Length of the learning-rate schedule.
     batch_size
@@ -125,6 +141,13 @@ class TrainConfig:
     lyrics_dropout: float = 0.3
     reference_dropout: float = 0.5
     skip_null: bool = True
+    text_encoder_tune: str = ""
+    lora_r: int = 0
+    lora_alpha: int = Tuning.lora_alpha
+    lora_dropout: float = Tuning.lora_dropout
+    lora_target_modules: str = ",".join(Tuning.lora_target_modules)
+    train_muq_depth: int = 0
+    tower_learning_rate: float = 1e-5
     steps: int = 2000
     batch_size: int = 48
     gradient_accumulation_steps: int = 1
@@ -158,8 +181,22 @@ class TrainConfig:
             raise InputError(
                 f"--device must be auto, cpu or cuda, got {self.device!r}: choose GPUs with CUDA_VISIBLE_DEVICES"
             )
-        if self.learning_rate <= 0 or self.clip_norm <= 0:
-            raise InputError("--learning_rate and --clip_norm must be above 0")
+        if min(self.learning_rate, self.tower_learning_rate, self.clip_norm) <= 0:
+            raise InputError("--learning_rate, --tower_learning_rate and --clip_norm must be above 0")
+        _ = self.tuning
+
+    @property
+    def tuning(self) -> Tuning:
+        """What learns in the towers."""
+        names = tuple(name.strip() for name in self.lora_target_modules.split(",") if name.strip())
+        return Tuning(
+            self.text_encoder_tune,
+            self.lora_r,
+            self.lora_alpha,
+            self.lora_dropout,
+            names,
+            self.train_muq_depth,
+        )
 
     def training_files(self) -> list[tuple[str, float]]:
         """Return the files to learn from, each with the number of times that its rows come in an epoch.
@@ -214,4 +251,5 @@ class TrainConfig:
             skip_null=self.skip_null,
             eval_downsampler=downsampler,
             reference_downsampler=downsampler,
+            carried=self.tuning.published(),
         )

@@ -108,16 +108,14 @@ def load_towers(
 
 
 def save_checkpoint(
-    folder: Path, config: CMIRMConfig, head: RewardHead, towers: Towers | None = None
+    folder: Path, config: CMIRMConfig, head: RewardHead, towers: Mapping[str, torch.Tensor] | None = None
 ) -> None:
-    """Write a folder that `load_checkpoint` reads: head-only, or full if towers are given.
+    """Write a folder that `load_checkpoint` reads: head-only, or full if the towers' weights are given.
 
     Each file is replaced atomically. `config.model_name` names the towers, relative to the folder's parent
     if relative.
     """
-    tensors = dict(head.state_dict())
-    if towers is not None:
-        tensors |= towers.state_dict()
+    tensors = {**head.state_dict(), **(towers or {})}
     contents = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     write_bytes(folder / WEIGHTS, save(contents, metadata={"format": "pt"}))
     fields = config_to_dict(replace(config, carried=dict(config.carried)))

@@ -12,7 +12,15 @@ import yaml
 from music.errors import InputError
 
 # Known fields of the published schema that decide how its authors train or load, not what a score is.
-_CARRIED = ("name", "freeze_audio", "freeze_text", "train_muq_depth", "load_config", "category_embeddings")
+_CARRIED = (
+    "name",
+    "freeze_audio",
+    "freeze_text",
+    "train_muq_depth",
+    "text_encoder",
+    "load_config",
+    "category_embeddings",
+)
 _KINDS = {
     "none": ("none",),
     "mean": ("mean", "meanpool"),
@@ -165,10 +173,10 @@ def read_config(path: Path) -> CMIRMConfig:
 def config_from_dict(fields: Any) -> CMIRMConfig:
     """Return the config of the published fields; `InputError` names a field that is unknown or unusable."""
     rest = dict(_mapping(fields, "model"))
+    _check_text_encoder(rest.get("text_encoder"), rest.pop("text_lora_config", None))
     carried = {name: rest.pop(name) for name in _CARRIED if name in rest}
     if (mode := rest.pop("mode", "concat_text_late")) != "concat_text_late":
         raise InputError(f"mode {mode!r} is not supported: expected concat_text_late")
-    _check_text_encoder(rest.pop("text_encoder", None), rest.pop("text_lora_config", None))
     nulls = _nulls(rest.pop("null_embedding", None))
     downsamplers = _downsamplers(rest.pop("downsample", None))
     plain = {f.name: f.type for f in dataclasses.fields(CMIRMConfig) if f.type in (int, float, str)}

@@ -25,6 +25,7 @@ from reward.cmi_rm.power_spectrogram import PowerSpectrogram
 from reward.cmi_rm.weights import hash_tensors, load_strictly
 
 CHUNK_SECONDS = 30
+FRAMES_PER_SECOND = 25
 MAX_SECONDS = 120.0  # the length the paper trains and benchmarks with
 SHORTEST = 1024  # samples; the mel front end reflects so many and needs one more
 _MAX_TOKENS = 512
@@ -75,7 +76,7 @@ def find_tower_files(name: str, locator: Locator) -> TowerFiles:
 
 
 class Towers(nn.Module):
-    """Audio and text tower of a MuQ-MuLan, frozen, in eval mode.
+    """Audio and text tower of a MuQ-MuLan, in eval mode, frozen unless `reward.cmi_rm.tuning` unfreezes a part.
 
     Parameters
     ----------
@@ -137,7 +138,7 @@ class Towers(nn.Module):
         return self.encode_audios([clip])[0]
 
     def encode_audios(self, clips: Sequence[Clip]) -> list[torch.Tensor]:
-        """Return the frames `[T, dim]` of each clip, 25 a second, in fp32 on the CPU.
+        """Return the frames `[T, dim]` of each clip, `FRAMES_PER_SECOND`, in fp32 on the CPU.
 
         A clip is averaged to mono, cut to `max_seconds`, resampled to 24 kHz and encoded in chunks of 30
         s, each alone; a tail of at most 1,024 samples is dropped. A GPU is given chunks of equal length
@@ -167,17 +168,15 @@ class Towers(nn.Module):
             )
         return [chunk for chunk in wave.split(CHUNK_SECONDS * self.sample_rate) if len(chunk) > SHORTEST]
 
-    @torch.no_grad()
     def _forward_audio(self, waves: torch.Tensor) -> torch.Tensor:
         """Map `[B, samples]` of one length to `[B, T, dim]`; no masks, for nothing is padded."""
         with self._autocast():
             hidden = self.audio_module.model(waves.to(self.device)).hidden_states[self.use_layer_idx]
             return self.audio_module.transformer(self.audio_module.proj(hidden))
 
-    @torch.no_grad()
     def encode_text(self, text: str) -> torch.Tensor:
         """Return the frames `[tokens, dim]` of a text (at most 512, two for the empty text), fp32 on CPU."""
-        tokens = self.files.tokenizer([text], return_tensors="pt", truncation=True, max_length=_MAX_TOKENS)
+        tokens = self._tokens(text)
         with self._autocast():
             hidden = self.text_module.model(
                 input_ids=tokens["input_ids"].to(self.device),
@@ -185,6 +184,13 @@ class Towers(nn.Module):
             ).last_hidden_state
             frames = self.text_module.transformer(self.text_module.proj(hidden))
         return frames[0].float().cpu()
+
+    def count_tokens(self, text: str) -> int:
+        """Return how many frames a text has."""
+        return self._tokens(text)["input_ids"].shape[1]
+
+    def _tokens(self, text: str) -> Any:
+        return self.files.tokenizer([text], return_tensors="pt", truncation=True, max_length=_MAX_TOKENS)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype_name == "bfloat16")

@@ -1,5 +1,6 @@
-"""Small models and sounds for the tests of `reward`."""
+"""Small models, sounds and trainings for the tests of `reward`."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from music.prompts import Prompt
 from reward import ScoreRequest, load_scorer
 from reward.cmi_rm.checkpoint import load_towers
 from reward.cmi_rm.locations import Locator
+from reward.train_config import TrainConfig
+from tests.reward.training_runs import rated, write_pairs
 
 SCORING = Path(__file__).parents[1] / "data" / "scoring"
 
@@ -63,3 +66,45 @@ def noise():
         return Clip(torch.randn(channels, samples, generator=generator) * 0.1, rate)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pairs")
+    write_pairs(folder / "train.jsonl", 24, 1)
+    write_pairs(folder / "validation.jsonl", 12, 2)
+    return folder
+
+
+@pytest.fixture
+def config(pairs, scoring, tmp_path):
+    return TrainConfig(
+        train=str(pairs / "train.jsonl"),
+        validation=str(pairs / "validation.jsonl"),
+        output=str(tmp_path / "run"),
+        towers=str(scoring / "mulan-tiny"),
+        embeddings=str(pairs / "embeddings"),
+        heads=2,
+        prompt_depth=1,
+        ff_mult=1,
+        downsample_factor=4,
+        steps=12,
+        batch_size=8,
+        learning_rate=3e-3,
+        warmup_steps=2,
+        evaluate_every=4,
+        checkpoint_every=3,
+        device="cpu",
+    )
+
+
+@pytest.fixture
+def mixed(config, pairs):
+    """Return the config with data of which half the rows are ratings."""
+    files = {}
+    for name in ("train", "validation"):
+        rows = [json.loads(line) for line in (pairs / f"{name}.jsonl").read_text().splitlines()]
+        rows = [rated(row) if index // 3 % 2 else row for index, row in enumerate(rows)]
+        files[name] = str(pairs / f"mixed-{name}.jsonl")
+        Path(files[name]).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return dataclasses.replace(config, **files)

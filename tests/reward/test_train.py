@@ -15,7 +15,6 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import reward
-from music.clips import Clip, write_clip
 from music.errors import InputError
 from reward import ScoreRequest, embed, load_scorer, train_curves
 from reward.batch_model import BatchModel
@@ -25,87 +24,9 @@ from reward.embeddings import EmbeddingStore, audio_keys, fill_store
 from reward.judgements import load_judgements, load_preferences
 from reward.objective import Objective
 from reward.rating_map import KINDS, RatingMap
-from reward.train import Trainer, main
-from reward.train_config import TrainConfig
+from reward.train import main
 from reward.validation import scores_of, validate
-
-
-def write_pairs(path, count, seed):
-    """Write pairs of a tone (good) and noise (bad); alignment asks for the louder one."""
-    generator = torch.Generator().manual_seed(seed)
-    rows = []
-    for index in range(count):
-        samples = int(24_000 * (0.5 + 0.5 * torch.rand((), generator=generator)))
-        time = torch.arange(samples) / 24_000
-        tone = 0.4 * torch.sin(2 * torch.pi * (200 + 500 * torch.rand((), generator=generator)) * time)
-        noise = 0.1 * torch.randn(samples, generator=generator)
-        pair = {"a": tone, "b": noise} if index % 2 else {"a": noise, "b": tone}
-        names = {side: f"audio/{seed}-{index}{side}.flac" for side in pair}
-        for side, wave in pair.items():
-            write_clip(path.parent / names[side], Clip(wave[None], 24_000))
-        better = "a" if index % 2 else "b"
-        rows.append(
-            {
-                "id": f"{seed}-{index}",
-                "text": ["upbeat pop", "slow piano"][index % 2],
-                "lyrics": "la la" if index % 3 == 0 else "",
-                "reference": names["a"] if index % 4 == 0 else "",
-                **{f"audio_{side}": name for side, name in names.items()},
-                "preference_musicality": better,
-                "preference_alignment": ["a", "b", "tie", ""][index % 4],
-            }
-        )
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-
-@pytest.fixture(scope="session")
-def pairs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pairs")
-    write_pairs(folder / "train.jsonl", 24, 1)
-    write_pairs(folder / "validation.jsonl", 12, 2)
-    return folder
-
-
-@pytest.fixture
-def config(pairs, scoring, tmp_path):
-    return TrainConfig(
-        train=str(pairs / "train.jsonl"),
-        validation=str(pairs / "validation.jsonl"),
-        output=str(tmp_path / "run"),
-        towers=str(scoring / "mulan-tiny"),
-        embeddings=str(pairs / "embeddings"),
-        heads=2,
-        prompt_depth=1,
-        ff_mult=1,
-        downsample_factor=4,
-        steps=12,
-        batch_size=8,
-        learning_rate=3e-3,
-        warmup_steps=2,
-        evaluate_every=4,
-        checkpoint_every=3,
-        device="cpu",
-    )
-
-
-def rated(row):
-    """Return a rating of clip a of a preference: a tone is good, noise is not."""
-    tone = row["preference_musicality"] == "a"
-    kept = {name: row[name] for name in ("text", "lyrics", "reference")}
-    ratings = {"rating_musicality": 4.6 if tone else 1.4, "rating_alignment": None if tone else 2.0}
-    return {"id": f"rated-{row['id']}", "audio": row["audio_a"], **kept, **ratings}
-
-
-@pytest.fixture
-def mixed(config, pairs):
-    """Return the config with data of which half the rows are ratings."""
-    files = {}
-    for name in ("train", "validation"):
-        rows = [json.loads(line) for line in (pairs / f"{name}.jsonl").read_text().splitlines()]
-        rows = [rated(row) if index // 3 % 2 else row for index, row in enumerate(rows)]
-        files[name] = str(pairs / f"mixed-{name}.jsonl")
-        Path(files[name]).write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return dataclasses.replace(config, **files)
+from tests.reward.training_runs import curve, die_at, read_log
 
 
 @pytest.fixture
@@ -117,11 +38,6 @@ def data(config, towers):
     store = EmbeddingStore(config.embeddings, towers.hash)
     fill_store(store, towers, keys, [text for row in rows for text in (row.prompt.text, row.prompt.lyrics)])
     return JudgementData(rows, store, keys, 0.2)
-
-
-def read_log(config):
-    with open(f"{config.output}/log.jsonl") as file:
-        return [json.loads(line) for line in file]
 
 
 def test_it_learns_and_saves_a_scorer(config, pairs, noise, capsys):
@@ -230,19 +146,6 @@ def test_a_second_stage_starts_from_the_first(config, mixed, tmp_path):
         main(dataclasses.replace(second, init_from=str(tmp_path / "third")))
 
 
-def die_at(monkeypatch, call):
-    """Make the given training step die before it changes anything on disk."""
-    step, count = Trainer._step, []
-
-    def step_or_die(self, data):
-        count.append(1)
-        if len(count) == call:
-            raise KeyboardInterrupt
-        return step(self, data)
-
-    monkeypatch.setattr(Trainer, "_step", step_or_die)
-
-
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
 def test_killed_at_any_step_it_resumes_to_the_bit(mixed, tmp_path, dropout):
     config = dataclasses.replace(mixed, dropout=dropout)
@@ -265,13 +168,6 @@ def test_killed_at_any_step_it_resumes_to_the_bit(mixed, tmp_path, dropout):
 
 
 @pytest.mark.slow
-def curve(config):
-    """Return the losses of each step."""
-    return torch.tensor(
-        [[row["musicality"], row["alignment"]] for row in read_log(config) if "seconds" in row]
-    )
-
-
 @pytest.mark.parametrize("dropout", [0.0, 0.2])
 def test_two_processes_learn_the_same(mixed, tmp_path, dropout):
     """Noise belongs to rows, so the curve is that of one process whatever is dropped."""

@@ -1,0 +1,141 @@
+"""Trains what studies need, tests it and writes the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from experiments.ablations.lab_data import LabData, label_accuracy, write_json
+from experiments.ablations.report import draw, markdown, verdict, write_csv
+from experiments.ablations.stages import Recipe
+from experiments.ablations.studies import STUDIES, Arm, Study
+from experiments.ablations.testing import (
+    CLIP_METRICS,
+    PAIR_METRICS,
+    Array,
+    Benchmark,
+    Interval,
+    resampled_correlation,
+    resampled_mean,
+)
+from experiments.lab.finished_folder import claim_work
+from music.command import refuse_below_one
+from music.durable import make_folder, write_text
+from music.errors import InputError
+from reward.bradley_terry import wilson_interval
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Ablate:
+    """Answer questions about CMI-RM's recipe on the lab.
+
+    Parameters
+    ----------
+    study
+        One of `STUDIES`, or all.
+    output
+        Folder for rows, embeddings, models and results.
+    sets
+        Folder that experiments.lab.judgement_sets wrote.
+    towers
+        The MuQ-MuLan.
+    steps
+        Of a first stage.
+    second_steps
+        Of a second stage.
+    seeds
+        Trainings of each arm; as many as the study asks for by default.
+    """
+
+    study: str = ALL
+    output: Path = Path("runs/ablations")
+    sets: Path = Path("runs/lab/sets")
+    towers: str = "lab-mulan"
+    steps: int = 1_200
+    second_steps: int = 300
+    seeds: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse unknown studies and numbers out of range."""
+        if self.study not in (ALL, *STUDIES):
+            raise InputError(f"{self.study!r} is no study: choose one of {', '.join((ALL, *STUDIES))}")
+        refuse_below_one(self, "steps", "second_steps", "seeds")
+
+
+def main(options: Ablate) -> None:
+    """Answer one question after another; what is trained and tested is not done again."""
+    if not (options.sets / "CMI-RewardBench" / "all_test.jsonl").exists():
+        raise InputError(f"{options.sets} holds no sets: run python -m experiments.lab.judgement_sets first")
+    make_folder(options.output)
+    facts = {"steps": options.steps, "second_steps": options.second_steps, "towers": options.towers}
+    claim_work(options.output, **facts)
+    data = LabData(options.sets, options.output / "data", options.towers)
+    data.prepare()
+    recipe = Recipe(data, options.output / "models", (options.steps, options.second_steps))
+    benchmark = Benchmark(data)
+    for name in STUDIES if options.study == ALL else [options.study]:
+        print(answer(name, options, recipe, benchmark))
+
+
+def answer(name: str, options: Ablate, recipe: Recipe, benchmark: Benchmark) -> str:
+    """Train and test the arms of a study, write its results and return its page."""
+    study, seeds = STUDIES[name], options.seeds or STUDIES[name].seeds
+    scores: dict[str, tuple[Array, Array]] = {}
+    for label, arm in study.arms.items():
+        tested = [benchmark.scores(recipe.train(arm.stage, seed), arm.view) for seed in range(seeds)]
+        scores[label] = np.stack([pairs for pairs, _ in tested]), np.stack([clips for _, clips in tested])
+    found = {label: measure(study.arms[label], benchmark, *scores[label]) for label in study.arms}
+    contrasts = compare(study, benchmark, {label: pairs for label, (pairs, _) in scores.items()})
+    labels = {part: _labels(recipe.data, part) for part in study.labels}
+    folder = options.output / name
+    write_csv(folder / "table.csv", found)
+    named = [{**one, "difference": asdict(one["difference"])} for one in contrasts]
+    write_json(folder / "contrasts.json", {"seeds": seeds, "contrasts": named, "labels": labels})
+    draw(folder / "figure.png", study.title, found)
+    counted = int((~np.isnan(benchmark.values(next(iter(scores.values()))[0][0], "human"))).sum())
+    note = f"{seeds} seed{'s' * (seeds > 1)}; {counted:,} human pairs; 95 % intervals over pairs and seeds."
+    page = markdown(study.title, study.paper, found, contrasts, labels, note)
+    write_text(folder / "table.md", page)
+    return page
+
+
+def measure(arm: Arm, benchmark: Benchmark, pairs: Array, clips: Array) -> dict[str, Interval]:
+    """Return all metrics of an arm, from scores `[seeds, pairs, 2]` and `[seeds, clips, 2]`."""
+    found = {
+        metric: resampled_mean(np.stack([benchmark.values(one, metric) for one in pairs]))
+        for metric in PAIR_METRICS
+    }
+    if arm.view.window:
+        return found
+    for metric in CLIP_METRICS:
+        chosen, ratings, column = benchmark.rated(metric)
+        found[metric] = resampled_correlation(clips[:, chosen, column], ratings)
+    return found
+
+
+def compare(study: Study, benchmark: Benchmark, pairs: Mapping[str, Array]) -> list[dict]:
+    """Return the differences that would show the paper's finding, pair by pair and seed by seed."""
+    found = []
+    for one in study.contrasts:
+        values = [
+            np.stack([benchmark.values(scores, one.metric) for scores in pairs[label]])
+            for label in (one.better, one.worse)
+        ]
+        difference = resampled_mean(values[0] - values[1])
+        told = verdict(one.metric, difference)
+        found.append({**asdict(one), "difference": difference, "verdict": told})
+    return found
+
+
+def _labels(data: LabData, name: str) -> dict[str, tuple[float, float, float, int]]:
+    """Return for each head the share of true labels in a set, its interval, and how many there are."""
+    counts = label_accuracy(data.rows(name))
+    return {
+        head: (right / known, *wilson_interval(right, known), known)
+        for head, (right, known) in counts.items()
+    }

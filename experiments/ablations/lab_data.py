@@ -1,0 +1,100 @@
+"""The lab's sets of judgement as rows and embeddings."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from experiments.lab.pairs import pair
+from experiments.lab.spread import cores
+from music.durable import write_text
+from music.jsonl import dump_line, read_jsonl
+from reward.data.prepare import Prepare
+from reward.data.prepare import main as prepare
+from reward.judgements import HEADS
+
+#: name -> layout, place in the folder of sets, part; what shares something with the first is left out of the others
+SETS = {
+    "test": ("cmi", "CMI-RewardBench/all_test.jsonl", ""),
+    "pseudo": ("cmi", "CMI-Pref-Pseudo/train.jsonl", ""),
+    "unfiltered": ("cmi", "CMI-Pref-Pseudo/unfiltered.jsonl", ""),
+    "pref": ("cmi", "CMI-Pref/train.jsonl", ""),
+    "rating": ("music_eval", "MusicEval-full", "train"),
+    "validation": ("cmi", "CMI-Pref/validation.jsonl", ""),
+}
+
+
+@dataclass(frozen=True)
+class LabData:
+    """Rows and embeddings of the lab's sets.
+
+    Attributes
+    ----------
+    sets
+        Folder that `experiments.lab.judgement_sets` wrote.
+    folder
+        Folder for rows and embeddings.
+    towers
+        The MuQ-MuLan.
+    """
+
+    sets: Path
+    folder: Path
+    towers: str
+
+    @property
+    def embeddings(self) -> Path:
+        """Folder of embeddings."""
+        return self.folder / "embeddings"
+
+    def rows(self, name: str) -> Path:
+        """Return the rows of a set of `SETS`, or with a number after a hyphen so many of them: "pseudo-1000"."""
+        whole, _, count = name.partition("-")
+        path = self.folder / whole / "rows.jsonl"
+        return path.with_name(f"rows-{count}.jsonl") if count else path
+
+    def prepare(self) -> None:
+        """Write the rows of all sets and encode what they name; what is there is not made again."""
+        for name, (layout, place, split) in SETS.items():
+            if not (self.folder / name / "run.json").exists():
+                against = "" if name == "test" else str(self.rows("test"))
+                source = str(self.sets / place)
+                prepare(Prepare(layout, source, self.folder / name, split=split, benchmark=against))
+        files = [str(self.rows(name)) for name in SETS]
+        embed = ["reward.embed", *files, "--output", str(self.embeddings), "--towers", self.towers]
+        shared = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(cores()), "-m"]
+        subprocess.run([sys.executable, "-m", *shared, *embed, "--dtype", "float16"], check=True)
+
+    def take(self, name: str) -> Path:
+        """Write the rows of a name such as "pseudo-1000", drawn from the whole, and return the file."""
+        path = self.rows(name)
+        whole, _, count = name.partition("-")
+        if count and not path.exists():
+            rows = [row for _, row in read_jsonl(self.rows(whole))]
+            chosen = np.random.default_rng(0).permutation(len(rows))[: int(count)]
+            write_text(path, "".join(dump_line(rows[index]) for index in sorted(chosen)))
+        return path
+
+
+def label_accuracy(rows: Path) -> dict[str, tuple[int, int]]:
+    """Return for each head how many labels of pseudo-labelled rows are true, and how many there are."""
+    counts = {head: (0, 0) for head in HEADS}
+    for _, row in read_jsonl(rows):
+        kind, index = Path(row["audio_a"]).stem.removeprefix("train-").removesuffix("-a").rsplit("-", 1)
+        truth, _ = pair("train", kind, int(index))
+        for head in HEADS:
+            label = row.get(f"preference_{head}")
+            if label in ("a", "b"):
+                right, known = counts[head]
+                counts[head] = right + (label == truth[f"preference_{head}"]), known + 1
+    return counts
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a value, indented."""
+    write_text(path, json.dumps(value, indent=1) + "\n")

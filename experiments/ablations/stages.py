@@ -1,0 +1,126 @@
+"""The trainings of the ablations: what each learns from, where it starts, and in what it differs from the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from experiments.ablations.lab_data import LabData
+from music.errors import InputError
+from reward import train
+from reward.cmi_rm.checkpoint import is_checkpoint
+from reward.train_config import TrainConfig
+
+COUNTS = (500, 1_000, 2_000, 4_000)  # pseudo-labelled pairs
+MAPPINGS = ("none", "linear", "ordinal")  # beside tanh
+SHAPES = {"small": {"prompt_depth": 0, "joint_depth": 1}, "large": {"prompt_depth": 6, "joint_depth": 3}}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training.
+
+    Attributes
+    ----------
+    train
+        Names of sets (`LabData.rows`), with commas between.
+    start
+        The stage that it starts from; random weights if empty.
+    changes
+        Settings of `TrainConfig`.
+    share
+        Of the steps of a first stage, or of a second one.
+    """
+
+    train: str
+    start: str = ""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    share: float = 1.0
+
+
+STAGES: dict[str, Stage] = {
+    "distill": Stage("pseudo"),
+    "distill_unsmoothed": Stage("pseudo", changes={"label_smoothing": 0.0}),
+    "distill_unfiltered": Stage("unfiltered"),
+    "distill_pref": Stage("pref", "distill"),
+    "distill_rating": Stage("rating", "distill"),
+    "distill_both": Stage("pref,rating", "distill"),
+    "distill_unsmoothed_pref": Stage("pref", "distill_unsmoothed"),
+    "distill_unfiltered_pref": Stage("pref", "distill_unfiltered"),
+    "scratch_both": Stage("pref,rating"),
+}
+for _kind in MAPPINGS:
+    STAGES[f"distill_both_{_kind}"] = Stage("pref,rating", "distill", {"rating_map": _kind})
+for _size, _shape in SHAPES.items():
+    STAGES[f"{_size}_distill"] = Stage("pseudo", changes=_shape)
+    STAGES[f"{_size}_both"] = Stage("pref,rating", f"{_size}_distill", _shape)
+for _count in COUNTS:
+    STAGES[f"steps_{_count}"] = Stage(f"pseudo-{_count}")
+    STAGES[f"steps_{_count}_pref"] = Stage("pref", f"steps_{_count}")
+    STAGES[f"epochs_{_count}"] = Stage(f"pseudo-{_count}", share=_count / (2 * COUNTS[-1]))
+    STAGES[f"epochs_{_count}_pref"] = Stage("pref", f"epochs_{_count}")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What all trainings share.
+
+    Attributes
+    ----------
+    data
+        Rows and embeddings.
+    folder
+        Where models go.
+    steps
+        Of a first and of a second stage.
+    """
+
+    data: LabData
+    folder: Path
+    steps: tuple[int, int]
+
+    def place(self, name: str, seed: int) -> Path:
+        """Return the folder of a stage."""
+        return self.folder / f"{name}-{seed}"
+
+    def config(self, name: str, seed: int) -> TrainConfig:
+        """Return the settings of a stage."""
+        stage = STAGES[name]
+        first = not stage.start
+        config = TrainConfig(
+            train=",".join(str(self.data.take(part)) for part in stage.train.split(",")),
+            validation=str(self.data.rows("validation")),
+            output=str(self.place(name, seed)),
+            towers=self.data.towers,
+            init_from="" if first else str(self.place(stage.start, seed)),
+            embeddings=str(self.data.embeddings),
+            embedding_dtype="float16",
+            in_memory=True,
+            downsample="mean",
+            downsample_factor=5,
+            dropout=0.1,
+            text_dropout=0.05,
+            lyrics_dropout=0.1,
+            reference_dropout=0.1,
+            steps=max(1, round(self.steps[not first] * stage.share)),
+            learning_rate=7e-4 if first else 3e-4,
+            warmup_steps=50,
+            evaluate_every=max(1, self.steps[not first] // 8),
+            patience=0,
+            seed=seed,
+            device="cpu",
+        )
+        return replace(config, **stage.changes)
+
+    def train(self, name: str, seed: int) -> Path:
+        """Train a stage, after the one that it starts from, and return its folder; what is finished is left alone."""
+        if start := STAGES[name].start:
+            self.train(start, seed)
+        config = self.config(name, seed)
+        if not (Path(config.output) / "run.json").exists():
+            train.main(config)
+        if not is_checkpoint(Path(config.output)):
+            raise InputError(f"{config.output} holds no model: delete it to train again")
+        return Path(config.output)

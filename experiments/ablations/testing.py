@@ -1,0 +1,202 @@
+"""What a head scores on the lab's benchmark, row by row, and what that is worth."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from experiments.ablations.lab_data import LabData
+from experiments.ablations.windows import in_windows
+from music.durable import write_bytes
+from music.prompts import Prompt
+from reward.batches import JudgementData
+from reward.cmi_rm.checkpoint import load_head, load_towers
+from reward.cmi_rm.head import ALIGNMENT, MUSICALITY, RewardHead
+from reward.cmi_rm.locations import Locator
+from reward.embeddings import EmbeddingStore, Key, audio_keys, fill_store
+from reward.judgements import Judgement, Preference, Rating, audio_of, load_judgements, texts_of
+from reward.validation import scores_of
+
+Array = NDArray[np.float64]
+RESAMPLES = 1_000
+COLUMNS = {"musicality": MUSICALITY, "alignment": ALIGNMENT}
+#: of pairs: which share is ordered as people did, and minus log of the chance that they were given
+PAIR_METRICS = ("musicality", "alignment", "arena", "human", "cross_entropy")
+#: of clips: Spearman's correlation with ratings
+CLIP_METRICS = ("PAM musicality", "PAM alignment", "MusicEval musicality")
+
+
+@dataclass(frozen=True)
+class View:
+    """How a test is taken.
+
+    Attributes
+    ----------
+    prompt
+        Whether the head is told what was asked for.
+    window
+        "" for the whole of a clip; else one of `WINDOWS`, of pairs longer than a window only.
+    """
+
+    prompt: bool = True
+    window: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return a name for files."""
+        return "-".join(
+            ["test", *([] if self.prompt else ["no_prompt"]), *([self.window] if self.window else [])]
+        )
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+class Benchmark:
+    """The lab's CMI-RewardBench.
+
+    Parameters
+    ----------
+    data
+        Rows and embeddings.
+    """
+
+    def __init__(self, data: LabData) -> None:
+        self._data = data
+        rows = load_judgements(data.rows("test"))
+        self.pairs = [row for row in rows if isinstance(row, Preference)]
+        self.clips = [row for row in rows if isinstance(row, Rating)]
+        self._towers = load_towers(data.towers, Locator())
+        self._store = EmbeddingStore(data.embeddings, self._towers.hash, "float16", in_memory=True)
+        self._keys: dict[Path, Key] = {}
+
+    def scores(self, folder: Path, view: View) -> tuple[Array, Array]:
+        """Return score of a minus score of b of every pair `[P, 2]`, and the score of every rated clip `[R, 2]`.
+
+        They are kept beside the model. In a window the clips are none, and short pairs are NaN.
+        """
+        path = folder / f"{view.name}.npz"
+        if not path.exists():
+            head = load_head(folder)[0].eval()
+            pairs = [self._seen(row, view) for row in self.pairs]
+            if view.window:
+                found = self._windowed(head, pairs, view.window), np.empty((0, 2))
+            else:
+                rows = [*pairs, *(self._seen(row, view) for row in self.clips)]
+                differences, scores = scores_of(head, self._judgements(rows), 64)
+                found = differences.double().numpy(), scores.double().numpy()
+            buffer = io.BytesIO()
+            np.savez(buffer, pairs=found[0], clips=found[1])
+            write_bytes(path, buffer.getvalue())
+        with np.load(path) as saved:
+            return saved["pairs"], saved["clips"]
+
+    @staticmethod
+    def _seen(row: Judgement, view: View) -> Judgement:
+        return (
+            row if view.prompt else replace(row, prompt=Prompt(row.prompt.id, "", "", None, row.prompt.facts))
+        )
+
+    def _windowed(self, head: RewardHead, pairs: Sequence[Judgement], window: str) -> Array:
+        """Return the differences of pairs whose clips are heard window by window."""
+        places: list[tuple[int, int]] = []
+        rows: list[Judgement] = []
+        for index, row in enumerate(pairs):
+            for side, path in enumerate(row.audio):
+                for part in in_windows(path, self._data.folder / "windows", window):
+                    rows.append(Rating(f"{index}-{side}-{len(rows)}", row.prompt, part, 3.0, None))
+                    places.append((index, side))
+        sums, counts = np.zeros((len(pairs), 2, 2)), np.zeros((len(pairs), 2, 1))
+        scores = scores_of(head, self._judgements(rows), 64)[1].double().numpy()
+        for (index, side), score in zip(places, scores, strict=True):
+            sums[index, side] += score
+            counts[index, side] += 1
+        with np.errstate(invalid="ignore"):
+            means = sums / counts
+        return means[:, 0] - means[:, 1]
+
+    def _judgements(self, rows: Sequence[Judgement]) -> JudgementData:
+        new = [path for path in audio_of(rows) if path not in self._keys]
+        self._keys |= audio_keys(new)
+        fill_store(
+            self._store, self._towers, {path: self._keys[path] for path in audio_of(rows)}, texts_of(rows)
+        )
+        return JudgementData(rows, self._store, self._keys, 0.0)
+
+    def values(self, scores: Array, metric: str) -> Array:
+        """Return what each pair contributes to a metric `[P]`; NaN where people did not judge."""
+        by_head = np.stack([self._of_head(scores[:, COLUMNS[head]], head, metric) for head in COLUMNS])
+        arena = np.array([row.prompt.facts["source"] == "Music Arena" for row in self.pairs])
+        if metric == "arena":
+            return np.where(arena, by_head[0], np.nan)
+        if metric in COLUMNS:
+            return np.where(arena, np.nan, by_head[list(COLUMNS).index(metric)])
+        known = ~np.isnan(by_head)
+        return np.where(known.any(0), np.nansum(by_head, 0) / np.maximum(known.sum(0), 1), np.nan)
+
+    def _of_head(self, differences: Array, head: str, metric: str) -> Array:
+        sign = np.array([{"a": 1.0, "b": -1.0}.get(getattr(row, head), np.nan) for row in self.pairs])
+        preferred = sign * differences
+        if metric == "cross_entropy":
+            return np.logaddexp(0, -preferred)
+        return np.where(np.isnan(preferred), np.nan, (np.sign(preferred) + 1) / 2)
+
+    def rated(self, metric: str) -> tuple[NDArray[np.int64], Array, int]:
+        """Return the clips that a metric is about, their ratings, and the column of the score."""
+        source, head = metric.split()
+        chosen = [
+            (index, value)
+            for index, row in enumerate(self.clips)
+            if row.prompt.facts["source"] == source and (value := getattr(row, head)) is not None
+        ]
+        return (
+            np.array([index for index, _ in chosen]),
+            np.array([value for _, value in chosen]),
+            COLUMNS[head],
+        )
+
+
+def resampled_mean(values: Array, seed: int = 0) -> Interval:
+    """Return the mean of `values [seeds, pairs]`, NaN left out, and its interval over seeds and pairs (bootstrap)."""
+    judged = values[:, ~np.isnan(values).any(axis=0)]
+    rng = np.random.default_rng(seed)
+    seeds, pairs = judged.shape
+    means = []
+    for _ in range(RESAMPLES):
+        of_pair = judged[rng.integers(seeds, size=seeds)].mean(axis=0)
+        means.append(of_pair[rng.integers(pairs, size=pairs)].mean())
+    return _interval(float(judged.mean()), means)
+
+
+def resampled_correlation(scores: Array, ratings: Array, seed: int = 0) -> Interval:
+    """Return the mean over seeds of Spearman's correlation of `scores [seeds, clips]` with ratings, likewise."""
+    rng = np.random.default_rng(seed)
+    seeds, clips = scores.shape
+    found = []
+    for _ in range(RESAMPLES):
+        chosen = rng.integers(clips, size=clips)
+        drawn = scores[rng.integers(seeds, size=seeds)][:, chosen]
+        found.append(_mean_spearman(drawn, ratings[chosen]))
+    return _interval(_mean_spearman(scores, ratings), found)
+
+
+def _mean_spearman(scores: Array, ratings: Array) -> float:
+    ranks = rankdata(ratings)
+    return float(np.mean([np.corrcoef(rankdata(one), ranks)[0, 1] for one in scores]))
+
+
+def _interval(mean: float, resamples: Sequence[float]) -> Interval:
+    low, high = np.quantile(resamples, [0.025, 0.975])
+    return Interval(mean, float(low), float(high))
