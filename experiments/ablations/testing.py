@@ -194,9 +194,10 @@ def resampled_correlation(scores: Array, ratings: Array, seed: int = 0) -> Inter
 
 def _mean_spearman(scores: Array, ratings: Array) -> float:
     ranks = rankdata(ratings)
-    return float(np.mean([np.corrcoef(rankdata(one), ranks)[0, 1] for one in scores]))
+    with np.errstate(invalid="ignore"):
+        return float(np.mean([np.corrcoef(rankdata(one), ranks)[0, 1] for one in scores]))
 
 
 def _interval(mean: float, resamples: Sequence[float]) -> Interval:
-    low, high = np.quantile(resamples, [0.025, 0.975])
+    low, high = np.nanquantile(resamples, [0.025, 0.975])  # some of few clips may all be the same one
     return Interval(mean, float(low), float(high))

@@ -69,8 +69,8 @@ def tokens_of_songs(codec: SpectralCodecModel, split: str, work: Path) -> torch.
     return torch.from_numpy(cached_rows(codes, SONGS[split], work, f"codes_{split}"))
 
 
-def captions_of_songs(tokenizer, split: str) -> Captions:
-    """Return `CAPTIONS` phrasings of each song of a split, those of one song beside each other."""
+def captions_of_songs(tokenizer, split: str, longest: int) -> Captions:
+    """Return `CAPTIONS` phrasings of each song of a split, those of one song together, of at most `longest` tokens."""
     texts, facts = [], []
     for index in range(SONGS[split]):
         one = training_song(split, index)
@@ -78,7 +78,7 @@ def captions_of_songs(tokenizer, split: str) -> Captions:
             named = one.named_facts(turn)
             texts.append(one.caption(named, turn))
             facts.append(named_values(one.facts, named))
-    batch = tokenizer(texts, padding="max_length", truncation=True, max_length=MAX_TEXT, return_tensors="pt")
+    batch = tokenizer(texts, padding="max_length", truncation=True, max_length=longest, return_tensors="pt")
     return Captions(batch["input_ids"], batch["attention_mask"], torch.tensor(facts))
 
 
@@ -198,8 +198,11 @@ def train_musicgen(
     model = build(codec, len(tokenizer))
     model.audio_encoder.requires_grad_(False)
 
-    codes, captions = tokens_of_songs(codec, "train", work), captions_of_songs(tokenizer, "train")
-    held_codes, held = tokens_of_songs(codec, "validation", work), captions_of_songs(tokenizer, "validation")
+    codes, captions = tokens_of_songs(codec, "train", work), captions_of_songs(tokenizer, "train", MAX_TEXT)
+    held_codes, held = (
+        tokens_of_songs(codec, "validation", work),
+        captions_of_songs(tokenizer, "validation", MAX_TEXT),
+    )
     text = model.text_encoder
     pretrain_text(text, text.config.d_model, captions, held, work / "text", reading)
 

@@ -15,6 +15,7 @@ The result is a folder as diffusers' `StableAudioPipeline` has it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,6 @@ from experiments.lab.text_pretraining import pretrain_text
 from experiments.lab.train_musicgen import (
     CAPTIONS,
     HIDDEN_CAPTIONS,
-    MAX_TEXT,
     RECIPE,
     SECONDS,
     SONGS,
@@ -52,7 +52,12 @@ TEXT_WIDTH = 128
 ENDS_EARLY, SHORTEST = 0.25, 1.0  # share of songs, and seconds
 GROUPS = {"fine": (0.3, 1.0), "middle": (1.0, 5.0), "coarse": (5.0, 500.0)}  # noise levels of a validation
 HELD_OUT = 96  # songs of a validation
-SCHEDULE = Schedule(steps=3_500, batch_size=16, learning_rate=1e-3, check_every=250)
+MAX_TEXT = 96  # tokens
+#: each goes on from the weights of the one before, with a learning rate that rises anew (Loshchilov & Hutter 2017)
+ROUNDS = (
+    Schedule(steps=3_500, batch_size=16, learning_rate=1e-3, check_every=250),
+    Schedule(steps=2_600, batch_size=16, learning_rate=1e-3, check_every=200, seed=1),
+)
 
 
 class StableAudioParts(nn.Module):
@@ -164,7 +169,7 @@ def train_stable_audio(
     work: Path,
     vae_folder: Path,
     shape: DitShape = SHAPE,
-    schedule: Schedule = SCHEDULE,
+    rounds: Sequence[Schedule] = ROUNDS,
     reading: Schedule = READING,
 ) -> None:
     """Train over the autoencoder in `vae_folder`, then save the pipeline to `output` in half precision."""
@@ -176,7 +181,6 @@ def train_stable_audio(
         captions={"phrasings": CAPTIONS, "longest": MAX_TEXT, "hidden": HIDDEN_CAPTIONS},
         levels={"centre": CENTRE, "spread": SPREAD, "evenly": EVENLY},
         shape=asdict(shape),
-        schedule=asdict(schedule),
         text=asdict(reading),
     )
     idle = set_aside_idle_units(vae)
@@ -186,11 +190,11 @@ def train_stable_audio(
     lowest, highest = scheduler.config.sigma_min, scheduler.config.sigma_max
     tokenizer = _tokenizer(work / "tokenizer")
     latents = {split: latents_of_songs(vae, split, work) for split in SONGS}
-    captions = {split: captions_of_songs(tokenizer, split) for split in SONGS}
+    captions = {split: captions_of_songs(tokenizer, split, MAX_TEXT) for split in SONGS}
     channels, frames = latents["train"].shape[1:]
     silence = encoded(vae, torch.zeros(1, frames * vae.hop_length))[0]
 
-    torch.manual_seed(schedule.seed)
+    torch.manual_seed(rounds[0].seed)
     transformer = build_dit(shape, channels, frames, TEXT_WIDTH)
     model = StableAudioParts(transformer, len(tokenizer))
     pretrain_text(
@@ -237,7 +241,10 @@ def train_stable_audio(
                 numbers[name + suffix] = torch.cat(found).mean().item()
         return numbers
 
-    train("stable_audio", model, schedule, loss_of_step, validate, work)
+    for number, schedule in enumerate(rounds, start=1):
+        place = work / f"round_{number}"
+        claim_work(place, schedule=asdict(schedule))
+        train(f"stable_audio, round {number}", model, schedule, loss_of_step, validate, place)
     put_back_units(vae, idle)
     save_pipeline(output, model, vae, tokenizer, scheduler)
 

@@ -1,0 +1,187 @@
+"""Ablations: from sets to tables, each part done once, and statistics that hold what they say."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from experiments.ablations.command import Ablate, main
+from experiments.ablations.lab_data import LabData, label_accuracy
+from experiments.ablations.report import verdict
+from experiments.ablations.stages import STAGES, Recipe
+from experiments.ablations.studies import STUDIES
+from experiments.ablations.testing import Benchmark, Interval, View, resampled_correlation, resampled_mean
+from experiments.ablations.windows import in_windows
+from experiments.lab.judgement_sets import WriteSets
+from experiments.lab.judgement_sets import main as write_sets
+from music.clips import Clip, read_header, write_clip
+from music.errors import InputError
+from reward.judgements import load_judgements
+
+TOWERS = Path(__file__).parents[1] / "data" / "scoring" / "mulan-tiny"
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory):
+    """Write small sets, and return how they are to be used."""
+    folder = tmp_path_factory.mktemp("ablations")
+    write_sets(WriteSets(folder / "sets", share=0.006, workers=1))
+    return Ablate("consistency_filter", folder / "out", folder / "sets", str(TOWERS), 4, 2, 2)
+
+
+def changed(options, **values):
+    return Ablate(**{**options.__dict__, **values})
+
+
+def times(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
+
+
+def test_a_study_becomes_a_table_and_a_figure_and_is_not_made_twice(options, capfd):
+    main(options)
+    folder = options.output / "consistency_filter"
+    page = (folder / "table.md").read_text()
+    assert page in capfd.readouterr().out
+    study = STUDIES["consistency_filter"]
+    assert all(f"| {arm} |" in page for arm in study.arms)
+    assert "2 seeds" in page
+    with (folder / "table.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["arm"] for row in rows} == set(study.arms)
+    assert all(float(row["low"]) <= float(row["mean"]) <= float(row["high"]) for row in rows)
+    assert (folder / "figure.png").stat().st_size > 5_000
+    facts = json.loads((folder / "contrasts.json").read_text())
+    assert [one["metric"] for one in facts["contrasts"]] == ["human", "human"]
+    assert set(facts["labels"]) == {"pseudo", "unfiltered"}
+
+    before = times(options.output)
+    assert len([path for path in before if path.name == "model.safetensors"]) == 4 * 2
+    main(options)
+    assert times(options.output) == before
+    assert (folder / "table.md").read_text() == page
+
+
+def test_studies_share_models(options):
+    main(options)
+    before = times(options.output / "models")
+    main(changed(options, study="prompt", seeds=1))
+    new = {path.parent.name for path in times(options.output / "models").keys() - before.keys()}
+    assert new == {"distill_both-0"}  # it starts from a model that was there
+
+
+@pytest.mark.parametrize("study", ["windows", "pseudo_count_steps"])
+def test_other_kinds_of_arms(options, study):
+    main(changed(options, study=study, seeds=1))
+    page = (options.output / study / "table.md").read_text()
+    assert all(f"| {arm} |" in page for arm in STUDIES[study].arms)
+
+
+def test_other_settings_are_refused(options):
+    main(options)
+    with pytest.raises(InputError, match="another steps"):
+        main(changed(options, steps=5))
+    with pytest.raises(InputError, match="'x' is no study"):
+        changed(options, study="x")
+    with pytest.raises(InputError, match="holds no sets"):
+        main(changed(options, sets=options.output))
+
+
+def test_every_arm_has_its_stages():
+    for study in STUDIES.values():
+        assert {arm.stage for arm in study.arms.values()} <= STAGES.keys()
+        assert {one.better for one in study.contrasts} | {
+            one.worse for one in study.contrasts
+        } <= study.arms.keys()
+    assert all(stage.start in ("", *STAGES) for stage in STAGES.values())
+
+
+def test_stages_differ_in_what_they_name(options):
+    main(options)
+    recipe = Recipe(
+        LabData(options.sets, options.output / "data", str(TOWERS)), options.output / "m", (80, 40)
+    )
+    plain, bare = recipe.config("distill", 0), recipe.config("distill_unsmoothed", 0)
+    assert (plain.label_smoothing, bare.label_smoothing) == (0.2, 0.0)
+    assert recipe.config("large_both", 1).init_from.endswith("large_distill-1")
+    assert recipe.config("large_both", 1).joint_depth == recipe.config("large_distill", 1).joint_depth == 3
+    assert (recipe.config("epochs_500", 0).steps, recipe.config("steps_500", 0).steps) == (5, 80)
+    whole = load_judgements(recipe.data.rows("pseudo"))
+    some = load_judgements(recipe.data.take("pseudo-7"))
+    assert len(some) == 7
+    assert {row.id for row in some} < {row.id for row in whole}
+
+
+def test_labels_are_compared_with_the_truth(options):
+    main(options)
+    data = LabData(options.sets, options.output / "data", str(TOWERS))
+    shares = {}
+    for name in ("pseudo", "unfiltered"):
+        counts = label_accuracy(data.rows(name))
+        shares[name] = {head: right / known for head, (right, known) in counts.items()}
+        assert all(0.5 < share <= 1 for share in shares[name].values())
+    assert shares["pseudo"]["alignment"] >= shares["unfiltered"]["alignment"]
+
+
+def test_what_a_pair_is_worth(options):
+    main(options)
+    benchmark = Benchmark(LabData(options.sets, options.output / "data", str(TOWERS)))
+    signs = [
+        [{"a": 1.0, "b": -1.0}.get(label, 0.0) for label in (row.alignment, row.musicality)]
+        for row in benchmark.pairs
+    ]
+    right = np.array(signs)
+    for metric in ("musicality", "alignment", "arena", "human"):
+        for scores, value in ((right, 1.0), (-right, 0.0), (0 * right, 0.5)):
+            found = benchmark.values(scores, metric)
+            assert set(found[~np.isnan(found)]) == {value}
+    arena = ~np.isnan(benchmark.values(right, "arena"))
+    assert arena.sum() == sum(row.prompt.facts["source"] == "Music Arena" for row in benchmark.pairs)
+    assert np.isnan(benchmark.values(right, "musicality")[arena]).all()
+    entropy = benchmark.values(0 * right, "cross_entropy")
+    np.testing.assert_allclose(entropy[~np.isnan(entropy)], np.log(2))
+
+
+def test_views_have_names_of_their_own():
+    views = [View(), View(prompt=False), View(window="mean10"), View(False, "first10")]
+    assert len({view.name for view in views}) == 4
+
+
+def test_clips_in_pieces(tmp_path):
+    write_clip(tmp_path / "long.flac", Clip(torch.zeros(1, 25_300), 1_000))
+    write_clip(tmp_path / "short.flac", Clip(torch.zeros(1, 10_000), 1_000))
+    lengths = {
+        window: [
+            read_header(path).samples for path in in_windows(tmp_path / "long.flac", tmp_path / "w", window)
+        ]
+        for window in ("first10", "mean10", "full")
+    }
+    assert lengths == {"first10": [10_000], "mean10": [10_000, 10_000, 5_300], "full": [25_300]}
+    assert in_windows(tmp_path / "short.flac", tmp_path / "w", "full") == []
+
+
+def test_intervals_hold_the_truth_and_narrow():
+    rng = np.random.default_rng(1)
+    covered = 0
+    for seed in range(40):
+        values = (rng.random((1, 400)) < 0.7).astype(float)
+        found = resampled_mean(values, seed)
+        covered += found.low <= 0.7 <= found.high
+    assert covered >= 34
+    wide, narrow = (resampled_mean((rng.random((1, size)) < 0.7).astype(float)) for size in (100, 10_000))
+    assert narrow.high - narrow.low < (wide.high - wide.low) / 5
+    apart = np.stack([np.full(500, value) for value in (0.6, 0.7, 0.8)])  # seeds that differ widen it
+    assert resampled_mean(apart).high - resampled_mean(apart).low > 0.1
+    scores = rng.normal(size=(2, 200))
+    ratings = scores.mean(axis=0)
+    found = resampled_correlation(scores, ratings)
+    assert 0.5 < found.low < found.mean < found.high < 1
+
+
+def test_verdicts():
+    above, below, around = Interval(1, 0.5, 2), Interval(-1, -2, -0.5), Interval(0.1, -1, 1)
+    assert verdict("human", above) == verdict("cross_entropy", below) == "yes"
+    assert "other way" in verdict("human", below)
+    assert "not to be told" in verdict("human", around)
