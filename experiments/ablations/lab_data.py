@@ -65,10 +65,14 @@ class LabData:
                 against = "" if name == "test" else str(self.rows("test"))
                 source = str(self.sets / place)
                 prepare(Prepare(layout, source, self.folder / name, split=split, benchmark=against))
+        done = self.folder / "encoded"
+        if done.exists():
+            return
         files = [str(self.rows(name)) for name in SETS]
         embed = ["reward.embed", *files, "--output", str(self.embeddings), "--towers", self.towers]
         shared = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(cores()), "-m"]
         subprocess.run([sys.executable, "-m", *shared, *embed, "--dtype", "float16"], check=True)
+        write_text(done, "")
 
     def take(self, name: str) -> Path:
         """Write the rows of a name such as "pseudo-1000", drawn from the whole, and return the file."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,8 @@ def markdown(
 
 
 def _shown(metric: str, value: Interval) -> str:
+    if math.isnan(value.mean):
+        return "–"
     if metric in _PERCENT:
         return f"{100 * value.mean:.1f} [{100 * value.low:.1f}, {100 * value.high:.1f}]"
     return f"{value.mean:.3f} [{value.low:.3f}, {value.high:.3f}]"

@@ -57,7 +57,7 @@ class View:
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its 95 % interval."""
+    """A mean with its 95 % interval; NaN where there is nothing to average."""
 
     mean: float
     low: float
@@ -150,7 +150,7 @@ class Benchmark:
         sign = np.array([{"a": 1.0, "b": -1.0}.get(getattr(row, head), np.nan) for row in self.pairs])
         preferred = sign * differences
         if metric == "cross_entropy":
-            return np.logaddexp(0, -preferred)
+            return np.log1p(np.exp(-np.abs(preferred))) + np.maximum(-preferred, 0)
         return np.where(np.isnan(preferred), np.nan, (np.sign(preferred) + 1) / 2)
 
     def rated(self, metric: str) -> tuple[NDArray[np.int64], Array, int]:
@@ -173,6 +173,8 @@ def resampled_mean(values: Array, seed: int = 0) -> Interval:
     judged = values[:, ~np.isnan(values).any(axis=0)]
     rng = np.random.default_rng(seed)
     seeds, pairs = judged.shape
+    if not pairs:
+        return Interval(np.nan, np.nan, np.nan)
     means = []
     for _ in range(RESAMPLES):
         of_pair = judged[rng.integers(seeds, size=seeds)].mean(axis=0)

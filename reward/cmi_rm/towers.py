@@ -114,7 +114,7 @@ class Towers(nn.Module):
         self.files, self.use_layer_idx = files, use_layer_idx
         self.audio_module: Any
         self.text_module: Any
-        self.audio_module, self.text_module = _build(files)
+        self.audio_module, self.text_module = build_towers(files)
         load_strictly(self, weights, "the towers")
         self.eval().requires_grad_(False)
 
@@ -238,7 +238,7 @@ def _equal_lengths(chunks: Sequence[torch.Tensor], most: int) -> list[list[int]]
     return [group[i : i + most] for group in by_length.values() for i in range(0, len(group), most)]
 
 
-def _build(files: TowerFiles) -> tuple[nn.Module, nn.Module]:
+def build_towers(files: TowerFiles) -> tuple[nn.Module, nn.Module]:
     """Return both towers with any weights; the global random states stay as they were (MuQ seeds them)."""
     muq = import_muq()
     from muq.muq_mulan.models.audio import AudioSpectrogramTransformerPretrained

@@ -11,6 +11,7 @@ import torch
 from music.clips import Clip, write_clip
 from music.command import parse_command
 from reward import load_scorer, train
+from reward.cmi_rm.head import RewardHead
 from reward.train_config import TrainConfig
 
 ROOT = Path(__file__).parents[2]
@@ -51,14 +52,16 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def read(name: str) -> TrainConfig:
-    return parse_command(TrainConfig, ["--config", str(CONFIGS / f"cmi_rm_{name}.yaml")])
+def read(*names: str) -> TrainConfig:
+    words = [word for name in names for word in ("--config", str(CONFIGS / f"cmi_rm_{name}.yaml"))]
+    return parse_command(TrainConfig, words)
 
 
 def test_every_other_config_is_one_of_these_and_starts_by_the_command_in_it():
     others = sorted(path for path in CONFIGS.glob("*.yaml") if not path.stem.startswith("paper_"))
-    assert [path.stem for path in others] == ["cmi_rm_stage_1", "cmi_rm_stage_2"]
-    for path in others:
+    stages = ["cmi_rm_stage_1", "cmi_rm_stage_2"]
+    assert [path.stem for path in others] == ["cmi_rm_head_large", "cmi_rm_head_small", *stages]
+    for path in others[2:]:
         assert f"reward/train.py --config experiments/configs/{path.name}" in path.read_text()
 
 
@@ -76,6 +79,18 @@ def test_the_stages_are_those_of_the_paper():
             4,
             1,
         )
+
+
+@pytest.mark.parametrize(
+    ("size", "millions"),
+    [(("stage_1",), 33.1), (("stage_1", "head_small"), 7.9), (("stage_2", "head_large"), 102.3)],
+)
+def test_sizes_of_the_head(size, millions):
+    config = read(*size)
+    with torch.device("meta"):
+        head = RewardHead(config.head(768, config.model_name))
+    assert sum(one.numel() for one in head.parameters()) / 1e6 == pytest.approx(millions, abs=0.05)
+    assert config.batch_size == 48  # the rest is the stage's
 
 
 def test_the_stages_run(place):

@@ -1,0 +1,152 @@
+"""Hours of audio that the towers encode in an hour, and what their output takes on disk.
+
+    python -m experiments.benchmarks.embedding                      # the lab's towers, and MuQ-MuLan-large's size
+    python -m experiments.benchmarks.embedding --towers lab-mulan --seconds 5 --clips 20
+    python -m experiments.benchmarks.embedding --towers muq-mulan-large --device cuda --clips 64 --turns 3
+
+muq-mulan-large is built with random weights, which are as fast as the true ones: nothing is downloaded. The clips are
+noise, and pass from the samples to the shard on disk as in `reward.embed`, except that no file is decoded. In every
+turn each arithmetic has its turn; the machine's best product of matrices is measured in the same turns, and tells what
+the counted arithmetic would take at least.
+"""
+
+import dataclasses
+import json
+import statistics
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from experiments.benchmarks.generation_report import spread
+from experiments.benchmarks.machine_limits import matmul_rate
+from experiments.benchmarks.random_mulan import SIZES, random_towers
+from music.clips import Clip
+from music.command import refuse_below_one, run
+from music.devices import find_device
+from music.errors import InputError
+from reward.cmi_rm.checkpoint import load_towers
+from reward.cmi_rm.locations import Locator
+from reward.cmi_rm.towers import FRAMES_PER_SECOND, Towers
+from reward.embeddings import DTYPES, EmbeddingStore
+
+_LAB = "lab-mulan"
+_ARITHMETIC = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class EmbeddingSpeed:
+    """Time the audio tower and the writing of what it gives.
+
+    Parameters
+    ----------
+    towers
+        lab-mulan, muq-mulan-large or muq-mulan-tiny, with commas between.
+    clips
+        That are encoded in a turn.
+    seconds
+        Length of each; s.
+    turns
+        How often each arithmetic is timed.
+    threads
+        Of the CPU; left out, as many as torch takes.
+    device
+        auto, cpu or cuda.
+    matmul
+        Rows and columns of the matrices whose product tells what arithmetic the machine can do.
+    """
+
+    towers: str = f"{_LAB},muq-mulan-large"
+    clips: int = 2
+    seconds: float = 10.0
+    turns: int = 2
+    threads: int | None = None
+    device: str = "cpu"
+    matmul: int = 2048
+
+    def __post_init__(self) -> None:
+        """Refuse unknown towers and numbers out of range."""
+        refuse_below_one(self, "clips", "turns", "threads", "matmul")
+        for name in self.towers.split(","):
+            if name not in (_LAB, *SIZES):
+                raise InputError(f"--towers must be of {', '.join((_LAB, *SIZES))}, got {name!r}")
+
+
+def main(options: EmbeddingSpeed) -> None:
+    """Time all towers and print the report as JSON."""
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    found = {name: measure(name, options) for name in options.towers.split(",")}
+    facts = {"options": dataclasses.asdict(options), "threads": torch.get_num_threads()}
+    print(json.dumps(facts | found, indent=1))
+
+
+def measure(name: str, options: EmbeddingSpeed) -> dict[str, Any]:
+    """Return what one pair of towers does."""
+    device = find_device(options.device)
+    took: dict[str, list[float]] = {dtype: [] for dtype in _ARITHMETIC}
+    rates: dict[str, list[float]] = {dtype: [] for dtype in _ARITHMETIC}
+    towers = {dtype: build(name, dtype).to(device) for dtype in _ARITHMETIC}
+    samples = round(options.seconds * towers["float32"].sample_rate)
+    generator = torch.Generator().manual_seed(0)
+    clips = [Clip(0.1 * torch.randn(1, samples, generator=generator), 24_000) for _ in range(options.clips)]
+    for turn in range(options.turns):
+        for dtype in _ARITHMETIC[:: -1 if turn % 2 else 1]:
+            if turn == 0:
+                towers[dtype].encode_audio(clips[0])  # before the clock runs
+            took[dtype].append(timed(towers[dtype], clips))
+            rates[dtype].append(matmul_rate(DTYPES[dtype], device, options.matmul))
+    hours = options.clips * options.seconds / 3600
+    flop = options.clips * clip_flop(towers["float32"], clips[0])
+    dim = towers["float32"].dim
+    return {
+        "parameters": sum(parameter.numel() for parameter in towers["float32"].parameters()),
+        "gflop_per_10_s": round(flop / options.clips / options.seconds / 1e8, 2),
+        "gigabytes_per_1000_h": {
+            dtype: 1000 * 3600 * FRAMES_PER_SECOND * dim * kind.itemsize / 1e9
+            for dtype, kind in DTYPES.items()
+        },
+        **{
+            dtype: {
+                "audio_hours_per_hour": spread([3600 * hours / each for each in took[dtype]]),
+                "machine_gflop_per_s": round(statistics.median(rates[dtype]) / 1e9, 1),
+                "of_the_machine": spread(
+                    [flop / rate / each for each, rate in zip(took[dtype], rates[dtype], strict=True)]
+                ),
+            }
+            for dtype in _ARITHMETIC
+        },
+    }
+
+
+def build(name: str, dtype: str) -> Towers:
+    """Return the lab's towers, or random ones of a size."""
+    return load_towers(_LAB, Locator(), dtype=dtype) if name == _LAB else random_towers(SIZES[name], dtype)
+
+
+def timed(towers: Towers, clips: list[Clip]) -> float:
+    """Return the seconds in which clips are encoded and written to disk."""
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        with EmbeddingStore(Path(folder), "speed") as store:
+            for start in range(0, len(clips), towers.chunks_together):
+                part = clips[start : start + towers.chunks_together]
+                for index, frames in enumerate(towers.encode_audios(part), start):
+                    store.add(("audio", str(index)), frames)
+        return time.perf_counter() - began
+
+
+def clip_flop(towers: Towers, clip: Clip) -> float:
+    """Return the arithmetic of one clip, counted while it is encoded."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        towers.encode_audio(clip)
+    return float(counter.get_total_flops())
+
+
+if __name__ == "__main__":
+    run(main, EmbeddingSpeed)

@@ -1,0 +1,84 @@
+"""The towers of MuQ-MuLan-large with random weights: as fast as the true ones, and nothing to download."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from experiments.benchmarks.random_musicgen import random_tokenizer
+from reward.cmi_rm.towers import TowerFiles, Towers, build_towers
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large the towers are.
+
+    Attributes
+    ----------
+    layers, heads, width
+        Of MuQ's conformer.
+    convolution
+        Channels in front of it.
+    text_layers, text_width
+        Of XLM-RoBERTa.
+    depth, dim
+        Of the transformers over both, whose heads are 64 wide.
+    """
+
+    layers: int = 12
+    heads: int = 16
+    width: int = 1024
+    convolution: int = 512
+    text_layers: int = 12
+    text_width: int = 768
+    depth: int = 8
+    dim: int = 768
+
+
+SIZES = {
+    "muq-mulan-large": Size(),
+    "muq-mulan-tiny": Size(1, 2, 32, 8, text_layers=1, text_width=64, depth=1, dim=64),
+}
+
+
+def random_towers(size: Size, dtype: str = "float32") -> Towers:
+    """Return towers of a size in evaluation mode; `dtype` is what they compute in."""
+    from transformers import Wav2Vec2ConformerConfig, XLMRobertaConfig
+
+    transformer = {"dim": size.dim, "tf_depth": size.depth, "dim_head": 64, "heads": max(1, size.dim // 64)}
+    conformer = Wav2Vec2ConformerConfig(
+        hidden_size=size.width,
+        intermediate_size=4 * size.width,
+        num_attention_heads=size.heads,
+        num_hidden_layers=size.layers,
+        conv_depthwise_kernel_size=31,
+        position_embeddings_type="rotary",
+        hidden_act="swish",
+        do_stable_layer_norm=True,
+        layerdrop=0.0,
+    )
+    muq: dict[str, Any] = {
+        "encoder_depth": size.layers,
+        "encoder_dim": size.width,
+        "conv_dim": size.convolution,
+        "stat": {"melspec_2048_mean": 6.77, "melspec_2048_std": 18.4},
+        "w2v2_config": {name: value for name, value in conformer.to_dict().items() if name != "id2label"},
+    }
+    text = XLMRobertaConfig(
+        vocab_size=250_002,
+        hidden_size=size.text_width,
+        num_hidden_layers=size.text_layers,
+        num_attention_heads=size.text_width // 64,
+        intermediate_size=4 * size.text_width,
+        max_position_embeddings=514,
+        type_vocab_size=1,
+    )
+    mulan = {
+        "audio_model": {"name": "random", "model_dim": size.width},
+        "audio_transformer": transformer,
+        "text_model": {"name": "random", "model_dim": size.text_width},
+        "text_transformer": transformer,
+    }
+    files = TowerFiles(mulan, muq, text, random_tokenizer())
+    audio, words = build_towers(files)
+    weights = {f"audio_module.{name}": value for name, value in audio.state_dict().items()}
+    weights |= {f"text_module.{name}": value for name, value in words.state_dict().items()}
+    return Towers(files, weights, dtype=dtype)
