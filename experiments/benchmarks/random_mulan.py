@@ -52,7 +52,6 @@ def random_towers(size: Size, dtype: str = "float32") -> Towers:
         conv_depthwise_kernel_size=31,
         position_embeddings_type="rotary",
         hidden_act="swish",
-        do_stable_layer_norm=True,
         layerdrop=0.0,
     )
     muq: dict[str, Any] = {

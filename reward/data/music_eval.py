@@ -3,21 +3,32 @@
 The folder is ``MusicEval-full`` as published: ``sets/<split>_mos_list.txt`` with lines `file,musicality,alignment`, the
 audio in ``wav/``, and the texts in ``prompt_info.txt`` by prompt and ``demo_prompt_info.txt`` by file, both with tabs.
 A file is named ``audiomos2025-track1-<system>_<prompt>.wav``.
+
+Or it is what the hub has of ``BAAI/MusicEval``: ``data/<split>-*.parquet`` with `audio`, `overall quality` and `textual
+alignment`. There are no texts, so only musicality is taken; the audio is unpacked.
 """
 
 import csv
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from music.errors import InputError
+from music.parquet_files import read_parquet
 from music.text_files import read_text
-from reward.data.rows import Found, Skipped, Source, UnusableError, audio_of, ratings_of
+from reward.data.rows import Found, Skipped, Source, UnusableError, audio_of, ratings_of, write_packed_audio
 
 
 def read(source: Source) -> Found:
     """Yield the ratings of a split, or of all."""
+    packed = sorted(source.place.glob(f"data/{source.split or '*'}-*.parquet"))
+    if packed and not (source.place / "sets").exists():
+        yield from _unpacked(packed, source.made)
+        return
     lists = sorted((source.place / "sets").glob(f"{source.split or '*'}_mos_list.txt"))
     if not lists:
-        raise InputError(f"{source.place} holds no sets/{source.split or '*'}_mos_list.txt")
+        name = source.split or "*"
+        raise InputError(f"{source.place} holds neither sets/{name}_mos_list.txt nor data/{name}-*.parquet")
     texts = _texts(source.place / "prompt_info.txt") | _texts(source.place / "demo_prompt_info.txt")
     for path in lists:
         for line, text in enumerate(read_text(path).splitlines(), start=1):
@@ -43,6 +54,24 @@ def _row(line: str, texts: dict[str, str], folder: Path, split: str) -> dict:
         **ratings_of(musicality, alignment),
         "facts": {"source": "MusicEval", "split": split, "model": system, "prompt id": prompt},
     }
+
+
+def _unpacked(files: Sequence[Path], folder: Path) -> Found:
+    """Yield the rows of parquet files, whose place in their split names them."""
+    numbers: Counter[str] = Counter()
+    for path in files:
+        split = path.name.partition("-")[0]
+        for row in read_parquet(path, ("audio", "overall quality")):
+            number = numbers[split]
+            numbers[split] += 1
+            try:
+                rating = ratings_of(row.get("overall quality"), None)
+                audio = write_packed_audio(row.get("audio"), folder / f"{split}-{number:05d}")
+            except UnusableError as error:
+                yield Skipped(f"{path} row {number}", error.reason, error.detail)
+                continue
+            facts = {"source": "MusicEval", "split": split, "row": number}
+            yield {"text": "", "audio": audio, **rating, "facts": facts}
 
 
 def _texts(path: Path) -> dict[str, str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from music.durable import write_bytes
 from reward.judgements import HEADS, SCALE
 
 Row = dict[str, Any]  # of `reward.judgements`, with absolute paths and without an id
@@ -142,6 +143,30 @@ def audio_of(folder: Path, name: Any) -> str:
     if not path.is_file():
         raise UnusableError("audio is missing", str(path))
     return str(path)
+
+
+def write_packed_audio(audio: Any, path: Path) -> str:
+    """Write audio that a parquet file holds, unless it is there, and return the absolute path of the file.
+
+    Parameters
+    ----------
+    audio
+        As `datasets` packs it: its `bytes`, and a `path` whose ending tells the kind of file.
+    path
+        Where to, without the ending.
+
+    Raises
+    ------
+    UnusableError
+        If there are no bytes.
+    """
+    packed = audio if isinstance(audio, Mapping) else {}
+    if not packed.get("bytes"):
+        raise UnusableError("audio is missing", str(packed.get("path") or ""))
+    file = path.with_name(path.name + (Path(packed.get("path") or "").suffix or ".wav"))
+    if not file.exists():
+        write_bytes(file, packed["bytes"])
+    return str(file.absolute())
 
 
 def vote_of(label: str, vote: str) -> dict[str, str]:

@@ -203,6 +203,39 @@ def test_music_eval(tmp_path, sounds):
     assert len(prepared(tmp_path, "music_eval", tmp_path)[0]) == 3
 
 
+def test_music_eval_as_the_hub_packs_it(tmp_path, sounds):
+    """Two shards of one split and another split; a row is named by its place in its split."""
+    import pyarrow
+    from pyarrow import parquet
+
+    sounds("one.flac", "two.flac")
+    clips = [(tmp_path / name).read_bytes() for name in ("one.flac", "two.flac")]
+
+    def shard(name, rows):
+        columns = {
+            "audio": [{"bytes": data, "path": path} for data, path, _ in rows],
+            "overall quality": [quality for *_, quality in rows],
+            "textual alignment": [3.0] * len(rows),
+        }
+        (tmp_path / "data").mkdir(exist_ok=True)
+        parquet.write_table(pyarrow.table(columns), tmp_path / "data" / name)
+
+    shard("train-00000-of-00002.parquet", [(clips[0], "x.flac", 2.5), (None, "y.flac", 1.0)])
+    shard("train-00001-of-00002.parquet", [(clips[1], "z.flac", 4.0), (clips[1], "w.flac", None)])
+    shard("test-00000-of-00001.parquet", [(clips[0], "x.flac", 5.0)])
+    rows, _, reasons = prepared(tmp_path, "music_eval", tmp_path, split="train")
+    assert [(row.musicality, row.alignment, row.prompt.text) for row in rows.values()] == [
+        (2.5, None, ""),
+        (4.0, None, ""),
+    ]
+    assert [row.file.name for row in rows.values()] == ["train-00000.flac", "train-00002.flac"]
+    assert [row.file.read_bytes() for row in rows.values()] == clips
+    assert reasons == {"audio is missing", "nobody judged it"}
+    assert len(prepared(tmp_path, "music_eval", tmp_path)[0]) == 3
+    with pytest.raises(InputError, match=r"neither sets/none_mos_list\.txt nor data/none-\*\.parquet"):
+        prepared(tmp_path, "music_eval", tmp_path, split="none")
+
+
 def test_song_eval_takes_the_mean_of_the_listeners(tmp_path, sounds):
     sounds("mp3/0.flac", "mp3/1.flac")
     aspects = [
