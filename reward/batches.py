@@ -125,6 +125,7 @@ class JudgementData:
         indices: Sequence[int],
         dropped: torch.Tensor | None = None,
         places: Sequence[int] | None = None,
+        padded_as_step: bool = True,
     ) -> Batch:
         """Return rows as a batch.
 
@@ -135,7 +136,9 @@ class JudgementData:
         dropped
             `[len(indices), 3]`: which modalities of them are hidden.
         places
-            Which of them are in the batch; all by default. Padding is that of the whole step.
+            Which of them are in the batch; all by default.
+        padded_as_step
+            Whether padding is that of the whole step, as noise needs that shall not depend on the part.
         """
         step, places = indices, range(len(indices)) if places is None else places
         indices = [step[place] for place in places]
@@ -153,7 +156,7 @@ class JudgementData:
         ]
         own = torch.arange(len(rows))
         at = torch.tensor([places[place] for place in order])
-        longest = self._longest([self.rows[index] for index in step])
+        longest = self._longest([self.rows[index] for index in step] if padded_as_step else rows)
         targets, pair_weights = self.targets(pairs)
         ratings, rating_weights = self.ratings(rated)
         return Batch(
@@ -173,6 +176,13 @@ class JudgementData:
             ratings=ratings,
             rating_weights=rating_weights,
         )
+
+    def prompt_length(self, index: int) -> int:
+        """Return how many frames the prompt of a row has."""
+        prompt = self.rows[index].prompt
+        keys = [text_key(prompt.text), text_key(prompt.lyrics)]
+        keys += [self._keys[prompt.reference]] if prompt.reference else []
+        return sum(map(self._store.length, keys))
 
     @property
     def preferences(self) -> list[Preference]:

@@ -27,7 +27,7 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -246,9 +246,10 @@ class Trainer:
         self._draw_from(seed)
         self.optimiser.zero_grad()
         means = torch.zeros_like(counts)
-        parts = self._parts()
+        parts = self._parts(data, indices)
         for number, places in enumerate(parts, start=1):
-            batch = data.batch(indices, dropped, places).to(self.accelerator.device)
+            batch = data.batch(indices, dropped, places, padded_as_step=config.dropout > 0)
+            batch = batch.to(self.accelerator.device)
             last = number == len(parts)
             with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
                 with self._autocast():
@@ -286,9 +287,13 @@ class Trainer:
         half = self.config.mixed_precision == "bf16"
         return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=half)
 
-    def _parts(self) -> list[list[int]]:
-        """Return which judgements of a step this process works on, in as many parts as gradients are summed over."""
+    def _parts(self, data: JudgementData, indices: Sequence[int]) -> list[list[int]]:
+        """Return which rows of a step this process works on, in as many parts as gradients are summed over.
+
+        Prompts of like length come together, for a part is padded to its longest.
+        """
         own = self.processes.shard(range(self.config.batch_size))
+        own = sorted(own, key=lambda place: data.prompt_length(indices[place]))
         size = -(-len(own) // self.config.gradient_accumulation_steps)
         return [own[start : start + size] for start in range(0, len(own), size)]
 

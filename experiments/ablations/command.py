@@ -56,8 +56,8 @@ class Ablate:
     output: Path = Path("runs/ablations")
     sets: Path = Path("runs/lab/sets")
     towers: str = "lab-mulan"
-    steps: int = 1_200
-    second_steps: int = 300
+    steps: int = 600
+    second_steps: int = 150
     seeds: int | None = None
 
     def __post_init__(self) -> None:

@@ -100,7 +100,7 @@ class Recipe:
             in_memory=True,
             downsample="mean",
             downsample_factor=5,
-            dropout=0.1,
+            gradient_accumulation_steps=6,
             text_dropout=0.05,
             lyrics_dropout=0.1,
             reference_dropout=0.1,
