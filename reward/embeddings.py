@@ -187,7 +187,9 @@ def fill_store(
     processes.barrier()
     with store:
         for key, source in tqdm(share, "encode", disable=not processes.is_main or len(share) < 20):
-            store.add(key, towers.encode_text(source) if isinstance(source, str) else _encode(towers, source))
+            store.add(
+                key, towers.encode_text(source) if isinstance(source, str) else encode_file(towers, source)
+            )
     processes.barrier()
     store.reload()
     return len(share)
@@ -202,7 +204,8 @@ def _remove_abandoned(folder: Path) -> None:
                     leftover.unlink()
 
 
-def _encode(towers: Towers, path: Path) -> torch.Tensor:
+def encode_file(towers: Towers, path: Path) -> torch.Tensor:
+    """Return the frames `[T, dim]` of a file; `InputError` names it if it cannot be encoded."""
     clip = read_clip(path, towers.max_seconds)
     try:
         return towers.encode_audio(clip)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import torch
 
-from music.clips import read_clip, read_header
+from music.clips import read_header
+from music.errors import InputError
 from reward.cmi_rm.dropout import Dropout, Noise, lend_noise
-from reward.cmi_rm.towers import CHUNK_SECONDS, FRAMES_PER_SECOND, Towers
-from reward.embeddings import EmbeddingStore, Key
+from reward.cmi_rm.towers import CHUNK_SECONDS, FRAMES_PER_SECOND, SHORTEST, Towers
+from reward.embeddings import EmbeddingStore, Key, encode_file
 
 
 class LiveFrames:
@@ -23,13 +24,18 @@ class LiveFrames:
         Some of whose parameters learn.
     sources
         The file or text of each key whose frames change in training.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read or is too short.
     """
 
     dtype = torch.float32
 
     def __init__(self, store: EmbeddingStore, towers: Towers, sources: Mapping[Key, Path | str]) -> None:
         self._store, self._towers, self._sources = store, towers, sources
-        self._lengths: dict[Key, int] = {}
+        self._lengths = {key: self._most(source) for key, source in sources.items()}
         self._seed: int | None = None
 
     def draw_from(self, seed: int | None) -> None:
@@ -51,14 +57,12 @@ class LiveFrames:
         source = self._sources[key]
         if isinstance(source, str):
             return self._towers.encode_text(source)
-        return self._towers.encode_audio(read_clip(source, self._towers.max_seconds))
+        return encode_file(self._towers, source)
 
     def length(self, key: Key) -> int:
         """Return how many frames an item has at most, without encoding it."""
         if key not in self._sources:
             return self._store.length(key)
-        if key not in self._lengths:
-            self._lengths[key] = self._most(self._sources[key])
         return self._lengths[key]
 
     def _most(self, source: Path | str) -> int:
@@ -66,4 +70,7 @@ class LiveFrames:
             return self._towers.count_tokens(source)
         header = read_header(source)
         seconds = min(header.samples / header.sample_rate, self._towers.max_seconds)
+        if seconds * self._towers.sample_rate <= SHORTEST:
+            least = SHORTEST / self._towers.sample_rate
+            raise InputError(f"{source}: audio of {seconds:.3f} s is too short: expected over {least:.3f} s")
         return math.ceil(FRAMES_PER_SECOND * seconds) + math.ceil(seconds / CHUNK_SECONDS)

@@ -97,9 +97,7 @@ def main(config: TrainConfig) -> int:
 def starting_towers(config: TrainConfig) -> Towers:
     """Load the towers of the model that training starts from, or those that the config names, all of them frozen."""
     weights = load_head(Path(config.init_from))[1] if config.init_from else {}
-    half = config.mixed_precision == "bf16" and config.tuning.kinds
-    dtype = "bfloat16" if half else "float32"
-    return load_towers(config.towers, Locator(), weights or None, max_seconds=config.max_seconds, dtype=dtype)
+    return load_towers(config.towers, Locator(), weights or None, max_seconds=config.max_seconds)
 
 
 def prepare_data(
@@ -139,6 +137,8 @@ def prepare_data(
         store, towers, {} if "audio" in learning else keys, [] if "text" in learning else texts, processes
     )
     if learning:
+        if config.mixed_precision == "bf16":
+            towers.dtype_name = "bfloat16"  # what is frozen was encoded in float32
         unfreeze(towers, config.tuning, config.seed)
         sources = {text_key(text): text for text in texts} | {key: path for path, key in keys.items()}
         frames = LiveFrames(store, towers, {key: sources[key] for key in sources if key[0] in learning})
@@ -175,7 +175,9 @@ class Trainer:
         groups = _groups(self.objective, config.weight_decay)
         if self.tuned:
             scale = config.tower_learning_rate / config.learning_rate
-            groups.append({"params": self.tuned, "weight_decay": config.weight_decay, "scale": scale})
+            for decay, chosen in ((config.weight_decay, True), (0.0, False)):
+                part = [one for one in self.tuned if (one.ndim > 1) == chosen]
+                groups += [{"params": part, "weight_decay": decay, "scale": scale}] if part else []
         # eps: Bradley-Terry leaves directions free (such as the last bias), which rounding shall not move
         self.optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, eps=1e-6)
         elsewhere = {"output": "", "embeddings": "", "in_memory": False, "device": "", "tracker": ""}

@@ -88,7 +88,7 @@ class TrainConfig:
         In how many parts each process works on its rows of a step; more parts need less memory, and without `dropout`
         less time where prompts are of many lengths.
     mixed_precision
-        no, or bf16: the head works in bfloat16 where that is safe.
+        no, or bf16: the head, and towers that learn, work in bfloat16 where that is safe.
     learning_rate
         After warm-up; a cosine leads to 0.
     warmup_steps

@@ -72,9 +72,9 @@ def main(options: Ablate) -> None:
     if not (options.sets / "CMI-RewardBench" / "all_test.jsonl").exists():
         raise InputError(f"{options.sets} holds no sets: run python -m experiments.lab.judgement_sets first")
     make_folder(options.output)
-    facts = {"steps": options.steps, "second_steps": options.second_steps, "towers": options.towers}
-    claim_work(options.output, **facts)
     data = LabData(options.sets, options.output / "data", options.towers)
+    facts = {"steps": options.steps, "second_steps": options.second_steps, "towers": options.towers}
+    claim_work(options.output, **facts, sets=data.hashes())
     data.prepare()
     recipe = Recipe(data, options.output / "models", (options.steps, options.second_steps))
     benchmark = Benchmark(data)
@@ -98,7 +98,8 @@ def answer(name: str, options: Ablate, recipe: Recipe, benchmark: Benchmark) -> 
     write_json(folder / "contrasts.json", {"seeds": seeds, "contrasts": named, "labels": labels})
     draw(folder / "figure.png", study.title, found)
     counted = int((~np.isnan(benchmark.values(next(iter(scores.values()))[0][0], "human"))).sum())
-    note = f"{seeds} seed{'s' * (seeds > 1)}; {counted:,} human pairs; 95 % intervals over pairs and seeds."
+    over = "over pairs and seeds" if seeds > 1 else "over pairs, of one training each"
+    note = f"{seeds} seed{'s' * (seeds > 1)}; {counted:,} human pairs; 95 % intervals {over}."
     page = markdown(study.title, study.paper, found, contrasts, labels, note)
     write_text(folder / "table.md", page)
     return page
@@ -124,7 +125,7 @@ def compare(study: Study, benchmark: Benchmark, pairs: Mapping[str, Array]) -> l
     for one in study.contrasts:
         values = [
             np.stack([benchmark.values(scores, one.metric) for scores in pairs[label]])
-            for label in (one.better, one.worse)
+            for label in (one.first, one.second)
         ]
         difference = resampled_mean(values[0] - values[1])
         told = verdict(one.metric, difference)

@@ -13,6 +13,8 @@ import numpy as np
 from experiments.lab.pairs import pair
 from experiments.lab.spread import cores
 from music.durable import write_text
+from music.errors import InputError
+from music.hashing import sha256_file
 from music.jsonl import dump_line, read_jsonl
 from reward.data.prepare import Prepare
 from reward.data.prepare import main as prepare
@@ -22,7 +24,9 @@ from reward.judgements import HEADS
 SETS = {
     "test": ("cmi", "CMI-RewardBench/all_test.jsonl", ""),
     "pseudo": ("cmi", "CMI-Pref-Pseudo/train.jsonl", ""),
-    "unfiltered": ("cmi", "CMI-Pref-Pseudo/unfiltered.jsonl", ""),
+    "pseudo_validation": ("cmi", "CMI-Pref-Pseudo/validation.jsonl", ""),
+    "unfiltered": ("cmi", "CMI-Pref-Pseudo/train_unfiltered.jsonl", ""),
+    "unfiltered_validation": ("cmi", "CMI-Pref-Pseudo/validation_unfiltered.jsonl", ""),
     "pref": ("cmi", "CMI-Pref/train.jsonl", ""),
     "rating": ("music_eval", "MusicEval-full", "train"),
     "validation": ("cmi", "CMI-Pref/validation.jsonl", ""),
@@ -74,12 +78,19 @@ class LabData:
         subprocess.run([sys.executable, "-m", *shared, *embed, "--dtype", "float16"], check=True)
         write_text(done, "")
 
+    def hashes(self) -> dict[str, str]:
+        """Return what the lists of the sets hold, for `claim_work`."""
+        lists = sorted({*self.sets.glob("*/*.jsonl"), *self.sets.glob("*/sets/*.txt")})
+        return {str(path.relative_to(self.sets)): sha256_file(path) for path in lists}
+
     def take(self, name: str) -> Path:
         """Write the rows of a name such as "pseudo-1000", drawn from the whole, and return the file."""
         path = self.rows(name)
         whole, _, count = name.partition("-")
         if count and not path.exists():
             rows = [row for _, row in read_jsonl(self.rows(whole))]
+            if int(count) > len(rows):
+                raise InputError(f"{self.rows(whole)} has {len(rows)} rows, not {count}: write larger sets")
             chosen = np.random.default_rng(0).permutation(len(rows))[: int(count)]
             write_text(path, "".join(dump_line(rows[index]) for index in sorted(chosen)))
         return path

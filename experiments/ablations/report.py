@@ -53,13 +53,13 @@ def markdown(
     ]
     for arm, values in found.items():
         lines.append(f"| {arm} | " + " | ".join(_shown(metric, values[metric]) for metric in metrics) + " |")
-    lines += ["", "| better, it is said | worse | by | 95 % | so it is here |", "|---|---|---|---|---|"]
+    lines += ["", "| first | second | first minus second | 95 % | first is better |", "|---|---|---|---|---|"]
     for one in contrasts:
         value, metric = one["difference"], one["metric"]
         scale, unit = (100, "points") if metric in _PERCENT else (1, "nats")
         interval = f"[{scale * value.low:+.2f}, {scale * value.high:+.2f}]"
         told = f"{scale * value.mean:+.2f} {unit} of {_TITLES[metric].split(',')[0]}"
-        lines.append(f"| {one['better']} | {one['worse']} | {told} | {interval} | {one['verdict']} |")
+        lines.append(f"| {one['first']} | {one['second']} | {told} | {interval} | {one['verdict']} |")
     if labels:
         lines += ["", "| labels | musicality true, % | alignment true, % |", "|---|---|---|"]
         for name, heads in labels.items():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from experiments.ablations.lab_data import LabData
+from experiments.ablations.lab_data import SETS, LabData
 from music.errors import InputError
+from music.jsonl import read_jsonl
 from reward import train
 from reward.cmi_rm.checkpoint import is_checkpoint
 from reward.train_config import TrainConfig
@@ -30,14 +32,14 @@ class Stage:
         The stage that it starts from; random weights if empty.
     changes
         Settings of `TrainConfig`.
-    share
-        Of the steps of a first stage, or of a second one.
+    whole
+        A set of more rows: the steps are as many fewer as the rows are.
     """
 
     train: str
     start: str = ""
     changes: Mapping[str, Any] = field(default_factory=dict)
-    share: float = 1.0
+    whole: str = ""
 
 
 STAGES: dict[str, Stage] = {
@@ -59,7 +61,7 @@ for _size, _shape in SHAPES.items():
 for _count in COUNTS:
     STAGES[f"steps_{_count}"] = Stage(f"pseudo-{_count}")
     STAGES[f"steps_{_count}_pref"] = Stage("pref", f"steps_{_count}")
-    STAGES[f"epochs_{_count}"] = Stage(f"pseudo-{_count}", share=_count / (2 * COUNTS[-1]))
+    STAGES[f"epochs_{_count}"] = Stage(f"pseudo-{_count}", whole="pseudo")
     STAGES[f"epochs_{_count}_pref"] = Stage("pref", f"epochs_{_count}")
 
 
@@ -89,9 +91,16 @@ class Recipe:
         """Return the settings of a stage."""
         stage = STAGES[name]
         first = not stage.start
+        files = [self.data.take(part) for part in stage.train.split(",")]
+        judge = stage.train.partition("-")[0]  # a head that imitates a judge is kept by how well it does
+        steps = self.steps[not first]
+        if stage.whole:
+            steps = max(1, round(steps * _rows(files[0]) / _rows(self.data.rows(stage.whole))))
         config = TrainConfig(
-            train=",".join(str(self.data.take(part)) for part in stage.train.split(",")),
-            validation=str(self.data.rows("validation")),
+            train=",".join(map(str, files)),
+            validation=str(
+                self.data.rows(f"{judge}_validation" if f"{judge}_validation" in SETS else "validation")
+            ),
             output=str(self.place(name, seed)),
             towers=self.data.towers,
             init_from="" if first else str(self.place(stage.start, seed)),
@@ -104,10 +113,10 @@ class Recipe:
             text_dropout=0.05,
             lyrics_dropout=0.1,
             reference_dropout=0.1,
-            steps=max(1, round(self.steps[not first] * stage.share)),
+            steps=steps,
             learning_rate=7e-4 if first else 3e-4,
-            warmup_steps=50,
-            evaluate_every=max(1, self.steps[not first] // 8),
+            warmup_steps=max(1, min(50, steps // 8)),
+            evaluate_every=max(1, steps // 8),
             patience=0,
             seed=seed,
             device="cpu",
@@ -119,8 +128,15 @@ class Recipe:
         if start := STAGES[name].start:
             self.train(start, seed)
         config = self.config(name, seed)
-        if not (Path(config.output) / "run.json").exists():
-            train.main(config)
+        record = Path(config.output) / "run.json"
+        if not record.exists() or json.loads(record.read_text())["config"] != json.loads(
+            json.dumps(asdict(config))
+        ):
+            train.main(config)  # which refuses a folder of other settings
         if not is_checkpoint(Path(config.output)):
             raise InputError(f"{config.output} holds no model: delete it to train again")
         return Path(config.output)
+
+
+def _rows(path: Path) -> int:
+    return sum(1 for _ in read_jsonl(path))

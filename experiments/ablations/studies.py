@@ -22,18 +22,18 @@ class Arm:
 
 @dataclass(frozen=True)
 class Contrast:
-    """Two arms of which the first is expected to have the better value.
+    """Two arms that are compared pair by pair.
 
     Attributes
     ----------
-    better, worse
+    first, second
         Arms.
     metric
         Of which less is better if it is the cross-entropy.
     """
 
-    better: str
-    worse: str
+    first: str
+    second: str
     metric: str = "human"
 
 
@@ -50,7 +50,7 @@ class Study:
     arms
         By what the table calls them.
     contrasts
-        What would show the paper's finding here.
+        What tells whether the paper's finding appears.
     seeds
         Trainings of each arm.
     labels

@@ -30,7 +30,7 @@ from music.devices import find_device
 from music.errors import InputError
 from reward.cmi_rm.checkpoint import load_towers
 from reward.cmi_rm.locations import Locator
-from reward.cmi_rm.towers import FRAMES_PER_SECOND, Towers
+from reward.cmi_rm.towers import FRAMES_PER_SECOND, MAX_SECONDS, Towers
 from reward.embeddings import DTYPES, EmbeddingStore
 
 _LAB = "lab-mulan"
@@ -70,6 +70,8 @@ class EmbeddingSpeed:
     def __post_init__(self) -> None:
         """Refuse unknown towers and numbers out of range."""
         refuse_below_one(self, "clips", "turns", "threads", "matmul")
+        if not 0.1 <= self.seconds <= MAX_SECONDS:
+            raise InputError(f"--seconds must lie between 0.1 and {MAX_SECONDS:g}, got {self.seconds}")
         for name in self.towers.split(","):
             if name not in (_LAB, *SIZES):
                 raise InputError(f"--towers must be of {', '.join((_LAB, *SIZES))}, got {name!r}")
@@ -132,10 +134,8 @@ def timed(towers: Towers, clips: list[Clip]) -> float:
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         with EmbeddingStore(Path(folder), "speed") as store:
-            for start in range(0, len(clips), towers.chunks_together):
-                part = clips[start : start + towers.chunks_together]
-                for index, frames in enumerate(towers.encode_audios(part), start):
-                    store.add(("audio", str(index)), frames)
+            for index, clip in enumerate(clips):
+                store.add(("audio", str(index)), towers.encode_audio(clip))
         return time.perf_counter() - began
 
 

@@ -19,8 +19,8 @@ class Size:
         Channels in front of it.
     text_layers, text_width
         Of XLM-RoBERTa.
-    depth, dim
-        Of the transformers over both, whose heads are 64 wide.
+    depth, dim, dim_heads
+        Layers, width and heads of the transformers over both; a head is 64 wide.
     """
 
     layers: int = 12
@@ -31,11 +31,12 @@ class Size:
     text_width: int = 768
     depth: int = 8
     dim: int = 768
+    dim_heads: int = 8
 
 
 SIZES = {
     "muq-mulan-large": Size(),
-    "muq-mulan-tiny": Size(1, 2, 32, 8, text_layers=1, text_width=64, depth=1, dim=64),
+    "muq-mulan-tiny": Size(1, 2, 32, 8, text_layers=1, text_width=64, depth=1, dim=64, dim_heads=1),
 }
 
 
@@ -43,7 +44,7 @@ def random_towers(size: Size, dtype: str = "float32") -> Towers:
     """Return towers of a size in evaluation mode; `dtype` is what they compute in."""
     from transformers import Wav2Vec2ConformerConfig, XLMRobertaConfig
 
-    transformer = {"dim": size.dim, "tf_depth": size.depth, "dim_head": 64, "heads": max(1, size.dim // 64)}
+    transformer = {"dim": size.dim, "tf_depth": size.depth, "dim_head": 64, "heads": size.dim_heads}
     conformer = Wav2Vec2ConformerConfig(
         hidden_size=size.width,
         intermediate_size=4 * size.width,

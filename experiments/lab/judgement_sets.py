@@ -3,7 +3,8 @@
     python -m experiments.lab.judgement_sets --output runs/lab/sets
 
     CMI-Pref-Pseudo/train.jsonl                 labels in which a judge agrees with itself (`hearing.py`)
-    CMI-Pref-Pseudo/unfiltered.jsonl            what it said first, of all pairs that it was asked about
+    CMI-Pref-Pseudo/train_unfiltered.jsonl      what it said first, of all pairs that it was asked about
+    CMI-Pref-Pseudo/validation*.jsonl           the same of other pairs
     CMI-Pref/train.jsonl, validation.jsonl      preferences with confidence, of one listener each (`listeners.py`)
     MusicEval-full/                             mean opinions of five listeners, with splits and prompts
     CMI-RewardBench/all_test.jsonl              what models are tested on: rows of all four sources, 5 to 40 s long
@@ -54,6 +55,7 @@ CHUNK = 20
 #: pairs of each modality, battles, rated clips
 SIZES = {
     "CMI-Pref-Pseudo": 2_500,
+    "CMI-Pref-Pseudo validation": 200,
     "CMI-Pref": 1_000,
     "CMI-Pref validation": 200,
     "CMI-Pref test": 1_000,
@@ -96,7 +98,9 @@ def main(options: WriteSets) -> None:
     claim_work(options.output, codec=hash_tensors(codec.state_dict()), share=options.share)
     make = partial(_made, options.workers, codec)
     count = {name: max(1, round(size * options.share)) for name, size in (SIZES | RATED).items()}
-    write_pseudo(options.output / "CMI-Pref-Pseudo", count["CMI-Pref-Pseudo"], make)
+    pseudo = options.output / "CMI-Pref-Pseudo"
+    write_pseudo(pseudo, "train", count["CMI-Pref-Pseudo"], make)
+    write_pseudo(pseudo, "validation", count["CMI-Pref-Pseudo validation"], make)
     released = options.output / "CMI-Pref"
     for name, split, size in (
         ("train", "train", count["CMI-Pref"]),
@@ -147,11 +151,11 @@ def _heard_pair(
     return row, names, truth
 
 
-def write_pseudo(folder: Path, count: int, make: Any) -> None:
+def write_pseudo(folder: Path, split: str, count: int, make: Any) -> None:
     """Write pairs, so many of each modality, as a judge labels them that is asked in both orders."""
-    wanted = [("train", kind, index) for kind in CONDITIONS for index in range(count)]
-    judged = make(partial(_judged, folder), wanted, "CMI-Pref-Pseudo")
-    for name, keep in {"train": "consistent", "unfiltered": "original"}.items():
+    wanted = [(split, kind, index) for kind in CONDITIONS for index in range(count)]
+    judged = make(partial(_judged, folder), wanted, f"CMI-Pref-Pseudo {split}")
+    for name, keep in {split: "consistent", f"{split}_unfiltered": "original"}.items():
         rows = []
         for one in judged:
             labels = {head: label_of_pair(one["verdicts"], head, keep) for head in HEADS}

@@ -243,7 +243,7 @@ def train_stable_audio(
 
     for number, schedule in enumerate(rounds, start=1):
         place = work / f"round_{number}"
-        claim_work(place, schedule=asdict(schedule))
+        claim_work(place, schedules=[asdict(one) for one in rounds[:number]])
         train(f"stable_audio, round {number}", model, schedule, loss_of_step, validate, place)
     put_back_units(vae, idle)
     save_pipeline(output, model, vae, tokenizer, scheduler)

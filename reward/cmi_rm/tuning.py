@@ -65,6 +65,8 @@ class Tuning:
             )
         if not 0 <= self.lora_dropout < 1:
             raise InputError(f"--lora_dropout must lie in [0, 1), got {self.lora_dropout}")
+        if self.lora_alpha <= 0:
+            raise InputError(f"--lora_alpha must be above 0, got {self.lora_alpha}")
         if self.text and self.lora_r:
             raise InputError("--text_encoder_tune and --lora_r exclude each other: choose one")
 
@@ -94,6 +96,7 @@ def unfreeze(towers: Towers, tuning: Tuning, seed: int) -> list[nn.Parameter]:
     """
     if tuning.text:
         (towers.text_module if tuning.text == "all" else towers.text_module.transformer).requires_grad_(True)
+        towers.text_module.model.pooler.requires_grad_(False)  # nothing reads it
     if tuning.lora_r:
         _add_updates(towers.text_module.model, tuning, seed)
     if tuning.muq_depth:
@@ -117,7 +120,11 @@ def _add_updates(model: nn.Module, tuning: Tuning, seed: int) -> None:
             inject_adapter_in_model(config, model, _ADAPTER)
         except ValueError as error:
             raise InputError(f"--lora_target_modules {','.join(names)}: {error}") from error
-    for _, layer in _updated(model):
+    updated = dict(_updated(model))
+    for target in names:
+        if not any(name.endswith(target) for name in updated):
+            raise InputError(f"--lora_target_modules: no matrix is called {target!r}")
+    for layer in updated.values():
         layer.lora_dropout[_ADAPTER] = Dropout(tuning.lora_dropout).eval()
 
 

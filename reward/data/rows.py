@@ -1,5 +1,6 @@
 """What readers of published sets have in common: rows, what is left out, and the names of labels."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,14 +147,14 @@ def audio_of(folder: Path, name: Any) -> str:
 
 
 def write_packed_audio(audio: Any, path: Path) -> str:
-    """Write audio that a parquet file holds, unless it is there, and return the absolute path of the file.
+    """Write audio that a parquet file holds, under a name that its bytes decide, and return its absolute path.
 
     Parameters
     ----------
     audio
         As `datasets` packs it: its `bytes`, and a `path` whose ending tells the kind of file.
     path
-        Where to, without the ending.
+        Where to, without hash and ending.
 
     Raises
     ------
@@ -163,8 +164,9 @@ def write_packed_audio(audio: Any, path: Path) -> str:
     packed = audio if isinstance(audio, Mapping) else {}
     if not packed.get("bytes"):
         raise UnusableError("audio is missing", str(packed.get("path") or ""))
-    file = path.with_name(path.name + (Path(packed.get("path") or "").suffix or ".wav"))
-    if not file.exists():
+    ending = Path(packed.get("path") or "").suffix or ".wav"
+    file = path.with_name(f"{path.name}-{hashlib.sha256(packed['bytes']).hexdigest()[:16]}{ending}")
+    if not file.exists():  # written whole or not at all
         write_bytes(file, packed["bytes"])
     return str(file.absolute())
 

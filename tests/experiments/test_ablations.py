@@ -10,7 +10,7 @@ import torch
 from experiments.ablations.command import Ablate, main
 from experiments.ablations.lab_data import LabData, label_accuracy
 from experiments.ablations.report import verdict
-from experiments.ablations.stages import STAGES, Recipe
+from experiments.ablations.stages import STAGES, Recipe, Stage
 from experiments.ablations.studies import STUDIES
 from experiments.ablations.testing import Benchmark, Interval, View, resampled_correlation, resampled_mean
 from experiments.ablations.windows import in_windows
@@ -92,19 +92,24 @@ def test_other_settings_are_refused(options):
 def test_every_arm_has_its_stages():
     for study in STUDIES.values():
         assert {arm.stage for arm in study.arms.values()} <= STAGES.keys()
-        assert {one.better for one in study.contrasts} | {
-            one.worse for one in study.contrasts
+        assert {one.first for one in study.contrasts} | {
+            one.second for one in study.contrasts
         } <= study.arms.keys()
     assert all(stage.start in ("", *STAGES) for stage in STAGES.values())
 
 
-def test_stages_differ_in_what_they_name(data):
+def test_stages_differ_in_what_they_name(data, monkeypatch):
     recipe = Recipe(data, data.folder / "other", (80, 40))
     plain, bare = recipe.config("distill", 0), recipe.config("distill_unsmoothed", 0)
     assert (plain.label_smoothing, bare.label_smoothing) == (0.2, 0.0)
     assert recipe.config("large_both", 1).init_from.endswith("large_distill-1")
     assert recipe.config("large_both", 1).joint_depth == recipe.config("large_distill", 1).joint_depth == 3
-    assert (recipe.config("epochs_500", 0).steps, recipe.config("steps_500", 0).steps) == (5, 80)
+    assert plain.validation != recipe.config("distill_pref", 0).validation
+    monkeypatch.setitem(STAGES, "epochs_7", Stage("pseudo-7", whole="pseudo"))
+    rows = len(load_judgements(data.rows("pseudo")))
+    assert recipe.config("epochs_7", 0).steps == round(80 * 7 / rows)
+    with pytest.raises(InputError, match="rows, not 9999"):
+        data.take("pseudo-9999")
     whole = load_judgements(recipe.data.rows("pseudo"))
     some = load_judgements(recipe.data.take("pseudo-7"))
     assert len(some) == 7

@@ -29,3 +29,5 @@ def test_both_kinds_of_towers_are_measured(capsys):
 def test_unknown_towers_are_refused():
     with pytest.raises(InputError, match="got 'x'"):
         EmbeddingSpeed("x")
+    with pytest.raises(InputError, match=r"between 0\.1 and 120"):
+        EmbeddingSpeed(seconds=300)

@@ -41,7 +41,7 @@ def test_every_set_is_read_whole(sets, tmp_path):
 
 def test_the_judge_agrees_with_itself_in_what_is_released(sets, tmp_path):
     agreed = prepared(sets, tmp_path, "cmi", "CMI-Pref-Pseudo/train.jsonl")
-    said = prepared(sets, tmp_path, "cmi", "CMI-Pref-Pseudo/unfiltered.jsonl")
+    said = prepared(sets, tmp_path, "cmi", "CMI-Pref-Pseudo/train_unfiltered.jsonl")
     assert len(said) == 4 * 5
     assert 4 < len(agreed) < len(said)
     first = {row.audio_a.name: row for row in said}

@@ -228,10 +228,13 @@ def test_music_eval_as_the_hub_packs_it(tmp_path, sounds):
         (2.5, None, ""),
         (4.0, None, ""),
     ]
-    assert [row.file.name for row in rows.values()] == ["train-00000.flac", "train-00002.flac"]
+    assert [row.file.name[:12] for row in rows.values()] == ["train-00000-", "train-00002-"]
     assert [row.file.read_bytes() for row in rows.values()] == clips
     assert reasons == {"audio is missing", "nobody judged it"}
     assert len(prepared(tmp_path, "music_eval", tmp_path)[0]) == 3
+    shard("train-00000-of-00002.parquet", [(clips[1], "x.flac", 2.5)])  # as published anew
+    (first, *_) = prepared(tmp_path, "music_eval", tmp_path, split="train")[0].values()
+    assert first.file.read_bytes() == clips[1]
     with pytest.raises(InputError, match=r"neither sets/none_mos_list\.txt nor data/none-\*\.parquet"):
         prepared(tmp_path, "music_eval", tmp_path, split="none")
 
