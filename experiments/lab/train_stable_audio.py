@@ -261,5 +261,6 @@ def save_pipeline(output: Path, model: StableAudioParts, vae: Any, tokenizer: An
         transformer=model.transformer.half(),
         scheduler=scheduler,
     )
+    vae.register_to_config(_name_or_path="")  # where it lay on this machine
     with finished_folder(output) as folder:
         pipeline.save_pretrained(folder)

@@ -93,6 +93,7 @@ def test_a_killed_training_of_the_denoiser_ends_with_the_same_weights(trained, v
 
 
 def test_the_folder_generates(trained):
+    assert str(trained.parent) not in "".join(path.read_text() for path in trained.rglob("*.json"))
     generator = load_generator(trained, device="cpu", steps=3, batch_size=2)
     assert (generator.sample_rate, generator.channels, generator.max_seconds) == (16_000, 1, 5.0)
     jobs = [Job(Prompt(text, text), 0, 7) for text in ("a slow piano", "a fast flute with drums")]
