@@ -1,7 +1,9 @@
 """Products with the same weights again and again, for few rows at a time.
 
 For a product of few rows, as in decoding step by step, MKL and oneDNN spend as much time on laying out the weights in
-the order that their kernels read as on the product. Here that is done once, in a copy.
+the order that their kernels read as on the product. Here that is done once, in a copy. Where a processor has no
+instructions for bfloat16, it multiplies in float32: the copy is twice as large, and the product three times as fast as
+an imitation of bfloat16 (and no less exact, for only its result is rounded).
 """
 
 import torch
@@ -28,12 +30,14 @@ class PackedLinear:
         self._weight = weight.detach()
         self._rows = rows
         self._packed: torch.Tensor | None = None
-        self._one_dnn = weight.dtype == torch.bfloat16
+        self._one_dnn = weight.dtype == torch.bfloat16 and multiplies_bfloat16()
         if rows >= _FEWEST and _can_pack(weight):
             if self._one_dnn:
                 self._packed = torch.ops.mkldnn._reorder_linear_weight(self._weight, rows)
             else:
-                self._packed = torch.ops.mkl._mkl_reorder_linear_weight(self._weight, rows)
+                self._packed = torch.ops.mkl._mkl_reorder_linear_weight(self._weight.float(), rows)
+        # MKL asks the weights as they were for their shape alone, if the rows are as many as was said
+        self._shape = torch.zeros(()).expand(weight.shape)
 
     def __call__(self, states: torch.Tensor) -> torch.Tensor:
         """Return the outputs `[rows, outputs]` of states `[rows, inputs]`."""
@@ -41,12 +45,19 @@ class PackedLinear:
             return linear(states, self._weight)
         if self._one_dnn:
             return torch.ops.mkldnn._linear_pointwise(states, self._packed, None, "none", [], "")
-        return torch.ops.mkl._mkl_linear(states, self._packed, self._weight, None, self._rows)
+        found = torch.ops.mkl._mkl_linear(states.float(), self._packed, self._shape, None, self._rows)
+        return found.to(states.dtype)
+
+
+def multiplies_bfloat16() -> bool:
+    """Return whether the processor has instructions for products of bfloat16."""
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def _can_pack(weight: torch.Tensor) -> bool:
     if weight.device.type != "cpu":
         return False
-    if weight.dtype == torch.bfloat16:
+    if weight.dtype == torch.bfloat16 and multiplies_bfloat16():
         return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return weight.dtype == torch.float32 and torch.backends.mkl.is_available()
+    return weight.dtype in (torch.float32, torch.bfloat16) and torch.backends.mkl.is_available()

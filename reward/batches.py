@@ -184,6 +184,11 @@ class JudgementData:
         keys += [self._keys[prompt.reference]] if prompt.reference else []
         return sum(map(self._store.length, keys))
 
+    def lengths(self, index: int) -> tuple[int, int]:
+        """Return how many frames the longest audio of a row has, and its prompt."""
+        audio = max(self._store.length(self._keys[path]) for path in self.rows[index].audio)
+        return audio, self.prompt_length(index)
+
     @property
     def preferences(self) -> list[Preference]:
         """The rows that are preferences."""

@@ -22,13 +22,20 @@ def scores_of(head: RewardHead, data: JudgementData, batch_size: int) -> tuple[t
     """
     device = next(head.parameters()).device
     model = BatchModel(head).eval()
-    differences, rated = [], []
-    for start in range(0, len(data), batch_size):
-        batch = data.batch(range(start, min(start + batch_size, len(data)))).to(device)
+    of_pair, of_clip = {}, {}
+    order = sorted(range(len(data)), key=data.lengths)  # what is as long shares a batch, and little is padding
+    for start in range(0, len(order), batch_size):
+        indices = order[start : start + batch_size]
+        batch = data.batch(indices).to(device)
         scores, pairs = model(batch).float().cpu(), len(batch.targets)
-        differences.append(scores[:pairs] - scores[pairs : 2 * pairs])
-        rated.append(scores[2 * pairs :])
-    return torch.cat(differences), torch.cat(rated)
+        rows = [indices[place] for place in batch.places.tolist()]
+        of_pair |= dict(zip(rows[:pairs], scores[:pairs] - scores[pairs : 2 * pairs], strict=True))
+        of_clip |= dict(zip(rows[pairs:], scores[2 * pairs :], strict=True))
+    return _stacked(of_pair), _stacked(of_clip)
+
+
+def _stacked(found: dict[int, torch.Tensor]) -> torch.Tensor:
+    return torch.stack([found[row] for row in sorted(found)]) if found else torch.empty(0, 2)
 
 
 @torch.no_grad()
