@@ -60,7 +60,7 @@ def main(options: Embed) -> None:
     towers = load_towers(options.towers, Locator(), max_seconds=options.max_seconds)
     towers = towers.to(find_device(options.device))
     store = EmbeddingStore(options.output, towers.hash, options.dtype)
-    keys, texts = audio_keys(audio_of(rows)), texts_of(rows)
+    keys, texts = audio_keys(audio_of(rows), options.output), texts_of(rows)
     new = {key: path for path, key in keys.items() if key not in store}
     began = time.monotonic()
     fill_store(store, towers, keys, texts, processes)

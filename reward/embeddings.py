@@ -22,9 +22,10 @@ from safetensors.torch import save
 from music.clips import read_clip
 from music.durable import TEMPORARY, leftovers, write_bytes, writing
 from music.errors import InputError
-from music.hashing import sha256_file, sha256_text
+from music.hashing import sha256_text
 from music.processes import Processes
 from reward.cmi_rm.towers import Towers
+from reward.file_hashes import file_hashes
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _FLUSH_BYTES = 64 << 20
@@ -144,9 +145,10 @@ def text_key(text: str) -> Key:
     return "text", sha256_text(text)
 
 
-def audio_keys(paths: Iterable[Path]) -> dict[Path, Key]:
-    """Return the key of each distinct path; every file is read once."""
-    return {path: ("audio", sha256_file(path)) for path in dict.fromkeys(paths)}
+def audio_keys(paths: Iterable[Path], memory: str | Path | None = None) -> dict[Path, Key]:
+    """Return the key of each distinct path; a folder of embeddings remembers those of files that have not changed."""
+    remembered = None if memory is None else Path(memory)
+    return {path: ("audio", digest) for path, digest in file_hashes(paths, remembered).items()}
 
 
 def fill_store(

@@ -124,12 +124,12 @@ def prepare_data(
     train = [row for rows, _ in files for row in rows]
     held_out = load_judgements(config.validation, config.limit)
     rows = [*train, *held_out]
-    keys, texts = audio_keys(audio_of(rows)), texts_of(rows)
+    folder = config.embeddings or Path(config.output) / "embeddings"
+    keys, texts = audio_keys(audio_of(rows), folder), texts_of(rows)
     heard = {keys[path] for row in train for path in row.audio}
     for row in held_out:
         if any(keys[path] in heard for path in row.audio):
             raise InputError(f"{config.validation}: the audio of row {row.id!r} is also in {config.train}")
-    folder = config.embeddings or Path(config.output) / "embeddings"
     frames: EmbeddingStore | LiveFrames
     frames = store = EmbeddingStore(folder, towers.hash, config.embedding_dtype, config.in_memory)
     learning = config.tuning.kinds

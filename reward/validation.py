@@ -23,7 +23,9 @@ def scores_of(head: RewardHead, data: JudgementData, batch_size: int) -> tuple[t
     device = next(head.parameters()).device
     model = BatchModel(head).eval()
     of_pair, of_clip = {}, {}
-    order = sorted(range(len(data)), key=data.lengths)  # what is as long shares a batch, and little is padding
+    order = sorted(
+        range(len(data)), key=data.lengths
+    )  # what is as long shares a batch, and little is padding
     for start in range(0, len(order), batch_size):
         indices = order[start : start + batch_size]
         batch = data.batch(indices).to(device)

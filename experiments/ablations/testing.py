@@ -129,7 +129,7 @@ class Benchmark:
 
     def _judgements(self, rows: Sequence[Judgement]) -> JudgementData:
         new = [path for path in audio_of(rows) if path not in self._keys]
-        self._keys |= audio_keys(new)
+        self._keys |= audio_keys(new, self._data.embeddings)
         fill_store(
             self._store, self._towers, {path: self._keys[path] for path in audio_of(rows)}, texts_of(rows)
         )

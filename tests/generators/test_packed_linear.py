@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import linear
 
-from generators.packed_linear import PackedLinear
+from generators.packed_linear import PackedLinear, multiplies_bfloat16
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 
@@ -48,3 +48,10 @@ def test_another_number_of_rows_will_do(threads: int):
 def test_weights_are_not_copied_for_the_few_rows_that_gain_nothing():
     layer = PackedLinear(torch.randn(48, 32), rows=2)
     assert layer._packed is None
+
+
+@pytest.mark.skipif(multiplies_bfloat16(), reason="the processor has instructions for bfloat16")
+def test_without_instructions_for_bfloat16_only_the_result_is_rounded():
+    weight, states = torch.randn(48, 32).bfloat16(), torch.randn(20, 32).bfloat16()
+    exact = linear(states.double(), weight.double())
+    torch.testing.assert_close(PackedLinear(weight, 20)(states), exact.bfloat16(), atol=0, rtol=2**-8)

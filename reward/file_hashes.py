@@ -1,0 +1,63 @@
+"""SHA-256 of files, remembered: terabytes of audio are not read again to learn that they are what they were.
+
+A file counts as unchanged while its size and the time of its last change are the same, as for git and make. A file that
+was changed less than two seconds before it was read is not remembered, for it could change again within the same tick
+of the file system's clock.
+"""
+
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from music.durable import write_text
+from music.hashing import sha256_file, sha256_text
+from music.jsonl import dump_line, read_jsonl
+
+_PREFIX = "files-"
+_FIELDS = ("path", "size", "changed_ns", "sha256")
+_TICK_NS = 2_000_000_000
+
+
+def file_hashes(paths: Iterable[Path], memory: Path | None = None) -> dict[Path, str]:
+    """Return the SHA-256 of each distinct path.
+
+    Parameters
+    ----------
+    paths
+        Files.
+    memory
+        A folder that remembers them; several processes may use it. What is new is added in a file of its own, written
+        whole.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read.
+    """
+    known = {} if memory is None else _known(memory)
+    found, new = {}, []
+    for path in dict.fromkeys(paths):
+        state = _state(path)
+        if state not in known:
+            known[state] = sha256_file(path)
+            if state[2] < time.time_ns() - _TICK_NS and _state(path) == state:
+                new.append(dict(zip(_FIELDS, (*state, known[state]), strict=True)))
+        found[path] = known[state]
+    if memory is not None and new:
+        lines = "".join(map(dump_line, new))
+        write_text(memory / f"{_PREFIX}{sha256_text(lines)[:24]}.jsonl", lines, owner=os.getpid())
+    return found
+
+
+def _known(memory: Path) -> dict[tuple[str, int, int], str]:
+    rows = [row for path in sorted(memory.glob(f"{_PREFIX}*.jsonl")) for _, row in read_jsonl(path)]
+    return {(row["path"], row["size"], row["changed_ns"]): row["sha256"] for row in rows}
+
+
+def _state(path: Path) -> tuple[str, int, int]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return str(path.absolute()), -1, 0  # which `sha256_file` refuses
+    return str(path.absolute()), stat.st_size, stat.st_mtime_ns

@@ -1,0 +1,76 @@
+"""Files are read once, and again when they have changed."""
+
+import os
+import time
+
+import pytest
+
+from music.errors import InputError
+from music.hashing import sha256_file
+from reward import file_hashes as subject
+from reward.file_hashes import file_hashes
+
+
+@pytest.fixture
+def files(tmp_path):
+    paths = [tmp_path / name for name in ("a", "b")]
+    for path in paths:
+        path.write_text(path.name)
+        age(path, 60)
+    return paths
+
+
+def age(path, seconds):
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """Return the list of files that are read from now on."""
+    seen = []
+    monkeypatch.setattr(subject, "sha256_file", lambda path: seen.append(path) or sha256_file(path))
+    return seen
+
+
+def test_what_has_not_changed_is_not_read_again(files, tmp_path, read):
+    memory = tmp_path / "memory"
+    found = file_hashes([*files, files[0]], memory)
+    assert found == {path: sha256_file(path) for path in files}
+    assert read == files
+    assert file_hashes(files, memory) == found
+    assert read == files
+    assert len(list(memory.iterdir())) == 1  # nothing new, nothing written
+
+
+@pytest.mark.parametrize("change", ["size", "time"])
+def test_what_has_changed_is_read_again(files, tmp_path, read, change):
+    file_hashes(files, tmp_path / "memory")
+    files[0].write_text("longer" if change == "size" else "c")
+    age(files[0], 60 if change == "size" else 30)
+    read.clear()
+    assert file_hashes(files, tmp_path / "memory")[files[0]] == sha256_file(files[0])
+    assert read == files[:1]
+    assert file_hashes(files, tmp_path / "memory")[files[0]] == sha256_file(files[0])
+    assert read == files[:1]
+
+
+def test_a_file_that_has_just_been_written_is_not_remembered(files, tmp_path, read):
+    files[0].touch()
+    file_hashes(files, tmp_path / "memory")
+    file_hashes(files, tmp_path / "memory")
+    assert read == [*files, files[0]]
+
+
+def test_without_a_memory_nothing_is_written(files, tmp_path, read):
+    file_hashes(files)
+    file_hashes(files)
+    assert len(read) == 4
+    assert sorted(tmp_path.iterdir()) == files
+
+
+def test_a_missing_file_is_named(files, tmp_path):
+    file_hashes(files, tmp_path / "memory")
+    files[0].unlink()
+    with pytest.raises(InputError, match=r"cannot read .*a: No such file"):
+        file_hashes(files, tmp_path / "memory")
