@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.lab.pairs import pair
+from experiments.lab.pairs import pair_called
 from experiments.lab.spread import cores
 from music.durable import write_text
 from music.errors import InputError
@@ -100,8 +100,7 @@ def label_accuracy(rows: Path) -> dict[str, tuple[int, int]]:
     """Return for each head how many labels of pseudo-labelled rows are true, and how many there are."""
     counts = {head: (0, 0) for head in HEADS}
     for _, row in read_jsonl(rows):
-        kind, index = Path(row["audio_a"]).stem.removeprefix("train-").removesuffix("-a").rsplit("-", 1)
-        truth, _ = pair("train", kind, int(index))
+        truth, _ = pair_called(Path(row["audio_a"]).stem.removesuffix("-a"))
         for head in HEADS:
             label = row.get(f"preference_{head}")
             if label in ("a", "b"):

@@ -21,6 +21,7 @@ from typing import Any
 from tqdm import tqdm
 
 from experiments.lab.hearing import Hearing
+from experiments.lab.pairs import pair_called
 from music.command import run
 from music.hashing import sha256_text
 from reward.judge.sound import Sound
@@ -34,10 +35,10 @@ class ServeJudge:
     Parameters
     ----------
     pairs
-        Pairs with `facts.severity_a`, `facts.severity_b` and true labels.
+        Of the lab, under their own ids.
     port
         Of 127.0.0.1; any free one if 0.
-    lean, mishearing, noise
+    lean, mishearing, noise, deafness
         See `Hearing`.
     audio_format
         As in `reward.judge`.
@@ -52,6 +53,7 @@ class ServeJudge:
     lean: float = Hearing.lean
     mishearing: float = Hearing.mishearing
     noise: float = Hearing.noise
+    deafness: float = Hearing.deafness
     audio_format: str = "mp3"
     sample_rate: int = 24_000
     max_seconds: float = 30.0
@@ -63,7 +65,7 @@ class TrueJudge:
     Parameters
     ----------
     pairs
-        With their true labels.
+        Under their own ids.
     sound
         How audio comes.
     hearing
@@ -72,7 +74,7 @@ class TrueJudge:
 
     def __init__(self, pairs: Sequence[Preference], sound: Sound, hearing: Hearing) -> None:
         self._hearing = hearing
-        self._pairs = {pair.id: pair for pair in pairs}
+        self._perceived = {pair.id: hearing.perceived(*pair_called(pair.id)) for pair in pairs}
         self._known: dict[str, list[tuple[str, str]]] = defaultdict(list)
         for pair in tqdm(pairs, "hear", disable=None):
             for side, path in (("a", pair.audio_a), ("b", pair.audio_b)):
@@ -90,17 +92,10 @@ class TrueJudge:
         turned = first[name] == "b"
         found: dict[str, Any] = {}
         for head in HEADS:
-            verdict = self._hearing.verdict(_advantage(self._pairs[name], head), head, turned, name)
+            verdict = self._hearing.verdict(self._perceived[name][head], head, turned, name)
             preference = {"a": "model_a", "b": "model_b"}.get(verdict.preference, verdict.preference)
             found[head] = {**asdict(verdict), "preference": preference}
         return found | {"reason": "it sounds so"}
-
-
-def _advantage(pair: Preference, head: str) -> float:
-    """Return by how much clip a is truly the better one."""
-    if head == "musicality" and pair.musicality:
-        return pair.prompt.facts["severity_b"] - pair.prompt.facts["severity_a"]
-    return {"a": 0.5, "b": -0.5}.get(getattr(pair, head), 0.0)
 
 
 def make_server(judge: TrueJudge, port: int) -> ThreadingHTTPServer:
@@ -134,7 +129,7 @@ def make_server(judge: TrueJudge, port: int) -> ThreadingHTTPServer:
 def main(options: ServeJudge) -> None:
     """Hear the pairs, then answer until somebody stops it."""
     sound = Sound(options.audio_format, options.sample_rate, options.max_seconds, max_bytes=1 << 30)
-    hearing = Hearing(options.lean, options.mishearing, options.noise)
+    hearing = Hearing(options.lean, options.mishearing, options.noise, options.deafness)
     judge = TrueJudge(load_pairs(options.pairs), sound, hearing)
     server = make_server(judge, options.port)
     print(f"http://127.0.0.1:{server.server_port}/v1", flush=True)

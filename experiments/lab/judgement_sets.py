@@ -134,21 +134,25 @@ def _chunk(work: Any, codec: SpectralCodecModel, wanted: Sequence[Any]) -> list[
     return [work(codec, one) for one in wanted]
 
 
-def _heard_pair(
+def _written_pair(
     folder: Path, place: str, codec: SpectralCodecModel, wanted: tuple[str, str, int]
-) -> tuple[dict, dict[str, str], dict[str, float]]:
-    """Write the audio of a pair, and return its row, the names of its files and the truth by head."""
+) -> tuple[dict, dict[str, str], dict[str, Song]]:
+    """Write the audio of a pair, and return its row, the names of its files and its songs."""
     row, songs = pair(*wanted)
     names = {part: f"{place}/{row['id']}-{part}.flac" for part in songs}
     for part, one in songs.items():
         if not (folder / names[part]).exists():
             coded = row["facts"]["coded"] and part != "reference"
             write_clip(folder / names[part], clip_of(one, codec if coded else None))
-    truth = {
+    return row, names, songs
+
+
+def _truth(row: dict, songs: dict[str, Song]) -> dict[str, float]:
+    """Return by how much clip a is truly the better one, as `vote` counts."""
+    return {
         "musicality": songs["b"].severity - songs["a"].severity,
         "alignment": 1.0 if row["preference_alignment"] == "a" else -1.0,
     }
-    return row, names, truth
 
 
 def write_pseudo(folder: Path, split: str, count: int, make: Any) -> None:
@@ -168,12 +172,12 @@ def write_pseudo(folder: Path, split: str, count: int, make: Any) -> None:
 
 def _judged(folder: Path, codec: SpectralCodecModel, wanted: tuple[str, str, int]) -> dict[str, Any]:
     """Return a row of a released set without its labels, and what the judge says of it in both orders."""
-    row, names, truth = _heard_pair(folder, "audio", codec, wanted)
-    truth["alignment"] /= 2  # as `Hearing` counts
-    verdicts = {}
+    row, names, songs = _written_pair(folder, "audio", codec, wanted)
+    judge, verdicts = Hearing(), {}
+    perceived = judge.perceived(row, songs)
     for order in ORDERS:
         turned = order == "reversed"
-        given = {head: Hearing().verdict(truth[head], head, turned, row["id"]) for head in HEADS}
+        given = {head: judge.verdict(perceived[head], head, turned, row["id"]) for head in HEADS}
         verdicts[order] = {head: one.reversed() if turned else one for head, one in given.items()}
     return {"row": _released(row, names), "verdicts": verdicts}
 
@@ -189,8 +193,8 @@ def _published(label: str) -> str:
 
 def _preference(folder: Path, layout: str, codec: SpectralCodecModel, wanted: tuple[str, str, int]) -> dict:
     """Return a row of CMI-Pref, as the released sets or the benchmark have it."""
-    row, names, truth = _heard_pair(folder, "CMI-Pref_data", codec, wanted)
-    votes = {head: vote(truth[head], head, row["id"]) for head in HEADS}
+    row, names, songs = _written_pair(folder, "CMI-Pref_data", codec, wanted)
+    votes = {head: vote(value, head, row["id"]) for head, value in _truth(row, songs).items()}
     judged = {f"preference-{head}": _published(one.label) for head, one in votes.items()}
     judged |= {f"confidence_preference-{head}": f"{one.confidence:.1f}" for head, one in votes.items()}
     if layout == "released":
@@ -207,7 +211,8 @@ def _preference(folder: Path, layout: str, codec: SpectralCodecModel, wanted: tu
 def _battle(folder: Path, codec: SpectralCodecModel, wanted: tuple[str, str, int]) -> dict:
     """Return a battle with one vote, in which damage counts more than the prompt."""
     month = ("01-2025JUL", "02-2025AUG", "03-2025SEP")[wanted[2] % 3]
-    row, names, truth = _heard_pair(folder, f"MusicArena_data/audio_files/{month}", codec, wanted)
+    row, names, songs = _written_pair(folder, f"MusicArena_data/audio_files/{month}", codec, wanted)
+    truth = _truth(row, songs)
     together = truth["musicality"] + 0.2 * truth["alignment"]
     votes = (vote(together, "musicality", row["id"], listener) for listener in range(100))
     label = next(one.label for one in votes if one.label in ("a", "b"))

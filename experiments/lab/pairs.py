@@ -47,6 +47,7 @@ from generators.spectral_codec import SpectralCodecModel
 from music.clips import Clip, write_clip
 from music.command import refuse_below_one, run
 from music.durable import write_text
+from music.errors import InputError
 from reward.cmi_rm.towers import hash_tensors
 
 CONDITIONS = ("text", "text+lyrics", "text+reference", "all")
@@ -142,6 +143,21 @@ def pair(split: str, kind: str, index: int) -> tuple[dict, dict[str, Song]]:
     for part in songs:
         row["reference" if part == "reference" else f"audio_{part}"] = f"audio/{row['id']}-{part}.flac"
     return row, songs
+
+
+def pair_called(identity: str) -> tuple[dict, dict[str, Song]]:
+    """Return what `pair` returns for the id of its row.
+
+    Raises
+    ------
+    InputError
+        If no pair is called so.
+    """
+    split, _, rest = identity.partition("-")
+    kind, _, index = rest.rpartition("-")
+    if (kind := kind.replace("-", " ")) not in (*CONDITIONS, *CONTRASTS) or not index.isdecimal():
+        raise InputError(f"no pair of the lab is called {identity!r}")
+    return pair(split, kind, int(index))
 
 
 def across(rows: Sequence[Mapping[str, Any]], split: str, index: int) -> dict:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments.lab.corpus import song
 from experiments.lab.hearing import Hearing
 from experiments.lab.judge_server import TrueJudge, make_server
+from experiments.lab.pairs import clip_of, pair
 from experiments.lab.rendering import SAMPLE_RATE
 from music.clips import Clip, write_clip
 from reward.judge.command import LabelPairs, main
@@ -23,32 +23,15 @@ PAIRS = 24
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory):
-    """Write pairs of short songs whose severities are known."""
-    import torch
-
+    """Write pairs of the lab, cut to a second."""
     folder = tmp_path_factory.mktemp("pairs")
     rows = []
     for index in range(PAIRS):
-        names = {}
+        row, songs = pair("validation", "text", index)
         for side in "ab":
-            wave = song("validation", f"judge {side}", index, seconds=1.0).waveform()
-            names[f"audio_{side}"] = f"{index}{side}.flac"
-            write_clip(folder / names[f"audio_{side}"], Clip(torch.from_numpy(wave)[None], SAMPLE_RATE))
-        gap = 0.25 + 0.02 * index
-        better = "ab"[index % 2]
-        rows.append(
-            {
-                "id": str(index),
-                "text": "x",
-                **names,
-                "preference_musicality": better,
-                "preference_alignment": "ba"[index % 2],
-                "facts": {
-                    "severity_a": gap if better == "b" else 0.0,
-                    "severity_b": gap if better == "a" else 0.0,
-                },
-            }
-        )
+            clip = Clip(clip_of(songs[side], None).waveform[:, :SAMPLE_RATE], SAMPLE_RATE)
+            write_clip(folder / row[f"audio_{side}"], clip)
+        rows.append(row)
     path = folder / "pairs.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
@@ -56,7 +39,7 @@ def pairs(tmp_path_factory):
 
 def labels(pairs, output, lean):
     """Let a judge who errs in nothing but a lean label the pairs, and return its bias table by head and answers."""
-    judge = TrueJudge(load_pairs(pairs), Sound(max_bytes=1 << 30), Hearing(lean, 0.0, 0.0))
+    judge = TrueJudge(load_pairs(pairs), Sound(max_bytes=1 << 30), Hearing(lean, 0.0, 0.0, deafness=0.0))
     server = make_server(judge, 0)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:

@@ -4,9 +4,11 @@ import json
 
 import pytest
 
-from experiments.lab.hearing import Hearing
+from experiments.lab.damage import NOTE_DAMAGE
+from experiments.lab.hearing import FAINT, Hearing
 from experiments.lab.judgement_sets import WriteSets, main
 from experiments.lab.listeners import opinion, vote
+from experiments.lab.pairs import pair
 from music.clips import read_header
 from reward.data.prepare import Prepare
 from reward.data.prepare import main as prepare
@@ -69,6 +71,23 @@ def test_what_two_questions_find_and_what_they_do_not():
     wrong, kept = shares(Hearing(lean=0.0, mishearing=0.2, noise=0.0))
     assert kept < wrong + 0.12
     assert Hearing().verdict(0.3, "alignment", True, "x") == Hearing().verdict(0.3, "alignment", True, "x")
+
+
+def test_a_deaf_judge_hears_sound_but_not_notes():
+    deaf, keen = Hearing(), Hearing(deafness=0.0)
+    found = {"musicality": set(), "alignment": set()}
+    for index in range(60):
+        row, songs = pair("train", "text", index)
+        heard, true = deaf.perceived(row, songs), keen.perceived(row, songs)
+        assert true["musicality"] == pytest.approx(songs["b"].severity - songs["a"].severity)
+        notes = any(kind in NOTE_DAMAGE for part in "ab" for kind in songs[part].damage)
+        if not notes:
+            assert heard["musicality"] == true["musicality"]
+        assert abs(true["alignment"]) == 0.5
+        assert heard["alignment"] == (0 if set(row["facts"]["changed"]) <= set(FAINT) else true["alignment"])
+        for head in HEADS:
+            found[head].add(heard[head] == true[head])
+    assert found == {"musicality": {True, False}, "alignment": {True, False}}
 
 
 def test_the_benchmark_has_rows_of_all_four_sources(sets, tmp_path):
