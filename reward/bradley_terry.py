@@ -67,26 +67,51 @@ def cross_entropy_of(differences: Sequence[float], labels: Sequence[str]) -> flo
     return -sum(math.log(max(chance, 1e-12)) for chance in chances) / len(chances) if chances else None
 
 
+@dataclass(frozen=True)
+class Sureness:
+    """Pairs of which a model was about as sure.
+
+    Attributes
+    ----------
+    pairs
+        How many.
+    sure
+        Mean of the probability that the model gave to the clip that it prefers, 1/2 to 1.
+    right
+        Share of pairs in which listeners preferred it too; even chances count half.
+    """
+
+    pairs: int
+    sure: float
+    right: float
+
+
+def reliability_of(
+    differences: Sequence[float], labels: Sequence[str], bins: int = CALIBRATION_BINS
+) -> list[Sureness]:
+    """Return pairs that are no ties by how sure the model is, in bins of equal width from 1/2 to 1."""
+    found: dict[int, list[tuple[float, float]]] = {}
+    for chance in _chances(differences, labels):
+        sure = max(chance, 1 - chance)
+        right = 0.5 if chance == 0.5 else float(chance > 0.5)
+        found.setdefault(min(bins - 1, int((sure - 0.5) * 2 * bins)), []).append((sure, right))
+    groups = (found[place] for place in sorted(found))
+    return [
+        Sureness(len(group), *(math.fsum(part) / len(group) for part in zip(*group, strict=True)))
+        for group in groups
+    ]
+
+
 def calibration_error_of(
     differences: Sequence[float], labels: Sequence[str], bins: int = CALIBRATION_BINS
 ) -> float | None:
     """Return the expected calibration error (Naeini et al. 2015) over pairs that are no ties; None without any.
 
-    Pairs are sorted by how sure the model is of the clip that it prefers, from 1/2 to 1, into bins of equal width; the
-    error is the mean over pairs of |share that is right - mean sureness| of their bin. 0 is perfect.
+    It is the mean over pairs of |share that is right - mean sureness| of their bin (`reliability_of`); 0 is perfect.
     """
-    chances = _chances(differences, labels)
-    if not chances:
-        return None
-    found: dict[int, list[tuple[float, float]]] = {}
-    for chance in chances:
-        sure = max(chance, 1 - chance)
-        right = 0.5 if chance == 0.5 else float(chance > 0.5)
-        found.setdefault(min(bins - 1, int((sure - 0.5) * 2 * bins)), []).append((right, sure))
-    errors = (
-        abs(sum(right for right, _ in group) - sum(sure for _, sure in group)) for group in found.values()
-    )
-    return sum(errors) / len(chances)
+    found = reliability_of(differences, labels, bins)
+    pairs = sum(one.pairs for one in found)
+    return sum(one.pairs * abs(one.right - one.sure) for one in found) / pairs if pairs else None
 
 
 def _chances(differences: Sequence[float], labels: Sequence[str]) -> list[float]:

@@ -22,7 +22,8 @@ def scores_of(head: RewardHead, data: JudgementData, batch_size: int) -> tuple[t
     """
     device = next(head.parameters()).device
     model = BatchModel(head).eval()
-    of_pair, of_clip = {}, {}
+    of_pair: dict[int, torch.Tensor] = {}
+    of_clip: dict[int, torch.Tensor] = {}
     order = sorted(
         range(len(data)), key=data.lengths
     )  # what is as long shares a batch, and little is padding

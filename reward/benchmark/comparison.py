@@ -1,0 +1,130 @@
+"""Two results files, row by row: which scorer agrees better with people, and whether that may be chance.
+
+A line of `comparison.csv` is one task of one data set: the metric of the first and the second scorer on the rows that
+both predicted, their difference with a 95 % interval over prompts (both resampled together), and for preferences how
+often only the first and only the second is right with McNemar's exact test: two-sided, a binomial test of these two.
+Pairs in which people or a scorer see a tie do not count for it.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from music.errors import InputError
+from reward.benchmark.extra import judged_pairs, prompt_of
+from reward.benchmark.intervals import Values, estimate, estimate_mean
+from reward.benchmark.metrics import PREFERENCE_TASKS, RATING_TASKS, Line, correlations, tested
+from reward.benchmark.result_rows import Row, rating_of
+
+COMPARISON = (
+    "dataset",
+    "task",
+    "metric",
+    "n",
+    "first",
+    "second",
+    "difference",
+    "low",
+    "high",
+    "only_first",
+    "only_second",
+    "p",
+)
+_IDENTITY = ("source", "audio-path", "audio2", "prompt", "lyrics", "ref-audio-path")
+
+
+def compare(first: Sequence[Row], second: Sequence[Row]) -> list[Line]:
+    """Return one line for each task that both predicted.
+
+    Raises
+    ------
+    InputError
+        If the files have no row in common, or a row twice.
+    """
+    ones, others = tested(first), tested(second)
+    lines: list[Line] = []
+    for dataset in ones:
+        rows = _matched(ones[dataset], others[dataset])
+        for task in RATING_TASKS.get(dataset, ()):
+            lines += _ratings(rows, dataset, task)
+        for task in PREFERENCE_TASKS.get(dataset, ()):
+            lines += _pairs(rows, dataset, task)
+    if not lines:
+        raise InputError("the two results files have no predicted row in common")
+    return lines
+
+
+def _matched(first: Sequence[Row], second: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """Return the rows of the same audio and prompt."""
+    found = _by_identity(second)
+    return [(row, found[name]) for name, row in _by_identity(first).items() if name in found]
+
+
+def _by_identity(rows: Sequence[Row]) -> Mapping[tuple[str, ...], Row]:
+    found: dict[tuple[str, ...], Row] = {}
+    for row in rows:
+        name = tuple(str(row.get(field) or "") for field in _IDENTITY)
+        if name in found:
+            raise InputError(f"{row.get('audio-path')!r} comes twice for the same prompt in a results file")
+        found[name] = row
+    return found
+
+
+def _ratings(rows: Sequence[tuple[Row, Row]], dataset: str, task: str) -> list[Line]:
+    both = [
+        (one[0], one[1], other[1], prompt_of(row))
+        for row, pair in rows
+        if (one := rating_of(row, task)) is not None and (other := rating_of(pair, task)) is not None
+    ]
+    if not both:
+        return []
+    values = np.array([numbers for *numbers, _ in both])
+
+    def difference(drawn: Values) -> float:
+        return _spearman(drawn, 1) - _spearman(drawn, 2)
+
+    found = estimate(difference, values, [prompt for *_, prompt in both])
+    told = {"first": _spearman(values, 1), "second": _spearman(values, 2), "difference": found.value}
+    told |= {"low": found.low, "high": found.high}
+    shown = {name: None if np.isnan(value) else value for name, value in told.items()}
+    return [{"dataset": dataset, "task": task, "metric": "SRCC", "n": len(both), **shown}]
+
+
+def _spearman(values: Values, column: int) -> float:
+    found = correlations([(row[0], row[column]) for row in values], ("SRCC",))["SRCC"]
+    return np.nan if found is None else found
+
+
+def _pairs(rows: Sequence[tuple[Row, Row]], dataset: str, task: str) -> list[Line]:
+    from scipy.stats import binomtest
+
+    both = [
+        (one[0], other[0])
+        for row, pair in rows
+        if (one := judged_pairs([row], task)) and (other := judged_pairs([pair], task))
+    ]
+    if not both:
+        return []
+    first, second = ([one[side].agreement for one in both] for side in (0, 1))
+    found = estimate_mean(
+        [a - b for a, b in zip(first, second, strict=True)], [one.prompt for one, _ in both]
+    )
+    only_first = sum(pair == (1, 0) for pair in zip(first, second, strict=True))
+    only_second = sum(pair == (0, 1) for pair in zip(first, second, strict=True))
+    differing = only_first + only_second
+    return [
+        {
+            "dataset": dataset,
+            "task": task,
+            "metric": "ACC",
+            "n": len(both),
+            "first": sum(first) / len(both),
+            "second": sum(second) / len(both),
+            "difference": found.value,
+            "low": None if np.isnan(found.low) else found.low,
+            "high": None if np.isnan(found.high) else found.high,
+            "only_first": only_first,
+            "only_second": only_second,
+            "p": float(binomtest(only_first, differing).pvalue) if differing else 1.0,
+        }
+    ]

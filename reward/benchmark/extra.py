@@ -1,0 +1,238 @@
+"""What the authors' tables leave out: intervals, ties, calibration, and more groups.
+
+A line of `metrics_extra.csv` is one metric of one group of rows:
+
+    ACC             the authors' accuracy: a tie on one side counts half, two ties agree
+    ACC_decided     the share of pairs that people did decide in which the higher score is theirs; equal ones count half
+    cross_entropy   -log of the probability that the scores give to what people preferred, nats
+    ECE             expected calibration error of these probabilities
+    SRCC, LCC, K-Tau
+                    correlation with mean opinions
+
+with a 95 % interval over prompts (`intervals`; ECE, which resampling biases, has none), the number of rows and prompts,
+and of pairs how many are ties to people and to the scorer.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from reward.benchmark.intervals import Estimate, Values, estimate, estimate_mean
+from reward.benchmark.metrics import CONFIDENCES, PREFERENCE_TASKS, RATING_TASKS, Line, correlations, tested
+from reward.benchmark.result_rows import (
+    CMI_PREF,
+    MUSIC_ARENA,
+    RATED,
+    Row,
+    agreement,
+    confidence_of,
+    gap_of,
+    has_lyrics,
+    has_reference,
+    modality_of,
+    month_of,
+    number_of,
+    prediction_of,
+    preference_of,
+    preferred,
+    rating_of,
+)
+from reward.bradley_terry import calibration_error_of
+
+EXTRA = (
+    "dataset",
+    "task",
+    "group_key",
+    "group_value",
+    "metric",
+    "n",
+    "prompts",
+    "value",
+    "low",
+    "high",
+    "ties",
+    "predicted_ties",
+)
+DURATIONS = (10.0, 30.0, 60.0, 120.0, 500.0)  # s
+TIE = "both"
+
+Groups = Mapping[str, Callable[[Row], Sequence[str]]]
+
+
+def extra(rows: Sequence[Row]) -> list[Line]:
+    """Return the lines of all groups of the rows of the split `test`."""
+    lines: list[Line] = []
+    for dataset, found in tested(rows).items():
+        for task in (*RATING_TASKS.get(dataset, ()), *PREFERENCE_TASKS.get(dataset, ())):
+            measure = _ratings if dataset in RATING_TASKS else _pairs
+            for key, value, group in _groups(found, _keys(dataset, task)):
+                facts: Line = {"dataset": dataset, "task": task, "group_key": key, "group_value": value}
+                lines += [facts | line for line in measure(group, task)]
+        if dataset == MUSIC_ARENA:
+            facts = {"dataset": dataset, "task": "preference", "group_key": "predicted from"}
+            lines += [facts | {"group_value": "musicality and alignment"} | line for line in _combined(found)]
+    return lines
+
+
+def prompt_of(row: Row) -> tuple[str, ...]:
+    """Return what a row was made for, by its id or else by its parts; a row without any is one of its own."""
+    if row.get("prompt id"):
+        return str(row.get("source")), str(row["prompt id"])
+    parts = tuple(str(row.get(name) or "") for name in ("prompt", "lyrics", "ref-audio-path"))
+    return (
+        (str(row.get("source")), *parts)
+        if any(parts)
+        else (str(row.get("audio-path")), str(row.get("audio2")))
+    )
+
+
+def _keys(dataset: str, task: str) -> Groups:
+    """Return by what the rows of a data set are grouped."""
+    keys: dict[str, Callable[[Row], Sequence[str]]] = {"all": lambda row: ("all",)}
+    if dataset == MUSIC_ARENA:
+        keys["month"] = lambda row: (month_of(row),)
+    if dataset == CMI_PREF:
+        keys["modality"] = lambda row: (modality_of(row),)
+        keys["confidence"] = lambda row: _confidence(row, task)
+        keys["ref_subset"] = lambda row: ("ref" if has_reference(row) else "no_ref",)
+    if dataset in PREFERENCE_TASKS:
+        keys["modality_type"] = lambda row: ("vocal" if has_lyrics(row) else "instru",)
+    return keys | {"duration": _duration, "generator": _generators}
+
+
+def _confidence(row: Row, task: str) -> Sequence[str]:
+    sure = confidence_of(row, task)
+    return () if sure is None else [name for name, holds in CONFIDENCES.items() if holds(sure)]
+
+
+def _duration(row: Row) -> Sequence[str]:
+    """Return the bin of the mean length of a row's audio; none if that is not known or out of range."""
+    known = [seconds for name in ("seconds", "seconds_b") if (seconds := number_of(row, name)) is not None]
+    if known:
+        length, last = math.fsum(known) / len(known), DURATIONS[-1]
+        for low, high in itertools.pairwise(DURATIONS):
+            if low <= length < high or length == high == last:
+                return (f"[{low:g},{high:g}{']' if high == last else ')'}",)
+    return ()
+
+
+def _generators(row: Row) -> Sequence[str]:
+    return sorted({str(row[name]) for name in ("model_a", "model_b") if row.get(name)})
+
+
+def _groups(rows: Sequence[Row], keys: Groups) -> Iterator[tuple[str, str, list[Row]]]:
+    for key, values_of in keys.items():
+        found: dict[str, list[Row]] = {}
+        for row in rows:
+            for value in values_of(row):
+                found.setdefault(value, []).append(row)
+        for value in sorted(found):
+            yield key, value, found[value]
+
+
+def _ratings(rows: Sequence[Row], task: str) -> list[Line]:
+    judged = [(row, pair) for row in rows if (pair := rating_of(row, task)) is not None]
+    if not judged:
+        return []
+    values, prompts = np.array([pair for _, pair in judged]), [prompt_of(row) for row, _ in judged]
+    return [_line(name, estimate(_correlation(name), values, prompts)) for name in ("SRCC", "LCC", "K-Tau")]
+
+
+def _correlation(name: str) -> Callable[[Values], float]:
+    def of(values: Values) -> float:
+        found = correlations([(gold, predicted) for gold, predicted in values], (name,))[name]
+        return math.nan if found is None else found
+
+    return of
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A pair with what people and the scorer prefer.
+
+    Attributes
+    ----------
+    prompt
+        What it was made for.
+    gold, predicted
+        a, b or both.
+    gap
+        Score of a minus score of b; None where only the preference is known.
+    """
+
+    prompt: tuple[str, ...]
+    gold: str
+    predicted: str
+    gap: float | None
+
+    @property
+    def agreement(self) -> float:
+        """How far scorer and people agree, 0 to 1."""
+        return cast(float, agreement(self.gold, self.predicted))
+
+
+def judged_pairs(rows: Sequence[Row], task: str) -> list[Judged]:
+    """Return the rows with a preference and a prediction."""
+    metrics = ("musicality",) if task == "preference" else (task,)
+    both = ((row, preference_of(row, task), prediction_of(row, task)) for row in rows)
+    return [
+        Judged(prompt_of(row), gold, predicted, gap_of(row, metrics))
+        for row, gold, predicted in both
+        if gold and predicted
+    ]
+
+
+def _pairs(rows: Sequence[Row], task: str) -> list[Line]:
+    return _pair_lines(judged_pairs(rows, task))
+
+
+def _combined(rows: Sequence[Row]) -> list[Line]:
+    """Return the lines of battles predicted from the mean of both scores, as in the first version of the paper."""
+    known = ((row, gap_of(row, tuple(RATED))) for row in rows if preference_of(row, "preference"))
+    return _pair_lines(
+        [
+            Judged(prompt_of(row), preference_of(row, "preference"), preferred(gap), gap)
+            for row, gap in known
+            if gap is not None
+        ]
+    )
+
+
+def _pair_lines(pairs: Sequence[Judged]) -> list[Line]:
+    decided = [pair for pair in pairs if pair.gold != TIE]
+    scored = [(pair, pair.gap) for pair in decided if pair.gap is not None]
+    lines = _mean_line("ACC", [(pair.prompt, pair.agreement) for pair in pairs])
+    lines += _mean_line("ACC_decided", [(pair.prompt, pair.agreement) for pair in decided])
+    lines += _mean_line("cross_entropy", [(pair.prompt, _loss(gap, pair.gold)) for pair, gap in scored])
+    error = calibration_error_of([gap for _, gap in scored], [pair.gold for pair, _ in scored])
+    if error is not None:
+        prompts = len({pair.prompt for pair, _ in scored})
+        lines.append({"metric": "ECE", "n": len(scored), "prompts": prompts, "value": error})
+    ties: Line = {
+        "ties": sum(pair.gold == TIE for pair in pairs),
+        "predicted_ties": sum(pair.predicted == TIE for pair in pairs),
+    }
+    return [line | ties for line in lines]
+
+
+def _loss(gap: float, gold: str) -> float:
+    """Return -log P(what people preferred), nats."""
+    wrong = gap if gold == "b" else -gap
+    return math.log1p(math.exp(-abs(wrong))) + max(wrong, 0.0)
+
+
+def _mean_line(name: str, values: Sequence[tuple[tuple[str, ...], float]]) -> list[Line]:
+    if not values:
+        return []
+    prompts, numbers = zip(*values, strict=True)
+    return [_line(name, estimate_mean(numbers, prompts))]
+
+
+def _line(name: str, found: Estimate) -> Line:
+    numbers = {"value": found.value, "low": found.low, "high": found.high}
+    shown = {key: None if math.isnan(value) else value for key, value in numbers.items()}
+    return {"metric": name, "n": found.rows, "prompts": found.prompts, **shown}

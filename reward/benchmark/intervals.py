@@ -1,0 +1,86 @@
+"""95 % intervals by resampling prompts: judgements of one prompt are not independent of each other.
+
+This is the cluster bootstrap (Davison and Hinkley 1997, section 3.8) with percentile intervals.
+"""
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.float64]
+
+RESAMPLES = 1_000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A statistic with its interval.
+
+    Attributes
+    ----------
+    value
+        Of all rows; NaN where it is not defined.
+    low, high
+        Its 95 % interval; NaN with a single prompt.
+    rows, prompts
+        How many there are.
+    """
+
+    value: float
+    low: float
+    high: float
+    rows: int
+    prompts: int
+
+
+def estimate_mean(values: Sequence[float], prompts: Sequence[Hashable], seed: int = 0) -> Estimate:
+    """Return the mean of at least one value and its interval.
+
+    Parameters
+    ----------
+    values
+        One for each row.
+    prompts
+        What each row belongs to; all rows of one are drawn together.
+    seed
+        Of the resampling.
+    """
+    members = _members(prompts)
+    numbers = np.asarray(values, float)
+    sums, sizes = (
+        np.array([numbers[rows].sum() for rows in members]),
+        np.array([len(rows) for rows in members]),
+    )
+    drawn = np.random.default_rng(seed).integers(len(members), size=(RESAMPLES, len(members)))
+    found = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+    return _estimate(math.fsum(values) / len(numbers), found, len(numbers), len(members))
+
+
+def estimate(
+    statistic: Callable[[Values], float], values: Values, prompts: Sequence[Hashable], seed: int = 0
+) -> Estimate:
+    """Return any statistic of rows `[n, K]`, NaN where it is not defined, and its interval; else as `estimate_mean`."""
+    members = _members(prompts)
+    drawn = np.random.default_rng(seed).integers(
+        len(members), size=(RESAMPLES if len(members) > 1 else 0, len(members))
+    )
+    found = [statistic(values[np.concatenate([members[one] for one in draw])]) for draw in drawn]
+    return _estimate(statistic(values), np.array(found), len(values), len(members))
+
+
+def _members(prompts: Sequence[Hashable]) -> list[NDArray[np.int64]]:
+    """Return the rows of each prompt."""
+    found: dict[Hashable, list[int]] = {}
+    for row, prompt in enumerate(prompts):
+        found.setdefault(prompt, []).append(row)
+    return [np.array(rows) for rows in found.values()]
+
+
+def _estimate(value: float, resampled: Values, rows: int, prompts: int) -> Estimate:
+    if prompts < 2 or np.isnan(resampled).all():
+        return Estimate(value, math.nan, math.nan, rows, prompts)
+    low, high = np.nanquantile(resampled, [0.025, 0.975])
+    return Estimate(value, float(low), float(high), rows, prompts)

@@ -1,0 +1,152 @@
+"""Rows of CMI-RewardBench with what a scorer predicted, as the authors' files have them.
+
+A row is published as it stands (`source`, `split`, `audio-path`, `preference-musicality` ...); predictions are added as
+`predicted_musicality` and `predicted_text-music alignment` (each also with `_b` for the second clip of a pair), and as
+`predicted_preference`, `predicted_preference-musicality` and `predicted_preference-alignment`.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from music.errors import InputError
+
+Row = Mapping[str, Any]
+
+PAM, MUSIC_EVAL, MUSIC_ARENA, CMI_PREF = "PAM", "MusicEval", "MusicArena", "CMI-Pref"
+#: what `source` contains -> the data set that it belongs to
+_SOURCES = {
+    "PAM": PAM,
+    "MusicEval": MUSIC_EVAL,
+    "SongEval": MUSIC_EVAL,
+    "Music Arena": MUSIC_ARENA,
+    "cmi-arena-annotation": CMI_PREF,
+}
+#: task -> the field of a mean opinion; "predicted_" before it is the prediction
+RATED = {"musicality": "musicality", "alignment": "text-music alignment"}
+#: task -> the field of a preference, likewise
+PREFERRED = {
+    "preference": "preference",
+    "musicality": "preference-musicality",
+    "alignment": "preference-alignment",
+}
+_TIE = "both"
+_LABELS = {"a": "a", "model_a": "a", "b": "b", "model_b": "b", "both": _TIE, "neither": _TIE, "tie": _TIE}
+
+
+def dataset_of(row: Row) -> str:
+    """Return the data set that a row belongs to.
+
+    Raises
+    ------
+    InputError
+        If it is none of CMI-RewardBench.
+    """
+    source = str(row.get("source", ""))
+    for part, dataset in _SOURCES.items():
+        if part in source:
+            return dataset
+    raise InputError(f"source {source!r} is none of CMI-RewardBench: {', '.join(_SOURCES)}")
+
+
+def rating_of(row: Row, task: str) -> tuple[float, float] | None:
+    """Return mean opinion and prediction of a task of `RATED`; None if either is missing."""
+    gold, predicted = (number_of(row, f"{before}{RATED[task]}") for before in ("", "predicted_"))
+    return None if gold is None or predicted is None else (gold, predicted)
+
+
+def preference_of(row: Row, task: str) -> str:
+    """Return what people preferred in a task of `PREFERRED`: a, b, both (a tie of any kind) or empty."""
+    return _label(row, PREFERRED[task])
+
+
+def prediction_of(row: Row, task: str) -> str:
+    """Return what is predicted, likewise.
+
+    The one preference of a battle is that for the more musical clip, whatever the row says of it: so do the authors
+    since the third version of their paper.
+    """
+    if task != "preference":
+        return _label(row, f"predicted_{PREFERRED[task]}")
+    gap = gap_of(row, ("musicality",))
+    return "" if gap is None else preferred(gap)
+
+
+def gap_of(row: Row, metrics: Sequence[str]) -> float | None:
+    """Return the mean predicted score of a minus that of b over metrics of `RATED`; None if one is missing."""
+    gaps = []
+    for metric in metrics:
+        a, b = (number_of(row, f"predicted_{RATED[metric]}{side}") for side in ("", "_b"))
+        if a is None or b is None:
+            return None
+        gaps.append(a - b)
+    return sum(gaps) / len(gaps)
+
+
+def preferred(gap: float) -> str:
+    """Return the label of a difference score of a minus score of b; none is a tie."""
+    return "a" if gap > 0 else "b" if gap < 0 else _TIE
+
+
+def agreement(gold: str, predicted: str) -> float | None:
+    """Return 1 if two labels are the same, else 0; 0.5 if one of them is a tie. None if either is empty."""
+    if not gold or not predicted:
+        return None
+    if gold == predicted:
+        return 1.0
+    return 0.5 if _TIE in (gold, predicted) else 0.0
+
+
+def confidence_of(row: Row, task: str) -> float | None:
+    """Return how sure the listener was, from 1 to 5; None if that is not known."""
+    return number_of(row, f"confidence_{PREFERRED[task]}")
+
+
+def modality_of(row: Row) -> str:
+    """Return what was asked with: text, text+lyrics, text+ref or text+lyrics+ref."""
+    if row.get("modality"):
+        return str(row["modality"])
+    return "text" + "+lyrics" * has_lyrics(row) + "+ref" * has_reference(row)
+
+
+def has_lyrics(row: Row) -> bool:
+    """Return whether there are lyrics."""
+    return bool(str(row.get("lyrics") or "").strip())
+
+
+def has_reference(row: Row) -> bool:
+    """Return whether there is a reference clip."""
+    return bool(str(row.get("ref-audio-path") or "").strip())
+
+
+def month_of(row: Row) -> str:
+    """Return the month of a battle of Music Arena, as the folder of its audio is called; "unknown" without one."""
+    for field in ("audio-path", "audio2"):
+        parts = Path(str(row.get(field) or "")).parts
+        if "MusicArena_data" in parts and (at := parts.index("MusicArena_data") + 2) < len(parts):
+            return parts[at]
+    return "unknown"
+
+
+def number_of(row: Row, name: str) -> float | None:
+    """Return a field that holds a number, perhaps as text; None if it is missing or empty.
+
+    Raises
+    ------
+    InputError
+        If it holds something else.
+    """
+    value = row.get(name)
+    if value is None or value == "":
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} must be a number, got {value!r}") from error
+
+
+def _label(row: Row, name: str) -> str:
+    value = str(row.get(name) or "").strip().lower()
+    if value and value not in _LABELS:
+        raise InputError(f"{name} must be one of {', '.join(_LABELS)} or empty, got {value!r}")
+    return _LABELS.get(value, "")

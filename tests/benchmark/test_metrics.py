@@ -1,0 +1,220 @@
+"""The tables are the authors', and what goes beyond them follows from the rows."""
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from music.errors import InputError
+from music.jsonl import dump_line, read_jsonl
+from reward.benchmark.command import Evaluate, main
+from reward.benchmark.comparison import compare
+from reward.benchmark.extra import extra, prompt_of
+from reward.benchmark.intervals import estimate, estimate_mean
+from reward.benchmark.metrics import DETAIL, SUMMARY, detail, summary, table
+
+GOLDEN = Path(__file__).parents[1] / "data" / "metrics"
+PAIR = {"split": "test", "source": "cmi-arena-annotation", "audio-path": "a", "audio2": "b", "prompt": "x"}
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return [row for _, row in read_jsonl(GOLDEN / "results.jsonl")]
+
+
+def pair(number, gold, gap, **others):
+    """Return a pair in which people and a scorer judged musicality."""
+    predicted = "model_a" if gap > 0 else "model_b" if gap < 0 else "both"
+    return {
+        **PAIR,
+        "audio-path": f"{number}",
+        "prompt": f"prompt {number}",
+        "preference-musicality": gold,
+        "predicted_preference-musicality": predicted,
+        "predicted_musicality": 1.0 + gap,
+        "predicted_musicality_b": 1.0,
+        **others,
+    }
+
+
+def found(lines, **wanted):
+    """Return the one line of which these values are told."""
+    (line,) = [line for line in lines if wanted.items() <= line.items()]
+    return line
+
+
+@pytest.mark.parametrize(
+    ("name", "lines_of", "columns"), [("summary", summary, SUMMARY), ("detail", detail, DETAIL)]
+)
+def test_tables_are_those_of_the_authors(rows, name, lines_of, columns):
+    expected = list(csv.reader((GOLDEN / f"metrics_{name}.csv").read_text().splitlines()))
+    written = list(csv.reader(io.StringIO(table(lines_of(rows), columns))))
+    assert written[0] == expected[0]
+    assert len(written) == len(expected)
+    for line, other in zip(written[1:], expected[1:], strict=True):
+        for column, value, true in zip(columns, line, other, strict=True):
+            if column in ("SRCC", "LCC", "K-Tau", "ACC") and true:
+                assert float(value) == pytest.approx(float(true), abs=1e-9)
+            else:
+                assert value == true
+
+
+def test_a_constant_scorer_is_right_in_half_of_what_people_decided():
+    rows = [pair(number, "model_a" if number % 3 else "model_b", 0.0) for number in range(30)]
+    assert summary(rows)[0]["ACC"] == 0.5
+    line = found(extra(rows), group_key="all", metric="ACC_decided")
+    assert (line["value"], line["predicted_ties"], line["ties"]) == (0.5, 30, 0)
+    assert found(extra(rows), group_key="all", metric="cross_entropy")["value"] == pytest.approx(math.log(2))
+
+
+def test_swapping_the_clips_changes_nothing(rows):
+    names = {"model_a": "model_b", "model_b": "model_a", "A": "B", "B": "A"}
+
+    def swapped(row):
+        other = {key: names.get(value, value) if "preference" in key else value for key, value in row.items()}
+        for key in ("predicted_musicality", "predicted_text-music alignment"):
+            if f"{key}_b" in row:
+                other |= {key: row[f"{key}_b"], f"{key}_b": row[key]}
+        return other
+
+    turned = [swapped(row) for row in rows]
+    assert summary(turned) == summary(rows)
+    assert extra(turned) == extra(rows)
+
+
+def test_ties_are_told_and_left_out_of_what_people_decided():
+    rows = [pair(0, "model_a", 1.0), pair(1, "both", 1.0), pair(2, "neither", -1.0), pair(3, "model_b", 1.0)]
+    lines = extra(rows)
+    whole = found(lines, group_key="all", metric="ACC")
+    assert (whole["value"], whole["n"], whole["ties"]) == (0.5, 4, 2)
+    decided = found(lines, group_key="all", metric="ACC_decided")
+    assert (decided["value"], decided["n"]) == (0.5, 2)
+
+
+def test_groups_by_length_and_generator():
+    rows = [
+        pair(0, "model_a", 1.0, seconds=10.0, seconds_b=20.0, model_a="one", model_b="two"),
+        pair(1, "model_a", -1.0, seconds=500.0, seconds_b=500.0, model_a="one", model_b="three"),
+        pair(2, "model_a", -1.0, seconds=5.0, seconds_b=5.0),
+    ]
+    lines = [line for line in extra(rows) if line["metric"] == "ACC"]
+    assert {line["group_value"] for line in lines if line["group_key"] == "duration"} == {
+        "[10,30)",
+        "[120,500]",
+    }
+    by = {line["group_value"]: line for line in lines if line["group_key"] == "generator"}
+    assert {name: (line["n"], line["value"]) for name, line in by.items()} == {
+        "one": (2, 0.5),
+        "two": (1, 1.0),
+        "three": (1, 0.0),
+    }
+
+
+def test_battles_are_predicted_from_musicality_and_also_from_both():
+    battle = pair(0, "", 1.0, source="Music Arena", preference="B")
+    battle |= {"predicted_text-music alignment": 0.0, "predicted_text-music alignment_b": 5.0}
+    del battle["preference-musicality"]
+    assert summary([battle])[0]["ACC"] == 0.0
+    assert found(extra([battle]), group_key="all", metric="ACC")["value"] == 0.0
+    assert found(extra([battle]), group_key="predicted from", metric="ACC")["value"] == 1.0
+
+
+def test_intervals_count_prompts_and_not_rows():
+    rng = np.random.default_rng(0)
+    values = np.repeat(rng.random(40), 25)
+    alone = estimate_mean(values, list(range(1000)))
+    together = estimate_mean(values, [row // 25 for row in range(1000)])
+    assert together.prompts == 40
+    assert together.value == alone.value
+    assert together.high - together.low > 4 * (alone.high - alone.low)
+    general = estimate(
+        lambda drawn: float(drawn[:, 0].mean()), values[:, None], [row // 25 for row in range(1000)]
+    )
+    assert (general.low, general.high) == pytest.approx((together.low, together.high))
+    assert math.isnan(estimate_mean(values, ["same"] * 1000).low)
+
+
+def test_intervals_hold_the_truth():
+    covered = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        of_prompt = rng.normal(0.6, 0.2, 60)
+        values = (of_prompt[:, None] + rng.normal(0, 0.2, (60, 5))).ravel()
+        one = estimate_mean(values, [row // 5 for row in range(300)])
+        covered += one.low <= 0.6 <= one.high
+    assert covered >= 51
+
+
+def test_what_a_row_was_made_for():
+    assert prompt_of({**PAIR, "prompt id": 7}) == prompt_of({**PAIR, "prompt id": "7", "audio-path": "c"})
+    assert prompt_of(PAIR) != prompt_of({**PAIR, "lyrics": "la"})
+    assert prompt_of({"audio-path": "a"}) != prompt_of({"audio-path": "b"})
+
+
+def test_two_scorers_are_compared_row_by_row():
+    golds = ["model_a"] * 40
+    first = [pair(number, gold, 1.0 if number % 4 else -1.0) for number, gold in enumerate(golds)]
+    second = [pair(number, gold, -1.0 if number % 4 < 2 else 1.0) for number, gold in enumerate(golds)]
+    (line,) = compare(first, list(reversed(second)))
+    assert (line["n"], line["first"], line["second"], line["difference"]) == (40, 0.75, 0.5, 0.25)
+    assert (line["only_first"], line["only_second"]) == (10, 0)
+    assert line["p"] == pytest.approx(2 * 0.5**10)
+    assert 0 < line["low"] < 0.25 < line["high"]
+    (same,) = compare(first, first)
+    assert (same["difference"], same["low"], same["high"], same["p"]) == (0, 0, 0, 1)
+    with pytest.raises(InputError, match="no predicted row in common"):
+        compare(first, [pair(number + 100, "model_a", 1.0) for number in range(3)])
+    with pytest.raises(InputError, match="twice"):
+        compare([*first, first[0]], first)
+
+
+def test_ratings_are_compared_by_rank():
+    gold = {"split": "test", "source": "PAM", "prompt": "x"}
+    rng = np.random.default_rng(0)
+    rows = [
+        {**gold, "audio-path": str(number), "prompt": str(number), "musicality": value}
+        for number, value in enumerate(rng.random(80))
+    ]
+    first = [row | {"predicted_musicality": row["musicality"] ** 3} for row in rows]
+    second = [row | {"predicted_musicality": row["musicality"] + rng.normal()} for row in rows]
+    (line,) = compare(first, second)
+    assert (line["metric"], line["first"]) == ("SRCC", 1.0)
+    assert 0 < line["low"] < line["difference"] == pytest.approx(1 - line["second"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"source": "elsewhere"}, "none of CMI-RewardBench"),
+        ({"preference-musicality": "left"}, "must be one of"),
+        ({"predicted_musicality": "loud"}, "must be a number"),
+    ],
+)
+def test_rows_that_make_no_sense_are_refused(change, message):
+    with pytest.raises(InputError, match=message):
+        extra([pair(0, "model_a", 1.0) | change])
+
+
+def test_the_command_writes_every_table(rows, tmp_path, capsys):
+    other = tmp_path / "other.jsonl"
+    unique = [row | {"audio-path": f"{row['audio-path']} {number}"} for number, row in enumerate(rows)]
+    other.write_text("".join(map(dump_line, unique)))
+    main(Evaluate(other, tmp_path / "out", other))
+    shown = capsys.readouterr().out
+    assert shown.startswith(",".join(SUMMARY))
+    assert (tmp_path / "out" / "metrics_summary.csv").read_text() in shown
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {f"metrics_{name}.csv" for name in ("summary", "detail", "extra")} | {
+        "metrics.json",
+        "comparison.csv",
+    }
+    whole = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert {one["dataset"] for one in whole["reliability"]} == {"MusicArena", "CMI-Pref"}
+    assert all(0.5 <= one["sure"] <= 1 and 0 <= one["right"] <= 1 for one in whole["reliability"])
+    (tmp_path / "none.jsonl").write_text("")
+    with pytest.raises(InputError, match="no row of the split 'test'"):
+        main(Evaluate(tmp_path / "none.jsonl", tmp_path / "out"))
