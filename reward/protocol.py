@@ -43,6 +43,10 @@ class Scorer(Protocol):
     hash : str
         SHA-256 over everything that decides its scores: weights, configuration, numeric type, library
         versions. Scores with different hashes are never mixed.
+    takes_clips : bool, optional
+        Whether it may be handed clips in memory, which are then decoded ahead of it; without it, files.
+    max_seconds : float, optional
+        Of which only so much is heard.
     """
 
     @property

@@ -44,6 +44,8 @@ class ScoreConfig:
         auto, cpu or cuda.
     dtype
         float32 or bfloat16; part of the model's hash.
+    workers
+        Threads that decode the audio of rows ahead of the model.
     """
 
     input: str = ""
@@ -52,11 +54,14 @@ class ScoreConfig:
     reward: str = "lab-cmi-rm"
     device: str = "auto"
     dtype: str = "float32"
+    workers: int = 2
 
     def __post_init__(self) -> None:
         """`InputError` unless there is either a pool or an input with its output."""
         if bool(self.pool) == bool(self.input) or bool(self.input) != bool(self.output):
             raise InputError("expected either IN.jsonl OUT.jsonl or --pool DIR")
+        if self.workers < 0:
+            raise InputError(f"--workers must be at least 0, got {self.workers}")
 
 
 def main(config: ScoreConfig) -> int:
@@ -75,7 +80,12 @@ def main(config: ScoreConfig) -> int:
 
         on_gpu = config.device != "cpu" and torch.cuda.is_available()
         outcome = score_rows(
-            Path(config.input), Path(config.output), scorer, processes, _GPU_BATCH if on_gpu else 1
+            Path(config.input),
+            Path(config.output),
+            scorer,
+            processes,
+            _GPU_BATCH if on_gpu else 1,
+            config.workers,
         )
         left = outcome.failed
         counts = f"{outcome.scored} rows scored, {outcome.kept} kept, {outcome.failed} failed"

@@ -6,22 +6,26 @@ with the cause) and ``model``, the scorer's hash.
 
 While it runs, rows are appended to ``<output>-0000R.jsonl`` by each process; at the end they are merged
 into the output in the order of the input. So a killed run can be run again: rows that are there without an
-error, and are the same in the input, are kept; the others are scored.
+error, and are the same in the input, are kept; the others are scored. Audio is decoded ahead by threads.
 """
 
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from music.clips import read_clip
 from music.errors import InputError
 from music.jsonl import read_jsonl
 from music.processes import Processes
 from music.prompts import Prompt
 from music.shards import Located, ShardedRows
 from reward.protocol import Scorer, ScoreRequest
+from reward.read_ahead import read_ahead
 
 Row = dict[str, Any]
 
@@ -36,7 +40,12 @@ class Outcome:
 
 
 def score_rows(
-    source: Path, output: Path, scorer: Scorer, processes: Processes | None = None, batch: int = 1
+    source: Path,
+    output: Path,
+    scorer: Scorer,
+    processes: Processes | None = None,
+    batch: int = 1,
+    workers: int = 0,
 ) -> Outcome:
     """Score the rows of `source` into `output`.
 
@@ -50,6 +59,8 @@ def score_rows(
         Who shares the work; all must call.
     batch
         How many requests the scorer is handed at a time; at most so many are lost by a kill.
+    workers
+        Threads that decode audio ahead for a scorer that takes clips; with 0 it is handed paths, and reads them itself.
 
     Returns
     -------
@@ -75,8 +86,16 @@ def score_rows(
     share = processes.shard([row for identity, row in rows.items() if identity not in done])
     bar = tqdm(total=len(share), desc=f"score ({scorer.name})", disable=not (processes.is_main and share))
     with table.appender(processes.rank) as file:
+        read = partial(
+            _loaded,
+            source=source,
+            scorer=scorer,
+            decode=workers > 0 and getattr(scorer, "takes_clips", False),
+        )
+        loaded = read_ahead(read, share, workers, batch + workers)
         for start in range(0, len(share), batch):
-            for row in _scored(share[start : start + batch], source, scorer):
+            part = share[start : start + batch]
+            for row in _scored(part, list(itertools.islice(loaded, len(part))), scorer):
                 file.append(row)
                 bar.update()
     bar.close()
@@ -136,10 +155,21 @@ def _in_order(located: Sequence[Located], rows: Mapping[str, Row], scorer: Score
     return [best[identity] for identity in rows if identity in best]
 
 
-def _scored(rows: Sequence[Row], source: Path, scorer: Scorer) -> list[Row]:
+def _loaded(row: Row, source: Path, scorer: Scorer, decode: bool) -> ScoreRequest | InputError:
+    """Return the request of a row, with its audio decoded if that is wanted, or what is wrong with it."""
+    try:
+        request = _request(row, source)
+        if decode and isinstance(request.audio, Path):
+            return replace(request, audio=read_clip(request.audio, getattr(scorer, "max_seconds", None)))
+    except InputError as error:
+        return error
+    return request
+
+
+def _scored(rows: Sequence[Row], loaded: Sequence[ScoreRequest | InputError], scorer: Scorer) -> list[Row]:
     """Return the rows with their results; a row that cannot be scored does not harm its neighbours."""
     try:
-        scores = scorer.score([_request(row, source) for row in rows])
+        scores = scorer.score([_sound(request) for request in loaded])
         for found in scores:
             for name, value in found.items():
                 if not math.isfinite(value):
@@ -147,9 +177,17 @@ def _scored(rows: Sequence[Row], source: Path, scorer: Scorer) -> list[Row]:
     except InputError as error:
         if len(rows) == 1:
             return [_writable({**rows[0], "error": str(error), "model": scorer.hash})]
-        return [result for row in rows for result in _scored([row], source, scorer)]
+        return [
+            result for row, one in zip(rows, loaded, strict=True) for result in _scored([row], [one], scorer)
+        ]
     _check_metrics(scores, len(rows), scorer)
     return [{**row, **found, "model": scorer.hash} for row, found in zip(rows, scores, strict=True)]
+
+
+def _sound(request: ScoreRequest | InputError) -> ScoreRequest:
+    if isinstance(request, InputError):
+        raise request
+    return request
 
 
 def _check_metrics(scores: Sequence[Mapping[str, float]], count: int, scorer: Scorer) -> None:

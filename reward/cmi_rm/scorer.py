@@ -52,6 +52,7 @@ class CMIRMScorer:
     """
 
     metrics = ("musicality", "alignment")
+    takes_clips = True
 
     def __init__(
         self,
@@ -80,6 +81,11 @@ class CMIRMScorer:
         self.head.to(self.device)
         self._frames = TensorCache(_CACHE_BYTES)
         self._prompts = TensorCache(_CACHE_BYTES)
+
+    @property
+    def max_seconds(self) -> float:
+        """Only so much of the beginning of audio and reference is heard; s."""
+        return self.towers.max_seconds
 
     @cached_property
     def hash(self) -> str:

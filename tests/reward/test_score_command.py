@@ -12,6 +12,8 @@ import pytest
 
 from music.clips import write_clip
 from music.errors import InputError
+from reward import load_scorer
+from reward.read_ahead import read_ahead
 from reward.score import ScoreConfig, main
 from reward.score_rows import score_rows
 
@@ -255,3 +257,51 @@ def test_two_processes_share_the_rows(job):
     assert job.output.read_bytes().splitlines()[:5] == alone.splitlines()[:5]
     assert "error" in job.results[5]
     assert sorted(job.asked) == list("012345")
+
+
+def test_audio_decoded_ahead_scores_as_files_do(tmp_path, noise, scoring):
+    scorer = load_scorer(scoring / "sa_plain", device="cpu")
+    rows = [{"id": str(number), "audio": f"{number}.flac", "text": "pop"} for number in range(7)]
+    for number in range(6):  # the last one is missing
+        write_clip(tmp_path / f"{number}.flac", noise(9_000 + 4_000 * (number % 3), rate=16_000, seed=number))
+    (tmp_path / "4.flac").write_bytes(b"no audio")
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = {}
+    for name, workers in {"files": 0, "ahead": 3}.items():
+        outcome = score_rows(
+            tmp_path / "in.jsonl", tmp_path / f"{name}.jsonl", scorer, batch=3, workers=workers
+        )
+        assert (outcome.scored, outcome.failed) == (5, 2)
+        lines = (tmp_path / f"{name}.jsonl").read_text().splitlines()
+        found[name] = [
+            {key: value for key, value in json.loads(line).items() if key != "error"} for line in lines
+        ]
+    assert found["ahead"] == found["files"]
+    assert [row["id"] for row in found["ahead"] if "musicality" not in row] == ["4", "6"]
+
+
+def test_reading_ahead_keeps_the_order_and_goes_no_further_than_asked():
+    begun, results = [], []
+
+    def read(number):
+        begun.append(number)
+        time.sleep(0.02 * (number % 2))
+        return number
+
+    for number in read_ahead(read, range(20), workers=3, ahead=4):
+        time.sleep(0.005)
+        assert len(begun) <= number + 1 + 4
+        results.append(number)
+    assert results == list(range(20))
+
+
+def test_what_goes_wrong_is_raised_where_it_is_due():
+    def read(number):
+        if number == 2:
+            raise InputError("broken")
+        return number
+
+    found = []
+    with pytest.raises(InputError, match="broken"):
+        found.extend(read_ahead(read, range(5), workers=2, ahead=3))
+    assert found == [0, 1]

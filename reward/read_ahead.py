@@ -1,0 +1,41 @@
+"""Audio is decoded by threads while the model works on what came before."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+def read_ahead(read: Callable[[In], Out], items: Iterable[In], workers: int, ahead: int) -> Iterator[Out]:
+    """Yield `read(item)` for each item, in order.
+
+    Parameters
+    ----------
+    read
+        What threads do; what it raises is raised where its result is due.
+    items
+        Whose turn comes one after another.
+    workers
+        Threads; with 0 each item is read when it is due.
+    ahead
+        How many results may wait, for they take memory.
+    """
+    if workers == 0:
+        yield from map(read, items)
+        return
+    source = iter(items)
+    waiting: deque[Future[Out]] = deque()
+    with ThreadPoolExecutor(workers) as threads:
+        try:
+            for item in source:
+                waiting.append(threads.submit(read, item))
+                if len(waiting) > ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:  # after an error or a kill: what has not begun need not
+                future.cancel()
