@@ -21,9 +21,7 @@ from music.pool import Pool
 from music.processes import Processes
 from reward.pool_scores import score_pool
 from reward.registry import load_scorer
-from reward.score_rows import score_rows
-
-_GPU_BATCH = 16
+from reward.score_rows import batch_on, score_rows
 
 
 @dataclass(frozen=True)
@@ -76,15 +74,12 @@ def main(config: ScoreConfig) -> int:
         left = len(table.missing(pool.candidates))
         counts = f"{len(pool) - left} of {len(pool)} candidates have scores by {scorer.name}, {left} failed"
     else:
-        import torch
-
-        on_gpu = config.device != "cpu" and torch.cuda.is_available()
         outcome = score_rows(
             Path(config.input),
             Path(config.output),
             scorer,
             processes,
-            _GPU_BATCH if on_gpu else 1,
+            batch_on(config.device),
             config.workers,
         )
         left = outcome.failed

@@ -29,6 +29,8 @@ from reward.read_ahead import read_ahead
 
 Row = dict[str, Any]
 
+_GPU_BATCH = 16
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -105,6 +107,13 @@ def score_rows(
     processes.barrier()
     failed = sum("error" in place.row for place in table.rows())
     return Outcome(len(rows) - len(done) - failed, len(done), failed)
+
+
+def batch_on(device: str) -> int:
+    """Return how many requests a scorer is best handed at a time on a device of `music.devices`."""
+    import torch
+
+    return _GPU_BATCH if device != "cpu" and torch.cuda.is_available() else 1
 
 
 def _read(source: Path, scorer: Scorer) -> dict[str, Row]:

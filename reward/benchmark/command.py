@@ -1,65 +1,161 @@
-"""Tables of a results file, and of two of them side by side."""
+"""Scores the benchmark, writes the tables of a results file, and compares two of them."""
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from music.command import refuse_below_one
 from music.durable import write_text
 from music.errors import InputError
-from music.jsonl import read_jsonl
+from music.jsonl import dump_line, read_jsonl
+from music.processes import Processes
 from reward.benchmark.comparison import COMPARISON, compare
 from reward.benchmark.extra import EXTRA, extra, judged_pairs
 from reward.benchmark.intervals import RESAMPLES
 from reward.benchmark.metrics import DETAIL, PREFERENCE_TASKS, SUMMARY, detail, summary, table, tested
-from reward.benchmark.result_rows import Row
+from reward.benchmark.predictions import answers, requests_of, with_predictions
+from reward.benchmark.result_rows import Row, dataset_of
 from reward.bradley_terry import reliability_of
+from reward.data.tables import table_rows
+from reward.registry import load_scorer
+from reward.score_rows import batch_on, score_rows
+
+RESULTS = "results.jsonl"
+
+
+ERRORS = ("exclude", "fail")
 
 
 @dataclass(frozen=True)
-class Evaluate:
-    """Measure how well a scorer's predictions agree with people on CMI-RewardBench.
+class Benchmark:
+    """Measure how well a scorer agrees with people on CMI-RewardBench.
 
     Parameters
     ----------
-    results
-        Rows of the benchmark with predictions, JSON Lines.
     output
-        Folder for the tables.
+        Folder for predictions and tables.
+    data
+        The benchmark's rows (all_test.jsonl), which are scored.
+    root
+        Folder that paths in the rows are relative to; that of the rows by default.
+    results
+        Rows with predictions that are there already, in place of `data`.
     against
         Another scorer's results on the same rows, to compare with.
+    reward
+        The scorer, as in reward.score.
+    musicality, alignment
+        The scorer's metric that answers it; that of the same name by default.
+    on_error
+        What becomes of rows whose audio cannot be scored: exclude (and tell) or fail.
+    limit
+        Score only the first so many rows.
+    device
+        auto, cpu or cuda.
+    dtype
+        float32 or bfloat16.
+    workers
+        Threads that decode audio ahead of the model.
     """
 
-    results: Path
     output: Path
+    data: Path | None = None
+    root: Path | None = None
+    results: Path | None = None
     against: Path | None = None
+    reward: str = "lab-cmi-rm"
+    musicality: str = ""
+    alignment: str = ""
+    on_error: str = "exclude"
+    limit: int | None = None
+    device: str = "auto"
+    dtype: str = "float32"
+    workers: int = 2
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense together."""
+        if (self.data is None) == (self.results is None):
+            raise InputError("expected either --data, rows to score, or --results, rows with predictions")
+        if self.on_error not in ERRORS:
+            raise InputError(f"--on_error must be one of {', '.join(ERRORS)}, got {self.on_error!r}")
+        if self.workers < 0:
+            raise InputError(f"--workers must be at least 0, got {self.workers}")
+        refuse_below_one(self, "limit")
 
 
-def main(options: Evaluate) -> None:
-    """Write the tables and print the summary."""
-    rows = _read(options.results)
+def main(options: Benchmark) -> int:
+    """Score what is to be scored, write the tables and return 1 if rows had to be left out."""
+    if options.results is not None:
+        evaluate(options.results, options.output, options.against)
+        return 0
+    processes = Processes()
+    failed = predict(options, processes)
+    if processes.is_main:
+        evaluate(options.output / RESULTS, options.output, options.against)
+    processes.close()
+    return int(failed > 0)
+
+
+def predict(options: Benchmark, processes: Processes) -> int:
+    """Write the results file and return how many of its rows could not be scored.
+
+    Raises
+    ------
+    InputError
+        If there are some and they shall not be left out.
+    """
+    data = Path(str(options.data))
+    root = data.parent if options.root is None else options.root
+    rows = [row for _, row in table_rows(data) if row.get("split") == "test"][: options.limit]
+    for row in rows:
+        dataset_of(row)
+    requests, asked = requests_of(rows, root), options.output / "requests.jsonl"
+    scorer = load_scorer(options.reward, options.device, options.dtype)
+    metrics = answers(scorer.metrics, {"musicality": options.musicality, "alignment": options.alignment})
+    if processes.is_main:
+        write_text(asked, "".join(map(dump_line, requests.values())))
+    processes.barrier()
+    scores = options.output / "scores.jsonl"
+    score_rows(asked, scores, scorer, processes, batch_on(options.device), options.workers)
+    scored = {row["id"]: row for _, row in read_jsonl(scores)}
+    found = [with_predictions(row, root, scored, metrics) for row in rows]
+    errors = [str(row["error"]) for row in found if "error" in row]
+    if errors and options.on_error == "fail":
+        raise InputError(f"{len(errors)} of {len(rows)} rows cannot be scored, the first for {errors[0]}")
+    if processes.is_main:
+        write_text(options.output / RESULTS, "".join(map(dump_line, found)))
+        for error in errors:
+            print(f"left out: {error}", file=sys.stderr)
+    return len(errors)
+
+
+def evaluate(results: Path, output: Path, against: Path | None) -> None:
+    """Write the tables of a results file and print the summary."""
+    rows = _read(results)
     whole = summary(rows)
     if not whole:
-        raise InputError(f"{options.results} holds no row of the split 'test' with a prediction")
+        raise InputError(f"{results} holds no row of the split 'test' with a prediction")
     parts, more = detail(rows), extra(rows)
-    compared = None if options.against is None else compare(rows, _read(options.against))
+    compared = None if against is None else compare(rows, _read(against))
     for name, lines, columns in (
         ("summary", whole, SUMMARY),
         ("detail", parts, DETAIL),
         ("extra", more, EXTRA),
     ):
-        write_text(options.output / f"metrics_{name}.csv", table(lines, columns))
+        write_text(output / f"metrics_{name}.csv", table(lines, columns))
     if compared is not None:
-        write_text(options.output / "comparison.csv", table(compared, COMPARISON))
+        write_text(output / "comparison.csv", table(compared, COMPARISON))
     together = {
-        "results": str(options.results),
+        "results": str(results),
         "resamples": RESAMPLES,
         "summary": whole,
         "detail": parts,
         "extra": more,
         "reliability": _reliability(rows),
     }
-    write_text(options.output / "metrics.json", json.dumps(together, indent=1) + "\n")
+    write_text(output / "metrics.json", json.dumps(together, indent=1) + "\n")
     print(table(whole, SUMMARY), end="")
     if compared is not None:
         print(table(compared, COMPARISON), end="")

@@ -11,7 +11,7 @@ import pytest
 
 from music.errors import InputError
 from music.jsonl import dump_line, read_jsonl
-from reward.benchmark.command import Evaluate, main
+from reward.benchmark.command import Benchmark, main
 from reward.benchmark.comparison import compare
 from reward.benchmark.extra import extra, prompt_of
 from reward.benchmark.intervals import estimate, estimate_mean
@@ -203,7 +203,7 @@ def test_the_command_writes_every_table(rows, tmp_path, capsys):
     other = tmp_path / "other.jsonl"
     unique = [row | {"audio-path": f"{row['audio-path']} {number}"} for number, row in enumerate(rows)]
     other.write_text("".join(map(dump_line, unique)))
-    main(Evaluate(other, tmp_path / "out", other))
+    main(Benchmark(tmp_path / "out", results=other, against=other))
     shown = capsys.readouterr().out
     assert shown.startswith(",".join(SUMMARY))
     assert (tmp_path / "out" / "metrics_summary.csv").read_text() in shown
@@ -217,4 +217,4 @@ def test_the_command_writes_every_table(rows, tmp_path, capsys):
     assert all(0.5 <= one["sure"] <= 1 and 0 <= one["right"] <= 1 for one in whole["reliability"])
     (tmp_path / "none.jsonl").write_text("")
     with pytest.raises(InputError, match="no row of the split 'test'"):
-        main(Evaluate(tmp_path / "none.jsonl", tmp_path / "out"))
+        main(Benchmark(tmp_path / "out", results=tmp_path / "none.jsonl"))

@@ -1,0 +1,194 @@
+"""Scoring the benchmark: each distinct clip and prompt once, by one process or two, with bad files."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from music.errors import InputError
+from music.jsonl import dump_line, read_jsonl
+from reward import ScoreRequest, load_scorer
+from reward.benchmark.command import Benchmark, main
+from reward.benchmark.predictions import answers, requests_of
+from tests.reward.conftest import SCORING
+
+PAIR = {"split": "test", "source": "cmi-arena-annotation", "lyrics": "", "ref-audio-path": ""}
+
+
+@pytest.fixture
+def rows():
+    """Rows of all four sources, of which some share clips and prompts."""
+    return [
+        {"split": "test", "source": "PAM", "audio-path": "a0.flac", "prompt": "pop", "musicality": "3.5"},
+        {
+            "split": "test",
+            "source": "MusicEval",
+            "audio-path": "a1.flac",
+            "prompt": "rock",
+            "musicality": 2.0,
+        },
+        {"split": "train", "source": "PAM", "audio-path": "a5.flac", "prompt": "pop", "musicality": "1.5"},
+        {
+            "split": "test",
+            "source": "Music Arena",
+            "audio-path": "a0.flac",
+            "audio2": "a2.flac",
+            "prompt": "pop",
+            "lyrics": "la la",
+            "preference": "A",
+        },
+        PAIR
+        | {"audio-path": "a0.flac", "audio2": "a1.flac", "prompt": "pop", "preference-musicality": "model_a"},
+        PAIR
+        | {"audio-path": "a1.flac", "audio2": "a0.flac", "prompt": "pop", "preference-alignment": "model_a"},
+        PAIR
+        | {
+            "audio-path": "a2.flac",
+            "audio2": "a3.flac",
+            "prompt": "rock",
+            "ref-audio-path": "r0.flac",
+            "preference-musicality": "model_b",
+        },
+    ]
+
+
+@pytest.fixture
+def job(rows, tmp_path):
+    """Return the options of a run on these rows with a golden checkpoint."""
+    data = tmp_path / "data" / "all_test.jsonl"
+    shutil.copytree(SCORING / "audio", data.parent)
+    data.write_text("".join(map(dump_line, rows)))
+    return {"output": tmp_path / "out", "data": data, "reward": str(SCORING / "sa_plain"), "device": "cpu"}
+
+
+def results(folder):
+    return [row for _, row in read_jsonl(folder / "results.jsonl")]
+
+
+def test_every_clip_and_prompt_is_scored_once(rows, job):
+    assert main(Benchmark(**job)) == 0
+    asked = [row for _, row in read_jsonl(job["output"] / "requests.jsonl")]
+    assert len(asked) == 7  # ten places, of which three repeat a clip under the same prompt
+    found = results(job["output"])
+    assert [
+        {key: row[key] for key in one} for one, row in zip([*rows[:2], *rows[3:]], found, strict=True)
+    ] == [
+        *rows[:2],
+        *rows[3:],
+    ]
+    first, turned = found[3], found[4]
+    for name in ("musicality", "text-music alignment"):
+        assert first[f"predicted_{name}"] == turned[f"predicted_{name}_b"]
+    gap = first["predicted_musicality"] - first["predicted_musicality_b"]
+    assert first["predicted_preference-musicality"] == ("model_a" if gap > 0 else "model_b")
+    assert {first["predicted_preference-musicality"], turned["predicted_preference-musicality"]} == {
+        "model_a",
+        "model_b",
+    }
+    assert found[0]["seconds"] > 0
+    assert "seconds_b" not in found[0]
+
+
+def test_scores_are_those_of_the_scorer(job):
+    main(Benchmark(**job))
+    from music.prompts import Prompt
+
+    scorer = load_scorer(job["reward"], device="cpu")
+    folder = job["data"].parent
+    (score,) = scorer.score([ScoreRequest(folder / "a3.flac", Prompt("x", "rock", "", folder / "r0.flac"))])
+    last = results(job["output"])[-1]
+    assert last["predicted_musicality_b"] == pytest.approx(score["musicality"], abs=1e-6)
+    assert last["predicted_text-music alignment_b"] == pytest.approx(score["alignment"], abs=1e-6)
+
+
+def test_what_is_scored_is_not_scored_again(job, capsys):
+    main(Benchmark(**job, limit=2))
+    main(Benchmark(**job))
+    whole = results(job["output"])
+    shutil.rmtree(job["output"])
+    main(Benchmark(**job))
+    assert results(job["output"]) == whole
+
+
+def test_two_processes_write_the_results_of_one(job, tmp_path):
+    main(Benchmark(**job))
+    options = [f"--{name}={value}" for name, value in (job | {"output": tmp_path / "two"}).items()]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    ran = subprocess.run(
+        [*command, "reward.benchmark", *options], capture_output=True, text=True, timeout=120
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert results(tmp_path / "two") == results(job["output"])
+    for name in ("summary", "detail", "extra"):
+        written = [folder / f"metrics_{name}.csv" for folder in (tmp_path / "two", job["output"])]
+        assert written[0].read_text() == written[1].read_text()
+
+
+def test_bad_audio_is_told_and_left_out_or_fatal(job, capsys):
+    (job["data"].parent / "a1.flac").write_bytes(b"no audio")
+    assert main(Benchmark(**job)) == 1
+    shown = capsys.readouterr().err
+    assert shown.count("left out: a1.flac") == 3
+    found = results(job["output"])
+    assert [("error" in row) for row in found] == [False, True, False, True, True, False]
+    assert not any(name.startswith("predicted") for row in found if "error" in row for name in row)
+    summary = (job["output"] / "metrics_summary.csv").read_text()
+    assert "CMI-Pref,musicality,1," in summary
+    with pytest.raises(InputError, match=r"3 of 6 rows cannot be scored, the first for a1\.flac"):
+        main(Benchmark(**job, on_error="fail"))
+
+
+def test_metrics_answer_tasks():
+    both = {"musicality": "", "alignment": ""}
+    assert answers(("alignment", "musicality"), both) == {
+        "musicality": "musicality",
+        "alignment": "alignment",
+    }
+    assert answers(("CE", "PQ"), both | {"musicality": "CE"}) == {"musicality": "CE"}
+    assert answers(("musicality",), both) == {"musicality": "musicality"}
+    with pytest.raises(InputError, match="measures CE, PQ: say by"):
+        answers(("CE", "PQ"), both)
+    with pytest.raises(InputError, match="--alignment XX: the scorer measures CE"):
+        answers(("CE",), both | {"alignment": "XX"})
+
+
+def test_a_scorer_of_musicality_alone_predicts_nothing_else(job, tmp_path, monkeypatch):
+    (tmp_path / "loud.py").write_text(
+        "from music.clips import read_clip\n"
+        "class Loud:\n"
+        "    name, metrics, hash = 'loud', ('musicality',), '1'\n"
+        "    def score(self, requests):\n"
+        "        return [{'musicality': float(read_clip(one.audio).waveform.std())} for one in requests]\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main(Benchmark(**job | {"reward": "loud:Loud"})) == 0
+    assert not any(
+        "alignment" in name for row in results(job["output"]) for name in row if "predicted" in name
+    )
+    tasks = [
+        line.split(",")[1] for line in (job["output"] / "metrics_summary.csv").read_text().splitlines()[1:]
+    ]
+    assert tasks == ["musicality", "musicality", "preference", "musicality"]
+
+
+def test_paths_and_prompts_decide_what_is_the_same(rows, tmp_path):
+    requests = requests_of(rows, tmp_path)
+    assert all(json.loads(dump_line(request)) == request for request in requests.values())
+    assert requests_of(rows, tmp_path / "elsewhere").keys().isdisjoint(requests)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "expected either --data"),
+        ({"data": "a", "results": "b"}, "expected either --data"),
+        ({"data": "a", "on_error": "ignore"}, "--on_error must be one of exclude, fail"),
+        ({"data": "a", "workers": -1}, "--workers"),
+        ({"data": "a", "limit": 0}, "--limit"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        Benchmark("out", **options)
