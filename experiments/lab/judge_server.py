@@ -38,7 +38,7 @@ class ServeJudge:
         Of the lab, under their own ids.
     port
         Of 127.0.0.1; any free one if 0.
-    lean, mishearing, noise, deafness
+    lean, mishearing, noise, taste, halo
         See `Hearing`.
     audio_format
         As in `reward.judge`.
@@ -53,7 +53,8 @@ class ServeJudge:
     lean: float = Hearing.lean
     mishearing: float = Hearing.mishearing
     noise: float = Hearing.noise
-    deafness: float = Hearing.deafness
+    taste: float = Hearing.taste
+    halo: float = Hearing.halo
     audio_format: str = "mp3"
     sample_rate: int = 24_000
     max_seconds: float = 30.0
@@ -129,7 +130,7 @@ def make_server(judge: TrueJudge, port: int) -> ThreadingHTTPServer:
 def main(options: ServeJudge) -> None:
     """Hear the pairs, then answer until somebody stops it."""
     sound = Sound(options.audio_format, options.sample_rate, options.max_seconds, max_bytes=1 << 30)
-    hearing = Hearing(options.lean, options.mishearing, options.noise, options.deafness)
+    hearing = Hearing(options.lean, options.mishearing, options.noise, options.taste, options.halo)
     judge = TrueJudge(load_pairs(options.pairs), sound, hearing)
     server = make_server(judge, options.port)
     print(f"http://127.0.0.1:{server.server_port}/v1", flush=True)

@@ -39,7 +39,9 @@ def pairs(tmp_path_factory):
 
 def labels(pairs, output, lean):
     """Let a judge who errs in nothing but a lean label the pairs, and return its bias table by head and answers."""
-    judge = TrueJudge(load_pairs(pairs), Sound(max_bytes=1 << 30), Hearing(lean, 0.0, 0.0, deafness=0.0))
+    judge = TrueJudge(
+        load_pairs(pairs), Sound(max_bytes=1 << 30), Hearing(lean, 0.0, 0.0, taste=0.0, halo=0.0)
+    )
     server = make_server(judge, 0)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:

@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from experiments.lab.damage import NOTE_DAMAGE
-from experiments.lab.hearing import FAINT, Hearing
+from experiments.lab.hearing import Hearing
 from experiments.lab.judgement_sets import WriteSets, main
 from experiments.lab.listeners import opinion, vote
 from experiments.lab.pairs import pair
@@ -73,21 +72,24 @@ def test_what_two_questions_find_and_what_they_do_not():
     assert Hearing().verdict(0.3, "alignment", True, "x") == Hearing().verdict(0.3, "alignment", True, "x")
 
 
-def test_a_deaf_judge_hears_sound_but_not_notes():
-    deaf, keen = Hearing(), Hearing(deafness=0.0)
-    found = {"musicality": set(), "alignment": set()}
+def test_taste_and_halo_are_the_judges_own():
+    plain, own = Hearing(taste=0.0, halo=0.0), Hearing(taste=0.3, halo=0.9)
+    liked, swayed = set(), set()
     for index in range(60):
         row, songs = pair("train", "text", index)
-        heard, true = deaf.perceived(row, songs), keen.perceived(row, songs)
-        assert true["musicality"] == pytest.approx(songs["b"].severity - songs["a"].severity)
-        notes = any(kind in NOTE_DAMAGE for part in "ab" for kind in songs[part].damage)
-        if not notes:
-            assert heard["musicality"] == true["musicality"]
-        assert abs(true["alignment"]) == 0.5
-        assert heard["alignment"] == (0 if set(row["facts"]["changed"]) <= set(FAINT) else true["alignment"])
-        for head in HEADS:
-            found[head].add(heard[head] == true[head])
-    assert found == {"musicality": {True, False}, "alignment": {True, False}}
+        heard, true = own.perceived(row, songs), plain.perceived(row, songs)
+        cleaner = songs["b"].severity - songs["a"].severity
+        assert true["musicality"] == cleaner
+        assert true["alignment"] == (0.5 if row["preference_alignment"] == "a" else -0.5)
+        assert heard["alignment"] == pytest.approx(true["alignment"] + 0.9 * cleaner)
+        facts = [songs[part].facts for part in "ab"]
+        if (facts[0].drums, facts[0].tempo) == (facts[1].drums, facts[1].tempo):
+            assert heard["musicality"] == cleaner
+        elif facts[0].drums > facts[1].drums and facts[0].tempo == facts[1].tempo:
+            assert heard["musicality"] == pytest.approx(cleaner + 0.3)
+        liked.add(heard["musicality"] == cleaner)
+        swayed.add(heard["alignment"] * true["alignment"] > 0)
+    assert liked == swayed == {True, False}
 
 
 def test_the_benchmark_has_rows_of_all_four_sources(sets, tmp_path):
