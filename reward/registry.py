@@ -35,7 +35,8 @@ def load_scorer(name: str | Path, device: str = "auto", dtype: str = "float32", 
         ``float32`` or ``bfloat16``.
     options
         Further arguments of the scorer's class, such as ``max_seconds``. A ``module:Class`` is called with
-        them, and with `device` and `dtype` if its signature has them.
+        them, and with `device` and `dtype` if its signature has them; one with `score_batch` in place of `score` is
+        used through `reward.batch_plug_in`.
 
     Raises
     ------
@@ -75,7 +76,17 @@ def _call_plug_in(factory: Callable[..., Scorer], device: str, dtype: str, optio
     takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in accepted.values())
     offered = {"device": device, "dtype": dtype}
     given = {key: value for key, value in offered.items() if takes_any or key in accepted}
+    try:
+        inspect.signature(factory).bind(**given, **options)
+    except TypeError as error:
+        raise InputError(
+            f"{factory} cannot be made with {', '.join({**given, **options})}: {error}"
+        ) from error
     scorer = factory(**given, **options)
+    if hasattr(scorer, "score_batch") and not hasattr(scorer, "score"):
+        from reward.batch_plug_in import BatchPlugIn
+
+        return BatchPlugIn(scorer, options.get("checkpoint"))
     for attribute in ("name", "metrics", "hash", "score"):
         if not hasattr(scorer, attribute):
             raise InputError(

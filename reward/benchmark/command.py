@@ -46,6 +46,8 @@ class Benchmark:
         Another scorer's results on the same rows, to compare with.
     reward
         The scorer, as in reward.score.
+    checkpoint
+        Handed to the class of a module:Class.
     musicality, alignment
         The scorer's metric that answers it; that of the same name by default.
     on_error
@@ -66,6 +68,7 @@ class Benchmark:
     results: Path | None = None
     against: Path | None = None
     reward: str = "lab-cmi-rm"
+    checkpoint: str | None = None
     musicality: str = ""
     alignment: str = ""
     on_error: str = "exclude"
@@ -112,7 +115,8 @@ def predict(options: Benchmark, processes: Processes) -> int:
     for row in rows:
         dataset_of(row)
     requests, asked = requests_of(rows, root), options.output / "requests.jsonl"
-    scorer = load_scorer(options.reward, options.device, options.dtype)
+    own = {} if options.checkpoint is None else {"checkpoint": options.checkpoint}
+    scorer = load_scorer(options.reward, options.device, options.dtype, **own)
     metrics = answers(scorer.metrics, {"musicality": options.musicality, "alignment": options.alignment})
     if processes.is_main:
         write_text(asked, "".join(map(dump_line, requests.values())))

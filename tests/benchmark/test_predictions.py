@@ -173,6 +173,36 @@ def test_a_scorer_of_musicality_alone_predicts_nothing_else(job, tmp_path, monke
     assert tasks == ["musicality", "musicality", "preference", "musicality"]
 
 
+PLUG_IN = """
+import numpy as np
+class Theirs:
+    sr = 24000
+    def __init__(self, checkpoint, device):
+        self.bias = float(open(checkpoint).read())
+    def score_batch(self, inputs, batch_size, max_dur, **options):
+        assert (len(inputs), max_dur) == (1, 120.0)
+        return np.array([[len(one.to_dict()["text"]), self.bias + bool(one.ref_audio)] for one in inputs])
+"""
+
+
+def test_a_class_for_the_authors_runner_works_unchanged(job, tmp_path, monkeypatch):
+    (tmp_path / "theirs.py").write_text(PLUG_IN)
+    (tmp_path / "weights").write_text("0.25")
+    monkeypatch.syspath_prepend(tmp_path)
+    job |= {"reward": "theirs:Theirs", "checkpoint": str(tmp_path / "weights")}
+    assert main(Benchmark(**job)) == 0
+    first, *_, last = results(job["output"])
+    assert (first["predicted_text-music alignment"], first["predicted_musicality"]) == (3, 0.25)
+    assert last["predicted_musicality_b"] == 1.25
+    (tmp_path / "weights").write_text("0.5")  # another model: its scores are not mixed with those
+    with pytest.raises(InputError, match="scored by another model"):
+        main(Benchmark(**job))
+    with pytest.raises(
+        InputError, match="cannot be made with device: missing a required argument: 'checkpoint'"
+    ):
+        main(Benchmark(**job | {"checkpoint": None}))
+
+
 def test_paths_and_prompts_decide_what_is_the_same(rows, tmp_path):
     requests = requests_of(rows, tmp_path)
     assert all(json.loads(dump_line(request)) == request for request in requests.values())
