@@ -41,7 +41,7 @@ class PackedLinear:
 
     def __call__(self, states: torch.Tensor) -> torch.Tensor:
         """Return the outputs `[rows, outputs]` of states `[rows, inputs]`."""
-        if self._packed is None or states.shape[0] != self._rows:
+        if self._packed is None or states.ndim != 2 or len(states) != self._rows:
             return linear(states, self._weight)
         if self._one_dnn:
             return torch.ops.mkldnn._linear_pointwise(states, self._packed, None, "none", [], "")

@@ -1,8 +1,8 @@
 """SHA-256 of files, remembered: terabytes of audio are not read again to learn that they are what they were.
 
-A file counts as unchanged while its size and the time of its last change are the same, as for git and make. A file that
-was changed less than two seconds before it was read is not remembered, for it could change again within the same tick
-of the file system's clock.
+A file counts as unchanged while its size and the times of its last change are the same, that of its content and that
+which the system keeps by itself, as for git. A file that was changed less than two seconds before it was read is not
+remembered, for it could change again within the same tick of the file system's clock.
 """
 
 import os
@@ -15,7 +15,8 @@ from music.hashing import sha256_file, sha256_text
 from music.jsonl import dump_line, read_jsonl
 
 _PREFIX = "files-"
-_FIELDS = ("path", "size", "changed_ns", "sha256")
+_FIELDS = ("path", "size", "modified_ns", "changed_ns", "sha256")
+_State = tuple[str, int, int, int]
 _TICK_NS = 2_000_000_000
 
 
@@ -40,8 +41,9 @@ def file_hashes(paths: Iterable[Path], memory: Path | None = None) -> dict[Path,
     for path in dict.fromkeys(paths):
         state = _state(path)
         if state not in known:
+            began = time.time_ns()
             known[state] = sha256_file(path)
-            if state[2] < time.time_ns() - _TICK_NS and _state(path) == state:
+            if state[2] < began - _TICK_NS and _state(path) == state:
                 new.append(dict(zip(_FIELDS, (*state, known[state]), strict=True)))
         found[path] = known[state]
     if memory is not None and new:
@@ -50,14 +52,14 @@ def file_hashes(paths: Iterable[Path], memory: Path | None = None) -> dict[Path,
     return found
 
 
-def _known(memory: Path) -> dict[tuple[str, int, int], str]:
+def _known(memory: Path) -> dict[_State, str]:
     rows = [row for path in sorted(memory.glob(f"{_PREFIX}*.jsonl")) for _, row in read_jsonl(path)]
-    return {(row["path"], row["size"], row["changed_ns"]): row["sha256"] for row in rows}
+    return {tuple(row[name] for name in _FIELDS[:-1]): row["sha256"] for row in rows}
 
 
-def _state(path: Path) -> tuple[str, int, int]:
+def _state(path: Path) -> _State:
     try:
         stat = path.stat()
     except OSError:
-        return str(path.absolute()), -1, 0  # which `sha256_file` refuses
-    return str(path.absolute()), stat.st_size, stat.st_mtime_ns
+        return str(path.absolute()), -1, 0, 0  # which `sha256_file` refuses
+    return str(path.absolute()), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns

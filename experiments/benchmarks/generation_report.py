@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from experiments.benchmarks.machine_limits import DecodingWork
+from generators.packed_linear import multiplies_bfloat16
 
 BASE = "float32"  # whose loop all are compared with, if it was timed
 
@@ -97,7 +98,7 @@ def _notes(timings: Mapping[str, Timings]) -> list[str]:
     rates = {dtype: statistics.median(times.matmul) for dtype, times in timings.items()}
     return [
         f"products in {dtype} run at {rate / rates[BASE]:.2g} times the rate of {BASE} here: this machine has "
-        f"no fast instructions for them, and ours multiplies in {BASE}"
+        f"no fast instructions for them{'' if multiplies_bfloat16() else f', and on a CPU ours multiplies in {BASE}'}"
         for dtype, rate in rates.items()
         if BASE in rates and rate < 0.9 * rates[BASE]
     ]

@@ -35,7 +35,7 @@ class ServeJudge:
     Parameters
     ----------
     pairs
-        Of the lab, under their own ids.
+        Of the lab, under their own ids; those across prompts are left out.
     port
         Of 127.0.0.1; any free one if 0.
     lean, mishearing, noise, taste, halo
@@ -75,6 +75,7 @@ class TrueJudge:
 
     def __init__(self, pairs: Sequence[Preference], sound: Sound, hearing: Hearing) -> None:
         self._hearing = hearing
+        pairs = [pair for pair in pairs if pair.prompt.facts.get("kind") != "across"]
         self._perceived = {pair.id: hearing.perceived(*pair_called(pair.id)) for pair in pairs}
         self._known: dict[str, list[tuple[str, str]]] = defaultdict(list)
         for pair in tqdm(pairs, "hear", disable=None):

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from reward.benchmark.comparison import COMPARISON, compare
 from reward.benchmark.extra import EXTRA, extra, judged_pairs
 from reward.benchmark.intervals import RESAMPLES
 from reward.benchmark.metrics import DETAIL, PREFERENCE_TASKS, SUMMARY, detail, summary, table, tested
-from reward.benchmark.predictions import answers, requests_of, with_predictions
-from reward.benchmark.result_rows import Row, dataset_of
+from reward.benchmark.predictions import answers, contents_of, requests_of, with_predictions
+from reward.benchmark.result_rows import Row, checked
 from reward.bradley_terry import reliability_of
 from reward.data.tables import table_rows
 from reward.registry import load_scorer
@@ -90,13 +91,11 @@ class Benchmark:
 
 def main(options: Benchmark) -> int:
     """Score what is to be scored, write the tables and return 1 if rows had to be left out."""
-    if options.results is not None:
-        evaluate(options.results, options.output, options.against)
-        return 0
+    against = None if options.against is None else _read(options.against)
     processes = Processes()
-    failed = predict(options, processes)
+    failed = 0 if options.results is not None else predict(options, processes)
     if processes.is_main:
-        evaluate(options.output / RESULTS, options.output, options.against)
+        evaluate(options.results or options.output / RESULTS, options.output, against)
     processes.close()
     return int(failed > 0)
 
@@ -111,10 +110,9 @@ def predict(options: Benchmark, processes: Processes) -> int:
     """
     data = Path(str(options.data))
     root = data.parent if options.root is None else options.root
-    rows = [row for _, row in table_rows(data) if row.get("split") == "test"][: options.limit]
-    for row in rows:
-        dataset_of(row)
-    requests, asked = requests_of(rows, root), options.output / "requests.jsonl"
+    rows = checked(table_rows(data))[: options.limit]
+    contents = contents_of(rows, root, options.output)
+    requests, asked = requests_of(rows, root, contents), options.output / "requests.jsonl"
     own = {} if options.checkpoint is None else {"checkpoint": options.checkpoint}
     scorer = load_scorer(options.reward, options.device, options.dtype, **own)
     metrics = answers(scorer.metrics, {"musicality": options.musicality, "alignment": options.alignment})
@@ -124,7 +122,7 @@ def predict(options: Benchmark, processes: Processes) -> int:
     scores = options.output / "scores.jsonl"
     score_rows(asked, scores, scorer, processes, batch_on(options.device), options.workers)
     scored = {row["id"]: row for _, row in read_jsonl(scores)}
-    found = [with_predictions(row, root, scored, metrics) for row in rows]
+    found = [with_predictions(row, root, contents, scored, metrics) for row in rows]
     errors = [str(row["error"]) for row in found if "error" in row]
     if errors and options.on_error == "fail":
         raise InputError(f"{len(errors)} of {len(rows)} rows cannot be scored, the first for {errors[0]}")
@@ -135,22 +133,19 @@ def predict(options: Benchmark, processes: Processes) -> int:
     return len(errors)
 
 
-def evaluate(results: Path, output: Path, against: Path | None) -> None:
-    """Write the tables of a results file and print the summary."""
+def evaluate(results: Path, output: Path, against: Sequence[Row] | None) -> None:
+    """Write the tables of a results file, print the summary, and compare it with other results."""
     rows = _read(results)
     whole = summary(rows)
     if not whole:
         raise InputError(f"{results} holds no row of the split 'test' with a prediction")
     parts, more = detail(rows), extra(rows)
-    compared = None if against is None else compare(rows, _read(against))
     for name, lines, columns in (
         ("summary", whole, SUMMARY),
         ("detail", parts, DETAIL),
         ("extra", more, EXTRA),
     ):
         write_text(output / f"metrics_{name}.csv", table(lines, columns))
-    if compared is not None:
-        write_text(output / "comparison.csv", table(compared, COMPARISON))
     together = {
         "results": str(results),
         "resamples": RESAMPLES,
@@ -161,12 +156,14 @@ def evaluate(results: Path, output: Path, against: Path | None) -> None:
     }
     write_text(output / "metrics.json", json.dumps(together, indent=1) + "\n")
     print(table(whole, SUMMARY), end="")
-    if compared is not None:
-        print(table(compared, COMPARISON), end="")
+    if against is not None:
+        compared = table(compare(rows, against), COMPARISON)
+        write_text(output / "comparison.csv", compared)
+        print(compared, end="")
 
 
 def _read(path: Path) -> list[Row]:
-    return [row for _, row in read_jsonl(path)]
+    return checked((f"{path} line {line}", row) for line, row in read_jsonl(path))
 
 
 def _reliability(rows: list[Row]) -> list[dict[str, Any]]:

@@ -2,10 +2,12 @@
 
 A line of `comparison.csv` is one task of one data set: the metric of the first and the second scorer on the rows that
 both predicted, their difference with a 95 % interval over prompts (both resampled together), and for preferences how
-often only the first and only the second is right with McNemar's exact test: two-sided, a binomial test of these two.
-Pairs in which people or a scorer see a tie do not count for it.
+often only the first and only the second is right, with McNemar's exact test: two-sided, a binomial test of these two.
+Pairs in which people or a scorer see a tie do not count for it. It takes pairs as independent, which those of one
+prompt are not: where prompts have many pairs, trust the interval.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -14,7 +16,7 @@ from music.errors import InputError
 from reward.benchmark.extra import judged_pairs, prompt_of
 from reward.benchmark.intervals import Values, estimate, estimate_mean
 from reward.benchmark.metrics import PREFERENCE_TASKS, RATING_TASKS, Line, correlations, tested
-from reward.benchmark.result_rows import Row, rating_of
+from reward.benchmark.result_rows import PREFERRED, RATED, Row, rating_of
 
 COMPARISON = (
     "dataset",
@@ -28,7 +30,7 @@ COMPARISON = (
     "high",
     "only_first",
     "only_second",
-    "p",
+    "mcnemar_p",
 )
 _IDENTITY = ("source", "audio-path", "audio2", "prompt", "lyrics", "ref-audio-path")
 
@@ -39,7 +41,7 @@ def compare(first: Sequence[Row], second: Sequence[Row]) -> list[Line]:
     Raises
     ------
     InputError
-        If the files have no row in common, or a row twice.
+        If the files have no row in common, or people judged a row otherwise in one of them.
     """
     ones, others = tested(first), tested(second)
     lines: list[Line] = []
@@ -57,16 +59,25 @@ def compare(first: Sequence[Row], second: Sequence[Row]) -> list[Line]:
 def _matched(first: Sequence[Row], second: Sequence[Row]) -> list[tuple[Row, Row]]:
     """Return the rows of the same audio and prompt."""
     found = _by_identity(second)
-    return [(row, found[name]) for name, row in _by_identity(first).items() if name in found]
+    rows = [(row, found[name]) for name, row in _by_identity(first).items() if name in found]
+    for one, other in rows:
+        for field in (*RATED.values(), *PREFERRED.values()):
+            if one.get(field) != other.get(field):
+                raise InputError(
+                    f"people judged {one.get('audio-path')!r} otherwise in the other results file: {field} is "
+                    f"{one.get(field)!r} and {other.get(field)!r}"
+                )
+    return rows
 
 
 def _by_identity(rows: Sequence[Row]) -> Mapping[tuple[str, ...], Row]:
+    """Return rows by what was judged; what several people judged is told apart by its order."""
     found: dict[tuple[str, ...], Row] = {}
+    seen: Counter[tuple[str, ...]] = Counter()
     for row in rows:
         name = tuple(str(row.get(field) or "") for field in _IDENTITY)
-        if name in found:
-            raise InputError(f"{row.get('audio-path')!r} comes twice for the same prompt in a results file")
-        found[name] = row
+        found[(*name, str(seen[name]))] = row
+        seen[name] += 1
     return found
 
 
@@ -125,6 +136,6 @@ def _pairs(rows: Sequence[tuple[Row, Row]], dataset: str, task: str) -> list[Lin
             "high": None if np.isnan(found.high) else found.high,
             "only_first": only_first,
             "only_second": only_second,
-            "p": float(binomtest(only_first, differing).pvalue) if differing else 1.0,
+            "mcnemar_p": float(binomtest(only_first, differing).pvalue) if differing else 1.0,
         }
     ]

@@ -6,11 +6,13 @@ A line of `metrics_extra.csv` is one metric of one group of rows:
     ACC_decided     the share of pairs that people did decide in which the higher score is theirs; equal ones count half
     cross_entropy   -log of the probability that the scores give to what people preferred, nats
     ECE             expected calibration error of these probabilities
+                    (both take the difference of two scores for a logit, as Bradley-Terry models mean it)
     SRCC, LCC, K-Tau
                     correlation with mean opinions
 
-with a 95 % interval over prompts (`intervals`; ECE, which resampling biases, has none), the number of rows and prompts,
-and of pairs how many are ties to people and to the scorer.
+with a 95 % interval over prompts (`intervals`; ECE, which resampling biases, has none), the number of rows and prompts
+(a row that does not say what it was made for counts as a prompt of its own), and of pairs how many are ties to people
+and to the scorer. Groups by generator need `model_a` and `model_b` in the rows, those by length `seconds`.
 """
 
 import itertools
@@ -20,6 +22,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
+import torch
 
 from reward.benchmark.intervals import Estimate, Values, estimate, estimate_mean
 from reward.benchmark.metrics import CONFIDENCES, PREFERENCE_TASKS, RATING_TASKS, Line, correlations, tested
@@ -27,6 +30,7 @@ from reward.benchmark.result_rows import (
     CMI_PREF,
     MUSIC_ARENA,
     RATED,
+    TIE,
     Row,
     agreement,
     confidence_of,
@@ -41,7 +45,7 @@ from reward.benchmark.result_rows import (
     preferred,
     rating_of,
 )
-from reward.bradley_terry import calibration_error_of
+from reward.bradley_terry import calibration_error_of, losses_of, targets_of
 
 EXTRA = (
     "dataset",
@@ -57,8 +61,7 @@ EXTRA = (
     "ties",
     "predicted_ties",
 )
-DURATIONS = (10.0, 30.0, 60.0, 120.0, 500.0)  # s
-TIE = "both"
+DURATIONS = (0.0, 10.0, 30.0, 60.0, 120.0, 500.0)  # s
 
 Groups = Mapping[str, Callable[[Row], Sequence[str]]]
 
@@ -170,6 +173,11 @@ class Judged:
     gap: float | None
 
     @property
+    def ordered(self) -> float:
+        """How far the scores, or else the predicted label, agree with people, 0 to 1."""
+        return cast(float, agreement(self.gold, self.predicted if self.gap is None else preferred(self.gap)))
+
+    @property
     def agreement(self) -> float:
         """How far scorer and people agree, 0 to 1."""
         return cast(float, agreement(self.gold, self.predicted))
@@ -206,8 +214,12 @@ def _pair_lines(pairs: Sequence[Judged]) -> list[Line]:
     decided = [pair for pair in pairs if pair.gold != TIE]
     scored = [(pair, pair.gap) for pair in decided if pair.gap is not None]
     lines = _mean_line("ACC", [(pair.prompt, pair.agreement) for pair in pairs])
-    lines += _mean_line("ACC_decided", [(pair.prompt, pair.agreement) for pair in decided])
-    lines += _mean_line("cross_entropy", [(pair.prompt, _loss(gap, pair.gold)) for pair, gap in scored])
+    lines += _mean_line("ACC_decided", [(pair.prompt, pair.ordered) for pair in decided])
+    targets = targets_of([pair.gold for pair, _ in scored])[0].double()
+    losses = losses_of(torch.tensor([gap for _, gap in scored], dtype=torch.float64), targets).tolist()
+    lines += _mean_line(
+        "cross_entropy", [(pair.prompt, loss) for (pair, _), loss in zip(scored, losses, strict=True)]
+    )
     error = calibration_error_of([gap for _, gap in scored], [pair.gold for pair, _ in scored])
     if error is not None:
         prompts = len({pair.prompt for pair, _ in scored})
@@ -217,12 +229,6 @@ def _pair_lines(pairs: Sequence[Judged]) -> list[Line]:
         "predicted_ties": sum(pair.predicted == TIE for pair in pairs),
     }
     return [line | ties for line in lines]
-
-
-def _loss(gap: float, gold: str) -> float:
-    """Return -log P(what people preferred), nats."""
-    wrong = gap if gold == "b" else -gap
-    return math.log1p(math.exp(-abs(wrong))) + max(wrong, 0.0)
 
 
 def _mean_line(name: str, values: Sequence[tuple[tuple[str, ...], float]]) -> list[Line]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 Values = NDArray[np.float64]
 
 RESAMPLES = 1_000
+FEWEST = 10
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Estimate:
     value
         Of all rows; NaN where it is not defined.
     low, high
-        Its 95 % interval; NaN with a single prompt.
+        Its 95 % interval; NaN where resampling says nothing: with less than `FEWEST` prompts, or if all values agree.
     rows, prompts
         How many there are.
     """
@@ -65,7 +66,7 @@ def estimate(
     """Return any statistic of rows `[n, K]`, NaN where it is not defined, and its interval; else as `estimate_mean`."""
     members = _members(prompts)
     drawn = np.random.default_rng(seed).integers(
-        len(members), size=(RESAMPLES if len(members) > 1 else 0, len(members))
+        len(members), size=(RESAMPLES if len(members) >= FEWEST else 0, len(members))
     )
     found = [statistic(values[np.concatenate([members[one] for one in draw])]) for draw in drawn]
     return _estimate(statistic(values), np.array(found), len(values), len(members))
@@ -80,7 +81,7 @@ def _members(prompts: Sequence[Hashable]) -> list[NDArray[np.int64]]:
 
 
 def _estimate(value: float, resampled: Values, rows: int, prompts: int) -> Estimate:
-    if prompts < 2 or np.isnan(resampled).all():
+    if prompts < FEWEST or np.isnan(resampled).all() or np.nanmin(resampled) == np.nanmax(resampled):
         return Estimate(value, math.nan, math.nan, rows, prompts)
     low, high = np.nanquantile(resampled, [0.025, 0.975])
     return Estimate(value, float(low), float(high), rows, prompts)

@@ -12,15 +12,18 @@ from typing import Any
 from music.clips import read_header
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_text
-from reward.benchmark.result_rows import PREFERRED, RATED, Row, preferred
+from reward.benchmark.metrics import PREFERENCE_TASKS
+from reward.benchmark.result_rows import PREFERRED, RATED, Row, dataset_of, preferred
+from reward.file_hashes import file_hashes
 
 #: field of a clip -> what its predictions end with
 SIDES = {"audio-path": "", "audio2": "_b"}
+_OURS = {f"seconds{ending}" for ending in SIDES.values()} | {"error"}
 _NAMES = {"a": "model_a", "b": "model_b", "both": "both"}
 
 
-def requests_of(rows: Iterable[Row], root: Path) -> dict[str, dict[str, str]]:
-    """Return what is to be scored, by id, as `reward.score_rows` reads it.
+def requests_of(rows: Iterable[Row], root: Path, contents: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return what is to be scored, by id, as `reward.score_rows` reads it; the same clip and prompt come once.
 
     Parameters
     ----------
@@ -28,29 +31,69 @@ def requests_of(rows: Iterable[Row], root: Path) -> dict[str, dict[str, str]]:
         Of the benchmark.
     root
         Folder that their paths are relative to.
+    contents
+        From `contents_of`.
     """
-    requests = {}
+    requests: dict[str, dict[str, str]] = {}
     for row in rows:
-        for side in SIDES:
-            if request := _request(row, side, root):
+        for side in sides_of(row):
+            if row.get(side):
+                request = _request(row, side, root, contents)
                 requests[request["id"]] = request
     return requests
 
 
-def _request(row: Row, side: str, root: Path) -> dict[str, str] | None:
-    if not row.get(side):
-        return None
-    prompt = {"text": str(row.get("prompt") or ""), "lyrics": str(row.get("lyrics") or "")}
+def sides_of(row: Row) -> list[str]:
+    """Return the fields of the clips that a row must have: two of a preference, one of a rating."""
+    return list(SIDES) if dataset_of(row) in PREFERENCE_TASKS else ["audio-path"]
+
+
+def _request(row: Row, side: str, root: Path, contents: Mapping[str, str]) -> dict[str, str]:
+    named = {"audio": row[side], "text": row.get("prompt"), "lyrics": row.get("lyrics")}
     if row.get("ref-audio-path"):
-        prompt["reference"] = str(root.absolute() / str(row["ref-audio-path"]))
-    asked = {"audio": str(root.absolute() / str(row[side])), **prompt}
-    return {"id": sha256_text(canonical_json(asked))[:24], **asked}
+        named["reference"] = row["ref-audio-path"]
+    asked = {name: str(value or "") for name, value in named.items()}
+    identity = sha256_text(canonical_json(asked))[:24]
+    for name in {"audio", "reference"} & asked.keys():
+        asked[name] = str(root.absolute() / asked[name])
+    content = " ".join(contents[asked[name]] for name in ("audio", "reference") if name in asked)
+    return {"id": identity, **asked, "content": content}  # another content under the same name is scored anew
+
+
+def contents_of(rows: Iterable[Row], root: Path, memory: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file that rows name, by its absolute path; empty for one that is missing.
+
+    Parameters
+    ----------
+    rows
+        Of the benchmark.
+    root
+        Folder that their paths are relative to.
+    memory
+        Folder that remembers them (`reward.file_hashes`).
+    """
+    named = {
+        root.absolute() / str(row[name])
+        for row in rows
+        for name in (*SIDES, "ref-audio-path")
+        if row.get(name)
+    }
+    there = sorted(path for path in named if path.is_file())
+    return {str(path): "" for path in named} | {
+        str(path): found for path, found in file_hashes(there, memory).items()
+    }
 
 
 def with_predictions(
-    row: Row, root: Path, scored: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, str]
+    row: Row,
+    root: Path,
+    contents: Mapping[str, str],
+    scored: Mapping[str, Mapping[str, Any]],
+    metrics: Mapping[str, str],
 ) -> dict[str, Any]:
     """Return a row with its predictions, or with the `error` that keeps it from having them.
+
+    Predictions of another scorer that it had are dropped.
 
     Parameters
     ----------
@@ -58,30 +101,36 @@ def with_predictions(
         Of the benchmark.
     root
         Folder that its paths are relative to.
+    contents
+        From `contents_of`.
     scored
         Results of `reward.score_rows` by id.
     metrics
         Task of `RATED` -> the scorer's metric that answers it.
     """
+    given = {
+        name: value for name, value in row.items() if not name.startswith("predicted_") and name not in _OURS
+    }
     found: dict[str, Any] = {}
-    for side, ending in SIDES.items():
-        request = _request(row, side, root)
-        if request is None:
-            continue
+    sides = sides_of(row)
+    for side in sides:
+        if not row.get(side):
+            return {**given, "error": f"{side} is missing"}
+        request = _request(row, side, root, contents)
         result = scored[request["id"]]
         if "error" in result:
-            return {**row, "error": f"{row[side]}: {result['error']}"}
+            return {**given, "error": f"{row[side]}: {result['error']}"}
         for task, metric in metrics.items():
-            found[f"predicted_{RATED[task]}{ending}"] = result[metric]
+            found[f"predicted_{RATED[task]}{SIDES[side]}"] = result[metric]
         header = read_header(Path(request["audio"]))
-        found[f"seconds{ending}"] = header.samples / header.sample_rate
-    if row.get("audio2"):
+        found[f"seconds{SIDES[side]}"] = header.samples / header.sample_rate
+    if len(sides) == 2:
         for task in metrics:
             name = f"predicted_{RATED[task]}"
             found[f"predicted_{PREFERRED[task]}"] = _NAMES[preferred(found[name] - found[f"{name}_b"])]
         if "musicality" in metrics:
             found[f"predicted_{PREFERRED['preference']}"] = found[f"predicted_{PREFERRED['musicality']}"]
-    return {**row, **found}
+    return {**given, **found}
 
 
 def answers(scorer_metrics: Sequence[str], wanted: Mapping[str, str]) -> dict[str, str]:

@@ -5,11 +5,13 @@ A row is published as it stands (`source`, `split`, `audio-path`, `preference-mu
 `predicted_preference`, `predicted_preference-musicality` and `predicted_preference-alignment`.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from music.errors import InputError
+from reward.data.rows import LABELS
 
 Row = Mapping[str, Any]
 
@@ -30,8 +32,8 @@ PREFERRED = {
     "musicality": "preference-musicality",
     "alignment": "preference-alignment",
 }
-_TIE = "both"
-_LABELS = {"a": "a", "model_a": "a", "b": "b", "model_b": "b", "both": _TIE, "neither": _TIE, "tie": _TIE}
+TIE = "both"
+_LABELS = {name: label if label in ("a", "b", "") else TIE for name, label in LABELS.items()}
 
 
 def dataset_of(row: Row) -> str:
@@ -47,6 +49,35 @@ def dataset_of(row: Row) -> str:
         if part in source:
             return dataset
     raise InputError(f"source {source!r} is none of CMI-RewardBench: {', '.join(_SOURCES)}")
+
+
+def checked(rows: Iterable[tuple[str, Row]]) -> list[Row]:
+    """Return the rows of the split `test`, after a look at every field that the tables read.
+
+    Parameters
+    ----------
+    rows
+        Each with where it stands.
+
+    Raises
+    ------
+    InputError
+        If a field makes no sense; the message says where.
+    """
+    found = []
+    for where, row in rows:
+        if row.get("split") != "test":
+            continue
+        try:
+            dataset_of(row)
+            for task in RATED:
+                rating_of(row, task)
+            for task in PREFERRED:
+                preference_of(row, task), prediction_of(row, task), confidence_of(row, task)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
+        found.append(row)
+    return found
 
 
 def rating_of(row: Row, task: str) -> tuple[float, float] | None:
@@ -85,7 +116,7 @@ def gap_of(row: Row, metrics: Sequence[str]) -> float | None:
 
 def preferred(gap: float) -> str:
     """Return the label of a difference score of a minus score of b; none is a tie."""
-    return "a" if gap > 0 else "b" if gap < 0 else _TIE
+    return "a" if gap > 0 else "b" if gap < 0 else TIE
 
 
 def agreement(gold: str, predicted: str) -> float | None:
@@ -94,7 +125,7 @@ def agreement(gold: str, predicted: str) -> float | None:
         return None
     if gold == predicted:
         return 1.0
-    return 0.5 if _TIE in (gold, predicted) else 0.0
+    return 0.5 if TIE in (gold, predicted) else 0.0
 
 
 def confidence_of(row: Row, task: str) -> float | None:
@@ -140,13 +171,16 @@ def number_of(row: Row, name: str) -> float | None:
     if value is None or value == "":
         return None
     try:
-        return float(value)
+        number = float(value)
     except (TypeError, ValueError) as error:
         raise InputError(f"{name} must be a number, got {value!r}") from error
+    if not math.isfinite(number):
+        raise InputError(f"{name} must be finite, got {value!r}")
+    return number
 
 
 def _label(row: Row, name: str) -> str:
     value = str(row.get(name) or "").strip().lower()
-    if value and value not in _LABELS:
-        raise InputError(f"{name} must be one of {', '.join(_LABELS)} or empty, got {value!r}")
-    return _LABELS.get(value, "")
+    if value not in _LABELS:
+        raise InputError(f"{name} must be one of {', '.join(filter(None, _LABELS))} or empty, got {value!r}")
+    return _LABELS[value]

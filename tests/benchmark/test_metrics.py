@@ -83,7 +83,9 @@ def test_swapping_the_clips_changes_nothing(rows):
 
     turned = [swapped(row) for row in rows]
     assert summary(turned) == summary(rows)
-    assert extra(turned) == extra(rows)
+    for line, other in zip(extra(turned), extra(rows), strict=True):
+        for name, value in other.items():
+            assert line[name] == (pytest.approx(value) if isinstance(value, float) else value)
 
 
 def test_ties_are_told_and_left_out_of_what_people_decided():
@@ -103,6 +105,7 @@ def test_groups_by_length_and_generator():
     ]
     lines = [line for line in extra(rows) if line["metric"] == "ACC"]
     assert {line["group_value"] for line in lines if line["group_key"] == "duration"} == {
+        "[0,10)",
         "[10,30)",
         "[120,500]",
     }
@@ -135,7 +138,8 @@ def test_intervals_count_prompts_and_not_rows():
         lambda drawn: float(drawn[:, 0].mean()), values[:, None], [row // 25 for row in range(1000)]
     )
     assert (general.low, general.high) == pytest.approx((together.low, together.high))
-    assert math.isnan(estimate_mean(values, ["same"] * 1000).low)
+    assert math.isnan(estimate_mean(values, [row % 9 for row in range(1000)]).low)
+    assert math.isnan(estimate_mean([1.0] * 1000, list(range(1000))).low)
 
 
 def test_intervals_hold_the_truth():
@@ -162,14 +166,17 @@ def test_two_scorers_are_compared_row_by_row():
     (line,) = compare(first, list(reversed(second)))
     assert (line["n"], line["first"], line["second"], line["difference"]) == (40, 0.75, 0.5, 0.25)
     assert (line["only_first"], line["only_second"]) == (10, 0)
-    assert line["p"] == pytest.approx(2 * 0.5**10)
+    assert line["mcnemar_p"] == pytest.approx(2 * 0.5**10)
     assert 0 < line["low"] < 0.25 < line["high"]
     (same,) = compare(first, first)
-    assert (same["difference"], same["low"], same["high"], same["p"]) == (0, 0, 0, 1)
+    assert (same["difference"], same["low"], same["high"], same["mcnemar_p"]) == (0, None, None, 1)
     with pytest.raises(InputError, match="no predicted row in common"):
         compare(first, [pair(number + 100, "model_a", 1.0) for number in range(3)])
-    with pytest.raises(InputError, match="twice"):
-        compare([*first, first[0]], first)
+    twice = [*first, *first]  # two people who agree
+    assert compare(twice, twice[::-1])[0]["n"] == 80
+    other = [first[0] | {"preference-musicality": "model_b"}, *first[1:]]
+    with pytest.raises(InputError, match="people judged '0' otherwise"):
+        compare(first, other)
 
 
 def test_ratings_are_compared_by_rank():
@@ -192,11 +199,20 @@ def test_ratings_are_compared_by_rank():
         ({"source": "elsewhere"}, "none of CMI-RewardBench"),
         ({"preference-musicality": "left"}, "must be one of"),
         ({"predicted_musicality": "loud"}, "must be a number"),
+        ({"predicted_musicality": "nan"}, "must be finite"),
     ],
 )
-def test_rows_that_make_no_sense_are_refused(change, message):
-    with pytest.raises(InputError, match=message):
-        extra([pair(0, "model_a", 1.0) | change])
+def test_rows_that_make_no_sense_are_refused(change, message, tmp_path):
+    rows = [pair(0, "model_a", 1.0), pair(1, "model_a", 1.0) | change]
+    path = tmp_path / "results.jsonl"
+    path.write_text("".join(map(dump_line, rows)))
+    with pytest.raises(InputError, match=rf"results\.jsonl line 2: .*{message}"):
+        main(Benchmark(tmp_path / "out", results=path))
+
+
+def test_labels_are_those_that_the_reader_of_sets_knows():
+    rows = [pair(0, "BOTH_BAD", 1.0), pair(1, "both_good", 1.0)]
+    assert found(extra(rows), group_key="all", metric="ACC")["ties"] == 2
 
 
 def test_the_command_writes_every_table(rows, tmp_path, capsys):

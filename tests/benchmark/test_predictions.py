@@ -1,6 +1,5 @@
 """Scoring the benchmark: each distinct clip and prompt once, by one process or two, with bad files."""
 
-import json
 import shutil
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from music.errors import InputError
 from music.jsonl import dump_line, read_jsonl
 from reward import ScoreRequest, load_scorer
 from reward.benchmark.command import Benchmark, main
-from reward.benchmark.predictions import answers, requests_of
+from reward.benchmark.predictions import answers
 from tests.reward.conftest import SCORING
 
 PAIR = {"split": "test", "source": "cmi-arena-annotation", "lyrics": "", "ref-audio-path": ""}
@@ -203,10 +202,44 @@ def test_a_class_for_the_authors_runner_works_unchanged(job, tmp_path, monkeypat
         main(Benchmark(**job | {"checkpoint": None}))
 
 
-def test_paths_and_prompts_decide_what_is_the_same(rows, tmp_path):
-    requests = requests_of(rows, tmp_path)
-    assert all(json.loads(dump_line(request)) == request for request in requests.values())
-    assert requests_of(rows, tmp_path / "elsewhere").keys().isdisjoint(requests)
+def test_content_and_prompt_decide_what_is_the_same(job):
+    main(Benchmark(**job))
+    before = results(job["output"])
+    shutil.copy(job["data"].parent / "a2.flac", job["data"].parent / "a0.flac")
+    main(Benchmark(**job))
+    after = results(job["output"])
+    assert after[0]["predicted_musicality"] != before[0]["predicted_musicality"]
+    assert after[-1] == before[-1]
+    assert after[2]["predicted_preference"] == "both"  # its two clips are the same now
+
+
+def test_rows_without_audio_are_told(job, rows):
+    del rows[3]["audio2"]
+    rows[4]["audio-path"] = None
+    rows[0]["audio-path"] = "nowhere.flac"
+    job["data"].write_text("".join(map(dump_line, rows)))
+    assert main(Benchmark(**job)) == 1
+    errors = [row.get("error", "") for row in results(job["output"])]
+    assert "nowhere.flac" in errors[0]
+    assert errors[2:4] == ["audio2 is missing", "audio-path is missing"]
+
+
+def test_predictions_of_another_scorer_do_not_survive(job, tmp_path, monkeypatch):
+    main(Benchmark(**job))
+    stale = [row | {"error": "old"} for row in results(job["output"])]
+    job["data"].write_text("".join(map(dump_line, stale)))
+    (tmp_path / "still.py").write_text(
+        "class Still:\n"
+        "    name, metrics, hash = 'still', ('musicality',), '1'\n"
+        "    def score(self, requests):\n"
+        "        return [{'musicality': 0.0} for one in requests]\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    job |= {"reward": "still:Still", "output": tmp_path / "still"}
+    assert main(Benchmark(**job)) == 0
+    for row in results(job["output"]):
+        assert row["predicted_musicality"] == 0.0
+        assert not any("alignment" in name for name in row if name.startswith("predicted"))
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,8 @@ def test_another_number_of_rows_will_do(threads: int):
     weight = torch.randn(48, 32)
     states = torch.randn(7, 32)
     torch.testing.assert_close(PackedLinear(weight, 20)(states), linear(states, weight), atol=1e-5, rtol=1e-5)
+    states = torch.randn(20, 3, 32)
+    torch.testing.assert_close(PackedLinear(weight, 20)(states), linear(states, weight), atol=1e-5, rtol=1e-5)
 
 
 def test_weights_are_not_copied_for_the_few_rows_that_gain_nothing():
