@@ -2,8 +2,8 @@
 
 For a product of few rows, as in decoding step by step, MKL and oneDNN spend as much time on laying out the weights in
 the order that their kernels read as on the product. Here that is done once, in a copy. Where a processor has no
-instructions for bfloat16, it multiplies in float32: the copy is twice as large, and the product three times as fast as
-an imitation of bfloat16 (and no less exact, for only its result is rounded).
+instructions for bfloat16, it multiplies in float32: the copy is twice as large, the product faster than an imitation of
+bfloat16 (`experiments.benchmarks.generation` measures it) and no less exact, for only its result is rounded.
 """
 
 import torch

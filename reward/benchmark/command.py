@@ -24,8 +24,6 @@ from reward.registry import load_scorer
 from reward.score_rows import batch_on, score_rows
 
 RESULTS = "results.jsonl"
-
-
 ERRORS = ("exclude", "fail")
 
 
