@@ -79,6 +79,10 @@ class CMIRMScorer:
         _ = self.hash  # taken while the weights are on the CPU
         self.towers.to(self.device)
         self.head.to(self.device)
+        self.forget()
+
+    def forget(self) -> None:
+        """Empty the caches of audio, texts and prompts."""
         self._frames = TensorCache(_CACHE_BYTES)
         self._prompts = TensorCache(_CACHE_BYTES)
 
