@@ -1,6 +1,6 @@
 """Scorers by name: shipped and published models, folders, hub ids, and classes from anywhere.
 
-A new scorer needs one line in `SCORERS`, or none: ``--reward my_package.my_module:MyScorer`` finds a class.
+A new scorer needs one line in `SCORERS` or `KINDS`, or none: ``--reward my_package.my_module:MyScorer`` finds a class.
 """
 
 import importlib
@@ -17,6 +17,15 @@ from reward.protocol import Scorer
 SCORERS = {
     "lab-cmi-rm": ("reward.cmi_rm.scorer:CMIRMScorer", "asset:lab/cmi_rm"),
     "cmi-rm": ("reward.cmi_rm.scorer:CMIRMScorer", "hub:HaiwenXia/CMI-RM"),
+}
+# kind: (function of place, device and dtype, place where none is given); "clap:laion/larger_clap_music" names another
+KINDS = {
+    "mulan": ("reward.baselines.mulan:mulan_similarity", "OpenMuQ/MuQ-MuLan-large"),
+    "mulan-reference": ("reward.baselines.mulan:mulan_reference_similarity", "OpenMuQ/MuQ-MuLan-large"),
+    "clap": ("reward.baselines.clap:clap_similarity", "laion/clap-htsat-unfused"),
+    "constant": ("reward.baselines.sanity:Constant", None),
+    "loudness": ("reward.baselines.sanity:Loudness", None),
+    **dict.fromkeys(("mean", "worst", "cautious"), ("reward.registry:_ensemble", "")),
 }
 _DEFAULT = "reward.cmi_rm.scorer:CMIRMScorer"  # what folders and hub ids hold
 
@@ -49,6 +58,9 @@ def load_scorer(name: str | Path, device: str = "auto", dtype: str = "float32", 
         kind, _, place = source.partition(":")
         folder = asset(place) if kind == "asset" else _from_hub(place)
         return _find_class(path)(folder, name=text, device=device, dtype=dtype, **options)
+    kind, _, place = text.partition(":")
+    if kind in KINDS:
+        return _of_kind(kind, place, device, dtype, options)
     if Path(name).is_dir():
         return _find_class(_DEFAULT)(_checkpoint(Path(name)), device=device, dtype=dtype, **options)
     if ":" in text and isinstance(name, str):
@@ -56,8 +68,27 @@ def load_scorer(name: str | Path, device: str = "auto", dtype: str = "float32", 
     if isinstance(name, str) and text.count("/") == 1 and not text.startswith((".", "/", "~")):
         folder = _checkpoint(_from_hub(text))
         return _find_class(_DEFAULT)(folder, name=text.split("/")[1], device=device, dtype=dtype, **options)
-    known = ", ".join(SCORERS)
+    known = ", ".join((*SCORERS, *KINDS))
     raise InputError(f"unknown scorer {text!r}: expected {known}, a folder, a hub id or module:Class")
+
+
+def _of_kind(kind: str, place: str, device: str, dtype: str, options: dict[str, Any]) -> Scorer:
+    path, default = KINDS[kind]
+    factory = _find_class(path)
+    if default is None:
+        if place:
+            raise InputError(f"{kind} has no model: leave {place!r} away")
+        return factory()
+    if path.endswith(":_ensemble"):
+        return factory(kind, place, device, dtype, **options)
+    return factory(place or default, device=device, dtype=dtype, **options)
+
+
+def _ensemble(rule: str, places: str, device: str, dtype: str, **options: Any) -> Scorer:
+    from reward.baselines.ensemble import Ensemble
+
+    members = [load_scorer(one.strip(), device, dtype, **options) for one in places.split("+") if one.strip()]
+    return Ensemble(members, rule)
 
 
 def _find_class(path: str) -> Callable[..., Scorer]:

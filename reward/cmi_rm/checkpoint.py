@@ -97,7 +97,7 @@ def load_towers(
     if weights is None:
         folder = locator.folder(name, ("config.json", "model.safetensors", "pytorch_model.bin"))
         locator = locator.beside(folder)
-        everything = _mulan_tensors(folder)
+        everything = mulan_tensors(folder)
         weights = {
             new + key.removeprefix(old): value
             for old, new in _MULAN.items()
@@ -122,7 +122,8 @@ def save_checkpoint(
     write_text(folder / CONFIG, yaml.safe_dump({"model": fields}, sort_keys=False))
 
 
-def _mulan_tensors(folder: Path) -> dict[str, torch.Tensor]:
+def mulan_tensors(folder: Path) -> dict[str, torch.Tensor]:
+    """Return all tensors of a MuQ-MuLan's folder, under the names of `muq`."""
     if (folder / WEIGHTS).is_file():
         return read_tensors(folder / WEIGHTS)
     binary = folder / "pytorch_model.bin"

@@ -1,0 +1,118 @@
+"""CLAP (arXiv 2211.06687) as a joint embedding of audio and text, from checkpoints of transformers.
+
+Its own feature extractor takes a random piece of audio that is longer than ten seconds, so that scores move from call
+to call. Here a clip is cut into pieces of that length, and no random number is drawn.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn.functional import normalize
+
+from music.clips import Clip
+from music.devices import find_device
+from music.errors import InputError
+from music.hashing import canonical_json, sha256_text
+from music.torchaudio_repair import repair_torchaudio
+from reward.baselines.similarity import Similarity
+from reward.cmi_rm.locations import Locator
+from reward.cmi_rm.weights import hash_tensors
+
+MAX_SECONDS = 120.0
+_PATTERNS = ("config.json", "preprocessor_config.json", "*token*", "vocab*", "merges*", "model.safetensors")
+
+
+class ClapEmbedding:
+    """Audio in pieces of ten seconds, each alone; their embeddings of length 1 averaged by how long they are.
+
+    The last piece is repeated until it is full, as the feature extractor does with short audio.
+
+    Parameters
+    ----------
+    place
+        A folder or hub id of a `ClapModel`.
+    name
+        What metrics are called after.
+    device
+        auto, cpu or cuda.
+    dtype
+        float32 or bfloat16, through autocast.
+
+    Raises
+    ------
+    InputError
+        If there is no CLAP of transformers.
+    """
+
+    max_seconds = MAX_SECONDS
+
+    def __init__(self, place: str, name: str, device: str = "auto", dtype: str = "float32") -> None:
+        repair_torchaudio()  # transformers probes for it
+        from transformers import AutoFeatureExtractor, AutoTokenizer, ClapModel
+
+        folder = Locator().folder(place, _PATTERNS)
+        self._model: Any
+        self.name, self._dtype, self._device = name, dtype, find_device(device)
+        try:
+            self._model = ClapModel.from_pretrained(folder, dtype=torch.float32)
+            self._extract: Any = AutoFeatureExtractor.from_pretrained(folder)
+            self._tokenize: Any = AutoTokenizer.from_pretrained(folder)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{place} holds no CLAP of transformers: {error}") from error
+        self._model.eval().requires_grad_(False)
+        _ = self.hash  # taken while the weights are on the CPU
+        self._model.to(self._device)
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 over weights, features, tokenizer, numeric type and library versions."""
+        from importlib.metadata import version
+
+        facts = {
+            "weights": hash_tensors(self._model.state_dict()),
+            "features": self._extract.to_dict(),
+            "tokenizer": sha256_text(self._tokenize.backend_tokenizer.to_str()),
+            "dtype": self._dtype,
+            "seconds": MAX_SECONDS,
+            "versions": {name: version(name).split("+")[0] for name in ("torch", "transformers", "soxr")},
+        }
+        return sha256_text(canonical_json(facts))
+
+    def embed_audio(self, clip: Clip) -> torch.Tensor:
+        """Return `[D]`; its length is 1 for one piece and less for several that differ."""
+        rate = int(self._extract.sampling_rate)
+        wave = clip.mono().resampled(rate).waveform[0]
+        if not len(wave):
+            raise InputError("the clip is empty")
+        pieces = wave.split(int(self._extract.nb_max_samples))
+        found = torch.stack([self._piece(piece, rate) for piece in pieces])
+        shares = torch.tensor([len(piece) / len(wave) for piece in pieces])
+        return shares @ found
+
+    def embed_text(self, text: str) -> torch.Tensor:
+        """Return `[D]`, of length 1."""
+        tokens = self._tokenize(text, return_tensors="pt", truncation=True).to(self._device)
+        with self._autocast():
+            return self._unit(self._model.get_text_features(**tokens))
+
+    def _piece(self, wave: torch.Tensor, rate: int) -> torch.Tensor:
+        inputs = self._extract(wave.numpy(), sampling_rate=rate, return_tensors="pt").to(self._device)
+        inputs["is_longer"] = torch.zeros_like(inputs["is_longer"])  # of a fused model one is drawn at random
+        with self._autocast():
+            return self._unit(self._model.get_audio_features(**inputs))
+
+    @staticmethod
+    def _unit(output: Any) -> torch.Tensor:
+        found = output if isinstance(output, torch.Tensor) else output.pooler_output
+        return normalize(found[0].float().cpu(), dim=0)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._dtype == "bfloat16")
+
+
+def clap_similarity(place: str, device: str, dtype: str) -> Similarity:
+    """Return the scorer of a CLAP."""
+    name = "clap" if place.startswith("laion/clap-") else Path(place).name
+    return Similarity(ClapEmbedding(place, name, device, dtype))

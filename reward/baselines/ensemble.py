@@ -1,0 +1,65 @@
+"""Several scorers as one, which is harder to deceive than each of them (arXiv 2310.02743).
+
+    --reward mean:lab-cmi-rm+runs/other        their mean
+    --reward worst:lab-cmi-rm+runs/other       the lowest
+    --reward cautious:lab-cmi-rm+runs/other    their mean minus their variance
+
+The members' scores are taken as they are: use models of one family, whose scales agree.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from statistics import fmean, pvariance
+
+from music.errors import InputError
+from music.hashing import canonical_json, sha256_text
+from reward.protocol import Scorer, ScoreRequest
+
+RULES: dict[str, Callable[[Sequence[float]], float]] = {
+    "mean": fmean,
+    "worst": min,
+    "cautious": lambda scores: fmean(scores) - pvariance(scores),
+}
+
+
+class Ensemble:
+    """The metrics that all members have, put together by a rule.
+
+    Parameters
+    ----------
+    members
+        At least two scorers.
+    rule
+        One of `RULES`.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two, they have no metric in common, or the rule is unknown.
+    """
+
+    def __init__(self, members: Sequence[Scorer], rule: str = "mean") -> None:
+        if rule not in RULES:
+            raise InputError(f"an ensemble's rule is one of {', '.join(RULES)}, got {rule!r}")
+        if len(members) < 2:
+            raise InputError(f"an ensemble needs at least two scorers, as in {rule}:A+B, got {len(members)}")
+        shared = set.intersection(*(set(member.metrics) for member in members))
+        self.metrics = tuple(metric for metric in members[0].metrics if metric in shared)
+        if not self.metrics:
+            measured = "; ".join(f"{member.name}: {', '.join(member.metrics)}" for member in members)
+            raise InputError(f"the members of an ensemble have no metric in common ({measured})")
+        self._members, self._rule = list(members), RULES[rule]
+        self.name = "-".join([rule, *(member.name for member in members)])
+        self.takes_clips = all(getattr(member, "takes_clips", False) for member in members)
+        heard = [float(getattr(member, "max_seconds", None) or math.inf) for member in members]
+        self.max_seconds = None if math.inf in heard else max(heard)
+        facts = {"rule": rule, "members": [member.hash for member in members], "metrics": self.metrics}
+        self.hash = sha256_text(canonical_json(facts))
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
+        """Return each metric of each request; see `reward.protocol.Scorer`."""
+        found = [member.score(requests) for member in self._members]
+        return [
+            {metric: self._rule([scores[metric] for scores in one]) for metric in self.metrics}
+            for one in zip(*found, strict=True)
+        ]

@@ -1,0 +1,109 @@
+"""MuQ-MuLan as a joint embedding of audio and text (arXiv 2501.01108): the alignment of the paper's table 5."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import normalize
+
+from music.clips import Clip
+from music.devices import find_device
+from music.errors import InputError
+from music.hashing import canonical_json, sha256_text
+from reward.baselines.similarity import Similarity
+from reward.cmi_rm.checkpoint import mulan_tensors
+from reward.cmi_rm.locations import Locator
+from reward.cmi_rm.towers import MAX_SECONDS, Towers, find_tower_files
+from reward.cmi_rm.weights import hash_tensors, load_strictly
+
+_TOWERS = {"mulan.audio.": "audio_module.", "mulan.text.": "text_module."}
+_PROJECTIONS = ("audio_to_latents", "text_to_latents")
+
+
+class MulanEmbedding:
+    """Audio in windows as muq cuts it, each alone; the mean of their embeddings, which have length 1.
+
+    The last window is filled up from the beginning of the clip, as muq does. A text is encoded without padding, and cut
+    to 512 tokens.
+
+    Parameters
+    ----------
+    place
+        A folder, a hub id, or lab-mulan.
+    name
+        What metrics are called after.
+    device
+        auto, cpu or cuda.
+    dtype
+        float32 or bfloat16.
+
+    Raises
+    ------
+    InputError
+        If there is no MuQ-MuLan with both projections.
+    """
+
+    max_seconds = MAX_SECONDS
+
+    def __init__(self, place: str, name: str, device: str = "auto", dtype: str = "float32") -> None:
+        locator = Locator()
+        folder = locator.folder(place, ("config.json", "model.safetensors", "pytorch_model.bin"))
+        files = find_tower_files(place, locator.beside(folder))
+        tensors = mulan_tensors(folder)
+        weights = {
+            new + key.removeprefix(old): value
+            for old, new in _TOWERS.items()
+            for key, value in tensors.items()
+            if key.startswith(old)
+        }
+        self.name = name
+        self._towers = Towers(files, weights, dtype=dtype)
+        self._window = int(files.mulan["mulan"]["clip_secs"]) * self._towers.sample_rate
+        width = int(files.mulan["mulan"]["dim_latent"])
+        self._projections = nn.ModuleDict({name: nn.Linear(self._towers.dim, width) for name in _PROJECTIONS})
+        found = {
+            key.removeprefix("mulan."): value
+            for key, value in tensors.items()
+            if key.startswith(tuple(f"mulan.{name}." for name in _PROJECTIONS))
+        }
+        load_strictly(self._projections, found, f"the projections of {place}")
+        self._projections.eval().requires_grad_(False)
+        _ = self.hash  # taken while the weights are on the CPU
+        self._towers.to(find_device(device))
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 over the towers, the projections and the length of a window."""
+        facts: dict[str, Any] = {"towers": self._towers.hash, "window": self._window}
+        facts["projections"] = hash_tensors(self._projections.state_dict())
+        return sha256_text(canonical_json(facts))
+
+    def embed_audio(self, clip: Clip) -> torch.Tensor:
+        """Return `[D]`; its length is 1 for one window and less for several that differ."""
+        wave = clip.mono().resampled(self._towers.sample_rate).waveform[0]
+        if not len(wave):
+            raise InputError("the clip is empty")
+        pieces = list(wave.split(self._window))
+        pieces[-1] = torch.cat([pieces[-1], wave[: self._window - len(pieces[-1])]])
+        frames = [self._towers.encode_audio(Clip(piece[None], self._towers.sample_rate)) for piece in pieces]
+        return torch.stack([self._embedded(one, "audio_to_latents") for one in frames]).mean(dim=0)
+
+    def embed_text(self, text: str) -> torch.Tensor:
+        """Return `[D]`, of length 1."""
+        return self._embedded(self._towers.encode_text(text), "text_to_latents")
+
+    def _embedded(self, frames: torch.Tensor, projection: str) -> torch.Tensor:
+        return normalize(self._projections[projection](frames.mean(dim=0)), dim=0)
+
+
+def mulan_similarity(place: str, device: str, dtype: str, subject: str = "text") -> Similarity:
+    """Return the scorer of a MuQ-MuLan."""
+    name = "mulan" if place.startswith("OpenMuQ/") else Path(place).name
+    return Similarity(MulanEmbedding(place, name, device, dtype), subject)
+
+
+def mulan_reference_similarity(place: str, device: str, dtype: str) -> Similarity:
+    """Return the scorer that compares a clip with its reference."""
+    return mulan_similarity(place, device, dtype, "reference")

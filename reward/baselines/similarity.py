@@ -1,0 +1,104 @@
+"""How near a clip lies to its text, or to its reference, in a space that audio and text share."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from music.clips import Clip, read_clip
+from music.errors import InputError
+from music.hashing import canonical_json, sha256_file, sha256_text
+from reward.caches import TensorCache
+from reward.protocol import ScoreRequest
+
+ARITHMETIC = 1  # part of every hash: raise it with any change of the code that moves scores
+_CACHE_BYTES = 16 << 20
+_TEXT, _REFERENCE = "text", "reference"
+SUBJECTS = (_TEXT, _REFERENCE)
+
+
+class JointEmbedding(Protocol):
+    """A model of audio and text.
+
+    Attributes
+    ----------
+    name : str
+        Short; what it measures is called after it.
+    hash : str
+        SHA-256 over everything that decides its embeddings.
+    max_seconds : float
+        Only so much of the beginning of audio is heard.
+    """
+
+    name: str
+    max_seconds: float
+
+    @property
+    def hash(self) -> str: ...
+
+    def embed_audio(self, clip: Clip) -> torch.Tensor:
+        """Return `[D]` of a clip; `InputError` if it is too short."""
+        ...
+
+    def embed_text(self, text: str) -> torch.Tensor:
+        """Return `[D]` of a text that is not empty."""
+        ...
+
+
+class Similarity:
+    """The dot product of the embeddings of a clip and of what it was made for, in [-1, 1].
+
+    Parameters
+    ----------
+    embedding
+        The model.
+    subject
+        text, or reference: the prompt's audio.
+
+    Raises
+    ------
+    InputError
+        If `subject` is neither.
+    """
+
+    takes_clips = True
+
+    def __init__(self, embedding: JointEmbedding, subject: str = _TEXT) -> None:
+        if subject not in SUBJECTS:
+            raise InputError(f"similarity is to one of {', '.join(SUBJECTS)}, got {subject!r}")
+        self._embedding, self._subject = embedding, subject
+        self.name = embedding.name if subject == _TEXT else f"{embedding.name}_{subject}"
+        self.metrics = (f"{self.name}_similarity",)
+        self.max_seconds = embedding.max_seconds
+        facts = {"arithmetic": ARITHMETIC, "embedding": embedding.hash, "subject": subject}
+        self.hash = sha256_text(canonical_json(facts))
+        self._subjects = TensorCache(_CACHE_BYTES)
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
+        """Return the similarity of each request; see `reward.protocol.Scorer`."""
+        return [{self.metrics[0]: self._score(request)} for request in requests]
+
+    @torch.no_grad()
+    def _score(self, request: ScoreRequest) -> float:
+        asked = self._asked(request)
+        heard = self._embedding.embed_audio(self._clip(request.audio))
+        return float(heard @ asked)
+
+    def _asked(self, request: ScoreRequest) -> torch.Tensor:
+        prompt = request.prompt
+        if self._subject == _TEXT:
+            if not prompt.text.strip():
+                raise InputError(f"{self.name} compares a clip with its text, and there is none")
+            return self._subjects.get(prompt.text, lambda: (self._embedding.embed_text(prompt.text),))[0]
+        if prompt.reference is None:
+            raise InputError(f"{self.name} compares a clip with its reference, and there is none")
+        path = prompt.reference
+        return self._subjects.get(
+            sha256_file(path), lambda: (self._embedding.embed_audio(self._clip(path)),)
+        )[0]
+
+    def _clip(self, audio: Path | Clip) -> Clip:
+        return (
+            read_clip(audio, self.max_seconds) if isinstance(audio, Path) else audio.first(self.max_seconds)
+        )
