@@ -26,18 +26,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from generators import fill_pool, load_generator
 from generators.registry import given_sampling
 from music.command import refuse_below_one, run
 from music.durable import make_folder
 from music.errors import InputError
-from music.pool import Candidate, Pool
+from music.pool import Pool
 from music.processes import Processes
 from music.prompts import load_prompts
-from reward import Reward, Scorer, load_scorer, score_pool
-from scaling.estimators import Array
+from reward import Reward
+from scaling.judging import load_scorers, score_candidates
 from scaling.outcome import Outcome
 from scaling.stages import Stages
 
@@ -135,7 +133,7 @@ def main(config: BestOfN) -> None:
     pool.check_prompts(prompts)
     processes = Processes()
     with stages.time("load"):
-        scorers = load_scorers(config, reward)
+        scorers = load_scorers(config.reward, config.judges, reward, config.device, config.dtype)
         generator = load_generator(
             config.generator, config.backend, config.device, config.dtype, **given_sampling(config)
         )
@@ -152,46 +150,11 @@ def main(config: BestOfN) -> None:
         )
     candidates = pool.candidates_of(prompts, config.n)
     with stages.time("score"):
-        metrics = score(scorers, pool, candidates, processes)
+        metrics = score_candidates(scorers, pool, candidates, processes)
     processes.close()
     if processes.is_main:
         outcome = Outcome(config, reward, scorers, pool, candidates, metrics, stages)
         print(outcome.write(config.output))
-
-
-def load_scorers(config: BestOfN, reward: Reward) -> list[Scorer]:
-    """Load the reward model, then the judges.
-
-    Raises
-    ------
-    InputError
-        If the reward model lacks a metric of the reward, or two scorers have a metric of the same name.
-    """
-    names = [config.reward, *(name.strip() for name in config.judges.split(",") if name.strip())]
-    scorers = [load_scorer(name, config.device, config.dtype) for name in names]
-    reward.check(tuple(scorers[0].metrics))
-    owners = {"reward": "the weighted sum"}
-    for scorer in scorers:
-        for metric in scorer.metrics:
-            if metric in owners:
-                raise InputError(f"{scorer.name} and {owners[metric]} both call a metric {metric!r}")
-            owners[metric] = scorer.name
-    return scorers
-
-
-def score(
-    scorers: list[Scorer], pool: Pool, candidates: list[list[Candidate]], processes: Processes
-) -> dict[str, Array]:
-    """Return each metric of each candidate, `[P, N]`, scoring what is not scored yet."""
-    flat = [candidate for row in candidates for candidate in row]
-    pool.verify(processes.shard(flat))
-    metrics: dict[str, Array] = {}
-    for scorer in scorers:
-        values = score_pool(pool, scorer, flat, processes).table(flat)
-        for metric in scorer.metrics:
-            column = np.array([scores[metric] for scores in values])
-            metrics[metric] = column.reshape(len(candidates), -1)
-    return metrics
 
 
 if __name__ == "__main__":
