@@ -16,6 +16,7 @@ from reward.benchmark.comparison import COMPARISON, compare
 from reward.benchmark.extra import EXTRA, extra, judged_pairs
 from reward.benchmark.intervals import RESAMPLES
 from reward.benchmark.metrics import DETAIL, PREFERENCE_TASKS, SUMMARY, detail, summary, table, tested
+from reward.benchmark.paper_tables import all_lines, write_tables
 from reward.benchmark.predictions import answers, contents_of, requests_of, with_predictions
 from reward.benchmark.result_rows import Row, checked
 from reward.bradley_terry import reliability_of
@@ -35,6 +36,8 @@ class Benchmark:
     ----------
     output
         Folder for predictions and tables.
+    name
+        What tables call the scorer; by default as --reward does, and for --results after the file.
     data
         The benchmark's rows (all_test.jsonl), which are scored.
     root
@@ -66,6 +69,7 @@ class Benchmark:
     root: Path | None = None
     results: Path | None = None
     against: Path | None = None
+    name: str = ""
     reward: str = "lab-cmi-rm"
     checkpoint: str | None = None
     musicality: str = ""
@@ -93,7 +97,8 @@ def main(options: Benchmark) -> int:
     processes = Processes()
     failed = 0 if options.results is not None else predict(options, processes)
     if processes.is_main:
-        evaluate(options.results or options.output / RESULTS, options.output, against)
+        name = options.name or (options.reward if options.results is None else options.results.stem)
+        evaluate(options.results or options.output / RESULTS, options.output, name, against)
     processes.close()
     return int(failed > 0)
 
@@ -131,19 +136,19 @@ def predict(options: Benchmark, processes: Processes) -> int:
     return len(errors)
 
 
-def evaluate(results: Path, output: Path, against: Sequence[Row] | None) -> None:
+def evaluate(results: Path, output: Path, name: str, against: Sequence[Row] | None) -> None:
     """Write the tables of a results file, print the summary, and compare it with other results."""
     rows = _read(results)
     whole = summary(rows)
     if not whole:
         raise InputError(f"{results} holds no row of the split 'test' with a prediction")
     parts, more = detail(rows), extra(rows)
-    for name, lines, columns in (
+    for part, lines, columns in (
         ("summary", whole, SUMMARY),
         ("detail", parts, DETAIL),
         ("extra", more, EXTRA),
     ):
-        write_text(output / f"metrics_{name}.csv", table(lines, columns))
+        write_text(output / f"metrics_{part}.csv", table(lines, columns))
     together = {
         "results": str(results),
         "resamples": RESAMPLES,
@@ -153,6 +158,7 @@ def evaluate(results: Path, output: Path, against: Sequence[Row] | None) -> None
         "reliability": _reliability(rows),
     }
     write_text(output / "metrics.json", json.dumps(together, indent=1) + "\n")
+    write_tables(output / "tables", name, all_lines(whole, parts, more))
     print(table(whole, SUMMARY), end="")
     if against is not None:
         compared = table(compare(rows, against), COMPARISON)

@@ -1,0 +1,207 @@
+"""The paper's tables (arXiv 2603.00610): what it published of every model, and a row for the one that was measured.
+
+The published numbers are data, in `published/`: tables 2, 3, 4, 20 and 21 as printed, percentages without their sign.
+They were found by other people on the published benchmark; a row that was measured on other rows, such as the lab's,
+does not compare with them. (Table 2 has Qwen2-Audio right in 5.99 % of battles and table 20 in 35.99 %: as printed.)
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from music.durable import make_folder, write_text
+from music.tables import latex_table, markdown_table
+from reward.benchmark.metrics import Line
+from reward.benchmark.result_rows import CMI_PREF, MUSIC_ARENA, MUSIC_EVAL, PAM
+
+_FOLDER = Path(__file__).resolve().parent / "published"
+PUBLISHED, MEASURED = "published", "measured"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A line of `metrics_summary.csv`, `metrics_detail.csv` or `metrics_extra.csv`, and which metric of it.
+
+    Attributes
+    ----------
+    dataset, task, metric
+        As there.
+    key, value
+        Of the group; empty for all rows. Of a month the end is enough.
+    reference
+        Of the detail's `ref_category`.
+    """
+
+    dataset: str
+    task: str
+    metric: str = "ACC"
+    key: str = ""
+    value: str = ""
+    reference: str = ""
+
+    def among(self, lines: Iterable[Line]) -> float | None:
+        """Return the number that the lines have for it, if any."""
+        for line in lines:
+            group = str(line.get("group_value") or "")
+            if (
+                (line["dataset"], line["task"]) == (self.dataset, self.task)
+                and str(line.get("group_key") or "") == self.key
+                and (group == self.value or (self.key == "month" and group.endswith(self.value)))
+                and str(line.get("ref_category") or "") == self.reference
+                and isinstance(number := line.get(self.metric), int | float)
+            ):
+                return float(number)
+        return None
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """A table.
+
+    Attributes
+    ----------
+    caption
+        What it shows, and where it stands in the paper.
+    columns
+        Title, as in the published file -> what it is the mean of.
+    """
+
+    caption: str
+    columns: Mapping[str, Sequence[Cell]]
+
+
+def _correlations(dataset: str, task: str) -> dict[str, list[Cell]]:
+    return {f"{dataset} {name}": [Cell(dataset, task, name)] for name in ("LCC", "SRCC", "K-Tau")}
+
+
+def _groups(dataset: str, task: str, key: str, titles: Mapping[str, str]) -> dict[str, list[Cell]]:
+    return {title: [Cell(dataset, task, key=key, value=value)] for title, value in titles.items()}
+
+
+def _same(*values: str) -> dict[str, str]:
+    return {value: value for value in values}
+
+
+def _confidence(kind: str, instrumental: str, vocal: str) -> PaperTable:
+    sure = {
+        name: [Cell(CMI_PREF, "alignment", key="confidence", value=name, reference=kind)]
+        for name in ("<3", "=3", ">3")
+    }
+    named = {"instru": instrumental, "vocal": vocal}
+    whole = {"all": [Cell(CMI_PREF, "alignment", key="ref_subset", value=kind)]}
+    with_or_without = "with" if kind == "ref" else "without"
+    return PaperTable(
+        f"Accuracy of alignment on CMI-Pref, prompts {with_or_without} a reference, by people's confidence (table 21)",
+        whole | sure | _groups(CMI_PREF, "alignment", "modality", named),
+    )
+
+
+#: file name -> table
+TABLES = {
+    "musicality": PaperTable(
+        "Musicality (table 2)",
+        {
+            **_correlations(PAM, "musicality"),
+            **_correlations(MUSIC_EVAL, "musicality"),
+            "Music Arena ACC": [Cell(MUSIC_ARENA, "preference")],
+            "CMI-Pref ACC": [Cell(CMI_PREF, "musicality")],
+        },
+    ),
+    "alignment": PaperTable(
+        "Alignment, by what the prompt holds (table 3)",
+        {
+            **_correlations(PAM, "alignment"),
+            **_groups(
+                CMI_PREF, "alignment", "modality", _same("text", "text+lyrics", "text+ref", "text+lyrics+ref")
+            ),
+            **_groups(CMI_PREF, "alignment", "ref_subset", _same("no_ref", "ref")),
+        },
+    ),
+    "training_sets": PaperTable(
+        "Both tasks together, by what CMI-RM was trained on (table 4)",
+        {
+            "PAM mean SRCC": [Cell(PAM, task, "SRCC") for task in ("musicality", "alignment")],
+            "MusicEval SRCC": [Cell(MUSIC_EVAL, "musicality", "SRCC")],
+            "Music Arena ACC": [Cell(MUSIC_ARENA, "preference")],
+            "CMI-Pref mean ACC": [Cell(CMI_PREF, task) for task in ("musicality", "alignment")],
+        },
+    ),
+    "music_arena": PaperTable(
+        "Accuracy on battles of Music Arena, by month and voice (table 20)",
+        {
+            "all": [Cell(MUSIC_ARENA, "preference")],
+            **_groups(MUSIC_ARENA, "preference", "month", _same("JULAUG", "SEP", "OCT", "NOV", "DEC")),
+            **_groups(MUSIC_ARENA, "preference", "modality_type", _same("instru", "vocal")),
+        },
+    ),
+    "confidence_musicality": PaperTable(
+        "Accuracy of musicality on CMI-Pref, by people's confidence and voice (table 21)",
+        {
+            "all": [Cell(CMI_PREF, "musicality")],
+            **{
+                name: [Cell(CMI_PREF, "musicality", key="confidence", value=name, reference="all")]
+                for name in ("<3", "=3", ">3")
+            },
+            **_groups(CMI_PREF, "musicality", "modality_type", _same("instru", "vocal")),
+        },
+    ),
+    "confidence_alignment_no_ref": _confidence("no_ref", "text", "text+lyrics"),
+    "confidence_alignment_ref": _confidence("ref", "text+ref", "text+lyrics+ref"),
+}
+
+
+def published(name: str) -> list[dict[str, str]]:
+    """Return the published rows of a table of `TABLES`: model, and each column as printed."""
+    with (_FOLDER / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def measured(name: str, model: str, lines: Sequence[Line]) -> dict[str, str]:
+    """Return the row of a model that was measured; what the lines do not have is empty."""
+    row = {"model": model}
+    for title, cells in TABLES[name].columns.items():
+        numbers = [cell.among(lines) for cell in cells]
+        known = [number for number in numbers if number is not None]
+        percent = cells[0].metric == "ACC"
+        mean = sum(known) / len(known) if len(known) == len(cells) else None
+        row[title] = "" if mean is None else f"{100 * mean:.2f}" if percent else f"{mean:.4f}"
+    return row
+
+
+def all_lines(summary: Sequence[Line], detail: Sequence[Line], extra: Sequence[Line]) -> list[Line]:
+    """Return the lines of all three files, with the value of each line of the extra ones under its metric's name."""
+    named = [{**line, str(line["metric"]): line.get("value")} for line in extra if line["group_key"] != "all"]
+    return [*summary, *detail, *named]
+
+
+def write_tables(folder: Path, model: str, lines: Sequence[Line]) -> None:
+    """Write each table as CSV, Markdown and LaTeX; every row says whether it is published or measured.
+
+    Parameters
+    ----------
+    folder
+        For the files.
+    model
+        What to call the measured one.
+    lines
+        From `all_lines`.
+    """
+    make_folder(folder)
+    for name, table in TABLES.items():
+        rows = [(PUBLISHED, row) for row in published(name)] + [(MEASURED, measured(name, model, lines))]
+        header = ["model", "source", *table.columns]
+        cells = [[row["model"], source, *(row[title] for title in table.columns)] for source, row in rows]
+        shown = [[*row[:2], *(cell or "–" for cell in row[2:])] for row in cells]
+        write_text(folder / f"{name}.csv", _csv([header, *cells]))
+        caption = f"{table.caption}. ACC in percent."
+        write_text(folder / f"{name}.md", f"{caption}\n\n{markdown_table(header, shown)}")
+        write_text(folder / f"{name}.tex", latex_table(header, shown, caption))
+
+
+def _csv(rows: Sequence[Sequence[str]]) -> str:
+
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return buffer.getvalue()
