@@ -227,6 +227,7 @@ def test_the_command_writes_every_table(rows, tmp_path, capsys):
     assert names == {f"metrics_{name}.csv" for name in ("summary", "detail", "extra")} | {
         "metrics.json",
         "comparison.csv",
+        "tables",
     }
     whole = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert {one["dataset"] for one in whole["reliability"]} == {"MusicArena", "CMI-Pref"}
