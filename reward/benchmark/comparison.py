@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from music.errors import InputError
-from reward.benchmark.extra import judged_pairs, prompt_of
+from reward.benchmark.extra import IDENTITY, judged_pairs, prompt_of
 from reward.benchmark.intervals import Values, estimate, estimate_mean
 from reward.benchmark.metrics import PREFERENCE_TASKS, RATING_TASKS, Line, correlations, tested
 from reward.benchmark.result_rows import PREFERRED, RATED, Row, rating_of
@@ -32,7 +32,6 @@ COMPARISON = (
     "only_second",
     "mcnemar_p",
 )
-_IDENTITY = ("source", "audio-path", "audio2", "prompt", "lyrics", "ref-audio-path")
 
 
 def compare(first: Sequence[Row], second: Sequence[Row]) -> list[Line]:
@@ -75,7 +74,7 @@ def _by_identity(rows: Sequence[Row]) -> Mapping[tuple[str, ...], Row]:
     found: dict[tuple[str, ...], Row] = {}
     seen: Counter[tuple[str, ...]] = Counter()
     for row in rows:
-        name = tuple(str(row.get(field) or "") for field in _IDENTITY)
+        name = tuple(str(row.get(field) or "") for field in IDENTITY)
         found[(*name, str(seen[name]))] = row
         seen[name] += 1
     return found

@@ -7,6 +7,8 @@ A line of `metrics_extra.csv` is one metric of one group of rows:
     cross_entropy   -log of the probability that the scores give to what people preferred, nats
     ECE             expected calibration error of these probabilities
                     (both take the difference of two scores for a logit, as Bradley-Terry models mean it)
+    people          how far two people who judged the same pair agree (a tie on one side counts half), over the pairs
+                    that several judged: what a scorer reaches that is as good as one more person
     SRCC, LCC, K-Tau
                     correlation with mean opinions
 
@@ -62,6 +64,9 @@ EXTRA = (
     "predicted_ties",
 )
 DURATIONS = (0.0, 10.0, 30.0, 60.0, 120.0, 500.0)  # s
+
+#: fields that are the same where the same pair was judged
+IDENTITY = ("source", "audio-path", "audio2", "prompt", "lyrics", "ref-audio-path")
 
 Groups = Mapping[str, Callable[[Row], Sequence[str]]]
 
@@ -195,7 +200,23 @@ def judged_pairs(rows: Sequence[Row], task: str) -> list[Judged]:
 
 
 def _pairs(rows: Sequence[Row], task: str) -> list[Line]:
-    return _pair_lines(judged_pairs(rows, task))
+    return _pair_lines(judged_pairs(rows, task)) + _mean_line("people", _agreement_of_people(rows, task))
+
+
+def _agreement_of_people(rows: Sequence[Row], task: str) -> list[tuple[tuple[str, ...], float]]:
+    """Return for each pair with several votes its prompt, and the mean agreement of any two of them."""
+    votes: dict[tuple[str, ...], list[tuple[Row, str]]] = {}
+    for row in rows:
+        if vote := preference_of(row, task):
+            votes.setdefault(tuple(str(row.get(name) or "") for name in IDENTITY), []).append((row, vote))
+    found = []
+    for judged in votes.values():
+        agreed = [
+            cast(float, agreement(one, other)) for (_, one), (_, other) in itertools.combinations(judged, 2)
+        ]
+        if agreed:
+            found.append((prompt_of(judged[0][0]), math.fsum(agreed) / len(agreed)))
+    return found
 
 
 def _combined(rows: Sequence[Row]) -> list[Line]:

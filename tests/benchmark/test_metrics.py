@@ -153,6 +153,19 @@ def test_intervals_hold_the_truth():
     assert covered >= 51
 
 
+def test_people_who_judged_the_same_pair_are_compared():
+    votes = {1: ("a", "a", "b"), 2: ("a", "both"), 3: ("b",)}
+    rows = [
+        {**PAIR, "audio-path": str(name), "prompt": str(name), "preference-musicality": vote}
+        for name, given in votes.items()
+        for vote in given
+    ]
+    scored = [row | {"predicted_musicality": 1.0, "predicted_musicality_b": 0.0} for row in rows]
+    (found,) = [line for line in extra(scored) if (line["metric"], line["group_key"]) == ("people", "all")]
+    assert (found["n"], found["value"]) == (2, pytest.approx((1 / 3 + 1 / 2) / 2))
+    assert not [line for line in extra(scored[-1:]) if line["metric"] == "people"]
+
+
 def test_what_a_row_was_made_for():
     assert prompt_of({**PAIR, "prompt id": 7}) == prompt_of({**PAIR, "prompt id": "7", "audio-path": "c"})
     assert prompt_of(PAIR) != prompt_of({**PAIR, "lyrics": "la"})
