@@ -10,6 +10,7 @@ import numpy as np
 
 from experiments.ablations.lab_data import LabData, label_accuracy, write_json
 from experiments.ablations.report import draw, markdown, verdict, write_csv
+from experiments.ablations.side_by_side import train_all
 from experiments.ablations.stages import Recipe
 from experiments.ablations.studies import STUDIES, Arm, Study
 from experiments.ablations.testing import (
@@ -50,6 +51,8 @@ class Ablate:
         Of a second stage.
     seeds
         Trainings of each arm; as many as the study asks for by default.
+    workers
+        Trainings side by side, which share the cores; each needs about 6 GB of memory.
     """
 
     study: str = ALL
@@ -59,12 +62,13 @@ class Ablate:
     steps: int = 600
     second_steps: int = 150
     seeds: int | None = None
+    workers: int = 1
 
     def __post_init__(self) -> None:
         """Refuse unknown studies and numbers out of range."""
         if self.study not in (ALL, *STUDIES):
             raise InputError(f"{self.study!r} is no study: choose one of {', '.join((ALL, *STUDIES))}")
-        refuse_below_one(self, "steps", "second_steps", "seeds")
+        refuse_below_one(self, "steps", "second_steps", "seeds", "workers")
 
 
 def main(options: Ablate) -> None:
@@ -85,9 +89,11 @@ def main(options: Ablate) -> None:
 def answer(name: str, options: Ablate, recipe: Recipe, benchmark: Benchmark) -> str:
     """Train and test the arms of a study, write its results and return its page."""
     study, seeds = STUDIES[name], options.seeds or STUDIES[name].seeds
+    jobs = [(arm.stage, seed) for arm in study.arms.values() for seed in range(seeds)]
+    train_all(recipe, jobs, options.workers)
     scores: dict[str, tuple[Array, Array]] = {}
     for label, arm in study.arms.items():
-        tested = [benchmark.scores(recipe.train(arm.stage, seed), arm.view) for seed in range(seeds)]
+        tested = [benchmark.scores(recipe.place(arm.stage, seed), arm.view) for seed in range(seeds)]
         scores[label] = np.stack([pairs for pairs, _ in tested]), np.stack([clips for _, clips in tested])
     found = {label: measure(study.arms[label], benchmark, *scores[label]) for label in study.arms}
     contrasts = compare(study, benchmark, {label: pairs for label, (pairs, _) in scores.items()})

@@ -6,10 +6,12 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from experiments.ablations.command import Ablate, main
 from experiments.ablations.lab_data import LabData, label_accuracy
 from experiments.ablations.report import verdict
+from experiments.ablations.side_by_side import train_all
 from experiments.ablations.stages import STAGES, Recipe, Stage
 from experiments.ablations.studies import STUDIES
 from experiments.ablations.testing import Benchmark, Interval, View, resampled_correlation, resampled_mean
@@ -44,6 +46,19 @@ def changed(options, **values):
 
 def times(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
+
+
+def test_trainings_side_by_side_are_those_one_after_another(data, options, tmp_path):
+    jobs = [("distill_unfiltered_pref", 0), ("distill_pref", 0), ("distill", 0)]
+    recipe = Recipe(data, tmp_path, (options.steps, options.second_steps))
+    train_all(recipe, jobs, 2)
+    for name in ("distill", "distill_pref", "distill_unfiltered", "distill_unfiltered_pref"):
+        weights = (
+            folder / f"{name}-0" / "model.safetensors" for folder in (tmp_path, options.output / "models")
+        )
+        one, other = (load_file(path) for path in weights)
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[key], other[key]) for key in one)
 
 
 def test_a_study_becomes_a_table_and_a_figure_and_is_not_made_twice(options, capsys):
