@@ -22,6 +22,7 @@ _TITLES = {
     "PAM alignment": "PAM ali., SRCC",
     "MusicEval musicality": "MusicEval mus., SRCC",
 }
+_COLUMNS = 4  # panels side by side
 _PERCENT = ("human", "musicality", "alignment", "arena")
 
 
@@ -96,14 +97,18 @@ def draw(path: Path, title: str, found: Mapping[str, Mapping[str, Interval]]) ->
     from matplotlib import pyplot
 
     metrics, arms = list(next(iter(found.values()))), list(found)
+    columns = min(len(metrics), _COLUMNS)
+    lines = math.ceil(len(metrics) / columns)
     figure, axes = pyplot.subplots(
-        1,
-        len(metrics),
-        figsize=(2.3 * len(metrics) + 1.5, 0.42 * len(arms) + 1.4),
+        lines,
+        columns,
+        figsize=(2.3 * columns + 1.5, lines * (0.3 * len(arms) + 0.8) + 0.4),
         sharey=True,
         squeeze=False,
     )
-    for axis, metric in zip(axes[0], metrics, strict=True):
+    for axis in axes.flat[len(metrics) :]:
+        axis.set_axis_off()
+    for axis, metric in zip(axes.flat, metrics, strict=False):
         scale = 100 if metric in _PERCENT else 1
         for row, arm in enumerate(arms):
             value = found[arm][metric]
@@ -114,7 +119,7 @@ def draw(path: Path, title: str, found: Mapping[str, Mapping[str, Interval]]) ->
         axis.tick_params(labelsize=8)
         for side in ("top", "right", "left"):
             axis.spines[side].set_visible(False)
-    axes[0][0].set_yticks(range(len(arms)), arms, fontsize=9)
+    axes[0][0].set_yticks(range(len(arms)), arms, fontsize=8)
     axes[0][0].invert_yaxis()
     figure.suptitle(title, fontsize=11, x=0.01, ha="left")
     figure.tight_layout()
