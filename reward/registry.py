@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from music.errors import InputError
 from music.shipped_files import asset
+from reward.baselines.ensemble import RULES, Ensemble
 from reward.protocol import Scorer
 
 # name: (class, where its model lies: "asset:..." ships with the project, "hub:..." is downloaded)
@@ -25,7 +26,6 @@ KINDS = {
     "clap": ("reward.baselines.clap:clap_similarity", "laion/clap-htsat-unfused"),
     "constant": ("reward.baselines.sanity:Constant", None),
     "loudness": ("reward.baselines.sanity:Loudness", None),
-    **dict.fromkeys(("mean", "worst", "cautious"), ("reward.registry:_ensemble", "")),
 }
 _DEFAULT = "reward.cmi_rm.scorer:CMIRMScorer"  # what folders and hub ids hold
 
@@ -59,6 +59,11 @@ def load_scorer(name: str | Path, device: str = "auto", dtype: str = "float32", 
         folder = asset(place) if kind == "asset" else _from_hub(place)
         return _find_class(path)(folder, name=text, device=device, dtype=dtype, **options)
     kind, _, place = text.partition(":")
+    if kind in RULES:
+        members = [
+            load_scorer(one.strip(), device, dtype, **options) for one in place.split("+") if one.strip()
+        ]
+        return Ensemble(members, kind)
     if kind in KINDS:
         return _of_kind(kind, place, device, dtype, options)
     if Path(name).is_dir():
@@ -68,7 +73,7 @@ def load_scorer(name: str | Path, device: str = "auto", dtype: str = "float32", 
     if isinstance(name, str) and text.count("/") == 1 and not text.startswith((".", "/", "~")):
         folder = _checkpoint(_from_hub(text))
         return _find_class(_DEFAULT)(folder, name=text.split("/")[1], device=device, dtype=dtype, **options)
-    known = ", ".join((*SCORERS, *KINDS))
+    known = ", ".join((*SCORERS, *KINDS, *RULES))
     raise InputError(f"unknown scorer {text!r}: expected {known}, a folder, a hub id or module:Class")
 
 
@@ -79,16 +84,7 @@ def _of_kind(kind: str, place: str, device: str, dtype: str, options: dict[str, 
         if place:
             raise InputError(f"{kind} has no model: leave {place!r} away")
         return factory()
-    if path.endswith(":_ensemble"):
-        return factory(kind, place, device, dtype, **options)
     return factory(place or default, device=device, dtype=dtype, **options)
-
-
-def _ensemble(rule: str, places: str, device: str, dtype: str, **options: Any) -> Scorer:
-    from reward.baselines.ensemble import Ensemble
-
-    members = [load_scorer(one.strip(), device, dtype, **options) for one in places.split("+") if one.strip()]
-    return Ensemble(members, rule)
 
 
 def _find_class(path: str) -> Callable[..., Scorer]:

@@ -108,7 +108,7 @@ def draw(path: Path, title: str, found: Mapping[str, Mapping[str, Interval]]) ->
     )
     for axis in axes.flat[len(metrics) :]:
         axis.set_axis_off()
-    for axis, metric in zip(axes.flat, metrics, strict=False):
+    for axis, metric in zip(axes.flat[: len(metrics)], metrics, strict=True):
         scale = 100 if metric in _PERCENT else 1
         for row, arm in enumerate(arms):
             value = found[arm][metric]

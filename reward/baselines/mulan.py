@@ -13,12 +13,11 @@ from music.devices import find_device
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_text
 from reward.baselines.similarity import Similarity
-from reward.cmi_rm.checkpoint import mulan_tensors
+from reward.cmi_rm.checkpoint import mulan_tensors, tower_weights
 from reward.cmi_rm.locations import Locator
 from reward.cmi_rm.towers import MAX_SECONDS, Towers, find_tower_files
 from reward.cmi_rm.weights import hash_tensors, load_strictly
 
-_TOWERS = {"mulan.audio.": "audio_module.", "mulan.text.": "text_module."}
 _PROJECTIONS = ("audio_to_latents", "text_to_latents")
 
 
@@ -52,14 +51,9 @@ class MulanEmbedding:
         folder = locator.folder(place, ("config.json", "model.safetensors", "pytorch_model.bin"))
         files = find_tower_files(place, locator.beside(folder))
         tensors = mulan_tensors(folder)
-        weights = {
-            new + key.removeprefix(old): value
-            for old, new in _TOWERS.items()
-            for key, value in tensors.items()
-            if key.startswith(old)
-        }
         self.name = name
-        self._towers = Towers(files, weights, dtype=dtype)
+        layer = int(files.mulan["audio_model"].get("use_layer_idx", -1))
+        self._towers = Towers(files, tower_weights(tensors), layer, dtype=dtype)
         self._window = int(files.mulan["mulan"]["clip_secs"]) * self._towers.sample_rate
         width = int(files.mulan["mulan"]["dim_latent"])
         self._projections = nn.ModuleDict({name: nn.Linear(self._towers.dim, width) for name in _PROJECTIONS})

@@ -201,7 +201,6 @@ def write_tables(folder: Path, model: str, lines: Sequence[Line]) -> None:
 
 
 def _csv(rows: Sequence[Sequence[str]]) -> str:
-
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerows(rows)
     return buffer.getvalue()

@@ -97,13 +97,7 @@ def load_towers(
     if weights is None:
         folder = locator.folder(name, ("config.json", "model.safetensors", "pytorch_model.bin"))
         locator = locator.beside(folder)
-        everything = mulan_tensors(folder)
-        weights = {
-            new + key.removeprefix(old): value
-            for old, new in _MULAN.items()
-            for key, value in everything.items()
-            if key.startswith(old)
-        }
+        weights = tower_weights(mulan_tensors(folder))
     return Towers(find_tower_files(name, locator), weights, use_layer_idx, max_seconds, dtype)
 
 
@@ -120,6 +114,16 @@ def save_checkpoint(
     write_bytes(folder / WEIGHTS, save(contents, metadata={"format": "pt"}))
     fields = config_to_dict(replace(config, carried=dict(config.carried)))
     write_text(folder / CONFIG, yaml.safe_dump({"model": fields}, sort_keys=False))
+
+
+def tower_weights(mulan: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return those of a MuQ-MuLan's tensors that are its towers', under the names of `Towers`."""
+    return {
+        new + key.removeprefix(old): value
+        for old, new in _MULAN.items()
+        for key, value in mulan.items()
+        if key.startswith(old)
+    }
 
 
 def mulan_tensors(folder: Path) -> dict[str, torch.Tensor]:
