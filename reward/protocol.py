@@ -47,6 +47,8 @@ class Scorer(Protocol):
         Whether it may be handed clips in memory, which are then decoded ahead of it; without it, files.
     max_seconds : float, optional
         Of which only so much is heard.
+    batch_size : int, optional
+        How many requests it should be handed at a time at least, whatever the device.
     """
 
     @property

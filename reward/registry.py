@@ -24,6 +24,7 @@ KINDS = {
     "mulan": ("reward.baselines.mulan:mulan_similarity", "OpenMuQ/MuQ-MuLan-large"),
     "mulan-reference": ("reward.baselines.mulan:mulan_reference_similarity", "OpenMuQ/MuQ-MuLan-large"),
     "clap": ("reward.baselines.clap:clap_similarity", "laion/clap-htsat-unfused"),
+    "llm-judge": ("reward.baselines.llm_judge:llm_judge", ""),
     "constant": ("reward.baselines.sanity:Constant", None),
     "loudness": ("reward.baselines.sanity:Loudness", None),
 }

@@ -60,7 +60,7 @@ def score_rows(
     processes
         Who shares the work; all must call.
     batch
-        How many requests the scorer is handed at a time; at most so many are lost by a kill.
+        How many requests the scorer is handed at a time, or more if it says so; at most so many are lost by a kill.
     workers
         Threads that decode audio ahead for a scorer that takes clips; with 0 it is handed paths, and reads them itself.
 
@@ -78,6 +78,7 @@ def score_rows(
     from tqdm import tqdm
 
     processes = processes or Processes()
+    batch = max(batch, getattr(scorer, "batch_size", 1))
     rows = _read(source, scorer)
     if output.suffix != ".jsonl" or output.resolve() == source.resolve():
         raise InputError(f"the output must be a .jsonl file other than the input, got {output}")

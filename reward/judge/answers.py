@@ -92,6 +92,18 @@ def parse_answer(text: str) -> dict[str, Verdict]:
     return verdicts
 
 
+def parse_marks(text: str) -> dict[str, float]:
+    """Return the mark of each head in a judge's text on one clip, found as `parse_answer` finds verdicts.
+
+    Raises
+    ------
+    AnswerError
+        If there is no such object in it.
+    """
+    found = _object(text)
+    return {head: _mark(found.get(head), head) for head in HEADS}
+
+
 def _object(text: str) -> dict[str, Any]:
     """Return the first JSON object in a text that has a head."""
     decoder = json.JSONDecoder()

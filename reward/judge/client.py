@@ -7,14 +7,16 @@ another form is asked for again, with what was wrong with it.
 
 import random
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import httpx
 
 from music.errors import InputError
-from reward.judge.answers import Answer, AnswerError, parse_answer
+from reward.judge.answers import AnswerError
+
+Found = TypeVar("Found")
 
 _BUSY = (408, 409, 425, 429)  # and all of 500 and above
 _LONGEST_PAUSE = 60.0  # s
@@ -37,6 +39,29 @@ class Patience:
     attempts: int = 6
     pause: float = 1.0
     timeout: float = 120.0
+
+
+@dataclass(frozen=True)
+class Reply(Generic[Found]):
+    """What came of a question.
+
+    Attributes
+    ----------
+    found
+        The answer; None if there was none that could be used.
+    error
+        Why not; "" if there was.
+    tokens_in, tokens_out
+        Of all attempts.
+    attempts
+        How often it was asked.
+    """
+
+    found: Found | None
+    error: str
+    tokens_in: int
+    tokens_out: int
+    attempts: int
 
 
 class JudgeClient:
@@ -67,8 +92,15 @@ class JudgeClient:
         self._random = random.Random()
         self._stopped = threading.Event()
 
-    def ask(self, key: str, body: Mapping[str, Any]) -> Answer:
-        """Return the answer to a question; one without verdicts after the last attempt.
+    def ask(self, body: Mapping[str, Any], parse: Callable[[str], Found]) -> Reply[Found]:
+        """Return the answer to a question, or after the last attempt what was wrong.
+
+        Parameters
+        ----------
+        body
+            The request, as ``/chat/completions`` takes it.
+        parse
+            Finds the answer in a text, or raises `AnswerError`.
 
         Raises
         ------
@@ -88,7 +120,7 @@ class JudgeClient:
                 else:
                     text, cut, used = _content(reply)
                     tokens_in, tokens_out = tokens_in + used[0], tokens_out + used[1]
-                    return Answer(key, parse_answer(text), "", tokens_in, tokens_out, attempt)
+                    return Reply(parse(text), "", tokens_in, tokens_out, attempt)
             except httpx.HTTPError as problem:  # no connection, a timeout, a reply that ends early
                 error, wait = type(problem).__name__, self._pause(attempt)
             except AnswerError as problem:
@@ -99,7 +131,7 @@ class JudgeClient:
                     request["messages"] = [*body["messages"], _objection(error)]
             if attempt < self.patience.attempts and self._stopped.wait(wait):
                 break
-        return Answer(key, {}, error, tokens_in, tokens_out, attempt)
+        return Reply(None, error, tokens_in, tokens_out, attempt)
 
     def stop(self) -> None:
         """Let nobody wait any longer."""

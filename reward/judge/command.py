@@ -15,7 +15,7 @@ from music.command import refuse_below_one
 from music.durable import make_folder
 from music.errors import InputError
 from music.provenance import write_run_record
-from reward.judge.answers import Answer, AnswerStore
+from reward.judge.answers import Answer, AnswerStore, parse_answer
 from reward.judge.batch_files import read_results, write_batches
 from reward.judge.client import JudgeClient, Patience
 from reward.judge.consistency import FILTERS
@@ -186,7 +186,8 @@ def ask_all(
             body = judge.body(pair, order)
         except InputError as error:
             return f"{pair.id}: {error}"
-        return client.ask(key, body)
+        reply = client.ask(body, parse_answer)
+        return Answer(key, reply.found or {}, reply.error, reply.tokens_in, reply.tokens_out, reply.attempts)
 
     bar = tqdm(total=len(questions), desc="judge", disable=None)
     with ThreadPoolExecutor(options.concurrency) as threads:

@@ -1,4 +1,4 @@
-"""What a judge is asked: a pair in one order, with an identity that is its content."""
+"""What a judge is asked, a pair in one order or a clip alone, with an identity that is its content."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -9,6 +9,7 @@ from typing import Any
 
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_file, sha256_text
+from music.prompts import Prompt
 from music.text_files import read_text
 from reward.judge.sound import Sound
 from reward.judgements import Preference
@@ -54,11 +55,15 @@ def load_instruction(name: str) -> Instruction:
     elif Path(name).is_file():
         text = read_text(Path(name))
     else:
-        raise InputError(f"there is no instruction {name!r}: expected pairwise_1 or a file")
+        raise InputError(f"there is no instruction {name!r}: expected {' or '.join(_shipped())}, or a file")
     task, separator, form = text.partition(_SEPARATOR)
     if not separator:
         raise InputError(f"instruction {name} lacks a line --- between the task and the form of the answer")
     return Instruction(Path(name).stem, task.strip(), form.strip())
+
+
+def _shipped() -> list[str]:
+    return sorted(path.name.removesuffix(".txt") for path in (files("reward.judge") / "prompts").iterdir())
 
 
 @dataclass(frozen=True)
@@ -89,21 +94,27 @@ class Judge:
     max_tokens: int = 400
 
     def key(self, pair: Preference, order: str) -> str:
-        """Return the identity of a question: all that decides its answer, and no path or id."""
-        first, second = (pair.audio_a, pair.audio_b) if order == "original" else (pair.audio_b, pair.audio_a)
-        reference = pair.prompt.reference
+        """Return the identity of a question about a pair: all that decides its answer, and no path or id."""
+        first, second = _heard(pair, order)
+        return self._key(pair.prompt, {"first": first, "second": second})
+
+    def key_of_clip(self, prompt: Prompt, audio: Path) -> str:
+        """Return the identity of a question about one clip."""
+        return self._key(prompt, {"candidate": audio})
+
+    def _key(self, prompt: Prompt, candidates: Mapping[str, Path]) -> str:
         facts = {
             "model": self.model,
             "instruction": self.instruction.hash,
             "sound": asdict(self.sound),
             "temperature": self.temperature,
-            "text": pair.prompt.text,
-            "lyrics": pair.prompt.lyrics,
-            "reference": self._content(reference) if reference else None,
-            "first": self._content(first),
-            "second": self._content(second),
+            "text": prompt.text,
+            "lyrics": prompt.lyrics,
+            "reference": self._content(prompt.reference) if prompt.reference else None,
         }
-        return sha256_text(canonical_json(facts))
+        return sha256_text(
+            canonical_json(facts | {name: self._content(path) for name, path in candidates.items()})
+        )
 
     @cached_property
     def _contents(self) -> dict[Path, str]:
@@ -116,21 +127,28 @@ class Judge:
         return self._contents[path]
 
     def body(self, pair: Preference, order: str) -> dict[str, Any]:
-        """Return the request, as ``/chat/completions`` takes it.
+        """Return the request about a pair, as ``/chat/completions`` takes it.
 
         Raises
         ------
         InputError
             If audio cannot be read, or is too large.
         """
-        first, second = (pair.audio_a, pair.audio_b) if order == "original" else (pair.audio_b, pair.audio_a)
-        prompt = pair.prompt
+        first, second = _heard(pair, order)
+        return self._body(pair.prompt, {"Candidate A:": first, "Candidate B:": second})
+
+    def body_of_clip(self, prompt: Prompt, audio: Path) -> dict[str, Any]:
+        """Return the request about one clip; raises as `body` does."""
+        return self._body(prompt, {"Candidate:": audio})
+
+    def _body(self, prompt: Prompt, candidates: Mapping[str, Path]) -> dict[str, Any]:
         parts = [_text(f"Description: {prompt.text or '(none)'}")]
         if prompt.lyrics:
             parts.append(_text(f"Lyrics:\n{prompt.lyrics}"))
         if prompt.reference:
             parts += [_text("Reference recording:"), self._audio(prompt.reference)]
-        parts += [_text("Candidate A:"), self._audio(first), _text("Candidate B:"), self._audio(second)]
+        for title, path in candidates.items():
+            parts += [_text(title), self._audio(path)]
         parts.append(_text(self.instruction.form))
         return {
             "model": self.model,
@@ -147,6 +165,12 @@ class Judge:
         if self.style == "audio_url":
             return {"type": "audio_url", "audio_url": {"url": f"data:audio/{kind};base64,{data}"}}
         return {"type": "input_audio", "input_audio": {"data": data, "format": kind}}
+
+
+def _heard(pair: Preference, order: str) -> tuple[Path, Path]:
+    """Return the clips as they are heard in an order."""
+    clips = (pair.audio_a, pair.audio_b)
+    return clips if order == "original" else (clips[1], clips[0])
 
 
 def _text(text: str) -> Mapping[str, str]:

@@ -13,6 +13,7 @@ from reward import ScoreRequest, load_scorer
 from reward.cmi_rm.checkpoint import load_towers
 from reward.cmi_rm.locations import Locator
 from reward.train_config import TrainConfig
+from tests.reward.judge_server import JudgeServer
 from tests.reward.training_runs import rated, write_pairs
 
 SCORING = Path(__file__).parents[1] / "data" / "scoring"
@@ -38,6 +39,14 @@ def golden():
         return requests, [{name: row[name] for name in ("musicality", "alignment")} for row in rows]
 
     return read
+
+
+@pytest.fixture
+def server():
+    """Return an OpenAI-style server that is running."""
+    server = JudgeServer()
+    yield server
+    server.http.shutdown()
 
 
 @pytest.fixture(scope="session", params=["sa_plain", "sa_conv"])

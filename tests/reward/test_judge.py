@@ -1,13 +1,8 @@
 """The judge: against a real server that misbehaves, both orders, nothing asked twice, batch files."""
 
 import base64
-import contextlib
 import io
 import json
-import threading
-import time
-from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import soundfile
@@ -23,91 +18,7 @@ from reward.judge.consistency import bias_table, label_of_pair
 from reward.judge.questions import load_instruction
 from reward.judge.sound import Sound
 from reward.judgements import load_pairs, load_preferences
-
-
-def verdict(preference, marks=(7, 4)):
-    return {"preference": preference, "score_a": marks[0], "score_b": marks[1]}
-
-
-def answer_text(musicality, alignment):
-    return json.dumps({"musicality": verdict(musicality), "alignment": verdict(alignment), "reason": "heard"})
-
-
-class JudgeServer:
-    """Hears which candidate is the louder and prefers it in musicality; in alignment it always prefers the first.
-
-    `faults` are taken in turn, one a request, before it behaves.
-    """
-
-    def __init__(self):
-        self.faults, self.requests, self.keys = [], [], Counter()
-        self.lock = threading.Lock()
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                with server.lock:
-                    server.requests.append((body, dict(self.headers)))
-                    fault = server.faults.pop(0) if server.faults else None
-                with contextlib.suppress(BrokenPipeError):  # who asked is gone
-                    server.reply(self, body, fault)
-
-            def log_message(self, *_):
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.http.server_port}/v1"
-
-    def reply(self, handler, body, fault):
-        text, finish, status, headers = answer_text(*self.heard(body)), "stop", 200, {}
-        if fault == "hang":
-            time.sleep(1.5)
-        elif fault == "drop":
-            handler.connection.close()
-            return
-        elif fault == "truncated":
-            text, finish = text[:50], "length"
-        elif fault == "html":
-            handler.send_response(200)
-            handler.end_headers()
-            handler.wfile.write(b"<html>proxy</html>")
-            return
-        elif isinstance(fault, int):
-            status, headers = fault, {"Retry-After": "0.05"} if fault == 429 else {}
-        elif fault is not None:
-            text = fault
-        usage = {"prompt_tokens": 1000, "completion_tokens": 50}
-        message = {"choices": [{"message": {"content": text}, "finish_reason": finish}], "usage": usage}
-        data = json.dumps(message if status == 200 else {"error": {"message": "told"}}).encode()
-        handler.send_response(status)
-        for name, value in headers.items():
-            handler.send_header(name, value)
-        handler.send_header("Content-Length", str(len(data)))
-        handler.end_headers()
-        handler.wfile.write(data)
-
-    def heard(self, body):
-        content = body["messages"][1]["content"]
-        audio = [part["input_audio"] for part in content if part["type"] == "input_audio"][-2:]
-        levels = []
-        for part in audio:
-            wave, rate = soundfile.read(io.BytesIO(base64.b64decode(part["data"])))
-            assert (rate, wave.ndim) == (24_000, 1)
-            levels.append(float((wave**2).mean()))
-        return ("model_a" if levels[0] > levels[1] else "model_b"), "model_a"
-
-
-@pytest.fixture
-def server():
-    server = JudgeServer()
-    yield server
-    server.http.shutdown()
+from tests.reward.judge_server import answer_text
 
 
 @pytest.fixture
