@@ -8,7 +8,7 @@ BIN := .venv/bin
 RUN_STAMP := .venv/installed-run
 DEV_STAMP := .venv/installed-dev
 SOURCES := pyproject.toml requirements/nodeps.txt
-BACKENDS := requirements/nodeps-backends.txt
+NODEPS_DEV := requirements/nodeps-backends.txt requirements/nodeps-baselines.txt
 
 .PHONY: demo test lint types clean
 
@@ -33,9 +33,9 @@ $(RUN_STAMP): $(SOURCES)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements/nodeps.txt
 	touch $@
 
-$(DEV_STAMP): $(RUN_STAMP) $(BACKENDS)
+$(DEV_STAMP): $(RUN_STAMP) $(NODEPS_DEV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $(BACKENDS)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(addprefix --requirement ,$(NODEPS_DEV))
 	touch $@
 
 clean:

@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
-from generators.optional_libraries import OptionalLibraries
 from generators.stand_ins import module, stand_ins
+from music.optional_libraries import OptionalLibraries
 from music.torchaudio_repair import repair_torchaudio
 
 LIBRARIES = OptionalLibraries(

@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-from generators.optional_libraries import OptionalLibraries
 from generators.quiet_loading import quiet_loading
 from generators.text_length import NO_LIMIT
 from music.errors import InputError
 from music.hashing import sha256_folder
 from music.json_files import read_object
+from music.optional_libraries import OptionalLibraries
 from music.torchaudio_repair import repair_torchaudio
 
 # a scheduler of diffusers does not import without torchsde

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from generators.optional_libraries import OptionalLibraries
 from generators.stand_ins import module, stand_ins
+from music.optional_libraries import OptionalLibraries
 from music.torchaudio_repair import repair_torchaudio
 
 LIBRARIES = OptionalLibraries(

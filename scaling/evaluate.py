@@ -2,7 +2,7 @@
 
     python -m scaling.evaluate runs/demo/pool --judges experiments.lab.gold:Gold,mulan:lab-mulan
     python -m scaling.evaluate runs/musicgen/pool,runs/stable_audio/pool --n 1,3,10 --output runs/table_5 \
-        --reward HaiwenXia/CMI-RM --judges mulan,clap
+        --reward HaiwenXia/CMI-RM --judges mulan,audiobox,songeval
 
 1. Every candidate is scored by the reward model and the judges, beside the pool; what is scored is not scored again.
 2. For each n the reward picks the best of n candidates of a prompt; the mean of each metric over what it picks is

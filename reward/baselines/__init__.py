@@ -1,4 +1,4 @@
-"""Judges to compare a reward model with: similarities of joint embeddings, ensembles, and rows that should fail.
+"""Judges to compare a reward model with: similarities, aesthetics, lyrics, ensembles, and rows that should fail.
 
     python -m reward.benchmark --reward clap --alignment clap_similarity --data all_test.jsonl --output runs/clap
 

@@ -12,11 +12,12 @@ import torch
 from torch.nn.functional import normalize
 
 from music.clips import Clip
-from music.devices import find_device
+from music.devices import find_device, find_dtype
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_text
 from music.torchaudio_repair import repair_torchaudio
 from reward.baselines.similarity import Similarity
+from reward.baselines.waves import mean_over_pieces, mono_wave
 from reward.cmi_rm.locations import Locator
 from reward.cmi_rm.weights import hash_tensors
 
@@ -54,7 +55,7 @@ class ClapEmbedding:
 
         folder = Locator().folder(place, _PATTERNS)
         self._model: Any
-        self.name, self._dtype, self._device = name, dtype, find_device(device)
+        self.name, self._dtype, self._device = name, find_dtype(dtype), find_device(device)
         try:
             self._model = ClapModel.from_pretrained(folder, dtype=torch.float32)
             self._extract: Any = AutoFeatureExtractor.from_pretrained(folder)
@@ -74,7 +75,7 @@ class ClapEmbedding:
             "weights": hash_tensors(self._model.state_dict()),
             "features": self._extract.to_dict(),
             "tokenizer": sha256_text(self._tokenize.backend_tokenizer.to_str()),
-            "dtype": self._dtype,
+            "dtype": str(self._dtype).removeprefix("torch."),
             "seconds": MAX_SECONDS,
             "versions": {name: version(name).split("+")[0] for name in ("torch", "transformers", "soxr")},
         }
@@ -82,14 +83,8 @@ class ClapEmbedding:
 
     def embed_audio(self, clip: Clip) -> torch.Tensor:
         """Return `[D]`; its length is 1 for one piece and less for several that differ."""
-        rate = int(self._extract.sampling_rate)
-        wave = clip.mono().resampled(rate).waveform[0]
-        if not len(wave):
-            raise InputError("the clip is empty")
-        pieces = wave.split(int(self._extract.nb_max_samples))
-        found = torch.stack([self._piece(piece, rate) for piece in pieces])
-        shares = torch.tensor([len(piece) / len(wave) for piece in pieces])
-        return shares @ found
+        wave = mono_wave(clip, int(self._extract.sampling_rate))
+        return mean_over_pieces(wave, int(self._extract.nb_max_samples), self._piece)
 
     def embed_text(self, text: str) -> torch.Tensor:
         """Return `[D]`, of length 1."""
@@ -97,7 +92,8 @@ class ClapEmbedding:
         with self._autocast():
             return self._unit(self._model.get_text_features(**tokens))
 
-    def _piece(self, wave: torch.Tensor, rate: int) -> torch.Tensor:
+    def _piece(self, wave: torch.Tensor) -> torch.Tensor:
+        rate = self._extract.sampling_rate
         inputs = self._extract(wave.numpy(), sampling_rate=rate, return_tensors="pt").to(self._device)
         inputs["is_longer"] = torch.zeros_like(inputs["is_longer"])  # of a fused model one is drawn at random
         with self._autocast():
@@ -109,7 +105,7 @@ class ClapEmbedding:
         return normalize(found[0].float().cpu(), dim=0)
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._dtype == "bfloat16")
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._dtype == torch.bfloat16)
 
 
 def clap_similarity(place: str, device: str, dtype: str) -> Similarity:

@@ -10,10 +10,10 @@ from torch.nn.functional import normalize
 
 from music.clips import Clip
 from music.devices import find_device
-from music.errors import InputError
 from music.hashing import canonical_json, sha256_text
 from reward.baselines.similarity import Similarity
-from reward.cmi_rm.checkpoint import mulan_tensors, tower_weights
+from reward.baselines.waves import mono_wave
+from reward.cmi_rm.checkpoint import muq_tensors, tower_weights
 from reward.cmi_rm.locations import Locator
 from reward.cmi_rm.towers import MAX_SECONDS, Towers, find_tower_files
 from reward.cmi_rm.weights import hash_tensors, load_strictly
@@ -50,13 +50,16 @@ class MulanEmbedding:
         locator = Locator()
         folder = locator.folder(place, ("config.json", "model.safetensors", "pytorch_model.bin"))
         files = find_tower_files(place, locator.beside(folder))
-        tensors = mulan_tensors(folder)
+        tensors = muq_tensors(folder)
         self.name = name
         layer = int(files.mulan["audio_model"].get("use_layer_idx", -1))
         self._towers = Towers(files, tower_weights(tensors), layer, dtype=dtype)
         self._window = int(files.mulan["mulan"]["clip_secs"]) * self._towers.sample_rate
         width = int(files.mulan["mulan"]["dim_latent"])
-        self._projections = nn.ModuleDict({name: nn.Linear(self._towers.dim, width) for name in _PROJECTIONS})
+        with torch.random.fork_rng(devices=[]):  # their first weights are thrown away
+            self._projections = nn.ModuleDict(
+                {name: nn.Linear(self._towers.dim, width) for name in _PROJECTIONS}
+            )
         found = {
             key.removeprefix("mulan."): value
             for key, value in tensors.items()
@@ -76,9 +79,7 @@ class MulanEmbedding:
 
     def embed_audio(self, clip: Clip) -> torch.Tensor:
         """Return `[D]`; its length is 1 for one window and less for several that differ."""
-        wave = clip.mono().resampled(self._towers.sample_rate).waveform[0]
-        if not len(wave):
-            raise InputError("the clip is empty")
+        wave = mono_wave(clip, self._towers.sample_rate)
         pieces = list(wave.split(self._window))
         pieces[-1] = torch.cat([pieces[-1], wave[: self._window - len(pieces[-1])]])
         frames = [self._towers.encode_audio(Clip(piece[None], self._towers.sample_rate)) for piece in pieces]

@@ -1,14 +1,14 @@
 """How near a clip lies to its text, or to its reference, in a space that audio and text share."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol
 
 import torch
 
-from music.clips import Clip, read_clip
+from music.clips import Clip
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_file, sha256_text
+from reward.baselines.waves import first_seconds
 from reward.caches import TensorCache
 from reward.protocol import ScoreRequest
 
@@ -82,7 +82,7 @@ class Similarity:
     @torch.no_grad()
     def _score(self, request: ScoreRequest) -> float:
         asked = self._asked(request)
-        heard = self._embedding.embed_audio(self._clip(request.audio))
+        heard = self._embedding.embed_audio(first_seconds(request.audio, self.max_seconds))
         return float(heard @ asked)
 
     def _asked(self, request: ScoreRequest) -> torch.Tensor:
@@ -95,10 +95,5 @@ class Similarity:
             raise InputError(f"{self.name} compares a clip with its reference, and there is none")
         path = prompt.reference
         return self._subjects.get(
-            sha256_file(path), lambda: (self._embedding.embed_audio(self._clip(path)),)
+            sha256_file(path), lambda: (self._embedding.embed_audio(first_seconds(path, self.max_seconds)),)
         )[0]
-
-    def _clip(self, audio: Path | Clip) -> Clip:
-        return (
-            read_clip(audio, self.max_seconds) if isinstance(audio, Path) else audio.first(self.max_seconds)
-        )

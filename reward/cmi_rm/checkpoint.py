@@ -97,7 +97,7 @@ def load_towers(
     if weights is None:
         folder = locator.folder(name, ("config.json", "model.safetensors", "pytorch_model.bin"))
         locator = locator.beside(folder)
-        weights = tower_weights(mulan_tensors(folder))
+        weights = tower_weights(muq_tensors(folder))
     return Towers(find_tower_files(name, locator), weights, use_layer_idx, max_seconds, dtype)
 
 
@@ -126,8 +126,8 @@ def tower_weights(mulan: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     }
 
 
-def mulan_tensors(folder: Path) -> dict[str, torch.Tensor]:
-    """Return all tensors of a MuQ-MuLan's folder, under the names of `muq`."""
+def muq_tensors(folder: Path) -> dict[str, torch.Tensor]:
+    """Return all tensors of the folder of a MuQ-MuLan or a MuQ, under the names of `muq`."""
     if (folder / WEIGHTS).is_file():
         return read_tensors(folder / WEIGHTS)
     binary = folder / "pytorch_model.bin"

@@ -6,7 +6,8 @@ is not used (it loads the inner models by name, is not strict and prints to stdo
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -241,18 +242,25 @@ def _equal_lengths(chunks: Sequence[torch.Tensor], most: int) -> list[list[int]]
     return [group[i : i + most] for group in by_length.values() for i in range(0, len(group), most)]
 
 
+def build_muq(config: Mapping[str, Any]) -> Any:
+    """Return a `muq.MuQ` with any weights; the global random states stay as they were (it seeds them)."""
+    with _random_states_kept():
+        model = import_muq().MuQ(dict(config))
+    mel = model.model.preprocessor_melspec_2048.mel_stft
+    mel.spectrogram = PowerSpectrogram(mel.spectrogram)
+    return model
+
+
 def build_towers(files: TowerFiles) -> tuple[nn.Module, nn.Module]:
-    """Return both towers with any weights; the global random states stay as they were (MuQ seeds them)."""
-    muq = import_muq()
+    """Return both towers with any weights; the global random states stay as they were."""
+    import_muq()
     from muq.muq_mulan.models.audio import AudioSpectrogramTransformerPretrained
     from muq.muq_mulan.models.text import TextTransformerPretrained
     from transformers import XLMRobertaModel
 
     class AudioTower(AudioSpectrogramTransformerPretrained):
         def _init_pretrained_model(self, model_name: str) -> None:
-            self.model = muq.MuQ(dict(files.muq))
-            mel = self.model.model.preprocessor_melspec_2048.mel_stft
-            mel.spectrogram = PowerSpectrogram(mel.spectrogram)
+            self.model = build_muq(files.muq)
 
     class TextTower(TextTransformerPretrained):
         @staticmethod
@@ -263,9 +271,15 @@ def build_towers(files: TowerFiles) -> tuple[nn.Module, nn.Module]:
             return XLMRobertaModel(files.text)
 
     audio, text = files.mulan["audio_model"], files.mulan["text_model"]
-    state = random.getstate()
-    with torch.random.fork_rng(devices=[]):
+    with _random_states_kept():
         audio_tower = AudioTower("muq", model_dim=audio["model_dim"], **files.mulan["audio_transformer"])
         text_tower = TextTower("xlm-roberta", model_dim=text["model_dim"], **files.mulan["text_transformer"])
-    random.setstate(state)
     return audio_tower, text_tower
+
+
+@contextmanager
+def _random_states_kept() -> Iterator[None]:
+    state = random.getstate()
+    with torch.random.fork_rng(devices=[]):
+        yield
+    random.setstate(state)

@@ -40,8 +40,8 @@ def load_strictly(module: nn.Module, weights: Mapping[str, torch.Tensor], name: 
     """Fill a module; `InputError` names keys that are missing, unexpected or of another shape."""
     known = module.state_dict()
     # Files from other library versions write weight normalisation under its older names; torch renames on
-    # loading.
-    renamed = {_modern(key): value for key, value in weights.items()}
+    # loading. Some modules still have the older names themselves.
+    renamed = {key if key in known else _modern(key): value for key, value in weights.items()}
     missing = sorted(key for key in known.keys() - renamed.keys() if not key.endswith(_DERIVED))
     extra = sorted(key for key in renamed.keys() - known.keys() if not key.endswith(_DERIVED))
     if missing or extra:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from generators import audiocraft_library, diffusers_folder, stability_library
-from generators.optional_libraries import OptionalLibraries
 from generators.protocol import Job
 from generators.registry import load_generator
 from music.prompts import Prompt
+from tests.missing_extras import skip_without
 from tests.tiny_ace_step import build_tiny_ace_step
 from tests.tiny_audiocraft import build_tiny_audiocraft
 from tests.tiny_audioldm2 import build_tiny_audioldm2
@@ -202,12 +202,6 @@ def named_audiocraft_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its codec is named and lies in the format of transformers."""
     skip_without(audiocraft_library.LIBRARIES)
     return build_tiny_audiocraft(tmp_path_factory.mktemp("named_audiocraft"), named_codec=True)
-
-
-def skip_without(libraries: OptionalLibraries) -> None:
-    missing = libraries.missing()
-    if missing:
-        pytest.skip(f'the extra "{libraries.backend}" is not installed: {missing} is missing')
 
 
 @pytest.fixture(scope="session", params=["mono", "stereo", "odd", "lab"])

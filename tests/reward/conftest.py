@@ -10,11 +10,18 @@ import torch
 from music.clips import Clip
 from music.prompts import Prompt
 from reward import ScoreRequest, load_scorer
+from reward.baselines import audiobox, lyrics, pam
 from reward.cmi_rm.checkpoint import load_towers
 from reward.cmi_rm.locations import Locator
 from reward.train_config import TrainConfig
 from tests.reward.judge_server import JudgeServer
+from tests.missing_extras import skip_without
 from tests.reward.training_runs import rated, write_pairs
+from tests.tiny_audiobox import build_tiny_audiobox, small_wavlm
+from tests.tiny_clap import build_tiny_clap
+from tests.tiny_msclap import build_tiny_msclap, small_htsat
+from tests.tiny_songeval import build_tiny_songeval
+from tests.tiny_whisper import build_tiny_whisper
 
 SCORING = Path(__file__).parents[1] / "data" / "scoring"
 
@@ -64,6 +71,36 @@ def towers():
 def scorer(scoring):
     """Return a fresh scorer, with empty caches."""
     return load_scorer(scoring / "sa_conv", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def clap_folder(tmp_path_factory):
+    return build_tiny_clap(tmp_path_factory.mktemp("models") / "tiny-clap")
+
+
+@pytest.fixture(scope="session")
+def audiobox_folder(tmp_path_factory):
+    skip_without(audiobox.LIBRARIES)
+    with small_wavlm():
+        yield build_tiny_audiobox(tmp_path_factory.mktemp("models") / "tiny-audiobox")
+
+
+@pytest.fixture(scope="session")
+def pam_folder(tmp_path_factory):
+    skip_without(pam.LIBRARIES)
+    with small_htsat():
+        yield build_tiny_msclap(tmp_path_factory.mktemp("models") / "tiny-pam")
+
+
+@pytest.fixture(scope="session")
+def songeval_folder(tmp_path_factory):
+    return build_tiny_songeval(tmp_path_factory.mktemp("models") / "tiny-songeval")
+
+
+@pytest.fixture(scope="session")
+def lyrics_folder(tmp_path_factory):
+    skip_without(lyrics.LIBRARIES)
+    return build_tiny_whisper(tmp_path_factory.mktemp("models") / "tiny-whisper")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from music.errors import InputError
 from music.prompts import Prompt
 from music.shipped_files import asset
 from reward import ScoreRequest, load_scorer
-from reward.cmi_rm.checkpoint import mulan_tensors
+from reward.cmi_rm.checkpoint import muq_tensors
 from reward.cmi_rm.locations import Locator
 from reward.cmi_rm.towers import build_towers, find_tower_files
 
@@ -22,39 +22,6 @@ def folk(scoring):
     clip = read_clip(scoring / "audio" / "a0.flac").mono()
     pieces = [clip.waveform * level for level in (1.0, 0.5, 0.2)] * 9
     return clip, Clip(torch.cat(pieces, dim=1), clip.sample_rate).first(23.0)
-
-
-@pytest.fixture(scope="module")
-def clap_folder(tmp_path_factory):
-    """Write a tiny CLAP in the files of transformers."""
-    from music.torchaudio_repair import repair_torchaudio
-
-    repair_torchaudio()
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import ClapConfig, ClapFeatureExtractor, ClapModel, PreTrainedTokenizerFast
-
-    folder = tmp_path_factory.mktemp("models") / "tiny-clap"
-    text = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    text |= {"vocab_size": 32, "max_position_embeddings": 40, "pad_token_id": 1}
-    audio = {
-        "patch_embeds_hidden_size": 8,
-        "depths": [1, 1],
-        "num_attention_heads": [1, 2],
-        "num_hidden_layers": 2,
-    }
-    audio |= {"hidden_size": 16, "spec_size": 256, "window_size": 8, "num_mel_bins": 64, "patch_size": 4}
-    torch.manual_seed(0)
-    ClapModel(ClapConfig(text_config=text, audio_config=audio, projection_dim=12)).save_pretrained(folder)
-    ClapFeatureExtractor(truncation="rand_trunc", padding="repeatpad").save_pretrained(folder)
-    words = {
-        word: index for index, word in enumerate(["<s>", "<pad>", "</s>", "<unk>", "slow", "piano", "rock"])
-    }
-    backend = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
-    backend.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(
-        tokenizer_object=backend, pad_token="<pad>", unk_token="<unk>", model_max_length=32
-    ).save_pretrained(folder)
-    return folder
 
 
 def score(scorer, clip, text="slow piano", reference=None):
@@ -71,7 +38,7 @@ def mulan_latents(place):
 
     audio, text = build_towers(files)
     model = MuLanModel(audio_transformer=audio, text_transformer=text, **files.mulan["mulan"]).eval()
-    tensors = mulan_tensors(Locator().folder(place, ("config.json",)))
+    tensors = muq_tensors(Locator().folder(place, ("config.json",)))
     model.load_state_dict({key.removeprefix("mulan."): value for key, value in tensors.items()}, strict=True)
     windows = SimpleNamespace(sr=24_000, clip_secs=files.mulan["mulan"]["clip_secs"])
 

@@ -1,4 +1,4 @@
-"""Libraries that not everybody needs: a backend says which are missing and how to install them."""
+"""Libraries that not everybody needs: what needs them says which are missing and how to install them."""
 
 import importlib.util
 from dataclasses import dataclass
@@ -8,19 +8,19 @@ from music.errors import InputError
 
 @dataclass(frozen=True)
 class OptionalLibraries:
-    """What a backend needs beside what the project always has.
+    """What a backend or a scorer needs beside what the project always has.
 
     Attributes
     ----------
-    backend
-        Its name.
+    owner
+        The name of the backend or the scorer.
     modules
         Their names as they are imported.
     cure
         The command that installs them.
     """
 
-    backend: str
+    owner: str
     modules: tuple[str, ...]
     cure: str
 
@@ -32,4 +32,4 @@ class OptionalLibraries:
         """`InputError` if a module is not installed."""
         missing = self.missing()
         if missing:
-            raise InputError(f"backend {self.backend} needs {missing}, which is not installed: {self.cure}")
+            raise InputError(f"{self.owner} needs {missing}, which is not installed: {self.cure}")
