@@ -6,8 +6,8 @@
     torchrun --nproc-per-node 2 -m reward.benchmark ...      several processes share the scoring
 
 1. Each distinct pair of audio and prompt is scored once; `results.jsonl` holds the published rows with what the scorer
-   predicts (`predictions`, `result_rows`). A killed run continues. Rows whose audio cannot be scored are told and left
-   out, or fatal.
+   predicts (`predictions`, `result_rows`). A killed run continues, and another `--limit` uses what is scored.
+   Rows whose audio cannot be scored are told and left out, or fatal.
 2. `metrics_summary.csv` and `metrics_detail.csv` are the tables of the authors' evaluator (`metrics`).
 3. `metrics_extra.csv` has what they leave out: 95 % intervals over prompts, ties, calibration, and more groups: the
    length of the audio, vocal and instrumental battles, each generator (`extra`).

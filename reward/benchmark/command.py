@@ -55,7 +55,7 @@ class Benchmark:
     on_error
         What becomes of rows whose audio cannot be scored: exclude (and tell) or fail.
     limit
-        Score only the first so many rows.
+        Only the first so many rows; what an earlier run scored beyond them stays for the next.
     device
         auto, cpu or cuda.
     dtype
@@ -123,7 +123,8 @@ def predict(options: Benchmark, processes: Processes) -> int:
         write_text(asked, "".join(map(dump_line, requests.values())))
     processes.barrier()
     scores = options.output / "scores.jsonl"
-    score_rows(asked, scores, scorer, processes, batch_on(options.device), options.workers)
+    batch = batch_on(options.device)
+    score_rows(asked, scores, scorer, processes, batch, options.workers, accumulate=True)
     scored = {row["id"]: row for _, row in read_jsonl(scores)}
     found = [with_predictions(row, root, contents, scored, metrics) for row in rows]
     errors = [str(row["error"]) for row in found if "error" in row]
