@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+_WITHOUT_END = {"meta", "img", "link", "br", "input", "hr"}
+
 
 class Tags(HTMLParser):
     """The elements of a page, each with its attributes."""
@@ -37,6 +39,28 @@ def assert_loads_nothing(page: str) -> None:
     outside = {url for url in re.findall(r"https?://[^\s\"'<>)]+", page) if "w3.org" not in url}
     assert not outside
     assert "@import" not in page
+
+
+def assert_balanced(page: str) -> None:
+    """Fail unless each element ends, inside the one in which it began."""
+
+    class Nesting(HTMLParser):
+        open: list[str]
+
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            if tag not in _WITHOUT_END:
+                self.open.append(tag)
+
+        def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            pass
+
+        def handle_endtag(self, tag: str) -> None:
+            assert self.open.pop() == tag, f"</{tag}> in line {self.getpos()[0]}"
+
+    nesting = Nesting()
+    nesting.open = []
+    nesting.feed(page)
+    assert not nesting.open
 
 
 @contextmanager

@@ -13,5 +13,7 @@
    length of the audio, vocal and instrumental battles, each generator (`extra`).
 4. With a second file, `comparison.csv` tells whether the difference may be chance (`comparison`).
 
-`metrics.json` holds all of them and how often the scorer is right by how sure it is.
+`metrics.json` holds all of them, how often the scorer is right by how sure it is, and what became of the rows
+(`coverage`); `tables` the paper's tables with a row for the scorer (`paper_tables`). `report.html` shows all of it
+(`report`), and `run.json` says what ran.
 """

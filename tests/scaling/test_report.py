@@ -14,7 +14,7 @@ from scaling.playable import mp3_uri, spectrogram_uri
 from scaling.report import Results, examples, ranks, write_report
 from scaling.summary import summarise
 from tests.scaling.noise_pool import clip, make_noise_pool
-from tests.web_pages import Tags, assert_loads_nothing, opened
+from tests.web_pages import Tags, assert_balanced, assert_loads_nothing, opened
 
 WEIGHTS = {"musicality": 0.5, "alignment": 0.5}
 
@@ -46,6 +46,7 @@ def page(small):
 
 def test_it_is_one_file_that_loads_nothing(page):
     assert_loads_nothing(page)
+    assert_balanced(page)
 
 
 def test_prompts_cannot_put_markup_into_the_page(page):
