@@ -48,6 +48,7 @@ def score_rows(
     processes: Processes | None = None,
     batch: int = 1,
     workers: int = 0,
+    accumulate: bool = False,
 ) -> Outcome:
     """Score the rows of `source` into `output`.
 
@@ -63,6 +64,8 @@ def score_rows(
         How many requests the scorer is handed at a time, or more if it says so; at most so many are lost by a kill.
     workers
         Threads that decode audio ahead for a scorer that takes clips; with 0 it is handed paths, and reads them itself.
+    accumulate
+        Keep results of rows that are not in `source`, behind the others, instead of refusing them.
 
     Returns
     -------
@@ -73,7 +76,8 @@ def score_rows(
     ------
     InputError
         If an id is missing or comes twice, a field's name is needed for the result, the output belongs to
-        another input or another version of the scorer, or the scorer does not give what it announces.
+        another version of the scorer or (unless it accumulates) another input, or the scorer does not give what it
+        announces.
     """
     from tqdm import tqdm
 
@@ -83,8 +87,8 @@ def score_rows(
     if output.suffix != ".jsonl" or output.resolve() == source.resolve():
         raise InputError(f"the output must be a .jsonl file other than the input, got {output}")
     table = ShardedRows(output.parent, output.stem)
-    _check(table, rows, source, scorer)
-    done = {place.row["id"] for place in table.rows() if _is_finished(place.row, rows, scorer)}
+    _check(table, rows, source, scorer, accumulate)
+    done = {place.row["id"] for place in table.rows() if _is_finished(place.row, rows, scorer)} & rows.keys()
     processes.barrier()  # all have read before anybody writes
     share = processes.shard([row for identity, row in rows.items() if identity not in done])
     bar = tqdm(total=len(share), desc=f"score ({scorer.name})", disable=not (processes.is_main and share))
@@ -106,7 +110,7 @@ def score_rows(
     if processes.is_main:
         table.merge(lambda located: _in_order(located, rows, scorer))
     processes.barrier()
-    failed = sum("error" in place.row for place in table.rows())
+    failed = sum("error" in place.row for place in table.rows() if place.row["id"] in rows)
     return Outcome(len(rows) - len(done) - failed, len(done), failed)
 
 
@@ -137,11 +141,13 @@ def _read(source: Path, scorer: Scorer) -> dict[str, Row]:
     return rows
 
 
-def _check(table: ShardedRows, rows: Mapping[str, Row], source: Path, scorer: Scorer) -> None:
-    """`InputError` if the results that are there belong to another input or another version of the scorer."""
+def _check(
+    table: ShardedRows, rows: Mapping[str, Row], source: Path, scorer: Scorer, accumulate: bool
+) -> None:
+    """`InputError` if the results that are there belong to another version of the scorer, or to another input."""
     for place in table.rows():
         identity, model = place.row.get("id"), place.row.get("model")
-        if identity not in rows:
+        if identity not in rows and not (accumulate and identity):
             raise InputError(f"{place.where}: id {identity!r} is not in {source}: choose another output")
         if model != scorer.hash:
             raise InputError(
@@ -151,18 +157,20 @@ def _check(table: ShardedRows, rows: Mapping[str, Row], source: Path, scorer: Sc
 
 
 def _is_finished(result: Row, rows: Mapping[str, Row], scorer: Scorer) -> bool:
-    """Tell whether a result is a score of the row as it is in the input now."""
+    """Tell whether a result is a score of the row as it is in the input now; of one that is not there, a score."""
+    if result["id"] not in rows:
+        return "error" not in result
     added = (*scorer.metrics, "model")
     return {name: value for name, value in result.items() if name not in added} == rows[result["id"]]
 
 
 def _in_order(located: Sequence[Located], rows: Mapping[str, Row], scorer: Scorer) -> list[Mapping[str, Any]]:
-    """Return one result for each id, in the order of the input; a score goes before an error."""
+    """Return one result for each id, in the order of the input, others behind; a score goes before an error."""
     best: dict[str, Row] = {}
     for place in located:
         if place.row["id"] not in best or _is_finished(place.row, rows, scorer):
             best[place.row["id"]] = place.row
-    return [best[identity] for identity in rows if identity in best]
+    return [best[identity] for identity in dict.fromkeys([*rows, *best]) if identity in best]
 
 
 def _loaded(row: Row, source: Path, scorer: Scorer, decode: bool) -> ScoreRequest | InputError:

@@ -1,28 +1,13 @@
-"""The drawings of the report, as inline SVG whose colours follow the page (light and dark).
+"""The drawings of the report (`music.drawing`): what each n brings, and every candidate."""
 
-matplotlib writes fixed colours; these are stand-ins that `_themed` replaces by the CSS variables of the page.
-"""
-
-import html
-import io
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from music.drawing import ACCENT, INK, LINE, MUTED, QUIET, SIZE, figure_and_axes, round_ticks, svg
 from scaling.estimators import Array
 
-# stand-in colour -> CSS variable of the template
-_COLOURS = {
-    "#010101": "var(--ink)",
-    "#020202": "var(--muted)",
-    "#030303": "var(--line)",
-    "#040404": "var(--accent)",
-    "#050505": "var(--quiet)",
-}
-_INK, _MUTED, _LINE, _ACCENT, _QUIET = _COLOURS
-_SIZE = 10.5  # of the letters, points
 _MOST_PROMPTS = 60  # as many as can be told apart side by side
 
 
@@ -57,13 +42,13 @@ def curve(
     numbers = [int(n) for n in by_n]
     means = [by_n[str(n)][metric]["mean"] for n in numbers]
     low, high = zip(*(by_n[str(n)][metric]["ci95"] for n in numbers), strict=True)
-    colour = _ACCENT if chosen_by else _INK
-    figure, axes = _figure(4.2, 2.6)
+    colour = ACCENT if chosen_by else INK
+    figure, axes = figure_and_axes(4.2, 2.6)
     axes.fill_between(numbers, low, high, color=colour, alpha=0.16, linewidth=0)
     dots = [numbers.index(n) for n in marked]
     line = {"color": colour, "linewidth": 2.2, "marker": "o", "markersize": 5}
     axes.plot(numbers, means, **line, markevery=dots, clip_on=False)
-    axes.axhline(means[0], color=_MUTED, linewidth=0.9, linestyle=(0, (3, 3)))
+    axes.axhline(means[0], color=MUTED, linewidth=0.9, linestyle=(0, (3, 3)))
     for index in {0, len(numbers) - 1}:
         place = (0, 9) if index else (6, -14)
         axes.annotate(
@@ -73,16 +58,16 @@ def curve(
             textcoords="offset points",
             ha="right" if index else "left",
             color=colour,
-            fontsize=_SIZE,
+            fontsize=SIZE,
             fontweight="bold",
         )
     axes.set_xscale("log")
     axes.set_xlim(numbers[0] * 0.93, numbers[-1] * 1.05 if numbers[-1] > 1 else 2)
     axes.set_xticks(_apart(marked), labels=[str(n) for n in _apart(marked)])
     axes.minorticks_off()
-    axes.set_xlabel("candidates to choose from, n", color=_MUTED)
-    axes.yaxis.set_major_locator(_locator(5))
-    return _svg(figure, f"{metric} of the chosen candidate against n")
+    axes.set_xlabel("candidates to choose from, n", color=MUTED)
+    axes.yaxis.set_major_locator(round_ticks(5))
+    return svg(figure, f"{metric} of the chosen candidate against n")
 
 
 def spread(rewards: Array) -> str:
@@ -92,40 +77,18 @@ def spread(rewards: Array) -> str:
         order = order[np.linspace(0, len(order) - 1, _MOST_PROMPTS).round().astype(int)]
     shown = rewards[order]
     columns = np.arange(len(shown))
-    figure, axes = _figure(11, 3.2)
-    axes.vlines(columns, shown.min(axis=1), shown.max(axis=1), color=_LINE, linewidth=1.4, zorder=1)
+    figure, axes = figure_and_axes(11, 3.2)
+    axes.vlines(columns, shown.min(axis=1), shown.max(axis=1), color=LINE, linewidth=1.4, zorder=1)
     for index in range(shown.shape[1]):
-        axes.scatter(columns, shown[:, index], s=14, color=_QUIET, linewidths=0, zorder=2)
-    axes.scatter(columns, shown.mean(axis=1), s=110, marker="_", color=_INK, linewidths=1.8, zorder=3)
-    axes.scatter(columns, shown.max(axis=1), s=38, color=_ACCENT, linewidths=0, zorder=4)
+        axes.scatter(columns, shown[:, index], s=14, color=QUIET, linewidths=0, zorder=2)
+    axes.scatter(columns, shown.mean(axis=1), s=110, marker="_", color=INK, linewidths=1.8, zorder=3)
+    axes.scatter(columns, shown.max(axis=1), s=38, color=ACCENT, linewidths=0, zorder=4)
     axes.set_xticks([])
     axes.set_xlim(-0.8, len(shown) - 0.2)
-    axes.set_xlabel(f"{len(shown)} prompts, by the reward of their best candidate", color=_MUTED, loc="left")
-    axes.set_ylabel("reward", color=_MUTED)
-    axes.yaxis.set_major_locator(_locator(5))
-    return _svg(figure, "rewards of all candidates of each prompt")
-
-
-def _figure(width: float, height: float) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.add_subplot()
-    axes.grid(axis="y", color=_LINE, linewidth=0.8)
-    axes.set_axisbelow(True)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(_LINE)
-    axes.tick_params(colors=_MUTED, labelsize=_SIZE, length=0)
-    axes.xaxis.label.set_fontsize(_SIZE)
-    axes.yaxis.label.set_fontsize(_SIZE)
-    return figure, axes
-
-
-def _locator(most: int) -> Any:
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(most, steps=[1, 2, 2.5, 5, 10])
+    axes.set_xlabel(f"{len(shown)} prompts, by the reward of their best candidate", color=MUTED, loc="left")
+    axes.set_ylabel("reward", color=MUTED)
+    axes.yaxis.set_major_locator(round_ticks(5))
+    return svg(figure, "rewards of all candidates of each prompt")
 
 
 def _apart(numbers: Sequence[int]) -> list[int]:
@@ -137,32 +100,3 @@ def _apart(numbers: Sequence[int]) -> list[int]:
         if gap > 0.07 and (n == numbers[0] or np.log(n / numbers[0]) / np.log(span) > 0.07):
             kept.append(n)
     return kept[::-1]
-
-
-def _svg(figure: Any, title: str) -> str:
-    import matplotlib
-
-    buffer = io.StringIO()
-    settings: Any = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": title,
-    }  # text stays text; the same data, the same bytes
-    with matplotlib.rc_context(settings):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return _themed(buffer.getvalue(), title)
-
-
-def _themed(document: str, title: str) -> str:
-    svg = document[document.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    label = html.escape(title)
-    svg = re.sub(
-        r'<svg [^>]*?viewBox="([^"]*)"[^>]*>',
-        lambda found: f'<svg viewBox="{found[1]}" role="img" aria-label="{label}">',
-        svg,
-        count=1,
-    )
-    svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
-    for stand_in, variable in _COLOURS.items():
-        svg = svg.replace(stand_in, variable)
-    return svg

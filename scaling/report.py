@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from music.clips import Clip, read_clip
-from music.durable import write_text
 from music.pool import Candidate, Pool
+from music.web_page import write_page
 from scaling.charts import curve, spread
 from scaling.estimators import Array, ascending
 from scaling.playable import mp3_uri, spectrogram_uri
@@ -62,13 +62,7 @@ def write_report(path: Path, results: Results) -> None:
     InputError
         If a clip cannot be read or the page cannot be written.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(loader=PackageLoader("scaling"), autoescape=True, undefined=StrictUndefined)
-    environment.filters["signed"] = lambda value, digits: f"{value:+.{digits}f}".replace("-", "−")
-    environment.filters["plain"] = lambda value, digits: f"{value:.{digits}f}".replace("-", "−")
-    template = environment.get_template("report.html.j2")
-    write_text(path, template.render(**_context(results)))
+    write_page(path, "scaling", _context(results))
 
 
 def examples(rewards: Array, most: int = _EXAMPLES) -> list[int]:

@@ -1,26 +1,31 @@
 """Scores the benchmark, writes the tables of a results file, and compares two of them."""
 
 import json
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from music.command import refuse_below_one
 from music.durable import write_text
 from music.errors import InputError
+from music.hashing import sha256_file
 from music.jsonl import dump_line, read_jsonl
 from music.processes import Processes
+from music.provenance import device_name, write_run_record
 from reward.benchmark.comparison import COMPARISON, compare
+from reward.benchmark.coverage import coverage
 from reward.benchmark.extra import EXTRA, extra, judged_pairs
-from reward.benchmark.intervals import RESAMPLES
-from reward.benchmark.metrics import DETAIL, PREFERENCE_TASKS, SUMMARY, detail, summary, table, tested
+from reward.benchmark.intervals import FEWEST, RESAMPLES
+from reward.benchmark.metrics import DETAIL, PREFERENCE_TASKS, SUMMARY, Line, detail, summary, table, tested
 from reward.benchmark.paper_tables import all_lines, write_tables
 from reward.benchmark.predictions import answers, contents_of, requests_of, with_predictions
+from reward.benchmark.report import Findings, write_report
 from reward.benchmark.result_rows import Row, checked
-from reward.bradley_terry import reliability_of
+from reward.bradley_terry import reliability_of, wilson_interval
 from reward.data.tables import table_rows
+from reward.protocol import Scorer
 from reward.registry import load_scorer
 from reward.score_rows import batch_on, score_rows
 
@@ -37,7 +42,8 @@ class Benchmark:
     output
         Folder for predictions and tables.
     name
-        What tables call the scorer; by default as --reward does, and for --results after the file.
+        What tables call the scorer; by default as --reward does, and for --results after the file, or the folder of a
+        results.jsonl.
     data
         The benchmark's rows (all_test.jsonl), which are scored.
     root
@@ -55,7 +61,7 @@ class Benchmark:
     on_error
         What becomes of rows whose audio cannot be scored: exclude (and tell) or fail.
     limit
-        Score only the first so many rows.
+        Only the first so many rows; what an earlier run scored beyond them stays for the next.
     device
         auto, cpu or cuda.
     dtype
@@ -92,19 +98,27 @@ class Benchmark:
 
 
 def main(options: Benchmark) -> int:
-    """Score what is to be scored, write the tables and return 1 if rows had to be left out."""
+    """Score what is to be scored, write the tables and the report, and return 1 if rows had to be left out."""
     against = None if options.against is None else _read(options.against)
     processes = Processes()
-    failed = 0 if options.results is not None else predict(options, processes)
+    failed, scorer = (0, None) if options.results is not None else predict(options, processes)
     if processes.is_main:
-        name = options.name or (options.reward if options.results is None else options.results.stem)
-        evaluate(options.results or options.output / RESULTS, options.output, name, against)
+        results = options.results or options.output / RESULTS
+        evaluate(options, results, against, _facts(options, results, scorer))
+        write_run_record(
+            options.output,
+            options,
+            scorers={} if scorer is None else {scorer.name: scorer.hash},
+            left_out=failed,
+            results_sha256=sha256_file(results),
+            resamples=RESAMPLES,
+        )
     processes.close()
     return int(failed > 0)
 
 
-def predict(options: Benchmark, processes: Processes) -> int:
-    """Write the results file and return how many of its rows could not be scored.
+def predict(options: Benchmark, processes: Processes) -> tuple[int, Scorer]:
+    """Write the results file; return how many of its rows could not be scored, and what scored the others.
 
     Raises
     ------
@@ -123,7 +137,8 @@ def predict(options: Benchmark, processes: Processes) -> int:
         write_text(asked, "".join(map(dump_line, requests.values())))
     processes.barrier()
     scores = options.output / "scores.jsonl"
-    score_rows(asked, scores, scorer, processes, batch_on(options.device), options.workers)
+    batch = batch_on(options.device)
+    score_rows(asked, scores, scorer, processes, batch, options.workers, accumulate=True)
     scored = {row["id"]: row for _, row in read_jsonl(scores)}
     found = [with_predictions(row, root, contents, scored, metrics) for row in rows]
     errors = [str(row["error"]) for row in found if "error" in row]
@@ -133,12 +148,27 @@ def predict(options: Benchmark, processes: Processes) -> int:
         write_text(options.output / RESULTS, "".join(map(dump_line, found)))
         for error in errors:
             print(f"left out: {error}", file=sys.stderr)
-    return len(errors)
+    return len(errors), scorer
 
 
-def evaluate(results: Path, output: Path, name: str, against: Sequence[Row] | None) -> None:
-    """Write the tables of a results file, print the summary, and compare it with other results."""
-    rows = _read(results)
+def evaluate(
+    options: Benchmark, results: Path, against: Sequence[Row] | None, facts: Mapping[str, str]
+) -> None:
+    """Write tables and report of a results file, print the summary, and compare it with other results.
+
+    Parameters
+    ----------
+    options
+        Of the command.
+    results
+        The file.
+    against
+        Rows of the other one.
+    facts
+        What ran, for the report.
+    """
+    rows, output = _read(results), options.output
+    name = options.name or (options.reward if options.results is None else _name_of(results))
     whole = summary(rows)
     if not whole:
         raise InputError(f"{results} holds no row of the split 'test' with a prediction")
@@ -149,30 +179,58 @@ def evaluate(results: Path, output: Path, name: str, against: Sequence[Row] | No
         ("extra", more, EXTRA),
     ):
         write_text(output / f"metrics_{part}.csv", table(lines, columns))
+    reliability, counted = _reliability(rows), coverage(rows)
     together = {
         "results": str(results),
         "resamples": RESAMPLES,
         "summary": whole,
         "detail": parts,
         "extra": more,
-        "reliability": _reliability(rows),
+        "reliability": reliability,
+        "coverage": counted,
     }
     write_text(output / "metrics.json", json.dumps(together, indent=1) + "\n")
     write_tables(output / "tables", name, all_lines(whole, parts, more))
     print(table(whole, SUMMARY), end="")
-    if against is not None:
-        compared = table(compare(rows, against), COMPARISON)
-        write_text(output / "comparison.csv", compared)
-        print(compared, end="")
+    compared = [] if against is None else compare(rows, against)
+    if compared:
+        write_text(output / "comparison.csv", table(compared, COMPARISON))
+        print(table(compared, COMPARISON), end="")
+    other = "" if options.against is None else _name_of(options.against)
+    findings = Findings(name, rows, whole, parts, more, reliability, counted, other, compared, facts)
+    write_report(output / "report.html", findings)
+
+
+def _facts(options: Benchmark, results: Path, scorer: Scorer | None) -> dict[str, str]:
+    """Return what ran, for people."""
+    facts = {"Rows": str(options.data or results)}
+    if scorer is not None:
+        if options.limit is not None:
+            facts["Rows"] += f" (the first {options.limit})"
+        facts |= {"Scorer": scorer.name, "Model's hash": scorer.hash, "Device": device_name(options.device)}
+        facts["Numeric type"] = options.dtype
+    facts["Hash of the results"] = sha256_file(results)
+    if options.against is not None:
+        facts |= {"Against": str(options.against), "Hash of the others": sha256_file(options.against)}
+    intervals = f"95 %, from {RESAMPLES} resamples of prompts (seed 0); none of fewer than {FEWEST} prompts"
+    return facts | {"Intervals": intervals, "Command": shlex.join(sys.argv)}
+
+
+def _name_of(results: Path) -> str:
+    """Return what to call the scorer of a file: its name, or that of the folder that this command wrote it to."""
+    return results.absolute().parent.name if results.name == RESULTS else results.stem
 
 
 def _read(path: Path) -> list[Row]:
     return checked((f"{path} line {line}", row) for line, row in read_jsonl(path))
 
 
-def _reliability(rows: list[Row]) -> list[dict[str, Any]]:
-    """Return how often the scorer is right by how sure it is (`reliability_of`), for each task with pairs."""
-    found = []
+def _reliability(rows: list[Row]) -> list[Line]:
+    """Return how often the scorer is right by how sure it is (`reliability_of`), for each task with pairs.
+
+    `low` and `high` are the Wilson interval of `right`.
+    """
+    found: list[Line] = []
     for dataset, tasks in PREFERENCE_TASKS.items():
         for task in tasks:
             known = [
@@ -181,5 +239,7 @@ def _reliability(rows: list[Row]) -> list[dict[str, Any]]:
                 if pair.gap is not None
             ]
             bins = reliability_of([gap for gap, _ in known], [label for _, label in known])
-            found += [{"dataset": dataset, "task": task, **vars(one)} for one in bins]
+            for one in bins:
+                low, high = wilson_interval(one.right * one.pairs, one.pairs)
+                found.append({"dataset": dataset, "task": task, **vars(one), "low": low, "high": high})
     return found

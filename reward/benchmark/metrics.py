@@ -57,8 +57,9 @@ def _spearman(gold: Values, predicted: Values) -> float:
 def _kendall(gold: Values, predicted: Values) -> float:
     from scipy.stats import kendalltau
 
-    # the method is that of the p-value, which is not used: the exact one takes most of the time
-    return float(kendalltau(gold, predicted, method="asymptotic").statistic)
+    # the method is that of the p-value, which is not used: the exact one is slow, the other fails for two values
+    method = "asymptotic" if len(gold) > 2 else "exact"
+    return float(kendalltau(gold, predicted, method=method).statistic)
 
 
 _CORRELATIONS = {"SRCC": _spearman, "LCC": _pearson, "K-Tau": _kendall}

@@ -16,6 +16,8 @@ from music.tables import latex_table, markdown_table
 from reward.benchmark.metrics import Line
 from reward.benchmark.result_rows import CMI_PREF, MUSIC_ARENA, MUSIC_EVAL, PAM
 
+#: rows of each data set that the paper measured on
+PAPER_ROWS = {PAM: 500, MUSIC_EVAL: 413, MUSIC_ARENA: 1_340, CMI_PREF: 500}
 _FOLDER = Path(__file__).resolve().parent / "published"
 PUBLISHED, MEASURED = "published", "measured"
 

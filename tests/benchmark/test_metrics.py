@@ -166,6 +166,13 @@ def test_people_who_judged_the_same_pair_are_compared():
     assert not [line for line in extra(scored[-1:]) if line["metric"] == "people"]
 
 
+def test_two_rated_clips_have_a_correlation():
+    row = {"split": "test", "source": "PAM", "prompt": "x"}
+    rows = [row | {"audio-path": str(n), "musicality": n, "predicted_musicality": -n} for n in range(2)]
+    (line,) = summary(rows)
+    assert (line["SRCC"], line["LCC"], line["K-Tau"]) == pytest.approx((-1, -1, -1))
+
+
 def test_what_a_row_was_made_for():
     assert prompt_of({**PAIR, "prompt id": 7}) == prompt_of({**PAIR, "prompt id": "7", "audio-path": "c"})
     assert prompt_of(PAIR) != prompt_of({**PAIR, "lyrics": "la"})
@@ -240,6 +247,8 @@ def test_the_command_writes_every_table(rows, tmp_path, capsys):
     assert names == {f"metrics_{name}.csv" for name in ("summary", "detail", "extra")} | {
         "metrics.json",
         "comparison.csv",
+        "report.html",
+        "run.json",
         "tables",
     }
     whole = json.loads((tmp_path / "out" / "metrics.json").read_text())

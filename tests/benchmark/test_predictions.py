@@ -1,5 +1,6 @@
 """Scoring the benchmark: each distinct clip and prompt once, by one process or two, with bad files."""
 
+import importlib
 import shutil
 import subprocess
 import sys
@@ -102,9 +103,39 @@ def test_scores_are_those_of_the_scorer(job):
     assert last["predicted_text-music alignment_b"] == pytest.approx(score["alignment"], abs=1e-6)
 
 
-def test_what_is_scored_is_not_scored_again(job, capsys):
-    main(Benchmark(**job, limit=2))
+LOGGING = """
+from music.clips import read_clip
+class Logging:
+    name, metrics, hash = "logging", ("musicality",), "1"
+    asked = []
+    def score(self, requests):
+        found = [{"musicality": float(read_clip(one.audio).waveform.std())} for one in requests]
+        self.asked += [request.audio.name for request in requests]
+        return found
+"""
+
+
+def test_another_limit_scores_only_what_is_new_to_it(job, tmp_path, monkeypatch):
+    (tmp_path / "logging_judge.py").write_text(LOGGING)
+    monkeypatch.syspath_prepend(tmp_path)
+    asked = importlib.import_module("logging_judge").Logging.asked
+    job |= {"reward": "logging_judge:Logging"}
+    (job["data"].parent / "a1.flac").rename(tmp_path / "a1.flac")
+    assert main(Benchmark(**job, limit=2)) == 1  # the second row, whose audio is missing
+    before = results(job["output"])
+    assert asked == ["a0.flac"]
     main(Benchmark(**job))
+    whole = results(job["output"])
+    everything = ["a0.flac", "a0.flac", "a2.flac", "a2.flac", "a3.flac"]
+    assert sorted(asked) == everything
+    assert main(Benchmark(**job, limit=1)) == 0  # what is wrong beyond the limit is not asked for
+    assert results(job["output"]) == before[:1]
+    main(Benchmark(**job))
+    assert results(job["output"]) == whole
+    assert sorted(asked) == everything
+    (tmp_path / "a1.flac").rename(job["data"].parent / "a1.flac")
+    assert main(Benchmark(**job)) == 0
+    assert sorted(set(asked[5:])) == ["a1.flac"]
     whole = results(job["output"])
     shutil.rmtree(job["output"])
     main(Benchmark(**job))

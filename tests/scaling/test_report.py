@@ -3,8 +3,6 @@
 import base64
 import io
 import re
-import shutil
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -16,6 +14,7 @@ from scaling.playable import mp3_uri, spectrogram_uri
 from scaling.report import Results, examples, ranks, write_report
 from scaling.summary import summarise
 from tests.scaling.noise_pool import clip, make_noise_pool
+from tests.web_pages import Tags, assert_balanced, assert_loads_nothing, opened
 
 WEIGHTS = {"musicality": 0.5, "alignment": 0.5}
 
@@ -45,28 +44,9 @@ def page(small):
     return small.read_text(encoding="utf-8")
 
 
-class Tags(HTMLParser):
-    def __init__(self, page):
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag, attrs):
-        self.found.append((tag, dict(attrs)))
-
-    def of(self, tag):
-        return [attributes for name, attributes in self.found if name == tag]
-
-
 def test_it_is_one_file_that_loads_nothing(page):
-    tags = Tags(page)
-    assert not tags.of("link")
-    assert all("src" not in script for script in tags.of("script"))
-    for attributes in [*tags.of("img"), *tags.of("audio")]:
-        assert attributes["src"].startswith("data:")
-    outside = {url for url in re.findall(r"https?://[^\s\"'<>)]+", page) if "w3.org" not in url}
-    assert not outside
-    assert "@import" not in page
+    assert_loads_nothing(page)
+    assert_balanced(page)
 
 
 def test_prompts_cannot_put_markup_into_the_page(page):
@@ -163,26 +143,13 @@ def test_ranks():
 
 
 def test_in_a_browser(small):
-    api = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("chromium is not installed")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 360, "height": 740})
-        troubles: list[str] = []
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("console", lambda message: troubles.append(message.text))
-        page.on("request", lambda request: request.url.startswith("http") and troubles.append(request.url))
-        page.goto(small.as_uri())
-        assert page.evaluate("document.documentElement.scrollWidth") <= 360  # a phone scrolls down only
+    with opened(small, 360) as page:
+        expect = pytest.importorskip("playwright.sync_api").expect
         assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
         first, second = page.locator("[data-player]").all()[:2]
         first.scroll_into_view_if_needed()
         first.locator("button").click()
-        api.expect(first.locator("button")).to_have_attribute("aria-label", re.compile("^Pause"))
+        expect(first.locator("button")).to_have_attribute("aria-label", re.compile("^Pause"))
         second.locator("img").click()
-        api.expect(second.locator("button")).to_have_attribute("aria-label", re.compile("^Pause"))
-        api.expect(first.locator("button")).to_have_attribute("aria-label", re.compile("^Play"))
-        browser.close()
-        assert troubles == []
+        expect(second.locator("button")).to_have_attribute("aria-label", re.compile("^Pause"))
+        expect(first.locator("button")).to_have_attribute("aria-label", re.compile("^Play"))

@@ -1,0 +1,82 @@
+"""Drawings of reports, as inline SVG whose colours follow the page (light and dark).
+
+matplotlib writes fixed colours; `INK` and the others are stand-ins, which `svg` replaces by CSS variables of the page.
+"""
+
+import html
+import io
+import re
+from typing import Any
+
+# stand-in colour -> CSS variable of the page
+_COLOURS = {
+    "#010101": "var(--ink)",
+    "#020202": "var(--muted)",
+    "#030303": "var(--line)",
+    "#040404": "var(--accent)",
+    "#050505": "var(--quiet)",
+}
+INK, MUTED, LINE, ACCENT, QUIET = _COLOURS
+SIZE = 10.5  # of the letters, points
+
+
+def figure_and_axes(width: float, height: float) -> tuple[Any, Any]:
+    """Return an empty figure of so many inches, a column of the page 4.2 wide, and its axes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.grid(axis="y", color=LINE, linewidth=0.8)
+    axes.set_axisbelow(True)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(LINE)
+    axes.tick_params(colors=MUTED, labelsize=SIZE, length=0)
+    axes.xaxis.label.set_fontsize(SIZE)
+    axes.yaxis.label.set_fontsize(SIZE)
+    return figure, axes
+
+
+def round_ticks(most: int) -> Any:
+    """Return a locator of at most so many round numbers on an axis, ends not counted."""
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(most, steps=[1, 2, 2.5, 5, 10])
+
+
+def svg(figure: Any, title: str) -> str:
+    """Return a figure as one ``<svg>`` element.
+
+    Parameters
+    ----------
+    figure
+        Of `figure_and_axes`.
+    title
+        What it shows, for those who cannot see it.
+    """
+    import matplotlib
+
+    buffer = io.StringIO()
+    settings: Any = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": title,
+    }  # text stays text; the same data, the same bytes
+    with matplotlib.rc_context(settings):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return _themed(buffer.getvalue(), title)
+
+
+def _themed(document: str, title: str) -> str:
+    element = document[document.index("<svg") :]
+    element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
+    label = html.escape(title)
+    element = re.sub(
+        r'<svg [^>]*?viewBox="([^"]*)"[^>]*>',
+        lambda found: f'<svg viewBox="{found[1]}" role="img" aria-label="{label}">',
+        element,
+        count=1,
+    )
+    element = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", element)
+    for stand_in, variable in _COLOURS.items():
+        element = element.replace(stand_in, variable)
+    return element

@@ -1,0 +1,83 @@
+"""Where a measured model stands in the paper's tables, among the published ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reward.benchmark.metrics import Line
+from reward.benchmark.paper_tables import MEASURED, PUBLISHED, TABLES, measured, published
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A cell: the number as printed, perhaps empty, and of the measured model its place, 1 for the highest."""
+
+    text: str
+    place: int | None = None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A table of the paper with the measured model in its place.
+
+    Attributes
+    ----------
+    caption
+        What it shows.
+    columns
+        Their titles.
+    sorted_by
+        The column that rows are sorted by, the highest first: the first one in which the model was measured.
+    rows
+        Model, source and entries.
+    known
+        How many models have a number in each column.
+    """
+
+    caption: str
+    columns: Sequence[str]
+    sorted_by: int
+    rows: Sequence[tuple[str, str, Sequence[Entry]]]
+    known: Sequence[int]
+
+
+def standings(model: str, lines: Sequence[Line]) -> list[Standing]:
+    """Return the tables in which the model has a number.
+
+    Parameters
+    ----------
+    model
+        What to call it.
+    lines
+        From `paper_tables.all_lines`.
+    """
+    found = (_standing(name, model, lines) for name in TABLES)
+    return [standing for standing in found if standing is not None]
+
+
+def _standing(name: str, model: str, lines: Sequence[Line]) -> Standing | None:
+    table = TABLES[name]
+    columns = list(table.columns)
+    ours = measured(name, model, lines)
+    others = published(name)
+    sorted_by = next((place for place, title in enumerate(columns) if ours[title]), None)
+    if sorted_by is None:
+        return None
+    entries = [
+        Entry(ours[title], _place(ours[title], [row[title] for row in others]) if ours[title] else None)
+        for title in columns
+    ]
+    rows = [(row["model"], PUBLISHED, [Entry(row[title]) for title in columns]) for row in others]
+    rows = sorted(
+        [(ours["model"], MEASURED, entries), *rows], key=lambda row: -_number(row[2][sorted_by].text)
+    )
+    known = [sum(bool(row[2][place].text) for row in rows) for place in range(len(columns))]
+    return Standing(table.caption, columns, sorted_by, rows, known)
+
+
+def _place(ours: str, others: Sequence[str]) -> int:
+    return 1 + sum(_number(other) > float(ours) for other in others)
+
+
+def _number(text: str) -> float:
+    """Return a printed number; what is empty is below all."""
+    return float(text) if text else -float("inf")
