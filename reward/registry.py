@@ -24,14 +24,11 @@ KINDS = {
     "mulan": ("reward.baselines.mulan:mulan_similarity", "OpenMuQ/MuQ-MuLan-large"),
     "mulan-reference": ("reward.baselines.mulan:mulan_reference_similarity", "OpenMuQ/MuQ-MuLan-large"),
     "clap": ("reward.baselines.clap:clap_similarity", "laion/clap-htsat-unfused"),
-<<<<<<< HEAD
-    "llm-judge": ("reward.baselines.llm_judge:llm_judge", ""),
-=======
     "audiobox": ("reward.baselines.audiobox:audiobox", "facebook/audiobox-aesthetics"),
     "pam": ("reward.baselines.pam:pam", "microsoft/msclap"),
     "songeval": ("reward.baselines.songeval:songeval", "SongEval"),
     "lyrics": ("reward.baselines.lyrics:lyrics_accuracy", "openai/whisper-large-v3"),
->>>>>>> h-baselines
+    "llm-judge": ("reward.baselines.llm_judge:llm_judge", ""),
     "constant": ("reward.baselines.sanity:Constant", None),
     "loudness": ("reward.baselines.sanity:Loudness", None),
 }

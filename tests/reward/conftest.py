@@ -14,8 +14,8 @@ from reward.baselines import audiobox, lyrics, pam
 from reward.cmi_rm.checkpoint import load_towers
 from reward.cmi_rm.locations import Locator
 from reward.train_config import TrainConfig
-from tests.reward.judge_server import JudgeServer
 from tests.missing_extras import skip_without
+from tests.reward.judge_server import JudgeServer
 from tests.reward.training_runs import rated, write_pairs
 from tests.tiny_audiobox import build_tiny_audiobox, small_wavlm
 from tests.tiny_clap import build_tiny_clap
