@@ -10,7 +10,7 @@ reference, whatever its length; another model goes on from the beginning of the 
 """
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -116,6 +116,19 @@ class MusicGen(CodeGenerator):
             self.spec = {**self.spec, "continuation": float(continuation)}
         if melody or continuation is not None:
             self._accept_references()
+
+    @torch.no_grad()
+    def change_decoder(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Go on with other weights of the decoder; `spec` no longer describes what is sampled.
+
+        Parameters
+        ----------
+        weights
+            Parameters of the model's decoder by name; those not named stay.
+        """
+        for name, weight in weights.items():
+            self._model.decoder.get_parameter(name).copy_(weight)
+        self._weights = None
 
     def _check(self, prompt: Prompt, seconds: float) -> None:
         if self._beginnings:
