@@ -12,6 +12,7 @@ reference, whatever its length; another model goes on from the beginning of the 
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -63,6 +64,8 @@ class MusicGen(CodeGenerator):
         Clips decoded at once; fixed, a shorter batch is padded.
     continuation
         How many seconds of a reference the model goes on from, a plain one; None is not at all.
+    folder
+        Where it was loaded from.
 
     Raises
     ------
@@ -82,7 +85,9 @@ class MusicGen(CodeGenerator):
         options: SamplingOptions,
         batch_size: int,
         continuation: float | None = None,
+        folder: Path | None = None,
     ) -> None:
+        self.folder = folder
         decoder, codec = model.config.decoder, model.config.audio_encoder
         super().__init__(
             name,
@@ -215,7 +220,7 @@ def load_musicgen(
         weights = weights_hash(folder, beside=(CHROMA_CONFIG,))
     else:
         conditioner, weights = TextConditioner(model, tokenizer), weights_hash(folder)
-    return MusicGen(name, model, conditioner, weights, sampling, batch_size, continuation)
+    return MusicGen(name, model, conditioner, weights, sampling, batch_size, continuation, folder)
 
 
 def _samples_per_frame(codec: Any) -> Fraction:

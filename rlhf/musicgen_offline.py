@@ -19,7 +19,8 @@ import torch
 
 from rlhf.lora import lora_config
 from rlhf.musicgen_policy import IGNORED, MusicgenPolicy, flat_codes
-from rlhf.trl_settings import Optimisation, train
+from rlhf.optimisation import Optimisation
+from rlhf.trl_settings import arguments, train
 
 LOSSES = ("dpo", "ipo")
 _NAMES = {"dpo": "sigmoid", "ipo": "ipo"}  # of TRL
@@ -83,7 +84,7 @@ def imitate(
         ids, flat = tokenizer(text)["input_ids"], flat_codes(codes)
         rows.append({"input_ids": [*ids, *flat], "labels": [IGNORED] * len(ids) + flat})
     settings = SFTConfig(
-        **how.arguments(folder, device, processes),
+        **arguments(how, folder, device, processes),
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
     )
@@ -128,7 +129,7 @@ def prefer(
     ]
     weights = {_NAMES[preferring.loss]: 1.0} | ({"sft": preferring.winner} if preferring.winner else {})
     settings = DPOConfig(
-        **how.arguments(folder, device, processes),
+        **arguments(how, folder, device, processes),
         max_length=None,
         beta=preferring.beta,
         loss_type=list(weights),

@@ -5,7 +5,7 @@ codes of clips above it become likelier. A penalty on the divergence from the mo
 each code (the estimator k3 of Schulman, exp(r - p) - (r - p) - 1), of RLOO for the whole clip, within the reward.
 
 Clips come from the project's own sampler with the weights of the moment, each from a stream of noise of its own that
-hangs on prompt, step and place in the group: not on the process, nor on a kill. It draws from all codes, so that they
+hangs on prompt, turn and place in the group: not on the process, nor on a kill. It draws from all codes, so that they
 have the probability that the policy computes.
 """
 
@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from generators.musicgen import MusicGen
 from generators.protocol import Job, Sample
 from music.hashing import candidate_seed
@@ -23,7 +25,8 @@ from music.prompts import Prompt
 from rlhf.clip_reward import REWARD, ClipReward
 from rlhf.lora import lora_config, updated_weights
 from rlhf.musicgen_policy import MusicgenPolicy, flat_codes
-from rlhf.trl_settings import Optimisation, train
+from rlhf.optimisation import Optimisation
+from rlhf.trl_settings import arguments, train
 
 ALGORITHMS = ("grpo", "rloo")
 
@@ -53,6 +56,15 @@ class Exploring:
     seed: int = 0
 
 
+def turns_of(prompts: Sequence[Prompt], count: int, seed: int) -> list[Prompt]:
+    """Return whose turn it is, `count` times: all prompts in random order, then all in another order, and so on."""
+    stream = np.random.default_rng(seed)
+    turns: list[Prompt] = []
+    while len(turns) < count:
+        turns += [prompts[place] for place in stream.permutation(len(prompts))]
+    return turns[:count]
+
+
 class Rollouts:
     """Clips of a policy as it is now.
 
@@ -60,41 +72,37 @@ class Rollouts:
     ----------
     sampler
         The same model, which draws from all codes (`top_k` 0).
-    prompts
-        By id.
+    turns
+        From `turns_of`.
     exploring
         How.
     """
 
-    def __init__(self, sampler: MusicGen, prompts: Sequence[Prompt], exploring: Exploring) -> None:
-        self._sampler, self._exploring = sampler, exploring
-        self._prompts = {prompt.id: prompt for prompt in prompts}
+    def __init__(self, sampler: MusicGen, turns: Sequence[Prompt], exploring: Exploring) -> None:
+        self._sampler, self._turns, self._exploring = sampler, turns, exploring
 
-    def make(self, policy: Any, ids: Sequence[str], step: int, first: int) -> list[Sample]:
-        """Return a clip for each id.
+    def make(self, policy: Any, turns: Sequence[int], first: int) -> list[Sample]:
+        """Return a clip for each.
 
         Parameters
         ----------
         policy
             A `MusicgenPolicy` with an update of peft.
-        ids
-            Of prompts, those of a group one after the other.
-        step
-            Of the optimiser.
+        turns
+            Which turns, each as often as a group has clips, one after the other.
         first
-            Place of the first id among those of all processes.
+            Place of the first of them among those of all processes.
         """
         size, seed = self._exploring.group_size, self._exploring.seed
         jobs = []
-        for place, identity in enumerate(ids, start=first):
-            candidate = step * size + place % size
-            jobs.append(Job(self._prompts[identity], candidate, candidate_seed(seed, identity, candidate)))
+        for place, turn in enumerate(turns, start=first):
+            prompt, candidate = self._turns[turn], turn * size + place % size
+            jobs.append(Job(prompt, candidate, candidate_seed(seed, prompt.id, candidate)))
         self._sampler.change_decoder(updated_weights(policy.musicgen.decoder))
         made = {
-            (sample.job.prompt.id, sample.job.candidate): sample
-            for sample in self._sampler.generate(jobs, self._exploring.seconds)
+            sample.job.candidate: sample for sample in self._sampler.generate(jobs, self._exploring.seconds)
         }
-        return [made[job.prompt.id, job.candidate] for job in jobs]
+        return [made[job.candidate] for job in jobs]
 
 
 def explore(
@@ -138,13 +146,15 @@ def explore(
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
-    rollouts = Rollouts(sampler, prompts, exploring)
+    # all turns are planned ahead: TRL's own order begins anew where a killed run goes on
+    turns = turns_of(prompts, how.steps * how.batch_size // exploring.group_size, exploring.seed)
+    rollouts = Rollouts(sampler, turns, exploring)
 
-    def roll_out(trainer: Any, ids: Sequence[str]) -> tuple[list[list[int]], list[list[int]], list[Sample]]:
+    def roll_out(trainer: Any, asked: Sequence[str]) -> tuple[list[list[int]], list[list[int]], list[Sample]]:
         """Return text ids, codes and clips."""
         own = trainer.accelerator.unwrap_model(trainer.model).get_base_model()
-        first = trainer.accelerator.process_index * len(ids)
-        samples = rollouts.make(own, ids, trainer.state.global_step, first)
+        first = trainer.accelerator.process_index * len(asked)
+        samples = rollouts.make(own, [int(turn) for turn in asked], first)
         texts = [tokenizer(sample.job.prompt.text)["input_ids"] for sample in samples]
         codes = [flat_codes(sample.tokens.long()) for sample in samples if sample.tokens is not None]
         return texts, codes, samples
@@ -166,10 +176,11 @@ def explore(
 
     online = exploring.algorithm == "grpo"
     settings = (GRPOConfig if online else RLOOConfig)(
-        **how.arguments(folder, device, processes),
+        **arguments(how, folder, device, processes),
         num_generations=exploring.group_size,
         beta=exploring.beta,
         temperature=policy.temperature,
+        shuffle_dataset=False,
         disable_dropout=True,
     )
     return train(
@@ -177,7 +188,7 @@ def explore(
             model=policy,
             reward_funcs=[judge],
             args=settings,
-            train_dataset=Dataset.from_list([{"prompt": prompt.id} for prompt in prompts]),
+            train_dataset=Dataset.from_dict({"prompt": [str(turn) for turn in range(len(turns))]}),
             processing_class=tokenizer,
             peft_config=lora_config(how.lora_r),
         ),

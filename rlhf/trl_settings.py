@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,86 +12,48 @@ from transformers import TrainerCallback, set_seed
 from music.durable import write_text
 from music.errors import InputError
 from music.jsonl import dump_line
+from rlhf.optimisation import Optimisation
+from rlhf.options import LOG
 
-LOG = "log.jsonl"
 _NOT_KEPT = ("num_tokens",)  # TRL begins to count anew after a kill
 _STATE = "trainer_state.json"  # what transformers writes last into a checkpoint
 
 
-@dataclass(frozen=True)
-class Optimisation:
-    """How weights are learned.
+def arguments(how: Optimisation, output: Path, device: str, processes: int) -> dict[str, Any]:
+    """Return the arguments that the configurations of all trainers share.
 
-    Attributes
-    ----------
-    steps
-        Of the optimiser.
-    learning_rate
-        Of AdamW, after a linear rise over a tenth of the steps.
-    batch_size
-        Clips (pairs, of preferences) a step, over all processes.
-    micro_batch_size
-        Of them at once in a process; the rest follows by accumulation.
-    lora_r
-        Rank of the update.
-    save_every
-        Steps from one checkpoint to the next.
-    gradient_checkpointing
-        Compute layers again for the gradient, in place of keeping what they gave.
-    bfloat16
-        Compute in bfloat16, with weights in float32.
-    seed
-        Of order and rollouts.
-    tracker
-        tensorboard, wandb or none.
+    Raises
+    ------
+    InputError
+        If the batch does not divide by what the processes take at once.
     """
-
-    steps: int = 100
-    learning_rate: float = 3e-4
-    batch_size: int = 32
-    micro_batch_size: int = 32
-    lora_r: int = 16
-    save_every: int = 25
-    gradient_checkpointing: bool = False
-    bfloat16: bool = False
-    seed: int = 0
-    tracker: str = "none"
-
-    def arguments(self, output: Path, device: str, processes: int) -> dict[str, Any]:
-        """Return the arguments that the configurations of all trainers share.
-
-        Raises
-        ------
-        InputError
-            If the batch does not divide by what the processes take at once.
-        """
-        at_once = self.micro_batch_size * processes
-        if self.batch_size % at_once:
-            raise InputError(
-                f"--batch_size {self.batch_size} must be a multiple of --micro_batch_size {self.micro_batch_size} "
-                f"times the {processes} processes"
-            )
-        return {
-            "output_dir": str(output),
-            "max_steps": self.steps,
-            "learning_rate": self.learning_rate,
-            "lr_scheduler_type": "constant_with_warmup",
-            "warmup_steps": max(1, self.steps // 10),
-            "per_device_train_batch_size": self.micro_batch_size,
-            "gradient_accumulation_steps": self.batch_size // at_once,
-            "gradient_checkpointing": self.gradient_checkpointing,
-            "bf16": self.bfloat16,
-            "use_cpu": device == "cpu",
-            "seed": self.seed,
-            "data_seed": self.seed,
-            "save_strategy": "steps",
-            "save_steps": self.save_every,
-            "save_total_limit": 2,
-            "logging_steps": 1,
-            "report_to": [] if self.tracker == "none" else [self.tracker],
-            "remove_unused_columns": False,
-            "dataloader_pin_memory": False,
-        }
+    at_once = how.micro_batch_size * processes
+    if how.batch_size % at_once:
+        raise InputError(
+            f"--batch_size {how.batch_size} must be a multiple of --micro_batch_size {how.micro_batch_size} "
+            f"times the {processes} processes"
+        )
+    return {
+        "output_dir": str(output),
+        "max_steps": how.steps,
+        "learning_rate": how.learning_rate,
+        "lr_scheduler_type": "constant_with_warmup",
+        "warmup_steps": max(1, how.steps // 10),
+        "per_device_train_batch_size": how.micro_batch_size,
+        "gradient_accumulation_steps": how.batch_size // at_once,
+        "gradient_checkpointing": how.gradient_checkpointing,
+        "bf16": how.bfloat16,
+        "use_cpu": device == "cpu",
+        "seed": how.seed,
+        "data_seed": how.seed,
+        "save_strategy": "steps",
+        "save_steps": how.save_every,
+        "save_total_limit": 2,
+        "logging_steps": 1,
+        "report_to": [] if how.tracker == "none" else [how.tracker],
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": False,
+    }
 
 
 class LogFile(TrainerCallback):

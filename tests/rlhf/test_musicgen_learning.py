@@ -13,9 +13,11 @@ from rlhf import trl_settings
 from rlhf.clip_reward import REWARD, ClipReward
 from rlhf.lora import updated_weights
 from rlhf.musicgen_offline import Preferring, imitate, prefer
-from rlhf.musicgen_online import Exploring, explore
+from rlhf.musicgen_online import Exploring, Rollouts, explore, turns_of
 from rlhf.musicgen_policy import IGNORED, flat_codes
-from rlhf.trl_settings import Optimisation
+from rlhf.optimisation import Optimisation
+from rlhf.options import LOG
+from rlhf.trl_settings import arguments
 from tests.rlhf.conftest import PROMPTS, SECONDS
 
 HOW = Optimisation(steps=6, learning_rate=0.01, batch_size=8, micro_batch_size=4, lora_r=4, save_every=2)
@@ -46,7 +48,7 @@ def likelihood(policy, tokenizer, examples):
 
 
 def log_of(folder):
-    return [json.loads(line) for line in (folder / trl_settings.LOG).read_text().splitlines()]
+    return [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
 
 
 def test_clips_that_are_imitated_become_likelier(policy_and_tokenizer, sampler, tmp_path):
@@ -100,20 +102,24 @@ def test_exploring_begins_at_the_reference_and_raises_the_reward(
     assert sum(rewards[-4:]) > sum(rewards[:4]) + 4 * 0.1
 
 
-def test_rollouts_are_the_candidates_of_prompt_step_and_place(policy_and_tokenizer, sampler, tmp_path):
-    from rlhf.musicgen_online import Rollouts
-
+def test_rollouts_are_the_candidates_of_turn_and_place(policy_and_tokenizer, sampler):
     policy, _ = policy_and_tokenizer
-    rollouts = Rollouts(sampler, PROMPTS, Exploring(group_size=4, seconds=SECONDS, seed=5))
-    ids = ["p0"] * 4 + ["p2"] * 4
-    whole = rollouts.make(policy, ids, step=3, first=0)
-    half = rollouts.make(policy, ids[4:], step=3, first=4)
+    turns = turns_of(PROMPTS, 10, seed=3)
+    assert (
+        {prompt.id for prompt in turns[:4]}
+        == {prompt.id for prompt in turns[4:8]}
+        == {"p0", "p1", "p2", "p3"}
+    )
+    assert turns == turns_of(PROMPTS, 12, seed=3)[:10]
+    rollouts = Rollouts(sampler, turns, Exploring(group_size=4, seconds=SECONDS, seed=5))
+    whole = rollouts.make(policy, [2] * 4 + [3] * 4, first=0)
+    half = rollouts.make(policy, [3] * 4, first=4)
     for one, other in zip(whole[4:], half, strict=True):
         assert one.job == other.job
         assert torch.equal(one.tokens, other.tokens)
     assert [one.job.candidate for one in half] == [12, 13, 14, 15]
-    later = rollouts.make(policy, ids[4:], step=4, first=4)
-    assert not any(torch.equal(one.tokens, other.tokens) for one, other in zip(half, later, strict=True))
+    assert {one.job.prompt.id for one in half} == {turns[3].id}
+    assert len({tuple(one.tokens.flatten().tolist()) for one in whole}) == 8
 
 
 def test_the_sampler_follows_the_policy(policy_and_tokenizer, sampler):
@@ -186,4 +192,4 @@ def test_a_batch_that_does_not_divide_is_refused(tmp_path):
     with pytest.raises(
         InputError, match="--batch_size 8 must be a multiple of --micro_batch_size 4 times the 3"
     ):
-        HOW.arguments(tmp_path, "cpu", 3)
+        arguments(HOW, tmp_path, "cpu", 3)
