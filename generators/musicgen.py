@@ -10,8 +10,9 @@ reference, whatever its length; another model goes on from the beginning of the 
 """
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -63,6 +64,8 @@ class MusicGen(CodeGenerator):
         Clips decoded at once; fixed, a shorter batch is padded.
     continuation
         How many seconds of a reference the model goes on from, a plain one; None is not at all.
+    folder
+        Where it was loaded from.
 
     Raises
     ------
@@ -82,7 +85,9 @@ class MusicGen(CodeGenerator):
         options: SamplingOptions,
         batch_size: int,
         continuation: float | None = None,
+        folder: Path | None = None,
     ) -> None:
+        self.folder = folder
         decoder, codec = model.config.decoder, model.config.audio_encoder
         super().__init__(
             name,
@@ -116,6 +121,19 @@ class MusicGen(CodeGenerator):
             self.spec = {**self.spec, "continuation": float(continuation)}
         if melody or continuation is not None:
             self._accept_references()
+
+    @torch.no_grad()
+    def change_decoder(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Go on with other weights of the decoder; `spec` no longer describes what is sampled.
+
+        Parameters
+        ----------
+        weights
+            Parameters of the model's decoder by name; those not named stay.
+        """
+        for name, weight in weights.items():
+            self._model.decoder.get_parameter(name).copy_(weight)
+        self._weights = None
 
     def _check(self, prompt: Prompt, seconds: float) -> None:
         if self._beginnings:
@@ -202,7 +220,7 @@ def load_musicgen(
         weights = weights_hash(folder, beside=(CHROMA_CONFIG,))
     else:
         conditioner, weights = TextConditioner(model, tokenizer), weights_hash(folder)
-    return MusicGen(name, model, conditioner, weights, sampling, batch_size, continuation)
+    return MusicGen(name, model, conditioner, weights, sampling, batch_size, continuation, folder)
 
 
 def _samples_per_frame(codec: Any) -> Fraction:

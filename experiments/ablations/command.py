@@ -22,10 +22,10 @@ from experiments.ablations.testing import (
     resampled_correlation,
     resampled_mean,
 )
-from experiments.lab.finished_folder import claim_work
 from music.command import refuse_below_one
 from music.durable import make_folder, write_text
 from music.errors import InputError
+from music.finished_folder import claim_work
 from reward.bradley_terry import wilson_interval
 
 ALL = "all"

@@ -25,7 +25,6 @@ from scipy.stats import spearmanr
 from experiments.lab.cached_rows import cached_rows
 from experiments.lab.coded_audio import shipped_codec, through_codec
 from experiments.lab.facts import Facts
-from experiments.lab.finished_folder import claim_work
 from experiments.lab.gold import Gold, Impression, asked_facts
 from experiments.lab.gold_model import HEARD
 from experiments.lab.gold_songs import SECONDS, gold_song, pcm16
@@ -35,6 +34,7 @@ from generators.spectral_codec import SpectralCodecModel
 from music.clips import Clip
 from music.command import refuse_below_one, run
 from music.durable import write_text
+from music.finished_folder import claim_work
 from music.pool import Candidate, Pool
 from reward.bradley_terry import wilson_interval
 from reward.cmi_rm.weights import hash_tensors

@@ -27,7 +27,6 @@ import soundfile
 
 from experiments.lab.coded_audio import shipped_codec
 from experiments.lab.corpus import Song, song
-from experiments.lab.finished_folder import claim_work
 from experiments.lab.hearing import Hearing
 from experiments.lab.listeners import opinion, vote
 from experiments.lab.pairs import CONDITIONS, clip_of, pair
@@ -37,6 +36,7 @@ from music.clips import Clip, write_clip
 from music.command import refuse_below_one, run
 from music.durable import write_bytes, write_text
 from music.errors import InputError
+from music.finished_folder import claim_work
 from music.jsonl import dump_line
 from reward.cmi_rm.weights import hash_tensors
 from reward.judge.consistency import label_of_pair

@@ -11,10 +11,10 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.lab.finished_folder import finished_folder
 from experiments.lab.pairs import CONDITIONS, CONTRASTS, ratings, write_pairs
 from generators.spectral_codec import SpectralCodecModel
 from music.durable import write_text
+from music.finished_folder import finished_folder
 from music.jsonl import read_jsonl
 from reward import train as reward_training
 from reward.train_config import TrainConfig

@@ -9,9 +9,9 @@ import torch
 from tqdm import tqdm
 
 from experiments.lab.corpus import song
-from experiments.lab.finished_folder import finished_folder
 from generators.spectral_codec import SpectralCodecConfig, SpectralCodecModel
 from music.errors import InputError
+from music.finished_folder import finished_folder
 
 SONGS = 1_600
 FRAMES = 80_000

@@ -20,13 +20,13 @@ from torch.nn import functional
 from experiments.lab.cached_rows import cached_rows
 from experiments.lab.corpus import Song
 from experiments.lab.damage import KINDS
-from experiments.lab.finished_folder import claim_work, finished_folder
 from experiments.lab.gold import CONFIG, WEIGHTS, config_of_model
 from experiments.lab.gold_features import MEL_HOP, PITCH_HOP, SAMPLE_RATE, spectrograms
 from experiments.lab.gold_model import HEARD, GoldModel
 from experiments.lab.gold_songs import CODED, SECONDS, gold_song, heard_wave, is_coded
 from experiments.lab.training_loop import Schedule, train
 from generators.spectral_codec import SpectralCodecModel
+from music.finished_folder import claim_work, finished_folder
 from reward.cmi_rm.weights import hash_tensors
 
 SONGS = {"train": 22_000, "validation": 400}

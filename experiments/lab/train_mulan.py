@@ -26,7 +26,6 @@ from experiments.lab.cached_rows import cached_rows
 from experiments.lab.coded_audio import through_codec
 from experiments.lab.corpus import Song, song, stream
 from experiments.lab.facts import CAPTION_FACTS, LYRICS_FACTS, Facts, change_facts
-from experiments.lab.finished_folder import claim_work, finished_folder
 from experiments.lab.rendering import SAMPLE_RATE
 from experiments.lab.text_pretraining import SCHEDULE as READING
 from experiments.lab.text_pretraining import Captions, named_values, pretrain_text
@@ -35,6 +34,7 @@ from experiments.lab.vocabulary import xlm_roberta_tokenizer
 from experiments.lab.wording import caption, lyrics, quality
 from generators.spectral_codec import SpectralCodecModel
 from music.clips import Clip
+from music.finished_folder import claim_work, finished_folder
 from reward.cmi_rm.muq_import import import_muq
 from reward.cmi_rm.towers import hash_tensors
 

@@ -25,13 +25,13 @@ from experiments.lab.cached_rows import cached_rows
 from experiments.lab.corpus import Song, song, stream
 from experiments.lab.damage import NOTE_DAMAGE
 from experiments.lab.facts import draw_facts
-from experiments.lab.finished_folder import claim_work, finished_folder
 from experiments.lab.text_pretraining import SCHEDULE as READING
 from experiments.lab.text_pretraining import Captions, named_values, pretrain_text
 from experiments.lab.training_loop import Schedule, train
 from experiments.lab.vocabulary import t5_tokenizer
 from generators.delay_pattern import DelayPattern
 from generators.spectral_codec import SpectralCodecModel
+from music.finished_folder import claim_work, finished_folder
 from reward.cmi_rm.towers import hash_tensors
 
 SECONDS = 5.0

@@ -28,7 +28,6 @@ from torch.nn import functional
 from experiments.lab.cached_rows import cached_rows
 from experiments.lab.diffusion_target import CENTRE, EVENLY, SPREAD, draw_sigmas, noisy_and_target, times_of
 from experiments.lab.dit_start import DitShape, build_dit
-from experiments.lab.finished_folder import claim_work, finished_folder
 from experiments.lab.text_pretraining import SCHEDULE as READING
 from experiments.lab.text_pretraining import pretrain_text
 from experiments.lab.train_musicgen import (
@@ -45,6 +44,7 @@ from experiments.lab.training_loop import Schedule, train
 from experiments.lab.vae_start import encoded, put_back_units, set_aside_idle_units
 from experiments.lab.vocabulary import t5_tokenizer
 from generators.stable_audio_conditioning import Conditions
+from music.finished_folder import claim_work, finished_folder
 from reward.cmi_rm.towers import hash_tensors
 
 SHAPE = DitShape()

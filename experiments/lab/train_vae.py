@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from experiments.lab.finished_folder import claim_work, finished_folder
 from experiments.lab.spectral_distance import FLOOR, RESOLUTIONS, spectral_distances
 from experiments.lab.train_musicgen import RECIPE, SECONDS, SONGS, training_song
 from experiments.lab.training_loop import Schedule, train
@@ -31,6 +30,7 @@ from experiments.lab.vae_start import (
     set_aside_idle_units,
 )
 from music.errors import InputError
+from music.finished_folder import claim_work, finished_folder
 from music.torchaudio_repair import repair_torchaudio
 
 SHAPE = VaeShape()

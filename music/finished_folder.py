@@ -1,4 +1,4 @@
-"""Folders that are whole or not there: a model is written beside its place and then takes it."""
+"""Folders that are whole or not there (written beside their place, which they then take), and whose work is whose."""
 
 from __future__ import annotations
 

@@ -1,0 +1,122 @@
+"""How a MusicGen learns, from folder to folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from generators import load_generator
+from generators.musicgen import MusicGen
+from generators.musicgen_loading import load_model
+from music.pool import Pool
+from music.processes import Processes
+from music.prompts import Prompt
+from rlhf.choosing import BestAndWorst
+from rlhf.clip_reward import ClipReward
+from rlhf.options import ONLINE, PostTraining
+from rlhf.saving import save_musicgen
+
+
+class MusicgenLearner:
+    """Trains MusicGen models; see `rlhf.musicgen_offline` and `rlhf.musicgen_online`.
+
+    Parameters
+    ----------
+    options
+        Of the run.
+    generator
+        The model that it begins with.
+    device
+        Where.
+    processes
+        Who shares the work.
+    """
+
+    algorithms = ("expert_iteration", "dpo", *ONLINE)
+
+    def __init__(
+        self, options: PostTraining, generator: MusicGen, device: torch.device, processes: Processes
+    ) -> None:
+        self._options, self._sampling = options, generator.options
+        self._device, self._processes = device, processes
+
+    def learn(
+        self, source: Path, pool: Pool, chosen: Sequence[BestAndWorst], work: Path, target: Path
+    ) -> None:
+        """Learn from chosen candidates of a pool.
+
+        Parameters
+        ----------
+        source
+            Folder of the model that made them.
+        pool
+            Where they are.
+        chosen
+            Best and worst of each prompt.
+        work
+            For checkpoints and log.
+        target
+            Folder of the model that comes of it.
+        """
+        from rlhf.musicgen_offline import Preferring, imitate, prefer
+
+        policy, tokenizer = self._policy(source)
+        how = self._options.optimisation()
+        where = (work, self._device.type, self._processes.world_size)
+        if self._options.algorithm == "dpo":
+            pairs = [
+                (one.best.text, pool.tokens(one.best).long(), pool.tokens(one.worst).long()) for one in chosen
+            ]
+            preferring = Preferring(self._options.loss, self._options.stay(), self._options.winner)
+            trained = prefer(policy, tokenizer, pairs, how, preferring, *where)
+        else:
+            examples = [(one.best.text, pool.tokens(one.best).long()) for one in chosen]
+            trained = imitate(policy, tokenizer, examples, how, *where)
+        self._save(trained, source, target)
+
+    def explore(
+        self, source: Path, prompts: Sequence[Prompt], clip_reward: ClipReward, work: Path, target: Path
+    ) -> None:
+        """Learn from clips that are made and judged meanwhile; parameters as of `learn`."""
+        from rlhf.musicgen_online import Exploring, explore
+
+        policy, tokenizer = self._policy(source)
+        options = self._options
+        sampler = load_generator(
+            source,
+            device=options.device,
+            dtype=options.dtype,
+            guidance=self._sampling.guidance,
+            temperature=self._sampling.temperature,
+            top_k=0,
+        )
+        assert isinstance(sampler, MusicGen)
+        exploring = Exploring(options.algorithm, options.n, options.seconds, options.stay(), options.seed)
+        trained = explore(
+            policy,
+            tokenizer,
+            sampler,
+            prompts,
+            clip_reward,
+            options.optimisation(),
+            exploring,
+            work,
+            self._device.type,
+            self._processes.world_size,
+        )
+        self._save(trained, source, target)
+
+    def _policy(self, source: Path) -> tuple[Any, Any]:
+        """Return the policy of a model's folder, and the tokenizer."""
+        from rlhf.musicgen_policy import MusicgenPolicy
+
+        model, tokenizer = load_model(source, self._device, torch.float32)
+        return MusicgenPolicy(model, self._sampling.guidance, self._sampling.temperature), tokenizer
+
+    def _save(self, trained: Any, source: Path, target: Path) -> None:
+        if self._processes.is_main:
+            save_musicgen(trained, source, target)
+        self._processes.barrier()

@@ -1,0 +1,137 @@
+"""The options of a post-training."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from music.command import refuse_below_one
+from music.errors import InputError
+from rlhf.optimisation import Optimisation
+
+LOG = "log.jsonl"  # of a training, a row a step
+ONLINE = ("grpo", "rloo")  # algorithms that make their clips as they learn
+_BETA = {"dpo": 0.1, "ipo": 0.1, "grpo": 0.02, "rloo": 0.001}
+
+
+@dataclass(frozen=True)
+class PostTraining:
+    """Train a generator with a reward.
+
+    Attributes
+    ----------
+    algorithm
+        expert_iteration, dpo, grpo or rloo.
+    generator
+        A MusicGen without melody: a name, hub id or folder.
+    reward
+        The scorer whose metrics make the reward, as in scaling/best_of_n.py.
+    weights
+        What the reward is made of.
+    prompts
+        As in scaling/best_of_n.py.
+    n
+        Clips of a prompt: in a round, or in a step of grpo and rloo.
+    rounds
+        Of expert_iteration and dpo.
+    steps
+        Of the optimiser, in each round.
+    seconds
+        Length of each clip, s.
+    seed
+        Of the run.
+    limit
+        Only the first so many prompts.
+    output
+        Folder for all that is made. The same folder again goes on.
+    guidance, temperature
+        Of the sampling, which is what learns; the generator's own default if not given.
+    learning_rate
+        Of AdamW.
+    batch_size
+        Clips a step (pairs, of dpo), over all processes.
+    micro_batch_size
+        Of them at once in a process.
+    lora_r
+        Rank of the update.
+    beta
+        How dear it is to leave the model before; see `rlhf.musicgen_offline` and `rlhf.musicgen_online`.
+    loss
+        Of dpo: dpo or ipo.
+    winner
+        Of dpo: weight of the winner's own likelihood.
+    save_every
+        Steps from one checkpoint to the next.
+    samples
+        Prompts to make a clip for before and after.
+    gradient_checkpointing
+        Compute layers again for the gradient, in place of keeping what they gave.
+    tracker
+        none, tensorboard or wandb.
+    dtype
+        What is computed in; weights learn in float32.
+    device
+        auto, cpu, cuda ...
+    """
+
+    algorithm: Literal["expert_iteration", "dpo", "grpo", "rloo"] = "expert_iteration"
+    generator: str = "lab-musicgen"
+    reward: str = "lab-cmi-rm"
+    weights: str = "musicality=0.5,alignment=0.5"
+    prompts: str = "lab"
+    n: int = 8
+    rounds: int = 2
+    steps: int = 50
+    seconds: float = 5.0
+    seed: int = 0
+    limit: int | None = None
+    output: Path = Path("runs/post_training")
+    guidance: float | None = None
+    temperature: float | None = None
+    learning_rate: float = 3e-4
+    batch_size: int = 32
+    micro_batch_size: int = 32
+    lora_r: int = 16
+    beta: float | None = None
+    loss: Literal["dpo", "ipo"] = "dpo"
+    winner: float = 0.1
+    save_every: int = 25
+    samples: int = 8
+    gradient_checkpointing: bool = False
+    tracker: Literal["none", "tensorboard", "wandb"] = "none"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range."""
+        refuse_below_one(
+            self, "rounds", "steps", "limit", "batch_size", "micro_batch_size", "lora_r", "save_every"
+        )
+        if self.n < 2:
+            raise InputError(f"--n must be at least 2, as clips of a prompt are compared, got {self.n}")
+        if not (math.isfinite(self.seconds) and self.seconds > 0):
+            raise InputError(f"--seconds must be above 0, got {self.seconds}")
+        if self.algorithm in ONLINE and self.batch_size % self.n:
+            raise InputError(
+                f"--batch_size {self.batch_size} must be a multiple of --n {self.n}: whole groups"
+            )
+
+    def optimisation(self) -> Optimisation:
+        """Return how weights are learned."""
+        return Optimisation(
+            self.steps,
+            self.learning_rate,
+            self.batch_size,
+            self.micro_batch_size,
+            self.lora_r,
+            self.save_every,
+            self.gradient_checkpointing,
+            self.dtype == "bfloat16",
+            self.seed,
+            self.tracker,
+        )
+
+    def stay(self) -> float:
+        """Return beta, or what it is by default."""
+        kind = self.loss if self.algorithm == "dpo" else self.algorithm
+        return _BETA[kind] if self.beta is None else self.beta

@@ -1,0 +1,33 @@
+"""A trained generator as a folder that `load_generator` loads: what it was made from, with other weights."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from music.finished_folder import finished_folder
+
+_WEIGHTS = ("*.safetensors", "*.bin", "*.index.json")
+
+
+def save_musicgen(trained: Any, source: Path, folder: Path) -> None:
+    """Write a MusicGen with its update merged into its weights.
+
+    The folder appears whole or not at all.
+
+    Parameters
+    ----------
+    trained
+        The policy with its update (`peft.PeftModel`), which is merged and no longer one afterwards.
+    source
+        The folder of the model that it began as; tokenizer, configurations and the like are copied.
+    folder
+        Where to.
+    """
+    with finished_folder(folder) as part:
+        trained.merge_and_unload().musicgen.save_pretrained(part)
+        weights = {path.name for pattern in _WEIGHTS for path in source.glob(pattern)}
+        for path in source.iterdir():
+            if path.is_file() and path.name not in weights:
+                shutil.copy(path, part / path.name)

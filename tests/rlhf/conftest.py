@@ -1,0 +1,32 @@
+"""A tiny MusicGen that learns."""
+
+import pytest
+
+from generators import load_generator
+from generators.musicgen_loading import load_model
+from music.prompts import Prompt
+from tests.tiny_musicgen import build_tiny_musicgen
+
+PROMPTS = [Prompt(f"p{index}", text) for index, text in enumerate(("slow piano", "a loud drum", "bass", "x"))]
+SECONDS = 0.4
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """Return the folder of a model."""
+    return build_tiny_musicgen(tmp_path_factory.mktemp("tiny") / "musicgen", codebooks=2)
+
+
+@pytest.fixture
+def sampler(tiny):
+    return load_generator(tiny, device="cpu", top_k=0, batch_size=8)
+
+
+@pytest.fixture
+def policy_and_tokenizer(tiny, sampler):
+    import torch
+
+    from rlhf.musicgen_policy import MusicgenPolicy
+
+    model, tokenizer = load_model(tiny, torch.device("cpu"), torch.float32)
+    return MusicgenPolicy(model, sampler.options.guidance, sampler.options.temperature), tokenizer

@@ -1,0 +1,195 @@
+"""What TRL's trainers make of the policy: they learn what they shall, begin at the reference, and survive a kill."""
+
+import json
+
+import pytest
+import torch
+
+from generators.protocol import Job
+from music.errors import InputError
+from music.hashing import candidate_seed
+from reward import Reward, load_scorer
+from rlhf import trl_settings
+from rlhf.clip_reward import REWARD, ClipReward
+from rlhf.lora import updated_weights
+from rlhf.musicgen_offline import Preferring, imitate, prefer
+from rlhf.musicgen_online import Exploring, Rollouts, explore, turns_of
+from rlhf.musicgen_policy import IGNORED, flat_codes
+from rlhf.optimisation import Optimisation
+from rlhf.options import LOG
+from rlhf.trl_settings import arguments
+from tests.rlhf.conftest import PROMPTS, SECONDS
+
+HOW = Optimisation(steps=6, learning_rate=0.01, batch_size=8, micro_batch_size=4, lora_r=4, save_every=2)
+LOUD = ClipReward(load_scorer("loudness"), Reward({"loudness": 1.0}))
+
+
+def high_codes(samples):
+    """Return as reward the share of codes in the upper half of the codebooks."""
+    return [{REWARD: float((sample.tokens >= 32).float().mean())} for sample in samples]
+
+
+def clips(sampler, count=4):
+    """Return texts and codes of some clips."""
+    jobs = [Job(one, index, candidate_seed(1, one.id, index)) for one in PROMPTS for index in range(count)]
+    return [(one.job.prompt.text, one.tokens.long()) for one in sampler.generate(jobs, SECONDS)]
+
+
+def likelihood(policy, tokenizer, examples):
+    """Return the mean log-probability of codes."""
+    found = []
+    for text, codes in examples:
+        ids, flat = tokenizer(text)["input_ids"], flat_codes(codes)
+        row = torch.tensor([[*ids, *flat]])
+        with torch.no_grad():
+            loss = policy(row, torch.ones_like(row), torch.tensor([[IGNORED] * len(ids) + flat])).loss
+        found.append(-loss.item())
+    return sum(found) / len(found)
+
+
+def log_of(folder):
+    return [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
+
+
+def test_clips_that_are_imitated_become_likelier(policy_and_tokenizer, sampler, tmp_path):
+    policy, tokenizer = policy_and_tokenizer
+    examples = clips(sampler)
+    before = likelihood(policy, tokenizer, examples)
+    trained = imitate(policy, tokenizer, examples, HOW, tmp_path, "cpu")
+    own = trained.get_base_model()
+    assert likelihood(own, tokenizer, examples) > before + 0.1
+    first = log_of(tmp_path)[0]["loss"]
+    assert first == pytest.approx(-before, abs=0.4)  # of another half of the examples
+    with trained.disable_adapter():
+        assert likelihood(own, tokenizer, examples) == pytest.approx(before, abs=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["dpo", "ipo"])
+def test_winners_become_likelier_than_losers(policy_and_tokenizer, sampler, tmp_path, loss):
+    policy, tokenizer = policy_and_tokenizer
+    made = clips(sampler)
+    pairs = [
+        (text, winner, loser[:, :7]) for (text, winner), (_, loser) in zip(made[::2], made[1::2], strict=True)
+    ]
+    trained = prefer(policy, tokenizer, pairs, HOW, Preferring(loss, winner=1.0), tmp_path, "cpu")
+    winners = [(text, winner) for text, winner, _ in pairs]
+    losers = [(text, loser) for text, _, loser in pairs]
+    own = trained.get_base_model()
+    gained = [likelihood(own, tokenizer, one) for one in (winners, losers)]
+    with trained.disable_adapter():
+        before = [likelihood(own, tokenizer, one) for one in (winners, losers)]
+    assert gained[0] - before[0] > gained[1] - before[1]
+    if loss == "dpo":  # ipo's own loss is so much larger that the winners' likelihood does not weigh
+        assert gained[0] > before[0]
+    assert log_of(tmp_path)[0]["rewards/margins"] == 0.0  # the reference is the beginning
+
+
+@pytest.mark.parametrize("algorithm", ["grpo", "rloo"])
+def test_exploring_begins_at_the_reference_and_raises_the_reward(
+    policy_and_tokenizer, sampler, tmp_path, algorithm
+):
+    policy, tokenizer = policy_and_tokenizer
+    how = Optimisation(
+        steps=16, learning_rate=0.03, batch_size=16, micro_batch_size=16, lora_r=4, save_every=50
+    )
+    exploring = Exploring(algorithm, group_size=8, seconds=SECONDS, beta=0.001)
+    explore(policy, tokenizer, sampler, PROMPTS, high_codes, how, exploring, tmp_path, "cpu")
+    log = [row for row in log_of(tmp_path) if "reward" in row]
+    assert log[0]["kl"] == 0.0
+    assert log[0]["clip_ratio/region_mean"] == 0.0
+    assert log[0]["metrics/reward"] == pytest.approx(log[0]["reward"])
+    rewards = [row["metrics/reward"] for row in log]
+    assert sum(rewards[-4:]) > sum(rewards[:4]) + 4 * 0.1
+
+
+def test_rollouts_are_the_candidates_of_turn_and_place(policy_and_tokenizer, sampler):
+    policy, _ = policy_and_tokenizer
+    turns = turns_of(PROMPTS, 10, seed=3)
+    assert (
+        {prompt.id for prompt in turns[:4]}
+        == {prompt.id for prompt in turns[4:8]}
+        == {"p0", "p1", "p2", "p3"}
+    )
+    assert turns == turns_of(PROMPTS, 12, seed=3)[:10]
+    rollouts = Rollouts(sampler, turns, Exploring(group_size=4, seconds=SECONDS, seed=5))
+    whole = rollouts.make(policy, [2] * 4 + [3] * 4, first=0)
+    half = rollouts.make(policy, [3] * 4, first=4)
+    for one, other in zip(whole[4:], half, strict=True):
+        assert one.job == other.job
+        assert torch.equal(one.tokens, other.tokens)
+    assert [one.job.candidate for one in half] == [12, 13, 14, 15]
+    assert {one.job.prompt.id for one in half} == {turns[3].id}
+    assert len({tuple(one.tokens.flatten().tolist()) for one in whole}) == 8
+
+
+def test_the_sampler_follows_the_policy(policy_and_tokenizer, sampler):
+    from peft import get_peft_model
+
+    from generators.musicgen import MusicGen
+    from rlhf.lora import lora_config
+
+    policy, _ = policy_and_tokenizer
+    job = [Job(PROMPTS[1], 0, 7)]
+    assert isinstance(sampler, MusicGen)
+    before = next(sampler.generate(job, SECONDS)).tokens
+    trained = get_peft_model(policy, lora_config(4))
+    sampler.change_decoder(updated_weights(policy.musicgen.decoder))
+    assert torch.equal(next(sampler.generate(job, SECONDS)).tokens, before)
+    with torch.no_grad():
+        for name, weight in trained.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(std=0.5)
+    sampler.change_decoder(updated_weights(policy.musicgen.decoder))
+    assert not torch.equal(next(sampler.generate(job, SECONDS)).tokens, before)
+
+
+def die(callback, args, state, control, **_):
+    if state.global_step == 3:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("algorithm", ["imitate", "prefer", "grpo"])
+def test_a_killed_training_ends_with_the_same_weights(
+    tiny, sampler, tmp_path, monkeypatch, algorithm, policy_and_tokenizer
+):
+    from generators.musicgen_loading import load_model
+    from rlhf.musicgen_policy import MusicgenPolicy
+
+    made = clips(sampler)
+
+    def train(folder):
+        model, tokenizer = load_model(tiny, torch.device("cpu"), torch.float32)
+        policy = MusicgenPolicy(model, 3.0, 1.0)
+        if algorithm == "imitate":
+            found = imitate(policy, tokenizer, made, HOW, folder, "cpu")
+        elif algorithm == "prefer":
+            pairs = [(text, one, two) for (text, one), (_, two) in zip(made[::2], made[1::2], strict=True)]
+            found = prefer(policy, tokenizer, pairs, HOW, Preferring(), folder, "cpu")
+        else:
+            exploring = Exploring(group_size=4, seconds=SECONDS)
+            found = explore(policy, tokenizer, sampler, PROMPTS, LOUD, HOW, exploring, folder, "cpu")
+        return updated_weights(found.get_base_model().musicgen.decoder)
+
+    whole = train(tmp_path / "whole")
+    with monkeypatch.context() as patched:
+        patched.setattr(trl_settings.LogFile, "on_step_end", die)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "killed")
+    (tmp_path / "killed" / "checkpoint-9").mkdir()  # what a kill within a save leaves
+    again = train(tmp_path / "killed")
+    for name, weight in whole.items():
+        assert torch.equal(weight, again[name]), name
+    strip = [
+        {key: value for key, value in row.items() if "time" not in key and "per_second" not in key}
+        for folder in ("whole", "killed")
+        for row in log_of(tmp_path / folder)
+        if "loss" in row
+    ]
+    assert strip[: len(strip) // 2] == strip[len(strip) // 2 :]
+
+
+def test_a_batch_that_does_not_divide_is_refused(tmp_path):
+    with pytest.raises(
+        InputError, match="--batch_size 8 must be a multiple of --micro_batch_size 4 times the 3"
+    ):
+        arguments(HOW, tmp_path, "cpu", 3)
