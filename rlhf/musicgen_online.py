@@ -168,14 +168,16 @@ def explore(
         def _generate(self, prompts: list[str]) -> tuple[Any, ...]:
             return roll_out(self, prompts)
 
-    def judge(completions: Sequence[Sample], log_metric: Any, **_: Any) -> list[float]:
+    classes: dict[str, tuple[Any, Any]] = {"grpo": (GRPOConfig, GRPO), "rloo": (RLOOConfig, RLOO)}
+
+    def judge(completions: Sequence[Sample], log_metric: Any, **_: Any) -> list[float | None]:
         scored = clip_reward(completions)
         for name in scored[0]:
             log_metric(f"metrics/{name}", sum(one[name] for one in scored) / len(scored))
         return [one[REWARD] for one in scored]
 
-    online = exploring.algorithm == "grpo"
-    settings = (GRPOConfig if online else RLOOConfig)(
+    config, kind = classes[exploring.algorithm]
+    settings = config(
         **arguments(how, folder, device, processes),
         num_generations=exploring.group_size,
         beta=exploring.beta,
@@ -184,7 +186,7 @@ def explore(
         disable_dropout=True,
     )
     return train(
-        lambda: (GRPO if online else RLOO)(
+        lambda: kind(
             model=policy,
             reward_funcs=[judge],
             args=settings,

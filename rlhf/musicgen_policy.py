@@ -61,7 +61,7 @@ class MusicgenPolicy(PreTrainedModel):
     config_class = MusicgenPolicyConfig
     base_model_prefix = "musicgen"
     supports_gradient_checkpointing = True
-    _no_split_modules = ("MusicgenDecoderLayer",)
+    _no_split_modules = ["MusicgenDecoderLayer"]  # noqa: RUF012 (as transformers declares it)
 
     def __init__(self, musicgen: Any, guidance: float, temperature: float) -> None:
         super().__init__(MusicgenPolicyConfig(is_encoder_decoder=False))

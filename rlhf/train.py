@@ -138,7 +138,7 @@ def _log(options: PostTraining) -> list[dict[str, Any]]:
 
 def _load(options: PostTraining, name: str) -> Generator:
     sampling = {"guidance": options.guidance, "temperature": options.temperature}
-    given = {option: value for option, value in sampling.items() if value is not None}
+    given: dict[str, Any] = {option: value for option, value in sampling.items() if value is not None}
     return load_generator(name, device=options.device, dtype=options.dtype, **given)
 
 
