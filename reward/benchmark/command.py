@@ -18,7 +18,7 @@ from reward.benchmark.intervals import RESAMPLES
 from reward.benchmark.metrics import DETAIL, PREFERENCE_TASKS, SUMMARY, detail, summary, table, tested
 from reward.benchmark.paper_tables import all_lines, write_tables
 from reward.benchmark.predictions import answers, contents_of, requests_of, with_predictions
-from reward.benchmark.result_rows import Row, checked
+from reward.benchmark.result_rows import Row, checked, read_results
 from reward.bradley_terry import reliability_of
 from reward.data.tables import table_rows
 from reward.registry import load_scorer
@@ -93,7 +93,7 @@ class Benchmark:
 
 def main(options: Benchmark) -> int:
     """Score what is to be scored, write the tables and return 1 if rows had to be left out."""
-    against = None if options.against is None else _read(options.against)
+    against = None if options.against is None else read_results(options.against)
     processes = Processes()
     failed = 0 if options.results is not None else predict(options, processes)
     if processes.is_main:
@@ -138,7 +138,7 @@ def predict(options: Benchmark, processes: Processes) -> int:
 
 def evaluate(results: Path, output: Path, name: str, against: Sequence[Row] | None) -> None:
     """Write the tables of a results file, print the summary, and compare it with other results."""
-    rows = _read(results)
+    rows = read_results(results)
     whole = summary(rows)
     if not whole:
         raise InputError(f"{results} holds no row of the split 'test' with a prediction")
@@ -164,10 +164,6 @@ def evaluate(results: Path, output: Path, name: str, against: Sequence[Row] | No
         compared = table(compare(rows, against), COMPARISON)
         write_text(output / "comparison.csv", compared)
         print(compared, end="")
-
-
-def _read(path: Path) -> list[Row]:
-    return checked((f"{path} line {line}", row) for line, row in read_jsonl(path))
 
 
 def _reliability(rows: list[Row]) -> list[dict[str, Any]]:
