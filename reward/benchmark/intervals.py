@@ -63,7 +63,7 @@ def estimate_mean(values: Sequence[float], prompts: Sequence[Hashable], seed: in
 def estimate(
     statistic: Callable[[Values], float], values: Values, prompts: Sequence[Hashable], seed: int = 0
 ) -> Estimate:
-    """Return any statistic of rows `[n, ...]`, NaN where it is not defined, and its interval; else as `estimate_mean`."""
+    """Return any statistic of rows `[n, ...]`, NaN where undefined, and its interval; else as `estimate_mean`."""
     return estimate_each(lambda drawn: [statistic(drawn)], values, prompts, seed)[0]
 
 
