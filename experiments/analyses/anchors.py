@@ -20,23 +20,20 @@ with a 95 % interval over prompts. `lowest` and `highest` are the difference in 
 """
 
 import math
-from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from experiments.analyses.logistic import fit_logistic
+from experiments.analyses.calibration import METRICS, Pairs, calibrate, known_pairs
 from experiments.analyses.report import COLOURS, draw_dots, drawing, shown, write_report
 from music.command import refuse_below_one
 from music.errors import InputError
 from music.tables import markdown_table
-from reward.benchmark.extra import prompt_of
 from reward.benchmark.intervals import FEWEST, RESAMPLES, Values, estimate_mean
-from reward.benchmark.metrics import PREFERENCE_TASKS, Line, tested
-from reward.benchmark.result_rows import Row, gap_of, preference_of, read_results
+from reward.benchmark.metrics import Line
+from reward.benchmark.result_rows import read_results
 
 COLUMNS = ("dataset", "task", "generator", "metric", "n", "prompts", "before", "after", "difference", "low", "high",
            "lowest", "highest", "offset", "temperature")  # fmt: skip
@@ -72,59 +69,23 @@ class Anchors:
         refuse_below_one(self, "anchors", "draws")
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """Decided pairs of one task, n in all.
-
-    Attributes
-    ----------
-    gaps
-        Score of a minus score of b, `[n]`.
-    votes
-        1 for a, 0 for b, `[n]`.
-    generators
-        Of a and b.
-    prompts
-        What each was made for.
-    """
-
-    gaps: Values
-    votes: Values
-    generators: Sequence[tuple[str, str]]
-    prompts: Sequence[Hashable]
-
-    def sides_of(self, generator: str) -> NDArray[np.int64]:
-        """Return `[n]` 1 where only a is of a generator, -1 where only b is, else 0."""
-        return np.array([(a == generator) - (b == generator) for a, b in self.generators])
-
-    def asked_at_least(self, generator: str, anchors: int) -> int:
-        """Return how many pairs of a generator any draw leaves: prompts with anchors are not asked about."""
-        rows = np.flatnonzero(self.sides_of(generator))
-        sizes = Counter(self.prompts[row] for row in rows)
-        return len(rows) - (anchors - 1 + max(sizes.values()))
-
-
 def main(options: Anchors) -> None:
     """Write table and figure.
 
     Raises
     ------
     InputError
-        If no generator has more pairs than the anchors.
+        If no generator has enough pairs beside the anchors.
     """
     lines: list[Line] = []
     left: dict[str, int] = {}
-    for (dataset, task), pairs in known_pairs(read_results(options.results)).items():
-        enough = []
-        for name in sorted({one for both in pairs.generators for one in both}):
-            if pairs.asked_at_least(name, options.anchors) >= FEWEST:
-                enough.append(name)
-            else:
-                left[f"{name} ({dataset}, {task})"] = int(np.abs(pairs.sides_of(name)).sum())
+    for (dataset, task), known in known_pairs(read_results(options.results)).items():
+        enough = {name: one for name, one in known.items() if one.asked_at_least(options.anchors) >= FEWEST}
+        left |= {
+            f"{name} ({dataset}, {task})": len(known[name].votes) for name in known.keys() - enough.keys()
+        }
         facts: Line = {"dataset": dataset, "task": task}
-        lines += [
-            facts | line for line in calibrated(pairs, enough, options.anchors, options.draws, options.seed)
-        ]
+        lines += [facts | line for line in calibrated(enough, options.anchors, options.draws, options.seed)]
     if not lines:
         most = max(left, key=lambda name: left[name], default="")
         told = f"the most are {left[most]} of {most}" if most else "its pairs name no model_a and model_b"
@@ -132,109 +93,45 @@ def main(options: Anchors) -> None:
             f"{options.results} has no generator of whose decided pairs {FEWEST} are left beside --anchors "
             f"{options.anchors}: {told}"
         )
+    left = dict(sorted(left.items()))
     write_report(
         options.output, options, {"table": (lines, COLUMNS)}, _page(lines, left, options), left_out=left
     )
     _draw(options.output / "figure.png", [line for line in lines if line["metric"] == "ACC"])
 
 
-def known_pairs(rows: Sequence[Row]) -> dict[tuple[str, str], Pairs]:
-    """Return the decided and predicted pairs of two different, named generators, by data set and task."""
-    found = {}
-    for dataset, tasks in PREFERENCE_TASKS.items():
-        for task in tasks:
-            kept = []
-            for row in tested(rows)[dataset]:
-                names = str(row.get("model_a") or ""), str(row.get("model_b") or "")
-                vote, gap = (
-                    preference_of(row, task),
-                    gap_of(row, ("musicality" if task == "preference" else task,)),
-                )
-                if vote in ("a", "b") and gap is not None and all(names) and names[0] != names[1]:
-                    kept.append((gap, float(vote == "a"), names, prompt_of(row)))
-            if kept:
-                gaps, votes, generators, prompts = zip(*kept, strict=True)
-                found[dataset, task] = Pairs(np.array(gaps), np.array(votes), generators, prompts)
-    return found
-
-
-def calibrated(pairs: Pairs, generators: Sequence[str], anchors: int, draws: int, seed: int) -> list[Line]:
-    """Return the lines of each generator, and of all of them.
+def calibrated(generators: Mapping[str, Pairs], anchors: int, draws: int, seed: int) -> list[Line]:
+    """Return the lines of each generator of a task, and of all of them if there are several.
 
     Parameters
     ----------
-    pairs
-        Of one task.
     generators
         Those that are new in turn.
     anchors, draws, seed
         As in `Anchors`.
     """
     lines: list[Line] = []
-    whole: list[tuple[Values, NDArray[np.int64]]] = []
-    scale = float(pairs.gaps.std()) or 1.0
-    for generator in generators:
-        sides = pairs.sides_of(generator)
-        rows = np.flatnonzero(sides)
-        # [draws, rows of the generator, metrics, before and after]; NaN for anchors
-        found = np.full((draws, len(rows), 2, 2), np.nan)
-        fits = []
-        for draw in range(draws):
-            known = _drawn([pairs.prompts[row] for row in rows], anchors, np.random.default_rng([seed, draw]))
-            taught, asked = rows[known == 1], known == 0
-            fit = fit_offset(pairs.gaps[taught] / scale, sides[taught], pairs.votes[taught])
-            rest = rows[asked]
-            after = fit[0] * pairs.gaps[rest] / scale + fit[1] * sides[rest]
-            found[draw, asked, :, 0] = _scores(pairs.gaps[rest], pairs.votes[rest])
-            found[draw, asked, :, 1] = _scores(after, pairs.votes[rest])
-            fits.append(fit)
-        facts: Line = {
-            "generator": generator,
-            "offset": float(np.mean(fits, axis=0)[1]),
-            "temperature": float(np.mean(fits, axis=0)[0] / scale),
-        }
-        lines += [facts | line for line in _lines(found, [pairs.prompts[row] for row in rows], seed)]
-        whole.append((found, rows))
+    whole: list[Values] = []
+    for generator, pairs in generators.items():
+        found, fits = calibrate(pairs, anchors, draws, seed)
+        temperature, offset = fits.mean(axis=0).tolist()
+        facts: Line = {"generator": generator, "offset": offset, "temperature": temperature / pairs.scale}
+        lines += [facts | line for line in _lines(found, pairs.prompts, seed)]
+        whole.append(found)
     if len(whole) > 1:
-        found = np.concatenate([one for one, _ in whole], axis=1)
-        prompts = [pairs.prompts[row] for _, rows in whole for row in rows]
-        lines += [{"generator": ALL} | line for line in _lines(found, prompts, seed)]
+        prompts = [prompt for pairs in generators.values() for prompt in pairs.prompts]
+        facts = {"generator": ALL}
+        lines += [facts | line for line in _lines(np.concatenate(whole, axis=1), prompts, seed)]
     return lines
-
-
-def fit_offset(gaps: Values, sides: NDArray[np.int64], votes: Values) -> Values:
-    """Return temperature and offset `[2]` of anchors: gaps in standard deviations, sides and votes `[n]` each."""
-    features = np.stack([gaps, sides.astype(float)], axis=1)
-    return fit_logistic(features, votes, np.array([1.0, 0.0]), np.ones(2))
-
-
-def _drawn(prompts: Sequence[Hashable], anchors: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Return `[n]` 1 for anchors, 0 for pairs of prompts that have none, -1 for the rest of an anchor's prompt."""
-    rows: dict[Hashable, list[int]] = {}
-    for row, prompt in enumerate(prompts):
-        rows.setdefault(prompt, []).append(row)
-    groups, found, left = list(rows.values()), np.zeros(len(prompts), int), anchors
-    for place in generator.permutation(len(groups)):
-        if left > 0:
-            found[groups[place]] = -1
-            found[groups[place][:left]] = 1
-            left -= len(groups[place][:left])
-    return found
-
-
-def _scores(logits: Values, votes: Values) -> Values:
-    """Return `[n, 2]`: whether each logit orders its pair as people did (equal ones half), and its cross-entropy."""
-    signed = (2 * votes - 1) * logits
-    return np.stack([(np.sign(signed) + 1) / 2, np.logaddexp(0, -signed)], axis=1)
 
 
 def _lines(found: Values, prompts: Sequence[Hashable], seed: int) -> list[Line]:
     """Return the line of each metric of `[draws, n, metrics, before and after]`."""
-    asked = ~np.isnan(found[:, :, 0, 0]).all(axis=0)
-    kept = [prompt for prompt, one in zip(prompts, asked, strict=True) if one]
+    asked = np.flatnonzero(~np.isnan(found[:, :, 0, 0]).all(axis=0))
+    kept = [prompts[row] for row in asked.tolist()]
     means = np.nanmean(found[:, asked], axis=0)  # [n, metrics, before and after]
     lines: list[Line] = []
-    for place, metric in enumerate(("ACC", "cross_entropy")):
+    for place, metric in enumerate(METRICS):
         before, after = means[:, place].T
         gain = estimate_mean((after - before).tolist(), kept, seed)
         single = np.nanmean(found[:, :, place, 1] - found[:, :, place, 0], axis=1)

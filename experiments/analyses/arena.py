@@ -120,7 +120,7 @@ def coefficients_of(values: Values, prompts: Sequence[Hashable], seed: int) -> l
         return np.array([fit[0], *(fit[1:] / scale), *fit[1:], fit[1] - fit[2]])
 
     estimates = estimate_each(found, values, prompts, seed)
-    return [{"of": of} | line_of(metric, one) for (of, metric), one in zip(names, estimates, strict=True)]
+    return [line_of(metric, one) | {"of": of} for (of, metric), one in zip(names, estimates, strict=True)]
 
 
 def predictions_of(values: Values, prompts: Sequence[Hashable], folds: int, seed: int) -> list[Line]:
@@ -138,7 +138,7 @@ def predictions_of(values: Values, prompts: Sequence[Hashable], folds: int, seed
     estimates = estimate_each(found, np.stack([*chances, votes], axis=1), prompts, seed)
     names = [(method, metric) for method in METHODS for metric in METRICS]
     names.append(("fitted minus musicality", "ACC"))
-    return [{"of": of} | line_of(metric, one) for (of, metric), one in zip(names, estimates, strict=True)]
+    return [line_of(metric, one) | {"of": of} for (of, metric), one in zip(names, estimates, strict=True)]
 
 
 def folds_of(prompts: Sequence[Hashable], folds: int, seed: int) -> NDArray[np.int64]:

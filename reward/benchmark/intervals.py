@@ -68,7 +68,10 @@ def estimate(
 
 
 def estimate_each(
-    statistic: Callable[[Values], Sequence[float]], values: Values, prompts: Sequence[Hashable], seed: int = 0
+    statistic: Callable[[Values], Sequence[float] | Values],
+    values: Values,
+    prompts: Sequence[Hashable],
+    seed: int = 0,
 ) -> list[Estimate]:
     """Return several statistics of the same rows, as `estimate` one; all of them see the same resampled prompts."""
     members = _members(prompts)
