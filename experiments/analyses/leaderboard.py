@@ -129,7 +129,7 @@ def pools_in(folder: Path) -> list[Path]:
 
 
 def _is_pool(folder: Path) -> bool:
-    return (folder / "specs").is_dir() and (folder / "metadata.jsonl").is_file()
+    return (folder / "specs").is_dir() and any(folder.glob("metadata*.jsonl"))
 
 
 def names_of(pools: Sequence[Pool]) -> list[str]:

@@ -2,8 +2,8 @@
 
     python -m experiments.analyses mirex --data pairs.jsonl --reward HaiwenXia/CMI-RM --output runs/mirex
 
-A row of the answers is `{"sample_id": ..., "preferred_candidate": "A"}`, or "B". The names of the fields of the questions
-were not published when this was written; these are read, the first that a row has:
+A row of the answers is `{"sample_id": ..., "preferred_candidate": "A"}`, or "B". What the fields of the questions are
+called was not published when this was written; these are read, the first that a row has:
 
     sample_id, id                    unique
     audio_a, audio-path, audio-a     the first clip; paths are relative to the file, or to --root
@@ -128,8 +128,8 @@ def read_pairs(path: Path, root: Path, limit: int | None = None) -> list[dict[st
     Raises
     ------
     InputError
-        If a field that is needed is missing, one is no text (or, the id, no whole number), audio is a URL, or an id comes
-        twice; the message names file and line.
+        If a field that is needed is missing or one is no text (an id may be a whole number), audio is a URL, or an id
+        comes twice; the message names file and line.
     """
     found: dict[str, dict[str, Any]] = {}
     for line, row in read_jsonl(path, torn_end=False)[:limit]:
