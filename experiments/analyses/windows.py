@@ -163,8 +163,8 @@ def _by_length(groups: Groups) -> str:
 
 def _draw(path: Path, people: Sequence[Line], beside: Sequence[Line]) -> None:
     """Draw a panel for each measure, in it a dot with its interval for each window and length."""
-    near = [line for line in beside if line["metric"] != "RMSE"]
-    groups = {**_grouped(people, "window"), **_grouped(near, "windows")}
+    near = _grouped([line for line in beside if line["metric"] != "RMSE"], "windows")
+    groups = {**_grouped(people, "window"), **{f"between windows: {name}": near[name] for name in near}}
     lines = math.ceil(len(groups) / _PANELS)
     with drawing(path, lines, _PANELS, (4 * _PANELS, 2.6 * lines)) as axes:
         for axis in axes.flat[len(groups) :]:
@@ -176,6 +176,7 @@ def _draw(path: Path, people: Sequence[Line], beside: Sequence[Line]) -> None:
                     axis, [found.get(name) for name in lengths], (place - 1) * 0.2, COLOURS[place], heard
                 )
             axis.set_xticks(range(len(lengths)), lengths, fontsize=7)
+            axis.set_xlim(-0.5, len(lengths) - 0.5)
             axis.set_title(measured, fontsize=9)
             axis.legend(fontsize=6)
 
