@@ -12,6 +12,7 @@ from typing import Any, cast
 from music.errors import InputError
 from music.shipped_files import asset
 from reward.baselines.ensemble import RULES, Ensemble
+from reward.baselines.windowed import WINDOWS, Windowed
 from reward.protocol import Scorer
 
 # name: (class, where its model lies: "asset:..." ships with the project, "hub:..." is downloaded)
@@ -69,6 +70,8 @@ def load_scorer(name: str | Path, device: str = "auto", dtype: str = "float32", 
             load_scorer(one.strip(), device, dtype, **options) for one in place.split("+") if one.strip()
         ]
         return Ensemble(members, kind)
+    if kind in WINDOWS and place:
+        return Windowed(load_scorer(place, device, dtype, **options), kind)
     if kind in KINDS:
         return _of_kind(kind, place, device, dtype, options)
     if Path(name).is_dir():
@@ -78,7 +81,7 @@ def load_scorer(name: str | Path, device: str = "auto", dtype: str = "float32", 
     if isinstance(name, str) and text.count("/") == 1 and not text.startswith((".", "/", "~")):
         folder = _checkpoint(_from_hub(text))
         return _find_class(_DEFAULT)(folder, name=text.split("/")[1], device=device, dtype=dtype, **options)
-    known = ", ".join((*SCORERS, *KINDS, *RULES))
+    known = ", ".join((*SCORERS, *KINDS, *RULES, *WINDOWS))
     raise InputError(f"unknown scorer {text!r}: expected {known}, a folder, a hub id or module:Class")
 
 

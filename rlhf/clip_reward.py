@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 from generators.protocol import Sample
-from music.clips import write_clip
 from reward import Reward, Scorer, ScoreRequest
+from reward.clips_in_memory import score_clips
 
 REWARD = "reward"
 
@@ -41,14 +39,6 @@ class ClipReward:
         InputError
             If a clip cannot be scored.
         """
-        if getattr(self._scorer, "takes_clips", False):
-            found = self._scorer.score([ScoreRequest(one.clip, one.job.prompt) for one in samples])
-        else:
-            with tempfile.TemporaryDirectory() as folder:
-                requests = []
-                for index, one in enumerate(samples):
-                    path = Path(folder) / f"{index}.flac"
-                    write_clip(path, one.clip)
-                    requests.append(ScoreRequest(path, one.job.prompt))
-                found = self._scorer.score(requests)
+        requests = [ScoreRequest(sample.clip, sample.job.prompt) for sample in samples]
+        found = score_clips(self._scorer, requests)
         return [{**scores, REWARD: self._reward(scores)} for scores in found]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from music.clips import Clip, read_clip, read_header, write_clip
 from music.hashing import sha256_text
+from reward.baselines.windowed import PIECE, spans
 
-SECONDS = 10.0
 WINDOWS = ("first10", "mean10", "full")
 
 
@@ -21,21 +21,19 @@ def in_windows(path: Path, folder: Path, window: str) -> list[Path]:
     folder
         For the pieces.
     window
-        ``first10``: its beginning; ``mean10``: all pieces of ten seconds, of which the last may be shorter (one of less
-        than a second is left out); ``full``: the clip itself.
+        ``first10`` and ``mean10`` as in `reward.baselines.windowed`; ``full``: the clip itself.
     """
     header = read_header(path)
-    size = int(SECONDS * header.sample_rate)
-    if header.samples <= size:
+    if header.samples <= PIECE * header.sample_rate:
         return []
     if window == "full":
         return [path]
-    starts = range(0, header.samples - header.sample_rate, size)
+    parts = spans(window, header.samples, header.sample_rate)
     names = [
-        folder / f"{sha256_text(str(path.absolute()))[:24]}-{number}.flac" for number in range(len(starts))
+        folder / f"{sha256_text(str(path.absolute()))[:24]}-{number}.flac" for number in range(len(parts))
     ]
     if not all(name.exists() for name in names):
         clip = read_clip(path)
-        for name, start in zip(names, starts, strict=True):
-            write_clip(name, Clip(clip.waveform[:, start : start + size], clip.sample_rate))
-    return names[:1] if window == "first10" else names
+        for name, part in zip(names, parts, strict=True):
+            write_clip(name, Clip(clip.waveform[:, part], clip.sample_rate))
+    return names

@@ -22,7 +22,7 @@ from reward.benchmark.metrics import DETAIL, PREFERENCE_TASKS, SUMMARY, Line, de
 from reward.benchmark.paper_tables import all_lines, write_tables
 from reward.benchmark.predictions import answers, contents_of, requests_of, with_predictions
 from reward.benchmark.report import Findings, write_report
-from reward.benchmark.result_rows import Row, checked
+from reward.benchmark.result_rows import Row, checked, read_results
 from reward.bradley_terry import reliability_of, wilson_interval
 from reward.data.tables import table_rows
 from reward.protocol import Scorer
@@ -99,7 +99,7 @@ class Benchmark:
 
 def main(options: Benchmark) -> int:
     """Score what is to be scored, write the tables and the report, and return 1 if rows had to be left out."""
-    against = None if options.against is None else _read(options.against)
+    against = None if options.against is None else read_results(options.against)
     processes = Processes()
     failed, scorer = (0, None) if options.results is not None else predict(options, processes)
     if processes.is_main:
@@ -167,7 +167,7 @@ def evaluate(
     facts
         What ran, for the report.
     """
-    rows, output = _read(results), options.output
+    rows, output = read_results(results), options.output
     name = options.name or (options.reward if options.results is None else _name_of(results))
     whole = summary(rows)
     if not whole:
@@ -219,10 +219,6 @@ def _facts(options: Benchmark, results: Path, scorer: Scorer | None) -> dict[str
 def _name_of(results: Path) -> str:
     """Return what to call the scorer of a file: its name, or that of the folder that this command wrote it to."""
     return results.absolute().parent.name if results.name == RESULTS else results.stem
-
-
-def _read(path: Path) -> list[Row]:
-    return checked((f"{path} line {line}", row) for line, row in read_jsonl(path))
 
 
 def _reliability(rows: list[Row]) -> list[Line]:

@@ -109,7 +109,7 @@ def _keys(dataset: str, task: str) -> Groups:
         keys["ref_subset"] = lambda row: ("ref" if has_reference(row) else "no_ref",)
     if dataset in PREFERENCE_TASKS:
         keys["modality_type"] = lambda row: ("vocal" if has_lyrics(row) else "instru",)
-    return keys | {"duration": _duration, "generator": _generators}
+    return keys | {"duration": duration_of, "generator": _generators}
 
 
 def _confidence(row: Row, task: str) -> Sequence[str]:
@@ -117,7 +117,7 @@ def _confidence(row: Row, task: str) -> Sequence[str]:
     return () if sure is None else [name for name, holds in CONFIDENCES.items() if holds(sure)]
 
 
-def _duration(row: Row) -> Sequence[str]:
+def duration_of(row: Row) -> Sequence[str]:
     """Return the bin of the mean length of a row's audio; none if that is not known or out of range."""
     known = [seconds for name in ("seconds", "seconds_b") if (seconds := number_of(row, name)) is not None]
     if known:
@@ -147,7 +147,7 @@ def _ratings(rows: Sequence[Row], task: str) -> list[Line]:
     if not judged:
         return []
     values, prompts = np.array([pair for _, pair in judged]), [prompt_of(row) for row, _ in judged]
-    return [_line(name, estimate(_correlation(name), values, prompts)) for name in ("SRCC", "LCC", "K-Tau")]
+    return [line_of(name, estimate(_correlation(name), values, prompts)) for name in ("SRCC", "LCC", "K-Tau")]
 
 
 def _correlation(name: str) -> Callable[[Values], float]:
@@ -256,10 +256,11 @@ def _mean_line(name: str, values: Sequence[tuple[tuple[str, ...], float]]) -> li
     if not values:
         return []
     prompts, numbers = zip(*values, strict=True)
-    return [_line(name, estimate_mean(numbers, prompts))]
+    return [line_of(name, estimate_mean(numbers, prompts))]
 
 
-def _line(name: str, found: Estimate) -> Line:
+def line_of(name: str, found: Estimate) -> Line:
+    """Return an estimate of a metric as a line of a table; what is NaN is None."""
     numbers = {"value": found.value, "low": found.low, "high": found.high}
     shown = {key: None if math.isnan(value) else value for key, value in numbers.items()}
     return {"metric": name, "n": found.rows, "prompts": found.prompts, **shown}

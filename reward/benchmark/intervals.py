@@ -63,13 +63,28 @@ def estimate_mean(values: Sequence[float], prompts: Sequence[Hashable], seed: in
 def estimate(
     statistic: Callable[[Values], float], values: Values, prompts: Sequence[Hashable], seed: int = 0
 ) -> Estimate:
-    """Return any statistic of rows `[n, K]`, NaN where it is not defined, and its interval; else as `estimate_mean`."""
+    """Return any statistic of rows `[n, ...]`, NaN where undefined, and its interval; else as `estimate_mean`."""
+    return estimate_each(lambda drawn: [statistic(drawn)], values, prompts, seed)[0]
+
+
+def estimate_each(
+    statistic: Callable[[Values], Sequence[float] | Values],
+    values: Values,
+    prompts: Sequence[Hashable],
+    seed: int = 0,
+) -> list[Estimate]:
+    """Return several statistics of the same rows, as `estimate` one; all of them see the same resampled prompts."""
     members = _members(prompts)
     drawn = np.random.default_rng(seed).integers(
         len(members), size=(RESAMPLES if len(members) >= FEWEST else 0, len(members))
     )
     found = [statistic(values[np.concatenate([members[one] for one in draw])]) for draw in drawn]
-    return _estimate(statistic(values), np.array(found), len(values), len(members))
+    whole = statistic(values)
+    resampled = np.array(found, float).reshape(-1, len(whole))
+    return [
+        _estimate(float(one), resampled[:, place], len(values), len(members))
+        for place, one in enumerate(whole)
+    ]
 
 
 def _members(prompts: Sequence[Hashable]) -> list[NDArray[np.int64]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from music.errors import InputError
+from music.jsonl import read_jsonl
 from reward.data.rows import LABELS
 
 Row = Mapping[str, Any]
@@ -78,6 +79,11 @@ def checked(rows: Iterable[tuple[str, Row]]) -> list[Row]:
             raise InputError(f"{where}: {error}") from error
         found.append(row)
     return found
+
+
+def read_results(path: Path) -> list[Row]:
+    """Return the `checked` rows of a results file."""
+    return checked((f"{path} line {line}", row) for line, row in read_jsonl(path))
 
 
 def rating_of(row: Row, task: str) -> tuple[float, float] | None:
