@@ -14,9 +14,10 @@ import numpy as np
 
 from music.errors import InputError
 from reward.benchmark.extra import IDENTITY, judged_pairs, prompt_of
-from reward.benchmark.intervals import Values, estimate, estimate_mean
+from reward.benchmark.intervals import Values, estimate_from, estimate_mean, resample_weights
 from reward.benchmark.metrics import PREFERENCE_TASKS, RATING_TASKS, Line, correlations, tested
 from reward.benchmark.result_rows import PREFERRED, RATED, Row, rating_of
+from reward.benchmark.weighted_correlations import correlations_of_resamples
 
 COMPARISON = (
     "dataset",
@@ -88,20 +89,20 @@ def _ratings(rows: Sequence[tuple[Row, Row]], dataset: str, task: str) -> list[L
     ]
     if not both:
         return []
-    values = np.array([numbers for *numbers, _ in both])
-
-    def difference(drawn: Values) -> float:
-        return _spearman(drawn, 1) - _spearman(drawn, 2)
-
-    found = estimate(difference, values, [prompt for *_, prompt in both])
-    told = {"first": _spearman(values, 1), "second": _spearman(values, 2), "difference": found.value}
-    told |= {"low": found.low, "high": found.high}
+    values, prompts = np.array([numbers for *numbers, _ in both]), [prompt for *_, prompt in both]
+    weights = resample_weights(prompts)
+    first, second = (_spearman(values[:, 0], values[:, side]) for side in (1, 2))
+    with_first, with_second = (
+        correlations_of_resamples(values[:, [0, side]], weights)["SRCC"] for side in (1, 2)
+    )
+    found = estimate_from(first - second, with_first - with_second, len(values), len(set(prompts)))
+    told = {"first": first, "second": second, "difference": found.value, "low": found.low, "high": found.high}
     shown = {name: None if np.isnan(value) else value for name, value in told.items()}
     return [{"dataset": dataset, "task": task, "metric": "SRCC", "n": len(both), **shown}]
 
 
-def _spearman(values: Values, column: int) -> float:
-    found = correlations([(row[0], row[column]) for row in values], ("SRCC",))["SRCC"]
+def _spearman(gold: Values, predicted: Values) -> float:
+    found = correlations(list(zip(gold, predicted, strict=True)), ("SRCC",))["SRCC"]
     return np.nan if found is None else found
 
 

@@ -26,7 +26,7 @@ from typing import cast
 import numpy as np
 import torch
 
-from reward.benchmark.intervals import Estimate, Values, estimate, estimate_mean
+from reward.benchmark.intervals import Estimate, estimate_from, estimate_mean, resample_weights
 from reward.benchmark.metrics import CONFIDENCES, PREFERENCE_TASKS, RATING_TASKS, Line, correlations, tested
 from reward.benchmark.result_rows import (
     CMI_PREF,
@@ -47,6 +47,7 @@ from reward.benchmark.result_rows import (
     preferred,
     rating_of,
 )
+from reward.benchmark.weighted_correlations import correlations_of_resamples
 from reward.bradley_terry import calibration_error_of, losses_of, targets_of
 
 EXTRA = (
@@ -147,15 +148,13 @@ def _ratings(rows: Sequence[Row], task: str) -> list[Line]:
     if not judged:
         return []
     values, prompts = np.array([pair for _, pair in judged]), [prompt_of(row) for row, _ in judged]
-    return [line_of(name, estimate(_correlation(name), values, prompts)) for name in ("SRCC", "LCC", "K-Tau")]
-
-
-def _correlation(name: str) -> Callable[[Values], float]:
-    def of(values: Values) -> float:
-        found = correlations([(gold, predicted) for gold, predicted in values], (name,))[name]
-        return math.nan if found is None else found
-
-    return of
+    whole = correlations([pair for _, pair in judged])
+    resampled = correlations_of_resamples(values, resample_weights(prompts))
+    sizes = len(values), len(set(prompts))
+    return [
+        line_of(name, estimate_from(math.nan if value is None else value, resampled[name], *sizes))
+        for name, value in whole.items()
+    ]
 
 
 @dataclass(frozen=True)

@@ -57,14 +57,18 @@ def estimate_mean(values: Sequence[float], prompts: Sequence[Hashable], seed: in
     )
     drawn = np.random.default_rng(seed).integers(len(members), size=(RESAMPLES, len(members)))
     found = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
-    return _estimate(math.fsum(values) / len(numbers), found, len(numbers), len(members))
+    return estimate_from(math.fsum(values) / len(numbers), found, len(numbers), len(members))
 
 
-def estimate(
-    statistic: Callable[[Values], float], values: Values, prompts: Sequence[Hashable], seed: int = 0
-) -> Estimate:
-    """Return any statistic of rows `[n, ...]`, NaN where undefined, and its interval; else as `estimate_mean`."""
-    return estimate_each(lambda drawn: [statistic(drawn)], values, prompts, seed)[0]
+def resample_weights(prompts: Sequence[Hashable], seed: int = 0) -> Values:
+    """Return how often each row comes in each resample, `[RESAMPLES, n]`: as often as its prompt was drawn."""
+    members = _members(prompts)
+    drawn = np.random.default_rng(seed).integers(len(members), size=(RESAMPLES, len(members)))
+    counts = np.stack([np.bincount(draw, minlength=len(members)) for draw in drawn]).astype(float)
+    weights = np.empty((RESAMPLES, len(prompts)))
+    for rows, count in zip(members, counts.T, strict=True):
+        weights[:, rows] = count[:, None]
+    return weights
 
 
 def estimate_each(
@@ -73,7 +77,10 @@ def estimate_each(
     prompts: Sequence[Hashable],
     seed: int = 0,
 ) -> list[Estimate]:
-    """Return several statistics of the same rows, as `estimate` one; all of them see the same resampled prompts."""
+    """Return statistics of rows `[n, ...]`, NaN where undefined, and their intervals; else as `estimate_mean`.
+
+    All of them see the same resampled prompts.
+    """
     members = _members(prompts)
     drawn = np.random.default_rng(seed).integers(
         len(members), size=(RESAMPLES if len(members) >= FEWEST else 0, len(members))
@@ -82,7 +89,7 @@ def estimate_each(
     whole = statistic(values)
     resampled = np.array(found, float).reshape(-1, len(whole))
     return [
-        _estimate(float(one), resampled[:, place], len(values), len(members))
+        estimate_from(float(one), resampled[:, place], len(values), len(members))
         for place, one in enumerate(whole)
     ]
 
@@ -95,7 +102,8 @@ def _members(prompts: Sequence[Hashable]) -> list[NDArray[np.int64]]:
     return [np.array(rows) for rows in found.values()]
 
 
-def _estimate(value: float, resampled: Values, rows: int, prompts: int) -> Estimate:
+def estimate_from(value: float, resampled: Values, rows: int, prompts: int) -> Estimate:
+    """Return a statistic with the interval that its values in resamples span, NaN where undefined."""
     if prompts < FEWEST or np.isnan(resampled).all() or np.nanmin(resampled) == np.nanmax(resampled):
         return Estimate(value, math.nan, math.nan, rows, prompts)
     low, high = np.nanquantile(resampled, [0.025, 0.975])

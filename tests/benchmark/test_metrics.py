@@ -14,8 +14,9 @@ from music.jsonl import dump_line, read_jsonl
 from reward.benchmark.command import Benchmark, main
 from reward.benchmark.comparison import compare
 from reward.benchmark.extra import extra, prompt_of
-from reward.benchmark.intervals import estimate, estimate_mean
-from reward.benchmark.metrics import DETAIL, SUMMARY, detail, summary, table
+from reward.benchmark.intervals import RESAMPLES, estimate_each, estimate_mean, resample_weights
+from reward.benchmark.metrics import DETAIL, SUMMARY, correlations, detail, summary, table
+from reward.benchmark.weighted_correlations import correlations_of_resamples
 
 GOLDEN = Path(__file__).parents[1] / "data" / "metrics"
 PAIR = {"split": "test", "source": "cmi-arena-annotation", "audio-path": "a", "audio2": "b", "prompt": "x"}
@@ -134,12 +135,30 @@ def test_intervals_count_prompts_and_not_rows():
     assert together.prompts == 40
     assert together.value == alone.value
     assert together.high - together.low > 4 * (alone.high - alone.low)
-    general = estimate(
-        lambda drawn: float(drawn[:, 0].mean()), values[:, None], [row // 25 for row in range(1000)]
+    (general,) = estimate_each(
+        lambda drawn: [float(drawn[:, 0].mean())], values[:, None], [row // 25 for row in range(1000)]
     )
     assert (general.low, general.high) == pytest.approx((together.low, together.high))
     assert math.isnan(estimate_mean(values, [row % 9 for row in range(1000)]).low)
     assert math.isnan(estimate_mean([1.0] * 1000, list(range(1000))).low)
+
+
+def test_correlations_of_all_resamples_are_those_of_each(monkeypatch):
+    monkeypatch.setattr("reward.benchmark.weighted_correlations._BLOCK", 17)
+    rng = np.random.default_rng(0)
+    values = np.stack([rng.integers(1, 9, 60) / 2, rng.normal(size=60).round(1)], axis=1)  # with ties
+    prompts = [row // 3 for row in range(60)]
+    weights = resample_weights(prompts)
+    found = correlations_of_resamples(values, weights)
+    assert weights.shape == (RESAMPLES, 60)
+    assert (weights.sum(axis=1) == 60).all()
+    assert (weights[:, 0] == weights[:, 2]).all()  # of one prompt
+    for number in range(0, RESAMPLES, 97):
+        drawn = np.repeat(values, weights[number].astype(int), axis=0)
+        for name, value in correlations(list(map(tuple, drawn))).items():
+            assert found[name][number] == pytest.approx(value, abs=1e-12)
+    constant = np.stack([np.full(60, 3.3), values[:, 1]], axis=1)
+    assert all(np.isnan(one).all() for one in correlations_of_resamples(constant, weights).values())
 
 
 def test_intervals_hold_the_truth():
