@@ -29,7 +29,7 @@ from music.errors import InputError
 from music.processes import Processes
 from music.tables import markdown_table
 from reward.baselines.windowed import WINDOWS
-from reward.benchmark.command import RESULTS, Benchmark, predict
+from reward.benchmark.command import LAB_ROWS, RESULTS, Benchmark, predict
 from reward.benchmark.intervals import RESAMPLES
 from reward.benchmark.metrics import Line
 from reward.benchmark.result_rows import read_results
@@ -47,7 +47,7 @@ class Windows:
     Parameters
     ----------
     data
-        The benchmark's rows (all_test.jsonl).
+        The benchmark's rows (all_test.jsonl); by default the lab's, as in reward.benchmark.
     output
         Folder for scores, tables and figure.
     root
@@ -68,7 +68,7 @@ class Windows:
         Threads that decode audio ahead of the model.
     """
 
-    data: Path
+    data: Path = LAB_ROWS
     output: Path = Path("runs/analyses/windows")
     root: Path | None = None
     reward: str = "lab-cmi-rm"

@@ -1,5 +1,6 @@
 """CMI-RewardBench (arXiv 2603.00610): how well a scorer agrees with people.
 
+    python -m reward.benchmark                       the lab's CMI-RM on the lab's rows, offline
     python -m reward.benchmark --reward HaiwenXia/CMI-RM --data CMI-RewardBench/all_test.jsonl --output runs/cmi_rm
     python -m reward.benchmark --results results.jsonl --output tables
     python -m reward.benchmark --results mine.jsonl --against theirs.jsonl --output tables

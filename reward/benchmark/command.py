@@ -30,6 +30,8 @@ from reward.registry import load_scorer
 from reward.score_rows import batch_on, score_rows
 
 RESULTS = "results.jsonl"
+OUTPUT = Path("runs/benchmark")
+LAB_ROWS = Path("runs/lab/sets/CMI-RewardBench/all_test.jsonl")
 ERRORS = ("exclude", "fail")
 
 
@@ -45,7 +47,8 @@ class Benchmark:
         What tables call the scorer; by default as --reward does, and for --results after the file, or the folder of a
         results.jsonl.
     data
-        The benchmark's rows (all_test.jsonl), which are scored.
+        The benchmark's rows (all_test.jsonl), which are scored; by default those of the lab, as
+        python -m experiments.lab.judgement_sets writes them.
     root
         Folder that paths in the rows are relative to; that of the rows by default.
     results
@@ -70,7 +73,7 @@ class Benchmark:
         Threads that decode audio ahead of the model.
     """
 
-    output: Path
+    output: Path = OUTPUT
     data: Path | None = None
     root: Path | None = None
     results: Path | None = None
@@ -88,13 +91,20 @@ class Benchmark:
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense together."""
-        if (self.data is None) == (self.results is None):
+        if self.data is not None and self.results is not None:
             raise InputError("expected either --data, rows to score, or --results, rows with predictions")
+        if self.results is not None and self.output == OUTPUT:
+            raise InputError("--results needs an --output of its own for its tables")
         if self.on_error not in ERRORS:
             raise InputError(f"--on_error must be one of {', '.join(ERRORS)}, got {self.on_error!r}")
         if self.workers < 0:
             raise InputError(f"--workers must be at least 0, got {self.workers}")
         refuse_below_one(self, "limit")
+
+    @property
+    def scored_rows(self) -> Path:
+        """The rows that are scored."""
+        return LAB_ROWS if self.data is None else self.data
 
 
 def main(options: Benchmark) -> int:
@@ -125,7 +135,11 @@ def predict(options: Benchmark, processes: Processes) -> tuple[int, Scorer]:
     InputError
         If there are some and they shall not be left out.
     """
-    data = Path(str(options.data))
+    data = options.scored_rows
+    if options.data is None and not data.is_file():
+        raise InputError(
+            f"there is no {data}: run python -m experiments.lab.judgement_sets, or say by --data what to score"
+        )
     root = data.parent if options.root is None else options.root
     rows = checked(table_rows(data))[: options.limit]
     contents = contents_of(rows, root, options.output)

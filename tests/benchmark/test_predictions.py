@@ -4,6 +4,7 @@ import importlib
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -276,7 +277,7 @@ def test_predictions_of_another_scorer_do_not_survive(job, tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "expected either --data"),
+        ({"results": "a", "output": Path("runs/benchmark")}, "an --output of its own"),
         ({"data": "a", "results": "b"}, "expected either --data"),
         ({"data": "a", "on_error": "ignore"}, "--on_error must be one of exclude, fail"),
         ({"data": "a", "workers": -1}, "--workers"),
@@ -285,4 +286,10 @@ def test_predictions_of_another_scorer_do_not_survive(job, tmp_path, monkeypatch
 )
 def test_options_that_make_no_sense_are_refused(options, message):
     with pytest.raises(InputError, match=message):
-        Benchmark("out", **options)
+        Benchmark(**{"output": Path("out"), **options})
+
+
+def test_without_rows_it_is_the_labs_or_what_makes_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"run python -m experiments.lab.judgement_sets, or say by --data"):
+        main(Benchmark())
