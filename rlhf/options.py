@@ -28,6 +28,10 @@ class PostTraining:
         The scorer whose metrics make the reward, as in scaling/best_of_n.py.
     weights
         What the reward is made of.
+    level
+        What clips are brought to before they are judged, dBFS, so that loudness earns nothing; null leaves it.
+    silence_cost
+        Taken from each metric of a clip that is silent throughout; see `rlhf.guards`.
     prompts
         As in scaling/best_of_n.py.
     n
@@ -63,7 +67,7 @@ class PostTraining:
     save_every
         Steps from one checkpoint to the next.
     samples
-        Prompts to make a clip for before and after.
+        Prompts to make a clip for before and after; those from before tell how robust the reward is.
     gradient_checkpointing
         Compute layers again for the gradient, in place of keeping what they gave.
     tracker
@@ -78,6 +82,8 @@ class PostTraining:
     generator: str = "lab-musicgen"
     reward: str = "lab-cmi-rm"
     weights: str = "musicality=0.5,alignment=0.5"
+    level: float | None = -20.0
+    silence_cost: float = 1.0
     prompts: str = "lab"
     n: int = 8
     rounds: int = 2
@@ -96,7 +102,7 @@ class PostTraining:
     loss: Literal["dpo", "ipo"] = "dpo"
     winner: float = 0.1
     save_every: int = 25
-    samples: int = 8
+    samples: int = 16
     gradient_checkpointing: bool = False
     tracker: Literal["none", "tensorboard", "wandb"] = "none"
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -105,12 +111,22 @@ class PostTraining:
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
         refuse_below_one(
-            self, "rounds", "steps", "limit", "batch_size", "micro_batch_size", "lora_r", "save_every"
+            self,
+            "rounds",
+            "steps",
+            "samples",
+            "limit",
+            "batch_size",
+            "micro_batch_size",
+            "lora_r",
+            "save_every",
         )
         if self.n < 2:
             raise InputError(f"--n must be at least 2, as clips of a prompt are compared, got {self.n}")
         if not (math.isfinite(self.seconds) and self.seconds > 0):
             raise InputError(f"--seconds must be above 0, got {self.seconds}")
+        if self.silence_cost < 0:
+            raise InputError(f"--silence_cost must be at least 0, got {self.silence_cost}")
         if self.algorithm in ONLINE and self.batch_size % self.n:
             raise InputError(
                 f"--batch_size {self.batch_size} must be a multiple of --n {self.n}: whole groups"

@@ -16,7 +16,8 @@ before has left:
 `grpo` and `rloo` make and judge their clips as they learn (`rlhf.musicgen_online`), `n` for a prompt in each step.
 
 ``OUT/model`` is the trained generator, for every command that takes one (``--generator OUT/model``). Beside it lie
-``log.jsonl`` (a row a step), ``curves.png``, ``samples`` (the same prompts and noise before and after) and
+``log.jsonl`` (a row a step), ``curves.png``, ``samples`` (the same prompts and noise before and after),
+``robustness.md`` (how far the reward moves where the music does not, written before anything is learned) and
 ``run.json``. A killed run goes on where it was, and ends with the same weights.
 """
 
@@ -24,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from generators import Generator, fill_pool, load_generator
+from generators import Generator, Job, Sample, fill_pool, load_generator
 from generators.musicgen import MusicGen
 from music.command import run
 from music.devices import find_device
@@ -41,8 +42,10 @@ from reward import Reward, Scorer, load_scorer
 from rlhf.choosing import best_and_worst, spread_of
 from rlhf.clip_reward import ClipReward
 from rlhf.curves import draw_curves
+from rlhf.guards import Guarded
 from rlhf.musicgen_learner import MusicgenLearner
 from rlhf.options import LOG, ONLINE, PostTraining
+from rlhf.robustness import ROBUSTNESS, robustness, write_robustness
 from scaling.judging import score_candidates
 
 MODEL = "model"
@@ -57,7 +60,8 @@ def main(options: PostTraining) -> None:
     processes = Processes()
     prompts = load_prompts(options.prompts, options.limit)
     reward = Reward.parse(options.weights)
-    scorer = load_scorer(options.reward, options.device, options.dtype)
+    judge = load_scorer(options.reward, options.device, options.dtype)
+    scorer = Guarded(judge, options.level, options.silence_cost)
     reward.check(tuple(scorer.metrics))
     generator = _load(options, options.generator)
     if not isinstance(generator, MusicGen) or generator.folder is None or "reference" in generator.accepts:
@@ -69,17 +73,18 @@ def main(options: PostTraining) -> None:
         claim_work(options.output, **facts, options=_deciding(options))
     processes.barrier()
     learner = MusicgenLearner(options, generator, device, processes)
+    clip_reward = ClipReward(scorer, reward)
+    before = _samples(options, generator, "before", prompts, processes)
+    if processes.is_main and not (options.output / ROBUSTNESS).exists():
+        write_robustness(options.output, robustness(clip_reward, before), len(before))
     if not (options.output / MODEL).exists():
         if options.algorithm in ONLINE:
-            clip_reward = ClipReward(scorer, reward)
             work = options.output / "training"
             learner.explore(generator.folder, prompts, clip_reward, work, options.output / MODEL)
         else:
             _rounds(options, generator, learner, prompts, scorer, reward, processes)
-    for moment, name in (("before", options.generator), ("after", str(options.output / MODEL))):
-        pool = Pool(options.output / "samples" / moment, create=True)
-        chosen = prompts[: options.samples]
-        fill_pool(_load(options, name), chosen, 1, options.seconds, pool, options.seed, processes)
+    trained = _load(options, str(options.output / MODEL))
+    _samples(options, trained, "after", prompts, processes)
     if processes.is_main:
         rows = _log(options)
         write_text(options.output / LOG, "".join(map(dump_line, rows)))
@@ -87,6 +92,19 @@ def main(options: PostTraining) -> None:
         write_run_record(options.output, options, **facts)
         print(f"{options.output / MODEL} is the trained generator")
     processes.close()
+
+
+def _samples(
+    options: PostTraining, generator: Generator, moment: str, prompts: list[Prompt], processes: Processes
+) -> list[Sample]:
+    """Return a clip of the first prompts, which stay for people to hear."""
+    pool = Pool(options.output / "samples" / moment, create=True)
+    chosen = prompts[: options.samples]
+    fill_pool(generator, chosen, 1, options.seconds, pool, options.seed, processes)
+    return [
+        Sample(Job(prompt, one.candidate, one.seed), pool.clip(one), None)
+        for prompt, (one,) in zip(chosen, pool.candidates_of(chosen, 1), strict=True)
+    ]
 
 
 def _rounds(

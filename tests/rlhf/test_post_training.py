@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 SMALL = {
     "weights": "loudness=1",
     "reward": "loudness",
+    "level": None,
     "n": 4,
     "rounds": 2,
     "steps": 2,
@@ -72,6 +73,7 @@ def test_every_algorithm_leaves_a_generator(options, tiny, algorithm):
     assert (options.output / "curves.png").stat().st_size > 5000
     for moment in ("before", "after"):
         assert len(list((options.output / "samples" / moment / "audio").rglob("*.flac"))) == 2
+    assert "+6 dB" in (options.output / "robustness.md").read_text()
     record = json.loads((options.output / "run.json").read_text())
     assert record["config"]["algorithm"] == algorithm
 
@@ -106,7 +108,7 @@ def test_a_run_is_taken_up_where_it_was_left(options, tmp_path, monkeypatch):
 def test_two_processes_learn_what_one_does(options, tmp_path):
     single = change(options, algorithm="grpo", output=tmp_path / "one", micro_batch_size=4, batch_size=8)
     main(single)
-    arguments = [f"--{name}={value}" for name, value in vars(single).items() if value is not None]
+    arguments = [f"--{name}={'null' if value is None else value}" for name, value in vars(single).items()]
     arguments = [one for one in arguments if not one.startswith(("--output", "--micro_batch_size"))]
     command = [
         sys.executable,
@@ -139,6 +141,7 @@ def test_another_run_in_the_same_folder_is_refused(options):
         ({"n": 1}, "--n must be at least 2"),
         ({"steps": 0}, "--steps"),
         ({"seconds": 0.0}, "--seconds"),
+        ({"silence_cost": -1.0}, "--silence_cost"),
         ({"algorithm": "grpo", "batch_size": 6}, "--batch_size 6 must be a multiple of --n 4"),
     ],
 )
