@@ -45,6 +45,8 @@ class StableAudio(DiffusionGenerator):
         How noise becomes music.
     batch_size
         Clips denoised at once; fixed, a shorter batch is padded.
+    folder
+        Where it was loaded from.
 
     Raises
     ------
@@ -53,8 +55,15 @@ class StableAudio(DiffusionGenerator):
     """
 
     def __init__(
-        self, name: str, parts: StableAudioParts, weights: str, options: DiffusionOptions, batch_size: int
+        self,
+        name: str,
+        parts: StableAudioParts,
+        weights: str,
+        options: DiffusionOptions,
+        batch_size: int,
+        folder: Path | None = None,
     ) -> None:
+        self.folder = folder
         device = parts.transformer.device
         dtype = next(parts.transformer.transformer_blocks.parameters()).dtype
         super().__init__(name, weights, options, batch_size, SAMPLER, device, dtype)
@@ -135,4 +144,4 @@ def load_stable_audio(
     parts = load_parts(folder, device, dtype)
     defaults: dict[str, Any] = {"steps": 100, "guidance": 7.0}
     sampling = DiffusionOptions(**{**defaults, **options})
-    return StableAudio(name, parts, FORMAT.hash(folder), sampling, batch_size)
+    return StableAudio(name, parts, FORMAT.hash(folder), sampling, batch_size, folder)

@@ -1,4 +1,4 @@
-"""Which candidates of a pool a generator learns from."""
+"""What the candidates of a pool teach, by their rewards."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from music.candidate import Candidate
 from scaling.choose_best import choose_best
 from scaling.estimators import Array
 
+_SPREADS = 5.0  # of an advantage; what is further away counts as this far
+
 
 @dataclass(frozen=True)
 class BestAndWorst:
@@ -18,30 +20,49 @@ class BestAndWorst:
 
     best: Candidate
     worst: Candidate
-    gap: float
 
 
-def best_and_worst(candidates: Sequence[Sequence[Candidate]], rewards: Array) -> list[BestAndWorst]:
-    """Return them for each prompt whose candidates differ in reward.
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Candidates with their rewards.
 
-    Parameters
+    Attributes
     ----------
     candidates
         Of each prompt, P rows of N.
     rewards
         `[P, N]`.
     """
-    found = []
-    for row, best, worst, values in zip(
-        candidates, choose_best(rewards), choose_best(-rewards), rewards, strict=True
-    ):
-        gap = float(values[best] - values[worst])
-        if gap > 0:
-            found.append(BestAndWorst(row[best], row[worst], gap))
-    return found
 
+    candidates: Sequence[Sequence[Candidate]]
+    rewards: Array
 
-def spread_of(rewards: Array) -> dict[str, float]:
-    """Return the mean reward of all, of the best and of the worst, over prompts."""
-    every = {"mean": rewards, "best": rewards.max(axis=1), "worst": rewards.min(axis=1)}
-    return {name: float(np.mean(values)) for name, values in every.items()}
+    def best_and_worst(self) -> list[BestAndWorst]:
+        """Return them for each prompt whose candidates differ in reward."""
+        chosen = zip(choose_best(self.rewards), choose_best(-self.rewards), strict=True)
+        return [
+            BestAndWorst(row[best], row[worst])
+            for row, values, (best, worst) in zip(self.candidates, self.rewards, chosen, strict=True)
+            if values[best] > values[worst]
+        ]
+
+    def optimality(self) -> list[tuple[Candidate, float]]:
+        """Return all candidates with how good they are for their prompt: r of DiffusionNFT (arXiv 2509.16117).
+
+        It is 1/2 + clip(A / 5, -1, 1) / 2, where A is the reward less the mean of its prompt, in standard deviations of
+        these differences over all prompts.
+        """
+        differences = self.rewards - self.rewards.mean(axis=1, keepdims=True)
+        spread = float(np.sqrt(np.mean(differences**2)))
+        advantages = differences / (spread or 1.0)
+        good = 0.5 + np.clip(advantages / _SPREADS, -1, 1) / 2
+        return [
+            (candidate, float(value))
+            for row, values in zip(self.candidates, good, strict=True)
+            for candidate, value in zip(row, values, strict=True)
+        ]
+
+    def spread(self) -> dict[str, float]:
+        """Return the mean reward of all, of the best and of the worst, over prompts."""
+        every = {"mean": self.rewards, "best": self.rewards.max(axis=1), "worst": self.rewards.min(axis=1)}
+        return {name: float(np.mean(values)) for name, values in every.items()}

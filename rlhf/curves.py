@@ -17,6 +17,11 @@ PANELS = {
     "logps/chosen": "log-probability of winners, nats a clip",
     "logps/rejected": "log-probability of losers, nats a clip",
     "mean_token_accuracy": "likeliest code is the right one",
+    "error": "squared error of the velocity",
+    "moved": "velocity's squared distance from the start",
+    "winner": "winner's error, less that before",
+    "margin": "loser's error over the winner's",
+    "right": "share of pairs in order",
     "entropy": "entropy, nats a code",
     "grad_norm": "norm of the gradient",
 }

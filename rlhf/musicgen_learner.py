@@ -14,7 +14,7 @@ from generators.musicgen_loading import load_model
 from music.pool import Pool
 from music.processes import Processes
 from music.prompts import Prompt
-from rlhf.choosing import BestAndWorst
+from rlhf.choosing import Judged
 from rlhf.clip_reward import ClipReward
 from rlhf.options import ONLINE, PostTraining
 from rlhf.saving import save_musicgen
@@ -33,6 +33,11 @@ class MusicgenLearner:
         Where.
     processes
         Who shares the work.
+
+    Attributes
+    ----------
+    start
+        Folder of that model.
     """
 
     algorithms = ("expert_iteration", "dpo", *ONLINE)
@@ -40,13 +45,12 @@ class MusicgenLearner:
     def __init__(
         self, options: PostTraining, generator: MusicGen, device: torch.device, processes: Processes
     ) -> None:
-        self._options, self._sampling = options, generator.options
+        assert generator.folder is not None
+        self._options, self._sampling, self.start = options, generator.options, generator.folder
         self._device, self._processes = device, processes
 
-    def learn(
-        self, source: Path, pool: Pool, chosen: Sequence[BestAndWorst], work: Path, target: Path
-    ) -> None:
-        """Learn from chosen candidates of a pool.
+    def learn(self, source: Path, pool: Pool, judged: Judged, work: Path, target: Path) -> None:
+        """Learn from the candidates of a pool.
 
         Parameters
         ----------
@@ -54,8 +58,8 @@ class MusicgenLearner:
             Folder of the model that made them.
         pool
             Where they are.
-        chosen
-            Best and worst of each prompt.
+        judged
+            They and their rewards.
         work
             For checkpoints and log.
         target
@@ -64,7 +68,7 @@ class MusicgenLearner:
         from rlhf.musicgen_offline import Preferring, imitate, prefer
 
         policy, tokenizer = self._policy(source)
-        how = self._options.optimisation()
+        how, chosen = self._options.optimisation(), judged.best_and_worst()
         where = (work, self._device.type, self._processes.world_size)
         if self._options.algorithm == "dpo":
             pairs = [

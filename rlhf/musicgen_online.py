@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from generators.musicgen import MusicGen
 from generators.protocol import Job, Sample
 from music.hashing import candidate_seed
@@ -27,6 +25,7 @@ from rlhf.lora import lora_config, updated_weights
 from rlhf.musicgen_policy import MusicgenPolicy, flat_codes
 from rlhf.optimisation import Optimisation
 from rlhf.trl_settings import arguments, train
+from rlhf.turns import turns_of
 
 ALGORITHMS = ("grpo", "rloo")
 
@@ -54,15 +53,6 @@ class Exploring:
     seconds: float = 5.0
     beta: float = 0.02
     seed: int = 0
-
-
-def turns_of(prompts: Sequence[Prompt], count: int, seed: int) -> list[Prompt]:
-    """Return whose turn it is, `count` times: all prompts in random order, then all in another order, and so on."""
-    stream = np.random.default_rng(seed)
-    turns: list[Prompt] = []
-    while len(turns) < count:
-        turns += [prompts[place] for place in stream.permutation(len(prompts))]
-    return turns[:count]
 
 
 class Rollouts:

@@ -11,7 +11,7 @@ from rlhf.optimisation import Optimisation
 
 LOG = "log.jsonl"  # of a training, a row a step
 ONLINE = ("grpo", "rloo")  # algorithms that make their clips as they learn
-_BETA = {"dpo": 0.1, "ipo": 0.1, "grpo": 0.02, "rloo": 0.001}
+_BETA = {"dpo": 0.1, "grpo": 0.02, "rloo": 0.001, "nft": 1.0, "expert_iteration": 0.0}
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class PostTraining:
     Attributes
     ----------
     algorithm
-        expert_iteration, dpo, grpo or rloo.
+        expert_iteration, dpo; of MusicGen also grpo, rloo; of Stable Audio also nft.
     generator
-        A MusicGen without melody: a name, hub id or folder.
+        A MusicGen without melody, or a Stable Audio in the format of diffusers: a name, hub id or folder.
     reward
         The scorer whose metrics make the reward, as in scaling/best_of_n.py.
     weights
@@ -37,7 +37,7 @@ class PostTraining:
     n
         Clips of a prompt: in a round, or in a step of grpo and rloo.
     rounds
-        Of expert_iteration and dpo.
+        Of expert_iteration, dpo and nft.
     steps
         Of the optimiser, in each round.
     seconds
@@ -48,8 +48,9 @@ class PostTraining:
         Only the first so many prompts.
     output
         Folder for all that is made. The same folder again goes on.
-    guidance, temperature
-        Of the sampling, which is what learns; the generator's own default if not given.
+    guidance, temperature, sampling_steps
+        Of the sampling: scale of guidance, temperature of MusicGen, steps of Stable Audio; the generator's own
+        default if not given.
     learning_rate
         Of AdamW.
     batch_size
@@ -59,7 +60,8 @@ class PostTraining:
     lora_r
         Rank of the update.
     beta
-        How dear it is to leave the model before; see `rlhf.musicgen_offline` and `rlhf.musicgen_online`.
+        How dear it is to leave the model before, in the terms of the algorithm: `rlhf.musicgen_offline`,
+        `rlhf.musicgen_online`, `rlhf.velocity_losses`.
     loss
         Of dpo: dpo or ipo.
     winner
@@ -78,7 +80,7 @@ class PostTraining:
         auto, cpu, cuda ...
     """
 
-    algorithm: Literal["expert_iteration", "dpo", "grpo", "rloo"] = "expert_iteration"
+    algorithm: Literal["expert_iteration", "dpo", "grpo", "rloo", "nft"] = "expert_iteration"
     generator: str = "lab-musicgen"
     reward: str = "lab-cmi-rm"
     weights: str = "musicality=0.5,alignment=0.5"
@@ -94,6 +96,7 @@ class PostTraining:
     output: Path = Path("runs/post_training")
     guidance: float | None = None
     temperature: float | None = None
+    sampling_steps: int | None = None
     learning_rate: float = 3e-4
     batch_size: int = 32
     micro_batch_size: int = 32
@@ -116,6 +119,7 @@ class PostTraining:
             "steps",
             "samples",
             "limit",
+            "sampling_steps",
             "batch_size",
             "micro_batch_size",
             "lora_r",
@@ -149,5 +153,4 @@ class PostTraining:
 
     def stay(self) -> float:
         """Return beta, or what it is by default."""
-        kind = self.loss if self.algorithm == "dpo" else self.algorithm
-        return _BETA[kind] if self.beta is None else self.beta
+        return _BETA[self.algorithm] if self.beta is None else self.beta

@@ -8,6 +8,7 @@ from typing import Any
 
 from music.finished_folder import finished_folder
 
+_TRANSFORMER = "transformer"  # folder of it in a pipeline
 _WEIGHTS = ("*.safetensors", "*.bin", "*.index.json")
 
 
@@ -31,3 +32,20 @@ def save_musicgen(trained: Any, source: Path, folder: Path) -> None:
         for path in source.iterdir():
             if path.is_file() and path.name not in weights:
                 shutil.copy(path, part / path.name)
+
+
+def save_stable_audio(transformer: Any, source: Path, folder: Path) -> None:
+    """Write a pipeline of diffusers with another transformer; the folder appears whole or not at all.
+
+    Parameters
+    ----------
+    transformer
+        A `StableAudioDiTModel`.
+    source
+        The folder that everything else is copied from.
+    folder
+        Where to.
+    """
+    with finished_folder(folder) as part:
+        shutil.copytree(source, part, dirs_exist_ok=True, ignore=lambda _, names: {_TRANSFORMER} & set(names))
+        transformer.save_pretrained(part / _TRANSFORMER)

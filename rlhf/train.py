@@ -5,13 +5,14 @@
         --prompts google/MusicCaps:train --seconds 10 --output runs/grpo
     torchrun --nproc-per-node 2 -- rlhf/train.py --algorithm dpo ...          (several processes on CPUs)
 
-`expert_iteration` and `dpo` go in rounds, in ``OUT/rounds/0``, ``1``, ...; each begins with the model that the round
-before has left:
+`expert_iteration`, `dpo` and `nft` go in rounds, in ``OUT/rounds/0``, ``1``, ...; each begins with the model that the
+round before has left:
 
 1. generate: n candidates a prompt into a pool (`generators.candidates`);
 2. score: the reward model's scores beside it (`reward.score_pool`);
 3. learn: from the best of each prompt (`expert_iteration`), or the best against the worst (`dpo`), of the codes in the
-   pool (`rlhf.musicgen_offline`); a low-rank update, merged into the weights afterwards.
+   pool, or from all of them by how good they are (`nft`): `rlhf.musicgen_offline`, `rlhf.stable_audio_learning`; a
+   low-rank update, merged into the weights afterwards.
 
 `grpo` and `rloo` make and judge their clips as they learn (`rlhf.musicgen_online`), `n` for a prompt in each step.
 
@@ -24,9 +25,11 @@ before has left:
 from typing import Any
 
 import numpy as np
+import torch
 
 from generators import Generator, Job, Sample, fill_pool, load_generator
 from generators.musicgen import MusicGen
+from generators.stable_audio import StableAudio
 from music.command import run
 from music.devices import find_device
 from music.durable import make_folder, write_text
@@ -39,13 +42,14 @@ from music.processes import Processes
 from music.prompts import Prompt, load_prompts, prompts_record
 from music.provenance import write_run_record
 from reward import Reward, Scorer, load_scorer
-from rlhf.choosing import best_and_worst, spread_of
+from rlhf.choosing import Judged
 from rlhf.clip_reward import ClipReward
 from rlhf.curves import draw_curves
 from rlhf.guards import Guarded
 from rlhf.musicgen_learner import MusicgenLearner
 from rlhf.options import LOG, ONLINE, PostTraining
 from rlhf.robustness import ROBUSTNESS, robustness, write_robustness
+from rlhf.stable_audio_learner import StableAudioLearner
 from scaling.judging import score_candidates
 
 MODEL = "model"
@@ -64,23 +68,21 @@ def main(options: PostTraining) -> None:
     scorer = Guarded(judge, options.level, options.silence_cost)
     reward.check(tuple(scorer.metrics))
     generator = _load(options, options.generator)
-    if not isinstance(generator, MusicGen) or generator.folder is None or "reference" in generator.accepts:
-        raise InputError(f"{options.generator} cannot be trained yet: expected a MusicGen without melody")
+    learner = _learner(options, generator, device, processes)
     make_folder(options.output)
     facts = {"prompts": prompts_record(options.prompts, prompts), "reward_hash": scorer.hash}
     facts |= {"spec": dict(generator.spec)}
     if processes.is_main:
         claim_work(options.output, **facts, options=_deciding(options))
     processes.barrier()
-    learner = MusicgenLearner(options, generator, device, processes)
     clip_reward = ClipReward(scorer, reward)
     before = _samples(options, generator, "before", prompts, processes)
     if processes.is_main and not (options.output / ROBUSTNESS).exists():
         write_robustness(options.output, robustness(clip_reward, before), len(before))
     if not (options.output / MODEL).exists():
-        if options.algorithm in ONLINE:
+        if isinstance(learner, MusicgenLearner) and options.algorithm in ONLINE:
             work = options.output / "training"
-            learner.explore(generator.folder, prompts, clip_reward, work, options.output / MODEL)
+            learner.explore(learner.start, prompts, clip_reward, work, options.output / MODEL)
         else:
             _rounds(options, generator, learner, prompts, scorer, reward, processes)
     trained = _load(options, str(options.output / MODEL))
@@ -92,6 +94,30 @@ def main(options: PostTraining) -> None:
         write_run_record(options.output, options, **facts)
         print(f"{options.output / MODEL} is the trained generator")
     processes.close()
+
+
+Learner = MusicgenLearner | StableAudioLearner
+
+
+def _learner(
+    options: PostTraining, generator: Generator, device: torch.device, processes: Processes
+) -> Learner:
+    """Return what trains a generator; `InputError` if nothing does, or not by this algorithm."""
+    found: Learner | None = None
+    if isinstance(generator, MusicGen) and "reference" not in generator.accepts:
+        found = MusicgenLearner(options, generator, device, processes)
+    elif isinstance(generator, StableAudio):
+        found = StableAudioLearner(options, generator, device, processes)
+    if found is None:
+        raise InputError(
+            f"{options.generator} cannot be trained: expected a MusicGen of transformers without melody, or a "
+            "Stable Audio Open of diffusers"
+        )
+    if options.algorithm not in found.algorithms:
+        raise InputError(
+            f"{options.generator} learns by {', '.join(found.algorithms)}, not {options.algorithm}"
+        )
+    return found
 
 
 def _samples(
@@ -109,20 +135,19 @@ def _samples(
 
 def _rounds(
     options: PostTraining,
-    generator: MusicGen,
-    learner: MusicgenLearner,
+    generator: Generator,
+    learner: Learner,
     prompts: list[Prompt],
     scorer: Scorer,
     reward: Reward,
     processes: Processes,
 ) -> None:
     """Generate, score and learn, round by round; what is done is not done again."""
-    source = generator.folder
+    source = learner.start
     for index in range(options.rounds):
         place = options.output / "rounds" / f"{index}"
         target = options.output / MODEL if index + 1 == options.rounds else place / MODEL
         if not target.exists():
-            assert source is not None
             sampler = generator if index == 0 else _load(options, str(source))
             pool = Pool(place / "pool", create=True)
             seed = candidate_seed(options.seed, "round", index)
@@ -130,14 +155,14 @@ def _rounds(
             candidates = pool.candidates_of(prompts, options.n)
             metrics = score_candidates([scorer], pool, candidates, processes)
             rewards = np.asarray(sum(weight * metrics[name] for name, weight in reward.weights.items()))
+            judged = Judged(candidates, rewards)
             if processes.is_main:
-                write_text(place / "pool.json", dump_line({"round": index, "pool": spread_of(rewards)}))
-            chosen = best_and_worst(candidates, rewards)
-            if not chosen:
+                write_text(place / "pool.json", dump_line({"round": index, "pool": judged.spread()}))
+            if not judged.best_and_worst():
                 raise InputError(
                     f"{place}: all clips of each prompt have the same reward: nothing to learn from"
                 )
-            learner.learn(source, pool, chosen, place / "training", target)
+            learner.learn(source, pool, judged, place / "training", target)
         source = target
 
 
@@ -156,6 +181,7 @@ def _log(options: PostTraining) -> list[dict[str, Any]]:
 
 def _load(options: PostTraining, name: str) -> Generator:
     sampling = {"guidance": options.guidance, "temperature": options.temperature}
+    sampling["steps"] = options.sampling_steps
     given: dict[str, Any] = {option: value for option, value in sampling.items() if value is not None}
     return load_generator(name, device=options.device, dtype=options.dtype, **given)
 

@@ -2,7 +2,8 @@
 
 It learns the songs that MusicGen learns (`train_musicgen.training_song`), as latents. The T5 first learns to read
 captions (`text_pretraining.py`), then it, the `StableAudioProjectionModel` and the transformer are trained together:
-noise of a random level is added to latents and the transformer learns to tell it from the song (`diffusion_target.py`).
+noise of a random level is added to latents and the transformer learns to tell it from the song
+(`generators.velocity_target`).
 
 - **Guidance** is learned by hiding one caption in ten, as the sampler does it for the branch that it leads away from:
   text and seconds are zeros where the transformer attends to them, and the seconds at the position before the first
@@ -26,7 +27,6 @@ from torch import nn
 from torch.nn import functional
 
 from experiments.lab.cached_rows import cached_rows
-from experiments.lab.diffusion_target import CENTRE, EVENLY, SPREAD, draw_sigmas, noisy_and_target, times_of
 from experiments.lab.dit_start import DitShape, build_dit
 from experiments.lab.text_pretraining import SCHEDULE as READING
 from experiments.lab.text_pretraining import pretrain_text
@@ -44,6 +44,7 @@ from experiments.lab.training_loop import Schedule, train
 from experiments.lab.vae_start import encoded, put_back_units, set_aside_idle_units
 from experiments.lab.vocabulary import t5_tokenizer
 from generators.stable_audio_conditioning import Conditions
+from generators.velocity_target import CENTRE, EVENLY, SPREAD, draw_sigmas, noisy_and_target, times_of
 from music.finished_folder import claim_work, finished_folder
 from reward.cmi_rm.towers import hash_tensors
 

@@ -6,6 +6,7 @@ from generators import load_generator
 from generators.musicgen_loading import load_model
 from music.prompts import Prompt
 from tests.tiny_musicgen import build_tiny_musicgen
+from tests.tiny_stable_audio import build_tiny_stable_audio
 
 PROMPTS = [Prompt(f"p{index}", text) for index, text in enumerate(("slow piano", "a loud drum", "bass", "x"))]
 SECONDS = 0.4
@@ -15,6 +16,15 @@ SECONDS = 0.4
 def tiny(tmp_path_factory):
     """Return the folder of a model."""
     return build_tiny_musicgen(tmp_path_factory.mktemp("tiny") / "musicgen", codebooks=2)
+
+
+@pytest.fixture(scope="session")
+def tiny_stable_audio(tmp_path_factory):
+    """Return the folder of a Stable Audio of 8 s at 1 kHz."""
+    pytest.importorskip("diffusers")
+    return build_tiny_stable_audio(
+        tmp_path_factory.mktemp("tiny") / "stable_audio", channels=1, sample_rate=1_000, frames=16
+    )
 
 
 @pytest.fixture

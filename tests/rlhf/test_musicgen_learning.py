@@ -13,11 +13,12 @@ from rlhf import trl_settings
 from rlhf.clip_reward import REWARD, ClipReward
 from rlhf.lora import updated_weights
 from rlhf.musicgen_offline import Preferring, imitate, prefer
-from rlhf.musicgen_online import Exploring, Rollouts, explore, turns_of
+from rlhf.musicgen_online import Exploring, Rollouts, explore
 from rlhf.musicgen_policy import IGNORED, flat_codes
 from rlhf.optimisation import Optimisation
 from rlhf.options import LOG
 from rlhf.trl_settings import arguments
+from rlhf.turns import turns_of
 from tests.rlhf.conftest import PROMPTS, SECONDS
 
 HOW = Optimisation(steps=6, learning_rate=0.01, batch_size=8, micro_batch_size=4, lora_r=4, save_every=2)

@@ -78,6 +78,29 @@ def test_every_algorithm_leaves_a_generator(options, tiny, algorithm):
     assert record["config"]["algorithm"] == algorithm
 
 
+@pytest.mark.parametrize("algorithm", ["expert_iteration", "dpo", "nft"])
+def test_stable_audio_learns_too(options, tiny_stable_audio, algorithm):
+    options = change(
+        options, algorithm=algorithm, generator=str(tiny_stable_audio), sampling_steps=3, seconds=1.0
+    )
+    main(options)
+    place = "transformer/diffusion_pytorch_model.safetensors"
+    before, after = load_file(tiny_stable_audio / place), load_file(options.output / "model" / place)
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all(name.startswith("transformer_blocks.") for name in changed)
+    for path in tiny_stable_audio.rglob("*"):
+        if path.is_file() and path.parent.name != "transformer":
+            assert (
+                options.output / "model" / path.relative_to(tiny_stable_audio)
+            ).read_bytes() == path.read_bytes()
+    load_generator(options.output / "model", steps=3)
+    steps = [json.loads(line) for line in (options.output / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in steps if "loss" in row] == [1, 2, 3, 4]
+    assert steps[1]["moved"] == 0.0  # the first step of a round begins at the model before
+
+
 def test_a_run_is_taken_up_where_it_was_left(options, tmp_path, monkeypatch):
     main(options)
     whole = weights_of(options.output)
@@ -151,8 +174,10 @@ def test_options_that_make_no_sense_are_refused(options, changes, message):
 
 
 def test_what_cannot_be_trained_or_measured_is_refused_before_anything_is_made(options):
-    with pytest.raises(InputError, match="cannot be trained yet"):
-        main(change(options, generator="lab-stable-audio"))
+    with pytest.raises(InputError, match="learns by expert_iteration, dpo, grpo, rloo, not nft"):
+        main(change(options, algorithm="nft"))
+    with pytest.raises(InputError, match="has no option 'steps'"):
+        main(change(options, sampling_steps=3))
     with pytest.raises(InputError, match="musicality"):
         main(change(options, weights="musicality=1"))
     with pytest.raises(InputError, match="same reward"):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.lab.diffusion_target import draw_sigmas, noisy_and_target, times_of
 from generators.diffusion_sampling import GaussianNoise
 from generators.stable_audio import denoise
+from generators.velocity_target import draw_sigmas, noisy_and_target, times_of
 from music.torchaudio_repair import repair_torchaudio
 
 MEAN, DEVIATION = 0.7, 0.5

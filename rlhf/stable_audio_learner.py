@@ -1,0 +1,67 @@
+"""How a Stable Audio learns, from folder to folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from generators.stable_audio import StableAudio
+from generators.stable_audio_loading import load_parts
+from music.pool import Pool
+from music.processes import Processes
+from rlhf.choosing import Judged
+from rlhf.options import PostTraining
+from rlhf.saving import save_stable_audio
+
+
+class StableAudioLearner:
+    """Trains Stable Audio models in the format of diffusers; see `rlhf.stable_audio_learning`.
+
+    Parameters
+    ----------
+    options
+        Of the run.
+    generator
+        The model that it begins with.
+    device
+        Where.
+    processes
+        Who shares the work.
+
+    Attributes
+    ----------
+    start
+        Folder of that model.
+    """
+
+    algorithms = ("expert_iteration", "dpo", "nft")
+
+    def __init__(
+        self, options: PostTraining, generator: StableAudio, device: torch.device, processes: Processes
+    ) -> None:
+        assert generator.folder is not None
+        self._options, self.start = options, generator.folder
+        self._device, self._processes = device, processes
+
+    def learn(self, source: Path, pool: Pool, judged: Judged, work: Path, target: Path) -> None:
+        """Learn from the candidates of a pool; see `rlhf.musicgen_learner.MusicgenLearner.learn`."""
+        from rlhf.stable_audio_learning import Example, Objective, learn
+
+        options = self._options
+        if options.algorithm == "nft":
+            examples = [Example(one.text, pool.tokens(one), good=good) for one, good in judged.optimality()]
+        elif options.algorithm == "dpo":
+            examples = [
+                Example(one.best.text, pool.tokens(one.best), pool.tokens(one.worst))
+                for one in judged.best_and_worst()
+            ]
+        else:
+            examples = [Example(one.best.text, pool.tokens(one.best)) for one in judged.best_and_worst()]
+        parts = load_parts(source, self._device, torch.float32)
+        objective = Objective(options.algorithm, options.loss, options.stay(), options.winner)
+        how = options.optimisation()
+        transformer = learn(parts, examples, options.seconds, how, objective, work, self._processes)
+        if self._processes.is_main:
+            save_stable_audio(transformer, source, target)
+        self._processes.barrier()

@@ -1,0 +1,157 @@
+"""What a diffusion transformer learns from judged clips, and that a kill or a second process does not matter."""
+
+import json
+
+import pytest
+import torch
+
+pytest.importorskip("diffusers")
+
+from generators.stable_audio_loading import load_parts
+from music.errors import InputError
+from music.processes import Processes
+from reward import train_state
+from rlhf.optimisation import Optimisation
+from rlhf.stable_audio_learning import Batches, Example, Objective, VelocityModel, learn
+from rlhf.velocity_losses import error, forward_process, preference
+
+HOW = Optimisation(steps=6, learning_rate=0.01, batch_size=4, micro_batch_size=2, lora_r=2, save_every=2)
+
+
+def example(seed, **fields):
+    latents = torch.randn(8, 16, generator=torch.Generator().manual_seed(seed))
+    return Example("piano" if seed % 2 else "drums", latents, **fields)
+
+
+@pytest.fixture
+def parts(tiny_stable_audio):
+    return lambda: load_parts(tiny_stable_audio, torch.device("cpu"), torch.float32)
+
+
+def train(parts, examples, algorithm, folder, how=HOW, **options):
+    objective = Objective(algorithm, **{"loss": "dpo", "beta": 2.0, "winner": 0.0, **options})
+    transformer = learn(parts(), examples, 8.0, how, objective, folder, Processes())
+    return transformer, [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def error_of(parts, transformer, examples):
+    """Return the mean error of a transformer on examples, with noise of other steps than those it learned from."""
+    own = parts()
+    batches = Batches(examples, own, 8.0, Optimisation(steps=50, batch_size=4, seed=9))
+    model = VelocityModel(own.transformer, 2, 0)
+    model.transformer = transformer
+    with torch.no_grad():
+        return sum(
+            error(model(step.clips), step.clips.target).mean().item()
+            for step in (batches.of(number, range(4)) for number in range(12))
+        )
+
+
+def test_the_losses_are_those_of_their_papers():
+    winner, loser, before = torch.tensor([1.0]), torch.tensor([3.0]), torch.tensor([2.0])
+    gap = (1.0 - 2.0) - (3.0 - 2.0)
+    found = preference(winner, loser, before, before, "dpo", 0.5, 0.1)
+    assert found.item() == pytest.approx(torch.log1p(torch.tensor(0.5 * gap).exp()).item() + 0.1)
+    found = preference(winner, loser, before, before, "ipo", 0.5, 0.0)
+    assert found.item() == pytest.approx((-gap - 1.0) ** 2)
+    old, new, target = torch.zeros(1, 2, 3), torch.ones(1, 2, 3), torch.full((1, 2, 3), 0.5)
+    good = torch.tensor([0.75])
+    assert forward_process(new, old, target, good, 1.0).item() == pytest.approx(0.75 * 0.25 + 0.25 * 2.25)
+    assert forward_process(new, old, target, good, 0.5).item() == pytest.approx(0.75 * 0.0 + 0.25 * 1.0)
+
+
+def test_clips_that_are_imitated_are_better_denoised(parts, tmp_path):
+    examples = [example(seed) for seed in range(4)]
+    how = Optimisation(
+        steps=60, learning_rate=0.01, batch_size=4, micro_batch_size=4, lora_r=8, save_every=60
+    )
+    transformer, log = train(parts, examples, "expert_iteration", tmp_path, how)
+    assert error_of(parts, transformer, examples) < 0.9 * error_of(parts, parts().transformer, examples)
+    assert log[0]["moved"] == 0.0
+    assert log[-1]["moved"] > 0.0
+
+
+def test_winners_gain_on_losers(parts, tmp_path):
+    pairs = [example(seed, loser=example(seed + 50).latents) for seed in range(4)]
+    _, log = train(
+        parts,
+        pairs,
+        "dpo",
+        tmp_path,
+        Optimisation(steps=40, learning_rate=0.01, batch_size=4, lora_r=8, micro_batch_size=4, save_every=40),
+        beta=20.0,
+    )
+    assert log[0]["margin"] == 0.0
+    assert sum(row["margin"] for row in log[-5:]) > 0.02
+    assert sum(row["right"] for row in log[-5:]) / 5 > 0.8
+
+
+def test_good_clips_are_approached_and_bad_ones_left(parts, tmp_path):
+    good = [example(seed, good=1.0) for seed in range(4)]
+    bad = [example(seed + 50, good=0.0) for seed in range(4)]
+    how = Optimisation(
+        steps=60, learning_rate=0.005, batch_size=8, micro_batch_size=8, lora_r=8, save_every=60
+    )
+    transformer, _ = train(parts, [*good, *bad], "nft", tmp_path, how, beta=1.0)
+    gained = {
+        name: error_of(parts, parts().transformer, some) - error_of(parts, transformer, some)
+        for name, some in (("good", good), ("bad", bad))
+    }
+    assert gained["good"] > gained["bad"]
+
+
+@pytest.mark.parametrize("algorithm", ["expert_iteration", "dpo", "nft"])
+def test_a_killed_training_ends_with_the_same_weights(parts, tmp_path, monkeypatch, algorithm):
+    examples = [
+        example(seed, loser=example(seed + 50).latents if algorithm == "dpo" else None, good=0.3)
+        for seed in range(5)
+    ]
+    whole, log = train(parts, examples, algorithm, tmp_path / "whole")
+    save, saved = train_state.TrainState.save, []
+
+    def die(state, *rest):
+        save(state, *rest)
+        saved.append(state.step)
+        if state.step == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train_state.TrainState, "save", die)
+        with pytest.raises(KeyboardInterrupt):
+            train(parts, examples, algorithm, tmp_path / "killed")
+    assert saved == [2, 4]
+    again, log_again = train(parts, examples, algorithm, tmp_path / "killed")
+    assert log_again == log
+    for one, other in zip(whole.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_what_is_learned_does_not_hang_on_how_a_batch_is_cut(parts, tmp_path):
+    examples = [example(seed) for seed in range(5)]
+    found = []
+    for size in (1, 4):
+        how = Optimisation(
+            steps=3, learning_rate=0.01, batch_size=4, micro_batch_size=size, lora_r=2, save_every=9
+        )
+        found.append(train(parts, examples, "expert_iteration", tmp_path / str(size), how)[0])
+    for one, other in zip(found[0].parameters(), found[1].parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_a_pair_shares_its_noise(parts):
+    pair = example(1, loser=example(2).latents)
+    step = Batches([pair], parts(), 8.0, HOW).of(0, [0, 1])
+    clips = step.clips
+    assert clips.noisy.shape[0] == 4
+    assert torch.equal(clips.sigmas[:2], clips.sigmas[2:])
+    scale = (1 + clips.sigmas.square()).rsqrt()[:, None, None]
+    noise = (clips.noisy / scale - torch.stack([pair.latents] * 2 + [pair.loser] * 2)) / clips.sigmas[
+        :, None, None
+    ]
+    assert torch.allclose(noise[:2], noise[2:], atol=1e-3)
+
+
+def test_a_batch_that_does_not_divide_is_refused(parts, tmp_path):
+    how = Optimisation(steps=1, batch_size=4, micro_batch_size=3)
+    with pytest.raises(InputError, match="--batch_size 4 must be a multiple"):
+        train(parts, [example(0)], "expert_iteration", tmp_path, how)
