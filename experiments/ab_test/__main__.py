@@ -10,6 +10,8 @@ from music.errors import InputError
 COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "build": ("build", "Build", ("systems",)),
     "check": ("check", "Check", ("study",)),
+    "simulate": ("simulate", "Simulate", ("study",)),
+    "serve": ("serve", "Serve", ("studies",)),
 }
 
 

@@ -34,6 +34,7 @@ from experiments.ab_test.study import (
     STUDY,
     HeadphoneTrial,
     Key,
+    KeyPrompt,
     KeyTrial,
     Settings,
     Study,
@@ -131,7 +132,12 @@ class Builder:
             study=study.id,
             seed=self.seed,
             systems={system.name: system.place for system in self.systems},
-            prompts={self._names[prompt]: prompt for prompt in self.ids},
+            prompts=_sorted(
+                {
+                    self._names[prompt]: KeyPrompt(prompt, dict(self.prompts[prompt].facts))
+                    for prompt in self.ids
+                }
+            ),
             clips=_sorted(renderer.key_clips),
             trials=_sorted(self._key_trials),
         )

@@ -21,6 +21,7 @@ from experiments.ab_test.design import Turn
 from music.durable import write_text
 from music.errors import InputError
 from music.json_files import read_object
+from music.prompts import Prompt
 
 BLINDED, STUDY, KEY, AUDIO = "blinded", "study.json", "key.json", "audio"
 HEADS = ("alignment", "musicality")  # in the order in which they are asked
@@ -184,6 +185,14 @@ class KeyTrial:
 
 
 @dataclass(frozen=True)
+class KeyPrompt:
+    """The id of a prompt, and the facts that raters do not see."""
+
+    id: str
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Key:
     """What the makers know.
 
@@ -195,16 +204,14 @@ class Key:
         Of all that is drawn.
     systems
         Where each comes from, by name, in the order of the tables.
-    prompts
-        Ids of the prompts, by their names in the study.
-    clips, trials
+    prompts, clips, trials
         By their names in the study.
     """
 
     study: str
     seed: int
     systems: Mapping[str, str]
-    prompts: Mapping[str, str]
+    prompts: Mapping[str, KeyPrompt]
     clips: Mapping[str, KeyClip]
     trials: Mapping[str, KeyTrial]
 
@@ -238,7 +245,7 @@ def read_key(folder: str | Path) -> Key:
         row["study"],
         row["seed"],
         row["systems"],
-        row["prompts"],
+        {name: KeyPrompt(**one) for name, one in row["prompts"].items()},
         {name: KeyClip(**one) for name, one in row["clips"].items()},
         {name: KeyTrial(**one) for name, one in row["trials"].items()},
     ))  # fmt: skip
@@ -261,3 +268,10 @@ def load_study(folder: str | Path) -> tuple[Study, Key]:
     if study.id != key.study:
         raise InputError(f"{folder}: the key belongs to study {key.study}, the blinded folder to {study.id}")
     return study, key
+
+
+def prompt_of(folder: Path, study: Study, key: Key, name: str) -> Prompt:
+    """Return a prompt of the study that lies in a folder, by its name in the study."""
+    shown, known = study.prompts[name], key.prompts[name]
+    reference = folder / BLINDED / AUDIO / shown.reference if shown.reference else None
+    return Prompt(known.id, shown.text, shown.lyrics, reference, known.facts)
