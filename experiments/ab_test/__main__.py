@@ -10,6 +10,9 @@ from music.errors import InputError
 COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "build": ("build", "Build", ("systems",)),
     "check": ("check", "Check", ("study",)),
+    "export": ("export", "Export", ("study",)),
+    "analyze": ("analyze", "Analyze", ("study",)),
+    "plan": ("plan", "Plan", ()),
     "simulate": ("simulate", "Simulate", ("study",)),
     "serve": ("serve", "Serve", ("studies",)),
 }

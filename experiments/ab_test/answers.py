@@ -77,3 +77,28 @@ class SoundCheck(Strict):
     """Which of the noises a rater heard the tone in, 0 to 2, or 3 for none of them, trial by trial."""
 
     heard: list[Annotated[int, Field(ge=0, le=3)]] = Field(max_length=10)
+
+
+class StoredAnswer(Answer):
+    """An answer with what the server or the static page knows of it; a row of an export.
+
+    Attributes
+    ----------
+    study, rater
+        Ids.
+    place, position, swapped
+        Which turn of which schedule, and whether its second clip was called A.
+    shown_at, answered_at
+        In s since 1970.
+    sound_check
+        See `SoundCheck`; None if it was not done.
+    """
+
+    study: str
+    rater: str
+    place: int = Field(ge=0)
+    position: int = Field(ge=0)
+    swapped: bool
+    shown_at: float
+    answered_at: float
+    sound_check: list[int] | None
