@@ -10,6 +10,8 @@ from music.errors import InputError
 COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "build": ("build", "Build", ("systems",)),
     "check": ("check", "Check", ("study",)),
+    "static": ("static", "Static", ("study",)),
+    "demo": ("demo", "Demo", ()),
     "export": ("export", "Export", ("study",)),
     "analyze": ("analyze", "Analyze", ("study",)),
     "plan": ("plan", "Plan", ()),

@@ -45,14 +45,15 @@ def write_all(folder: Path, study: Study, findings: Findings) -> str:
             ],
         )  # fmt: skip
     note = describe(findings)
-    tables = {"wins": win_table(findings), "strengths": strength_table(findings)}
+    tables = {f"wins_{head}": win_table(findings, head) for head in HEADS}
+    tables["strengths"] = strength_table(findings)
     for name, table in tables.items():
         write_text(folder / f"{name}.tex", latex_table(*table, note))
     pictures = {"wins": draw_wins(findings), "strengths": draw_strengths(findings)}
     for name, picture in pictures.items():
         write_bytes(folder / f"{name}.png", picture)
     write_text(folder / "report.html", _page(study, findings, note, pictures))
-    return f"{note}\n\n{markdown_table(*tables['wins'])}\n{markdown_table(*tables['strengths'])}"
+    return "\n".join([f"{note}\n", *(markdown_table(*table) for table in tables.values())])
 
 
 def describe(findings: Findings) -> str:
@@ -66,22 +67,20 @@ def describe(findings: Findings) -> str:
     )
 
 
-def win_table(findings: Findings) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows: two systems a row, the questions side by side."""
-    header = [
-        "first over second",
-        *(f"{head}: {what}" for head in HEADS for what in ("win rate", "over raters", "p")),
+def win_table(findings: Findings, head: str) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows: two systems a row."""
+    header = [head, "wins / ties / losses", "win rate, %", "over raters", "p"]
+    rows = [
+        [
+            f"{line.first} over {line.second}",
+            f"{line.wins} / {line.ties} / {line.losses}",
+            f"{100 * line.rate:.1f} {_interval(100 * line.low, 100 * line.high, 1)}",
+            _interval(100 * line.rater_low, 100 * line.rater_high, 1),
+            _probability(line.p_holm),
+        ]
+        for line in findings.heads[head].wins
     ]
-    by_pair: dict[tuple[str, str], list[str]] = {}
-    for head in HEADS:
-        for line in findings.heads[head].wins:
-            cells = by_pair.setdefault((line.first, line.second), [])
-            cells += [
-                f"{100 * line.rate:.1f} [{100 * line.low:.1f}, {100 * line.high:.1f}]",
-                _interval(100 * line.rater_low, 100 * line.rater_high, 1),
-                _probability(line.p_holm),
-            ]
-    return header, [[f"{first} over {second}", *cells] for (first, second), cells in by_pair.items()]
+    return header, rows
 
 
 def strength_table(findings: Findings) -> tuple[list[str], list[list[str]]]:

@@ -7,7 +7,7 @@
 2. Of the others: win rates with intervals and exact tests, Bradley-Terry strengths (`wins`), how far they agree with
    each other and with scorers, and by confidence (`agreement`). Repeats and trials that check raters do not count.
 3. OUTPUT holds ``report.html``, ``wins.csv``, ``strengths.csv``, ``agreement.csv``, ``scorers.csv``, ``raters.csv``,
-   ``wins.tex``, ``strengths.tex``, ``wins.png``, ``strengths.png`` and ``run.json``.
+   ``wins_alignment.tex``, ``wins_musicality.tex``, ``strengths.tex``, ``wins.png``, ``strengths.png`` and ``run.json``.
 """
 
 from dataclasses import dataclass, field

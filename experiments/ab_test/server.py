@@ -26,8 +26,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from experiments.ab_test.answers import Answer, Joining, SoundCheck
 from experiments.ab_test.database import Database, Refused, State
-from experiments.ab_test.design import Turn
 from experiments.ab_test.pages import PAGE_FILES, study_page
+from experiments.ab_test.shown import described_turn, introduction
 from experiments.ab_test.study import AUDIO, Study
 
 LARGEST_BODY = 64 * 1024  # bytes
@@ -150,29 +150,6 @@ def create_app(
     return app
 
 
-def introduction(study: Study) -> dict[str, Any]:
-    """Return what the pages before the first turn need."""
-    settings = study.settings
-    return {
-        "id": study.id,
-        "title": settings.title,
-        "consent": settings.consent,
-        "ties": settings.ties,
-        "reading_seconds": settings.reading_seconds,
-        "minutes": estimated_minutes(study),
-        "turns": max(map(len, study.schedules)),
-        "volume": study.volume,
-        "headphones": [trial.file for trial in study.headphones],
-        "practice": described_turn(study, (study.practice, False)),
-    }
-
-
-def estimated_minutes(study: Study) -> int:
-    """Return how long a rater needs: each clip one and a half times, and 15 s to think and click."""
-    longest = max(clip.seconds for clip in study.clips.values())
-    return max(1, round(max(map(len, study.schedules)) * (3 * longest + 15) / 60))
-
-
 def described(study: Study, state: State) -> dict[str, Any]:
     """Return what a rater is told of where they stand."""
     done = state.turn is None
@@ -187,23 +164,6 @@ def described(study: Study, state: State) -> dict[str, Any]:
         "code": (study.settings.completion_code or own_code) if done else "",
         "prolific": done and bool(study.settings.completion_code),
     }
-
-
-def described_turn(study: Study, turn: Turn) -> dict[str, Any]:
-    """Return what the page of a turn shows."""
-    trial = study.trials[turn[0]]
-    prompt = study.prompts[trial.prompt]
-    clips = {}
-    for name, clip in zip("ab", study.shown(turn), strict=True):
-        known = study.clips[clip]
-        clips[name] = {
-            "file": clip,
-            "seconds": known.seconds,
-            "outline": list(known.outline),
-            "needed": study.needed_seconds(clip),
-        }
-    asked = {"text": prompt.text, "lyrics": prompt.lyrics, "reference": prompt.reference}
-    return {"trial": turn[0], "prompt": asked, **clips}
 
 
 def _lines(rows: list[dict[str, Any]]) -> Response:

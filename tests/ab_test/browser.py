@@ -25,7 +25,7 @@ def chromium():
 class BrowserRater:
     """Goes through the pages as a person would."""
 
-    def __init__(self, browser, address, width=1280, height=860, storage=None) -> None:
+    def __init__(self, browser, address, width=1280, height=860, storage=None, origin="") -> None:
         import playwright.sync_api as api
 
         self.expect = api.expect
@@ -36,7 +36,7 @@ class BrowserRater:
         self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
         self.page.on("console", lambda message: self.troubles.append(message.text))
         self.page.on("dialog", lambda dialog: self.troubles.append(dialog.message))
-        origin = address.split("/s/")[0]
+        origin = origin or address.split("/s/")[0]
         self.page.on(
             "request", lambda request: request.url.startswith(origin) or self.troubles.append(request.url)
         )

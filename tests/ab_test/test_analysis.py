@@ -199,7 +199,8 @@ def test_tables_figures_and_page(three_systems, answered, tmp_path, capsys):
     constant = [row for row in csv.DictReader((out / "scorers.csv").open()) if row["scorer"] == "constant"]
     assert {row["value"] for row in constant} == {"0.5"}  # a constant sides with nobody
     assert len(list(csv.DictReader((out / "raters.csv").open()))) == 24
-    assert (out / "wins.tex").read_text().count(r"\\") == 4
+    for head in HEADS:
+        assert (out / f"wins_{head}.tex").read_text().count(r"\\") == 4
     for name in ("wins", "strengths"):
         assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     page = (out / "report.html").read_text()

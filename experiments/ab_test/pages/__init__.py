@@ -6,7 +6,7 @@ from pathlib import Path
 _FOLDER = Path(__file__).parent
 SCRIPTS = ("player.js", "answering.js", "study.js")
 #: by the name under which a page loads them; the server's page talks to the server, the static one to the browser
-PAGE_FILES = {name: _FOLDER / name for name in ("study.css", "server.js", *SCRIPTS)}
+PAGE_FILES = {name: _FOLDER / name for name in ("study.css", "server.js", "static.js", *SCRIPTS)}
 
 
 def study_page(title: str, first_scripts: tuple[str, ...] = ("server.js",)) -> str:
