@@ -67,7 +67,7 @@ def test_the_folder_holds_no_system(short_study, page):
     texts |= {f"the name {path.name}": path.name for path in page.rglob("*")}
     assert not leaks_in_texts(texts, secrets_of_key(key))
     data = json.loads(texts["data.js"].removeprefix("const DATA = ").rstrip(";\n"))
-    assert "right" not in json.dumps(data["introduction"])
+    assert '"right"' not in json.dumps(data["introduction"])
 
 
 def test_a_page_is_not_overwritten(short_study, page):
