@@ -148,7 +148,13 @@ class Builder:
         headers = [read_header(one.path) for prompt in self.ids for one in self.sources[prompt].values()]
         channels = 1 if all(header.channels == 1 for header in headers) else 2
         form = AudioFormat(
-            options.audio, options.sample_rate, channels, options.seconds, options.loudness, options.ceiling
+            kind=options.audio,
+            sample_rate=options.sample_rate,
+            channels=channels,
+            seconds=options.seconds,
+            loudness=options.loudness,
+            ceiling=options.ceiling,
+            outlined=options.waveforms,
         )
         return Renderer(options.output / BLINDED / AUDIO, form, self._random)
 

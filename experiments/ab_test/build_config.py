@@ -54,6 +54,8 @@ class Build:
         Format of the clips: flac, mp3 or opus.
     sample_rate
         Of all clips, in Hz.
+    waveforms
+        Whether raters see the outlines of the clips; what is seen may sway what is heard, and tells identical pairs.
     title
         Heading of the first page.
     consent
@@ -93,6 +95,7 @@ class Build:
     ceiling: float = -1.0
     audio: str = "flac"
     sample_rate: int = 48_000
+    waveforms: bool = True
     title: str = "Which music is better?"
     consent: Path | None = None
     ties: bool = True

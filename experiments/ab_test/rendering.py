@@ -38,6 +38,8 @@ class AudioFormat:
         Longest clip.
     loudness, ceiling
         See `experiments.ab_test.loudness.common_gains`.
+    outlined
+        Whether the outlines of clips are kept for raters to see.
     """
 
     kind: str
@@ -46,6 +48,7 @@ class AudioFormat:
     seconds: float
     loudness: float
     ceiling: float
+    outlined: bool
 
 
 class Renderer:
@@ -161,7 +164,7 @@ class Renderer:
 
     def _write_clip(self, clip: Clip) -> str:
         file = self._write(encode(clip, self._form.kind), self._form.kind)
-        self.clips[file] = StudyClip(round(clip.seconds, 4), outline_of(clip))
+        self.clips[file] = StudyClip(round(clip.seconds, 4), outline_of(clip) if self._form.outlined else [])
         return file
 
     def _write(self, data: bytes, kind: str) -> str:

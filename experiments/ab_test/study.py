@@ -73,7 +73,7 @@ class StudyPrompt:
 
 @dataclass(frozen=True)
 class StudyClip:
-    """A clip: its length in s, and its outline, the largest amplitudes of equal parts, in percent of full scale."""
+    """A clip: its length in s, and the largest amplitudes of equal parts, in percent of full scale, unless hidden."""
 
     seconds: float
     outline: Sequence[int]

@@ -281,6 +281,11 @@ def test_what_cannot_be_built_is_told_in_a_line(tmp_path, options, expected):
     assert not (tmp_path / "study" / BLINDED / STUDY).exists()
 
 
+def test_waveforms_may_be_hidden(tmp_path):
+    study, _ = load_study(build_study(tmp_path, waveforms=False))
+    assert not any(clip.outline for clip in study.clips.values())
+
+
 def test_a_study_is_never_overwritten_and_leftovers_go(folder, tmp_path):
     make_pool(tmp_path, 4, 3)
     options = Build(f"best={tmp_path}/pool:3,single={tmp_path}/pool:1", folder, **CHOSEN)

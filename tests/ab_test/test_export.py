@@ -1,16 +1,20 @@
 """Exports: votes as training data that really train, and studies as other tools read them."""
 
-import json
 from pathlib import Path
 
 import pytest
 import soundfile
+import torch
 import yaml
 
 from experiments.ab_test import export
+from experiments.ab_test.agreement import scorer_agreement
+from experiments.ab_test.build import main as build
+from experiments.ab_test.build_config import Build
 from experiments.ab_test.export import ANSWERS, PREFERENCES, VALIDATION, Export
 from experiments.ab_test.screening import Limits
 from experiments.ab_test.study import AUDIO, BLINDED, load_study
+from music.clips import Clip, write_clip
 from music.errors import InputError
 from music.jsonl import dump_line
 from reward.judgements import load_preferences
@@ -64,21 +68,49 @@ def test_the_split_is_a_function_of_its_seed(three_systems, answered, tmp_path):
     assert len({frozenset(held(seed)) for seed in range(5)}) > 1
 
 
-def test_a_study_trains_a_reward_model(three_systems, answered, tmp_path, capsys):
+@pytest.fixture(scope="module")
+def tones_and_noise(tmp_path_factory):
+    """Return a study of tones against noise, for ten prompts."""
+    folder = tmp_path_factory.mktemp("tones")
+    stream = torch.Generator().manual_seed(0)
+    time = torch.arange(16_000) / 16_000
+    prompts = [{"id": f"p{number}", "text": f"a piece of music, number {number}"} for number in range(10)]
+    (folder / "prompts.jsonl").write_text("".join(map(dump_line, prompts)))
+    for system in (ONE, TWO):
+        rows = []
+        for number, prompt in enumerate(prompts):
+            tone = torch.sin(2 * torch.pi * (200 + 40 * number) * time)
+            wave = tone if system == ONE else torch.randn(16_000, generator=stream)
+            write_clip(folder / system / f"{number}.flac", Clip(0.2 * wave[None], 16_000))
+            rows.append({"file_name": f"{number}.flac", "prompt_id": prompt["id"]})
+        (folder / system / "metadata.jsonl").write_text("".join(map(dump_line, rows)))
+    systems = f"{ONE}={folder / ONE},{TWO}={folder / TWO}"
+    build(Build(systems, folder / "study", prompts=str(folder / "prompts.jsonl"), seed=99_999_999, raters=6))
+    return folder / "study"
+
+
+def test_a_study_trains_a_reward_model_that_hears_what_the_raters_heard(tones_and_noise, tmp_path, capsys):
     from reward import load_scorer
     from reward.train import main
     from reward.train_config import TrainConfig
 
-    preferences(three_systems, answered, tmp_path / "out", validation=0.25)
+    study, key = load_study(tones_and_noise)
+    answers = tmp_path / ANSWERS
+    answers.write_text("".join(map(dump_line, answer_rows(study, key, {ONE: 2.5, TWO: 0.0}, 6))))
+    _, held = preferences(tones_and_noise, answers, tmp_path / "out", validation=0.3)
     config = TrainConfig(
         str(tmp_path / "out" / PREFERENCES), str(tmp_path / "out" / VALIDATION), str(tmp_path / "model"),
-        steps=4, batch_size=8, evaluate_every=2, warmup_steps=1, device="cpu",
+        steps=30, batch_size=16, evaluate_every=10, warmup_steps=5, learning_rate=3e-4, device="cpu",
     )  # fmt: skip
-    capsys.readouterr()
     assert main(config) == 0
-    told = json.loads(capsys.readouterr().out)["validation"]
-    assert told["musicality"]["pairs"] > 20
-    assert load_scorer(tmp_path / "model", device="cpu").metrics == ("musicality", "alignment")
+    capsys.readouterr()
+    scorer = load_scorer(tmp_path / "model", device="cpu")
+    found = scorer_agreement([scorer], tmp_path / "out" / VALIDATION, ["musicality"], seed=0)
+    accuracy = next(one.accuracy for one in found if (one.metric, one.confidence) == ("musicality", "all"))
+    tones = [row.musicality == ("a" if row.prompt.facts["system_a"] == ONE else "b") for row in held]
+    assert accuracy.rows == len([row for row in held if row.musicality != "tie"])
+    assert accuracy.value > 0.8  # as often as the raters themselves preferred the tone
+    assert accuracy.value == pytest.approx(sum(tones) / accuracy.rows, abs=0.1)
 
 
 def test_webmushra_gets_a_page_for_each_question(tmp_path):

@@ -28,6 +28,7 @@ def rate(folder, server, raters):
     return waits, server.admin(study.id, "raters")
 
 
+@pytest.mark.slow
 def test_a_hundred_raters_at_once(tmp_path):
     folder = build_study(tmp_path, raters=20)
     server = RunningServer(folder / BLINDED)

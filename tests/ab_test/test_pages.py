@@ -11,8 +11,6 @@ from tests.ab_test.browser import WAIT, BrowserRater, chromium
 from tests.ab_test.running_server import HttpRater, RunningServer
 from tests.ab_test.small_study import build_study
 
-pytest.importorskip("fastapi")
-
 
 @pytest.fixture(scope="module")
 def browser():
@@ -50,6 +48,7 @@ def arrive(browser, server, study, **options):
     return BrowserRater(browser, f"{server.address}/s/{study.id}/#{before.secret}", **options)
 
 
+@pytest.mark.slow
 def test_a_study_from_consent_to_code(browser, server, study, address):
     rater = BrowserRater(browser, f"{address}?PROLIFIC_PID=abc123&STUDY_ID=s1&SESSION_ID=x%3Cscript%3E")
     page = rater.page

@@ -13,8 +13,6 @@ from experiments.ab_test.study import BLINDED, load_study
 from tests.ab_test.running_server import TOKEN, HttpRater, RunningServer, answer_to
 from tests.ab_test.small_study import build_study
 
-pytest.importorskip("fastapi")
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

@@ -22,6 +22,7 @@ def page(short_study, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_rater_downloads_answers_that_are_analysed(short_study, page, tmp_path):
     study, _ = load_study(short_study)
     total = len(study.schedules[2])

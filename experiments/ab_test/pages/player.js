@@ -31,7 +31,7 @@ class PairPlayer {
       const half = Math.max(0.8, (29 * height) / loudest);
       return `M${place + 0.15} ${30 - half}h.7v${2 * half}h-.7z`;
     }).join("");
-    box.querySelectorAll("path").forEach((path) => path.setAttribute("d", outline));
+    box.querySelectorAll("path").forEach((path) => path.setAttribute("d", outline || "M0 27h160v6h-160z"));
     side.slider.max = clip.seconds;
     side.button.addEventListener("click", () => (this.playing === name ? this.pause() : this.play(name)));
     side.slider.addEventListener("input", () => this.seek(Number(side.slider.value)));
