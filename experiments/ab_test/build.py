@@ -181,7 +181,7 @@ class Builder:
         options = self.options
         return Settings(
             title=options.title,
-            consent=read_text(options.consent).strip() if options.consent else CONSENT,
+            consent=consent_of(options),
             ties=options.ties,
             minimum_listening=options.minimum_listening,
             reading_seconds=options.reading_seconds,
@@ -266,9 +266,15 @@ def refuse_telling_texts(
     hidden = secrets_of([system.name for system in systems], []) | generators - {""}
     texts = {f"the text of prompt {name!r}": prompt.text for name, prompt in prompts.items()}
     texts |= {f"the lyrics of prompt {name!r}": prompt.lyrics for name, prompt in prompts.items()}
-    found = leaks_in_texts({**texts, "--title": options.title}, hidden)
+    texts |= {"--title": options.title, "the consent": consent_of(options)}
+    found = leaks_in_texts(texts, hidden)
     if found:
         raise InputError(f"{found[0]}: name the system otherwise, or leave that prompt out")
+
+
+def consent_of(options: Build) -> str:
+    """Return what raters agree to; `InputError` if the file cannot be read."""
+    return read_text(options.consent).strip() if options.consent else CONSENT
 
 
 def _clear(folder: Path) -> None:

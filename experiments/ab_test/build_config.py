@@ -41,7 +41,7 @@ class Build:
     catches
         Trials a rater in which one clip is drowned in noise.
     repeats
-        Pairs that a rater hears twice.
+        Pairs that a rater hears twice, a third of their pairs at most.
     identicals
         Trials a rater that play the same clip twice.
     seconds

@@ -102,7 +102,12 @@ def main(options: Simulate) -> None:
         for number in range(options.raters)
     ]
     started = time.perf_counter()
-    waits = asyncio.run(take_part(options.address, study, found, behaviours, options.seed))
+    try:
+        waits = asyncio.run(take_part(options.address, study, found, behaviours, options.seed))
+    except httpx.TransportError as error:
+        raise InputError(
+            f"{options.address} does not answer ({error or type(error).__name__}): serve the study"
+        ) from error
     seconds = time.perf_counter() - started
     low, middle, high = np.quantile(waits, [0.5, 0.95, 0.99])
     print(

@@ -35,7 +35,7 @@ class Vote:
     confidence
         From 1 to 5 for each head.
     seconds
-        From the first sight of the trial to the answer.
+        From the first sight of the trial to the answer; for the first turn, from joining.
     comment
         In the rater's words.
     """

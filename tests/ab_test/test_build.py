@@ -264,6 +264,8 @@ def test_systems_that_cannot_be_used(tmp_path, text, expected):
         ({"systems": "tone={pool}:3,single={pool}:1"}, "holds 'tone'"),
         ({"systems": "spoilt={pool}:3,single={pool}:1"}, "name the system otherwise"),
         ({"systems": "one={pool}:5,single={pool}:1"}, "one has 0, single has 4"),
+        ({"consent": Path("nowhere.txt")}, "cannot read nowhere.txt"),
+        ({"title": "Is a single one better?"}, "--title holds 'single'"),
         ({"weights": "musicality"}, "needs the metric 'musicality'"),
         ({"audio": "wav"}, "must be one of flac, mp3, opus"),
         ({"seconds": 0.1}, "--seconds must be at least"),

@@ -56,6 +56,12 @@ def test_a_port_that_is_taken_and_a_short_token_are_told(short_study):
     assert "name its folder" in run("serve", short_study).stderr
 
 
+def test_a_server_that_is_not_there_is_told(short_study):
+    done = run("simulate", short_study, "--address", f"http://127.0.0.1:{free_port()}")
+    assert done.returncode == 2
+    assert "does not answer" in done.stderr
+
+
 def test_a_library_that_is_missing_is_told_with_its_cure(short_study, tmp_path):
     (tmp_path / "fastapi.py").write_text("raise ModuleNotFoundError('No module', name='fastapi')\n")
     done = run("serve", short_study / BLINDED, PYTHONPATH=f"{tmp_path}:{ROOT}")

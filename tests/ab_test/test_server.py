@@ -283,7 +283,7 @@ def test_a_study_that_was_changed_is_not_served(folder, tmp_path, study):
 
 
 def test_two_studies_at_once_do_not_mix(folder, tmp_path, study):
-    other_folder = build_study(tmp_path, seed=2)
+    other_folder = build_study(tmp_path, seed=2, ties=False)
     other = load_study(other_folder)[0]
     server = RunningServer(
         folder / BLINDED, other_folder / BLINDED, database=f"sqlite:///{tmp_path}/both.sqlite"
@@ -295,8 +295,11 @@ def test_two_studies_at_once_do_not_mix(folder, tmp_path, study):
         elsewhere = HttpRater(server.address, other.id, rater.secret)
         assert elsewhere.me().status_code == 401
         assert elsewhere.answer(state).status_code == 401
-        elsewhere.join()
+        mine = elsewhere.join().json()
         assert elsewhere.answer(state).status_code == 403
+        assert (
+            "one of the two" in elsewhere.answer(mine, choice="tie").json()["error"]
+        )  # here ties are not allowed
         rater.answer(state)
         assert len(server.admin(study.id, "answers")) == 1
         assert server.admin(other.id, "answers") == []
