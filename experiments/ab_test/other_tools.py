@@ -8,8 +8,8 @@ musicality alone. Neither balances orders. Practice, catch and identical trials 
 
 import html
 import itertools
+import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,8 @@ def write_webmushra(folder: Path, study: Study, key: Key, output: Path) -> None:
             },
         ],
     }
-    _write_yaml(output / "configs" / f"{study.id}.yaml", config)
+    # JSON on one line is YAML that webMUSHRA's parser reads; it knows neither aliases nor nested lists in blocks
+    write_text(output / "configs" / f"{study.id}.yaml", json.dumps(config) + "\n")
 
 
 def write_listen_and_rate(folder: Path, study: Study, key: Key, output: Path) -> None:
@@ -123,7 +124,7 @@ def write_listen_and_rate(folder: Path, study: Study, key: Key, output: Path) ->
                     ]
                 },
             }
-            _write_yaml(place / "config.yaml", config)
+            write_text(place / "config.yaml", yaml.safe_dump(config, allow_unicode=True, sort_keys=False))
 
 
 def _pairs(key: Key) -> list[str]:
@@ -139,8 +140,3 @@ def _wav(folder: Path, clip: str, place: Path, name: str = "") -> str:
         soundfile.write(target, read.waveform.T.numpy(), read.sample_rate, subtype="PCM_16")
         os.utime(target, (0, 0))
     return target.name
-
-
-def _write_yaml(path: Path, config: Mapping[str, Any]) -> None:
-    make_folder(path.parent)
-    write_text(path, yaml.safe_dump(dict(config), allow_unicode=True, sort_keys=False, width=1000))

@@ -1,5 +1,6 @@
 """Exports: votes as training data that really train, and studies as other tools read them."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,9 @@ def test_webmushra_gets_a_page_for_each_question(tmp_path):
     assert config["pages"][-1]["type"] == "finish"
     text = (tmp_path / "out" / "configs" / f"{study.id}.yaml").read_text(encoding="utf-8")
     assert not any(system in text for system in key.systems)
+    # webMUSHRA's own parser of YAML reads JSON on one line, and little else that is nested
+    assert json.loads(text) == config
+    assert text.count("\n") == 1
 
 
 def test_listen_and_rate_gets_a_test_for_each_two_systems(three_systems, tmp_path):
