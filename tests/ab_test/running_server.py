@@ -62,6 +62,12 @@ class RunningServer:
             self._process.send_signal(signal.SIGINT)
         return self._process.communicate(timeout=20)[0]
 
+    def __enter__(self) -> "RunningServer":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.stop()
+
     def admin(self, study: str, what: str) -> list[dict]:
         import json
 

@@ -25,9 +25,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(folder, browser):
-    server = RunningServer(folder / BLINDED)
-    yield server
-    server.stop()
+    with RunningServer(folder / BLINDED) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -183,22 +182,21 @@ def test_a_shared_position_switches_and_seeks(browser, server, study):
 
 
 def test_a_server_that_goes_away_loses_nothing(browser, folder, study, tmp_path):
-    server = RunningServer(folder / BLINDED, database=f"sqlite:///{tmp_path}/answers.sqlite")
-    rater = arrive(browser, server, study)
-    rater.practise()
-    rater.unlock()
-    rater.listen_by_mouse()
-    rater.choose("alignment", "a", 3)
-    rater.choose("musicality", "b", 4)
-    server.kill()
-    rater.go_on()
-    rater.expect(rater.page.get_by_role("status").last).to_contain_text("trying again", timeout=WAIT)
-    server.start()
-    rater.is_at(2, len(study.schedules[0]))
-    (row,) = server.admin(study.id, "answers")
-    assert row["musicality"] == {"choice": "b", "confidence": 4}
-    server.stop()
-    rater.context.close()
+    with RunningServer(folder / BLINDED, database=f"sqlite:///{tmp_path}/answers.sqlite") as server:
+        rater = arrive(browser, server, study)
+        rater.practise()
+        rater.unlock()
+        rater.listen_by_mouse()
+        rater.choose("alignment", "a", 3)
+        rater.choose("musicality", "b", 4)
+        server.kill()
+        rater.go_on()
+        rater.expect(rater.page.get_by_role("status").last).to_contain_text("trying again", timeout=WAIT)
+        server.start()
+        rater.is_at(2, len(study.schedules[0]))
+        (row,) = server.admin(study.id, "answers")
+        assert row["musicality"] == {"choice": "b", "confidence": 4}
+        rater.context.close()
 
 
 def test_every_control_has_a_name(browser, server, study, address):

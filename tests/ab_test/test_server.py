@@ -21,9 +21,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(folder):
-    server = RunningServer(folder / BLINDED)
-    yield server
-    server.stop()
+    with RunningServer(folder / BLINDED) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -249,16 +248,16 @@ def test_a_kill_between_click_and_reply_loses_and_doubles_nothing(folder, tmp_pa
         finished.append(state["rater"])
 
     raters = [threading.Thread(target=take_part, args=(number,)) for number in range(4)]
-    for thread in raters:
-        thread.start()
-    for _ in range(2):
-        time.sleep(0.5)
-        server.kill()
-        server.start()
-    for thread in raters:
-        thread.join(60)
-    rows = server.admin(study.id, "answers")
-    server.stop()
+    with server:
+        for thread in raters:
+            thread.start()
+        for _ in range(2):
+            time.sleep(0.5)
+            server.kill()
+            server.start()
+        for thread in raters:
+            thread.join(60)
+        rows = server.admin(study.id, "answers")
     total = len(study.schedules[0])
     assert len(set(finished)) == 4
     assert len(rows) == 4 * total
@@ -270,9 +269,8 @@ def test_a_study_that_was_changed_is_not_served(folder, tmp_path, study):
     import shutil
 
     copy = shutil.copytree(folder / BLINDED, tmp_path / "blinded")
-    server = RunningServer(copy)
-    HttpRater(server.address, study.id).join()
-    server.stop()
+    with RunningServer(copy) as server:
+        HttpRater(server.address, study.id).join()
     with sqlite3.connect(tmp_path / "answers.sqlite") as database:
         assert database.execute("select count(*) from raters").fetchone() == (1,)
         assert database.execute("pragma journal_mode").fetchone() == ("wal",)
