@@ -8,6 +8,8 @@ _ESCAPED = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "^": r"\textasciicircum{}",
     "–": "--",
     "−": "$-$",
+    "<": "$<$",
+    ">": "$>$",
 }
 
 

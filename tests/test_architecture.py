@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = {"music": 0, "generators": 1, "reward": 1, "scaling": 2, "rlhf": 3, "experiments": 4}
 LIGHT = ("music", "reward", "generators", "scaling")
-HEAVY = ("audiocraft", "stable_audio_tools", "trl", "diffusers", "fastapi", "matplotlib")
+HEAVY = ("audiocraft", "stable_audio_tools", "trl", "diffusers", "fastapi", "sqlalchemy", "matplotlib")
 SOURCES = sorted(path for package in FLOORS for path in (ROOT / package).rglob("*.py"))
 
 

@@ -25,7 +25,7 @@ class NoisePool:
 
 
 def make_noise_pool(
-    folder: Path, prompts: int = 3, n: int = 4, rate: int = RATE, channels: int = 1
+    folder: Path, prompts: int = 3, n: int = 4, rate: int = RATE, channels: int = 1, generator: str = "noise"
 ) -> NoisePool:
     """Fill a pool with half a second of tone and noise a candidate."""
     write_clip(folder / "reference.flac", clip(1, rate, channels))
@@ -40,7 +40,7 @@ def make_noise_pool(
     ]
     spec = {"seconds": 0.5, "guidance": 3.0}
     pool = Pool(folder / "pool", create=True)
-    with pool.writer("noise", spec) as writer:
+    with pool.writer(generator, spec) as writer:
         for prompt, index, seed in pool.missing(wanted, n, 0, spec, Processes({})):
             writer.add(prompt, index, seed, clip(seed, rate, channels))
     pool.merge()

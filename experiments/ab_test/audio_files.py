@@ -1,0 +1,50 @@
+"""Audio files for browsers that carry nothing but sound: FLAC, MP3 and Opus without a single tag."""
+
+import io
+import itertools
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from music.clips import Clip, encode_flac
+from music.errors import InputError
+
+FORMATS = ("flac", "mp3", "opus")
+
+
+def encode(clip: Clip, kind: str) -> bytes:
+    """Return a clip as the bytes of a file: FLAC of 16 bits, MP3 of a constant 192 kbit/s, or Opus in Ogg."""
+    if kind == "flac":
+        return encode_flac(clip, subtype="PCM_16")[0]
+    frames = clip.waveform.clamp(-1, 1).numpy().T
+    buffer = io.BytesIO()
+    if kind == "mp3":
+        soundfile.write(
+            buffer, frames, clip.sample_rate, format="MP3", bitrate_mode="CONSTANT", compression_level=0.5
+        )
+    else:
+        soundfile.write(buffer, frames, clip.sample_rate, format="OGG", subtype="OPUS")
+    return buffer.getvalue()
+
+
+def tags_of(path: Path) -> list[str]:
+    """Return the tags of a file, ``name=value``; `InputError` if it is not one of these formats."""
+    import mutagen
+
+    try:
+        found = mutagen.File(path)
+    except mutagen.MutagenError as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    if found is None:
+        raise InputError(f"{path} is no audio file")
+    pictures = [f"picture={picture.desc}" for picture in getattr(found, "pictures", [])]
+    tags = found.tags.pprint() if found.tags else ""
+    return [*pictures, *filter(None, tags.splitlines())]
+
+
+def outline_of(clip: Clip, parts: int = 160) -> list[int]:
+    """Return the largest amplitude of each of equal parts, in percent of full scale."""
+    mono = np.abs(clip.waveform.numpy()).max(axis=0)
+    edges = np.linspace(0, len(mono), parts + 1).astype(int)
+    return [round(100 * float(mono[low:high].max(initial=0.0))) for low, high in itertools.pairwise(edges)]

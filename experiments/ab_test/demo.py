@@ -1,0 +1,50 @@
+"""Build a small study from the pool of ``make demo`` and serve it on this machine.
+
+    python -m experiments.ab_test demo
+
+The contestants are the best of ten, of three and of one candidate, chosen by the lab's reward model. The same command
+again goes on with the same study and its answers.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments.ab_test import build, serve
+from experiments.ab_test.build_config import Build
+from experiments.ab_test.study import BLINDED, STUDY
+from music.errors import InputError
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Build a small study from the lab's pool and serve it.
+
+    Parameters
+    ----------
+    pool
+        The pool, with ten candidates a prompt.
+    output
+        Folder for the study.
+    host, port
+        As in serve.
+    """
+
+    pool: Path = Path("runs/demo/pool")
+    output: Path = Path("runs/listening_demo")
+    host: str = "127.0.0.1"
+    port: int = 8000
+
+
+def main(options: Demo) -> None:
+    """Build unless that is done, then serve until Ctrl-C."""
+    blinded = options.output / BLINDED
+    if not (blinded / STUDY).exists():
+        if not options.pool.is_dir():
+            raise InputError(f"there is no pool {options.pool}: `make demo` makes it in a minute")
+        systems = ",".join(f"top-{n}={options.pool}:{n}" for n in (10, 3, 1))
+        build.main(
+            Build(systems, options.output, sample=8, trials_per_rater=8, minimum_listening=2.0, repeats=1)
+        )
+    print(f"Answers, when there are some: python -m experiments.ab_test export {options.output}")
+    print(f"What they say:                python -m experiments.ab_test analyze {options.output}", flush=True)
+    serve.main(serve.Serve([blinded], host=options.host, port=options.port))

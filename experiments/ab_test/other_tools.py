@@ -1,0 +1,142 @@
+"""A study for other tools: webMUSHRA and listen-and-rate.
+
+Neither asks what our page asks. webMUSHRA compares two clips only with a reference among them, so a trial becomes two
+pages on which both clips are rated from 1 to 5, one for each question: the higher one is preferred. listen-and-rate
+compares two systems on all prompts and shows no text beside them, so each two systems become a test of their own, about
+musicality alone. Neither balances orders. Practice, catch and identical trials stay behind.
+"""
+
+import html
+import itertools
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import soundfile
+import yaml
+
+from experiments.ab_test.study import AUDIO, BLINDED, Key, Study
+from music.clips import read_clip
+from music.durable import make_folder, write_text
+from music.hashing import path_name
+
+_QUESTIONS = {
+    "alignment": "How well does each clip follow the request, whether or not you like it?",
+    "musicality": "How good is each clip as music, whatever the request was?",
+}
+_SCALE = ("bad", "poor", "fair", "good", "excellent")
+
+
+def write_webmushra(folder: Path, study: Study, key: Key, output: Path) -> None:
+    """Write ``configs/<study>.yaml`` and its audio as they lie in webMUSHRA's root folder.
+
+    The names of the stimuli in its results are those of our files, which the key resolves.
+    """
+    place = Path("configs") / "resources" / study.id
+    pages: list[Any] = ["random"]
+    for name in _pairs(key):
+        trial = study.trials[name]
+        prompt = study.prompts[trial.prompt]
+        stimuli = {
+            Path(clip).stem: str(place / _wav(folder, clip, output / place))
+            for clip in (trial.first, trial.second)
+        }
+        if len(stimuli) == 1:
+            continue  # both systems chose the same clip
+        asked = f"<p><b>{html.escape(prompt.text)}</b></p>"
+        if prompt.lyrics:
+            asked += f"<pre>{html.escape(prompt.lyrics)}</pre>"
+        if prompt.reference:
+            asked += f'<p><audio controls src="{place / _wav(folder, prompt.reference, output / place)}"></audio></p>'
+        for head, question in _QUESTIONS.items():
+            pages.append(
+                {
+                    "type": "likert_multi_stimulus",
+                    "id": f"{name}-{head}",
+                    "name": study.settings.title,
+                    "content": f"{asked}<p>{question}</p>",
+                    "mustRate": True,
+                    "mustPlayback": False,
+                    "stimuli": stimuli,
+                    "response": [{"value": value, "label": label} for value, label in enumerate(_SCALE, 1)],
+                }
+            )
+    consent = "".join(f"<p>{html.escape(part)}</p>" for part in study.settings.consent.split("\n\n"))
+    config = {
+        "testname": study.settings.title,
+        "testId": study.id,
+        "bufferSize": 2048,
+        "stopOnErrors": True,
+        "showButtonPreviousPage": False,
+        "remoteService": "service/write.php",
+        "pages": [
+            {"type": "generic", "id": "consent", "name": study.settings.title, "content": consent},
+            {
+                "type": "volume",
+                "id": "volume",
+                "name": "Volume",
+                "content": "Set the volume so that this noise is clear and comfortable.",
+                "stimulus": str(place / _wav(folder, study.volume, output / place)),
+                "defaultVolume": 0.5,
+            },
+            pages,
+            {
+                "type": "finish",
+                "name": "Thank you",
+                "content": "",
+                "showResults": False,
+                "writeResults": True,
+            },
+        ],
+    }
+    # JSON on one line is YAML that webMUSHRA's parser reads; it knows neither aliases nor nested lists in blocks
+    write_text(output / "configs" / f"{study.id}.yaml", json.dumps(config) + "\n")
+
+
+def write_listen_and_rate(folder: Path, study: Study, key: Key, output: Path) -> None:
+    """Write a folder with ``config.yaml`` and two folders of clips for each two systems that meet.
+
+    The names of the systems stand in the configuration, which listen-and-rate keeps from its raters.
+    """
+    for number, (first, second) in enumerate(itertools.combinations(key.systems, 2), start=1):
+        place = output / f"test-{number:02d}"
+        found = 0
+        for name in _pairs(key):
+            told, trial = key.trials[name], study.trials[name]
+            if {told.first, told.second} != {first, second} or trial.first == trial.second:
+                continue
+            clips = dict(zip((told.first, told.second), (trial.first, trial.second), strict=True))
+            for side, system in (("one", first), ("two", second)):
+                _wav(folder, clips[system], place / "stimuli" / side, path_name(key.prompts[trial.prompt].id))
+            found += 1
+        if found:
+            config = {
+                "test_type": "ab",
+                "title": study.settings.title,
+                "instructions": "Listen to both clips, then choose the one that is the better music.",
+                "output": {"format": "csv", "path": "./results/"},
+                "allow_tie": study.settings.ties,
+                "stimuli_dirs": {
+                    "systems": [
+                        {"path": "./stimuli/one", "system": first},
+                        {"path": "./stimuli/two", "system": second},
+                    ]
+                },
+            }
+            write_text(place / "config.yaml", yaml.safe_dump(config, allow_unicode=True, sort_keys=False))
+
+
+def _pairs(key: Key) -> list[str]:
+    return [name for name, told in key.trials.items() if told.kind == "pair"]
+
+
+def _wav(folder: Path, clip: str, place: Path, name: str = "") -> str:
+    """Write a clip as WAV of 16 bits, which both tools read, and return its name."""
+    target = place / f"{name or Path(clip).stem}.wav"
+    if not target.is_file():
+        make_folder(place)
+        read = read_clip(folder / BLINDED / AUDIO / clip)
+        soundfile.write(target, read.waveform.T.numpy(), read.sample_rate, subtype="PCM_16")
+        os.utime(target, (0, 0))
+    return target.name

@@ -1,0 +1,277 @@
+"""A study on disk: what the public sees, ``blinded/study.json``, and what only the makers know, ``key.json``.
+
+Everything in the blinded folder has a name of 16 hex digits that is drawn at random:
+
+    blinded/study.json          a `Study`
+    blinded/audio/<name>.flac   clips, references, and the sounds of the checks (.mp3, .opus)
+    key.json                    a `Key`: which system and candidate a name stands for
+
+The mapping is drawn from a seed that the key holds: with it, and with nothing in the blinded folder, names can be
+guessed.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.ab_test.design import Turn
+from music.durable import write_text
+from music.errors import InputError
+from music.json_files import read_object
+from music.prompts import Prompt
+
+BLINDED, STUDY, KEY, AUDIO = "blinded", "study.json", "key.json", "audio"
+HEADS = ("alignment", "musicality")  # in the order in which they are asked
+CHOICES = ("a", "b", "tie")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How raters are asked.
+
+    Attributes
+    ----------
+    title, consent
+        The first page; a blank line ends a paragraph.
+    ties
+        Whether they may say that two clips are equally good.
+    minimum_listening
+        Seconds of each clip that they must have heard; all of a shorter one.
+    reading_seconds
+        For which they see the instruction before the players unlock.
+    completion_code
+        Shown at the end; empty for a code of each rater's own.
+    """
+
+    title: str
+    consent: str
+    ties: bool
+    minimum_listening: float
+    reading_seconds: float
+    completion_code: str
+
+
+@dataclass(frozen=True)
+class HeadphoneTrial:
+    """Three noises in a file, and which of them holds the pitch (0 to 2)."""
+
+    file: str
+    right: int
+
+
+@dataclass(frozen=True)
+class StudyPrompt:
+    """What both clips of a trial were made for; `reference` is a file name, or empty."""
+
+    text: str
+    lyrics: str
+    reference: str
+
+
+@dataclass(frozen=True)
+class StudyClip:
+    """A clip: its length in s, and the largest amplitudes of equal parts, in percent of full scale, unless hidden."""
+
+    seconds: float
+    outline: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Two clips, by their file names, for one prompt."""
+
+    prompt: str
+    first: str
+    second: str
+
+
+@dataclass(frozen=True)
+class Study:
+    """All that raters may see, though each is shown only their own trials.
+
+    Attributes
+    ----------
+    id
+        16 hex digits.
+    settings
+        How raters are asked.
+    prompts, clips, trials
+        By name; a clip's name is that of its file.
+    practice
+        The trial that is not counted.
+    headphones
+        The headphone check.
+    volume
+        File to set the volume by.
+    schedules
+        The turns of each place that a rater can take.
+    """
+
+    id: str
+    settings: Settings
+    prompts: Mapping[str, StudyPrompt]
+    clips: Mapping[str, StudyClip]
+    trials: Mapping[str, Trial]
+    practice: str
+    headphones: Sequence[HeadphoneTrial]
+    volume: str
+    schedules: Sequence[Sequence[Turn]]
+
+    @property
+    def files(self) -> set[str]:
+        """Names of all audio files."""
+        named = {*self.clips, self.volume, *(trial.file for trial in self.headphones)}
+        return named | {prompt.reference for prompt in self.prompts.values() if prompt.reference}
+
+    def shown(self, turn: Turn) -> tuple[str, str]:
+        """Return the clips that a turn calls A and B."""
+        trial = self.trials[turn[0]]
+        return (trial.second, trial.first) if turn[1] else (trial.first, trial.second)
+
+    def needed_seconds(self, clip: str) -> float:
+        """Return how much of a clip must have been heard; a player may miss a little of its end."""
+        return min(self.settings.minimum_listening, 0.9 * self.clips[clip].seconds)
+
+
+@dataclass(frozen=True)
+class KeyClip:
+    """Where a clip of the blinded folder comes from.
+
+    Attributes
+    ----------
+    systems
+        Those that offer it; none for a spoilt copy.
+    source, source_sha256
+        The file it was made from.
+    generator, candidate
+        What made that, and which of the clips of the prompt it is.
+    sha256
+        Of the file in the blinded folder.
+    gain
+        In dB, that was applied.
+    loudness, peak
+        Of the file, in LUFS and dB of full scale.
+    """
+
+    systems: Sequence[str]
+    source: str
+    source_sha256: str
+    generator: str
+    candidate: int
+    sha256: str
+    gain: float
+    loudness: float
+    peak: float
+
+
+@dataclass(frozen=True)
+class KeyTrial:
+    """What a trial is.
+
+    Attributes
+    ----------
+    kind
+        pair, catch, identical or practice.
+    first, second
+        Systems; of a catch trial ``clean`` and ``spoilt``.
+    """
+
+    kind: str
+    first: str
+    second: str
+
+
+@dataclass(frozen=True)
+class KeyPrompt:
+    """The id of a prompt, and the facts that raters do not see."""
+
+    id: str
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Key:
+    """What the makers know.
+
+    Attributes
+    ----------
+    study
+        Id of the study it belongs to.
+    seed
+        Of all that is drawn.
+    systems
+        Where each comes from, by name, in the order of the tables.
+    prompts, clips, trials
+        By their names in the study.
+    """
+
+    study: str
+    seed: int
+    systems: Mapping[str, str]
+    prompts: Mapping[str, KeyPrompt]
+    clips: Mapping[str, KeyClip]
+    trials: Mapping[str, KeyTrial]
+
+
+def write_record(path: Path, record: Study | Key) -> None:
+    """Write a study or a key."""
+    write_text(path, json.dumps(dataclasses.asdict(record), ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_study(folder: str | Path) -> Study:
+    """Read the study in a blinded folder; `InputError` if there is none, or it is not whole."""
+    path = Path(folder) / STUDY
+    if not path.is_file() and (Path(folder) / BLINDED / STUDY).is_file():
+        raise InputError(f"{folder} holds a key: name its folder {Path(folder) / BLINDED} instead")
+    return _checked(path, lambda row: Study(
+        row["id"],
+        Settings(**row["settings"]),
+        {name: StudyPrompt(**one) for name, one in row["prompts"].items()},
+        {name: StudyClip(**one) for name, one in row["clips"].items()},
+        {name: Trial(**one) for name, one in row["trials"].items()},
+        row["practice"],
+        [HeadphoneTrial(**one) for one in row["headphones"]],
+        row["volume"],
+        [[(trial, swapped) for trial, swapped in turns] for turns in row["schedules"]],
+    ))  # fmt: skip
+
+
+def read_key(folder: str | Path) -> Key:
+    """Read the key in the folder of a study; `InputError` if there is none, or it is not whole."""
+    return _checked(Path(folder) / KEY, lambda row: Key(
+        row["study"],
+        row["seed"],
+        row["systems"],
+        {name: KeyPrompt(**one) for name, one in row["prompts"].items()},
+        {name: KeyClip(**one) for name, one in row["clips"].items()},
+        {name: KeyTrial(**one) for name, one in row["trials"].items()},
+    ))  # fmt: skip
+
+
+def _checked(path: Path, make: Any) -> Any:
+    if not path.is_file():
+        raise InputError(f"{path} does not exist: `python -m experiments.ab_test build` makes a study")
+    row = read_object(path)
+    try:
+        return make(row)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path} is not what `build` writes: {error!r}") from error
+
+
+def load_study(folder: str | Path) -> tuple[Study, Key]:
+    """Read study and key from the folder that `build` wrote; `InputError` if they do not belong together."""
+    key = read_key(folder)
+    study = read_study(Path(folder) / BLINDED)
+    if study.id != key.study:
+        raise InputError(f"{folder}: the key belongs to study {key.study}, the blinded folder to {study.id}")
+    return study, key
+
+
+def prompt_of(folder: Path, study: Study, key: Key, name: str) -> Prompt:
+    """Return a prompt of the study that lies in a folder, by its name in the study."""
+    shown, known = study.prompts[name], key.prompts[name]
+    reference = folder / BLINDED / AUDIO / shown.reference if shown.reference else None
+    return Prompt(known.id, shown.text, shown.lyrics, reference, known.facts)

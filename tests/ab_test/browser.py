@@ -1,0 +1,97 @@
+"""A rater in a headless browser."""
+
+import shutil
+from contextlib import contextmanager
+
+import pytest
+
+WAIT = 60_000  # ms, on a busy machine
+
+
+@contextmanager
+def chromium():
+    """Yield a browser; skip where there is none."""
+    api = pytest.importorskip("playwright.sync_api")
+    found = shutil.which("chromium")
+    if found is None:
+        pytest.skip("chromium is not installed")
+    with api.sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", "--mute-audio"]
+        browser = playwright.chromium.launch(executable_path=found, args=arguments)
+        yield browser
+        browser.close()
+
+
+class BrowserRater:
+    """Goes through the pages as a person would."""
+
+    def __init__(self, browser, address, width=1280, height=860, storage=None, origin="") -> None:
+        import playwright.sync_api as api
+
+        self.expect = api.expect
+        self.context = browser.new_context(viewport={"width": width, "height": height}, storage_state=storage)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(WAIT)
+        self.troubles: list[str] = []
+        self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        self.page.on("console", lambda message: self.troubles.append(message.text))
+        self.page.on("dialog", lambda dialog: self.troubles.append(dialog.message))
+        origin = origin or address.split("/s/")[0]
+        self.page.on(
+            "request", lambda request: request.url.startswith(origin) or self.troubles.append(request.url)
+        )
+        self.page.goto(address)
+
+    def agree(self):
+        self.page.get_by_label("I agree to take part").check()
+        self.page.get_by_role("button", name="Begin").click()
+
+    def check_sound(self, heard=(0, 1, 2)):
+        page = self.page
+        page.get_by_role("button", name="Play the noise").click()
+        for place in heard:
+            page.locator("[data-noises]").click()
+            choices = page.locator("[data-heard] button")
+            self.expect(choices.nth(place)).to_be_enabled(timeout=WAIT)
+            choices.nth(place).click()
+        page.get_by_role("button", name="Continue").click()
+
+    def unlock(self):
+        self.page.get_by_role("button", name="I have read it").click(timeout=WAIT)
+
+    def has_heard(self, clip):
+        self.expect(self.page.locator(f'[data-clip="{clip}"] [data-heard]')).to_have_class(
+            "heard enough", timeout=WAIT
+        )
+
+    def listen_by_mouse(self):
+        for clip in "ab":
+            self.page.get_by_role("button", name=f"Play clip {clip.upper()}").click()
+            self.has_heard(clip)
+
+    def listen_by_keys(self):
+        for clip in "ab":
+            self.page.keyboard.press(clip)
+            self.has_heard(clip)
+
+    def choose(self, head, choice, confidence):
+        box = self.page.locator(f'[data-head="{head}"]')
+        box.get_by_role("radio", name={"a": "A is better", "b": "B is better", "tie": "Equal"}[choice]).check(
+            force=True
+        )
+        box.locator(f'input[name="{head}-sure"][value="{confidence}"]').check(force=True)
+
+    def go_on(self):
+        self.page.get_by_role("button", name="Next pair").click()
+
+    def practise(self):
+        self.page.get_by_role("button", name="Try a practice pair").click()
+        self.unlock()
+        self.listen_by_mouse()
+        self.choose("alignment", "a", 3)
+        self.choose("musicality", "a", 3)
+        self.go_on()
+        self.page.get_by_role("button", name="Start with the first pair").click()
+
+    def is_at(self, number, total):
+        self.expect(self.page.locator("#count")).to_have_text(f"Pair {number} of {total}", timeout=WAIT)

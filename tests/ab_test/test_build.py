@@ -1,0 +1,298 @@
+"""Building: blind, fair, repeatable; the checker finds what is not."""
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from experiments.ab_test import check
+from experiments.ab_test.build import main
+from experiments.ab_test.build_config import Build
+from experiments.ab_test.study import AUDIO, BLINDED, KEY, STUDY, load_study, read_study
+from experiments.ab_test.systems import parse_systems
+from music.command import parse_command
+from music.errors import InputError
+from music.hashing import sha256_file
+from tests.ab_test.small_study import CHOSEN, build_study, make_pool
+
+CONFIG = Path(__file__).parents[2] / "experiments" / "configs" / "paper_listening_test.yaml"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    return build_study(tmp_path_factory.mktemp("built"))
+
+
+@pytest.fixture
+def folder(built, tmp_path):
+    return Path(shutil.copytree(built, tmp_path / "study"))
+
+
+def findings(folder):
+    return list(check.findings_of(folder / BLINDED, *load_study(folder)))
+
+
+def test_a_study_is_blind_and_fair(built, capsys):
+    assert check.main(check.Check(built)) == 0
+    assert capsys.readouterr().out.startswith("0 findings")
+    study, key = load_study(built)
+    public = (built / BLINDED / STUDY).read_text(encoding="utf-8")
+    for secret in (
+        *key.systems,
+        "spoilt",
+        "hidden-generator",
+        str(key.seed),
+        *(one.source for one in key.clips.values()),
+    ):
+        assert secret not in public
+    assert study.prompts[next(iter(study.prompts))].text.startswith("noise & tone <script>")
+    assert any(prompt.reference for prompt in study.prompts.values())
+    assert any(prompt.lyrics for prompt in study.prompts.values())
+
+
+def test_the_key_tells_what_each_file_is(built):
+    study, key = load_study(built)
+    kinds = Counter(one.kind for one in key.trials.values())
+    assert kinds == {"pair": 4, "catch": 4, "identical": 3, "practice": 1}
+    for name, one in key.clips.items():
+        assert sha256_file(built / BLINDED / AUDIO / name) == one.sha256
+        assert sha256_file(one.source) == one.source_sha256
+        assert one.loudness <= -23 + 0.05
+        assert one.peak <= -1 + 0.05
+    for name, told in key.trials.items():
+        trial = study.trials[name]
+        if told.kind == "pair":
+            assert told.first in key.clips[trial.first].systems
+            assert told.second in key.clips[trial.second].systems
+            assert {told.first, told.second} == {"best-of-three", "single"}
+        if told.kind == "identical":
+            assert trial.first == trial.second
+        if told.kind == "catch":
+            sides = dict(zip((told.first, told.second), (trial.first, trial.second), strict=True))
+            assert key.clips[sides["clean"]].systems
+            assert not key.clips[sides["spoilt"]].systems
+            assert key.clips[sides["clean"]].source == key.clips[sides["spoilt"]].source
+
+
+def test_the_best_of_three_is_what_the_reward_picks(built):
+    _, key = load_study(built)
+    pool = built.parent / "pool"
+    scores = {}
+    for line in (pool / "scores" / "loudness.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        scores.setdefault(row["prompt_id"], {})[row["candidate"]] = row["scores"]["loudness"]
+    chosen = {one.candidate for one in key.clips.values() if "best-of-three" in one.systems}
+    best = {max(found, key=found.get) for found in scores.values()}
+    assert chosen == best
+    assert {one.candidate for one in key.clips.values() if one.systems == ["single"]} <= {0}
+
+
+def test_clips_of_a_trial_are_equally_long_and_loud_and_files_equally_old(built):
+    study, _ = load_study(built)
+    files = list((built / BLINDED / AUDIO).iterdir())
+    assert len({path.stat().st_mtime for path in files}) == 1
+    assert {(soundfile.info(path).samplerate, soundfile.info(path).channels) for path in files} <= {
+        (48_000, 1), (48_000, 2)
+    }  # fmt: skip
+    for trial in study.trials.values():
+        assert study.clips[trial.first].seconds == study.clips[trial.second].seconds
+
+
+def test_the_seed_decides_everything(tmp_path):
+    make_pool(tmp_path, 3, 3)
+    systems = f"a-one={tmp_path}/pool:3,a-two={tmp_path}/pool:1"
+
+    def build(name, seed):
+        main(Build(systems, tmp_path / name, seed=seed, **CHOSEN))
+        return {
+            path.name: path.read_bytes() for path in (tmp_path / name / BLINDED).rglob("*") if path.is_file()
+        }
+
+    one, again, other, secret = build("1", 5), build("2", 5), build("3", 6), build("4", None)
+    assert one == again
+    assert not set(one) & set(other) - {STUDY}
+    assert not set(one) & set(secret) - {STUDY}
+    record = json.loads((tmp_path / "4" / "run.json").read_text())
+    assert "seed" not in record["config"]
+    assert json.loads((tmp_path / "4" / KEY).read_text())["seed"] > 0
+
+
+@pytest.mark.slow
+def test_the_papers_study_has_300_pairs_and_a_folder_of_ground_truth(tmp_path):
+    from music.clips import read_clip, write_clip
+
+    made = make_pool(tmp_path, 52, 10)
+    truth = tmp_path / "recordings"
+    rows = []
+    for number, row in enumerate(made.candidates):
+        clip = read_clip(made.pool.path(row[0]))
+        write_clip(truth / f"{number}.flac", type(clip)(-clip.waveform.flip(1), clip.sample_rate))
+        rows.append(json.dumps({"file_name": f"{number}.flac", "prompt_id": row[0].prompt_id}))
+    (truth / "metadata.jsonl").write_text("\n".join(rows[:51]) + "\n")  # one prompt has no recording
+    pool = made.pool.folder
+    systems = f"truth={truth},top-10={pool}:10,top-3={pool}:3,top-1={pool}:1"
+    asked = [
+        "--config",
+        str(CONFIG),
+        systems,
+        "--output",
+        str(tmp_path / "study"),
+        "--seed",
+        "1",
+        "--sample_rate",
+        "16000",
+    ]
+    main(parse_command(Build, [*asked, "--reward", "loudness", "--weights", "loudness"], ("systems",)))
+    study, key = load_study(tmp_path / "study")
+    pairs = Counter(frozenset((one.first, one.second)) for one in key.trials.values() if one.kind == "pair")
+    assert len(study.prompts) == 50
+    assert len(pairs) == 6
+    assert set(pairs.values()) == {50}
+    assert len(study.schedules) == 30
+    assert {len(turns) for turns in study.schedules} == {60 + 2 + 2 + 1}
+    assert not list(check._wrong_schedules(study, key))
+
+
+def test_pairs_may_be_a_balanced_part(tmp_path):
+    make_pool(tmp_path, 6, 3)
+    folder = f"{tmp_path}/pool"
+    systems = f"s-one={folder}:3,s-two={folder}:2,s-three={folder}:1,s-four={folder}"
+    main(
+        Build(
+            systems,
+            tmp_path / "study",
+            pairs_per_prompt=2,
+            trials_per_rater=4,
+            sample=6,
+            audio="opus",
+            **CHOSEN,
+        )
+    )
+    _, key = load_study(tmp_path / "study")
+    pairs = Counter(frozenset((one.first, one.second)) for one in key.trials.values() if one.kind == "pair")
+    assert set(pairs.values()) == {2}
+    assert len(pairs) == 6
+    assert not findings(tmp_path / "study")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (lambda folder, file: (folder / "notes.txt").write_text("x"), "notes.txt does not belong there"),
+        (
+            lambda folder, file: (folder / AUDIO / "best-of-three.flac").write_bytes(b"x"),
+            "holds 'best-of-three'",
+        ),
+        (lambda folder, file: file.unlink(), "is missing"),
+        (
+            lambda folder, file: file.write_bytes(file.read_bytes() + b"BEST-of-three"),
+            "holds 'best-of-three'",
+        ),
+        (
+            lambda folder, file: file.write_bytes(file.read_bytes() + b"x"),
+            "is not the file that the key describes",
+        ),
+        (lambda folder, file: file.touch(), "differ in their times"),
+        (lambda folder, file: _tag(file), "has the tag"),
+        (lambda folder, file: _halve(file), "LU apart"),
+        (
+            lambda folder, file: _edit(folder, lambda row: row["settings"].update(title="the single one")),
+            "'single'",
+        ),
+        (
+            lambda folder, file: _edit(folder, lambda row: row["schedules"][0].append(["x", True])),
+            "which is none",
+        ),
+        (
+            lambda folder, file: _edit(
+                folder, lambda row: row["schedules"].extend([row["schedules"][0]] * 3)
+            ),
+            "A is its first clip",
+        ),
+    ],
+)
+def test_the_checker_finds(folder, spoil, expected):
+    study = read_study(folder / BLINDED)
+    file = folder / BLINDED / AUDIO / study.trials[study.schedules[0][0][0]].first
+    spoil(folder / BLINDED, file)
+    found = findings(folder)
+    assert any(expected in one for one in found), found
+
+
+def _tag(file):
+    import mutagen
+
+    audio = mutagen.File(file)
+    audio["system"] = "x"
+    audio.save()
+
+
+def _halve(file):
+    audio, rate = soundfile.read(file)
+    soundfile.write(file, audio / 4, rate)
+
+
+def _edit(folder, change):
+    row = json.loads((folder / STUDY).read_text())
+    change(row)
+    (folder / STUDY).write_text(json.dumps(row))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("one=POOL", "compares two systems or more"),
+        ("one=POOL,two", "expected NAME=FOLDER"),
+        ("one=POOL,One=POOL:2", "comes twice"),
+        ("one=POOL,two=nowhere:3", "nowhere is not a folder"),
+        ("one=POOL,two=POOL:0", "0 candidates"),
+        ("one=POOL,../two=POOL:3", "expected NAME=FOLDER"),
+    ],
+)
+def test_systems_that_cannot_be_used(tmp_path, text, expected):
+    with pytest.raises(InputError, match=expected):
+        parse_systems(text.replace("POOL", str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"sample": 9}, "only 4 prompts"),
+        ({"systems": "tone={pool}:3,single={pool}:1"}, "holds 'tone'"),
+        ({"systems": "spoilt={pool}:3,single={pool}:1"}, "name the system otherwise"),
+        ({"systems": "one={pool}:5,single={pool}:1"}, "one has 0, single has 4"),
+        ({"consent": Path("nowhere.txt")}, "cannot read nowhere.txt"),
+        ({"title": "Is a single one better?"}, "--title holds 'single'"),
+        ({"weights": "musicality"}, "needs the metric 'musicality'"),
+        ({"audio": "wav"}, "must be one of flac, mp3, opus"),
+        ({"seconds": 0.1}, "--seconds must be at least"),
+        ({"loudness": 0.0}, "must lie below --ceiling"),
+        ({"raters": 0}, "--raters must be at least 1"),
+        ({"catches": -1}, "--catches must not be negative"),
+        ({"audio": "mp3", "sample_rate": 44100}, "needs --sample_rate 48000"),
+    ],
+)
+def test_what_cannot_be_built_is_told_in_a_line(tmp_path, options, expected):
+    if "systems" in options:
+        options = {"systems": options["systems"].format(pool=tmp_path / "pool")}
+    with pytest.raises(InputError, match=expected):
+        build_study(tmp_path, **options)
+    assert not (tmp_path / "study" / BLINDED / STUDY).exists()
+
+
+def test_waveforms_may_be_hidden(tmp_path):
+    study, _ = load_study(build_study(tmp_path, waveforms=False))
+    assert not any(clip.outline for clip in study.clips.values())
+
+
+def test_a_study_is_never_overwritten_and_leftovers_go(folder, tmp_path):
+    make_pool(tmp_path, 4, 3)
+    options = Build(f"best={tmp_path}/pool:3,single={tmp_path}/pool:1", folder, **CHOSEN)
+    with pytest.raises(InputError, match="holds a study already"):
+        main(options)
+    (folder / BLINDED / STUDY).unlink()  # as if killed before the end
+    main(options)
+    assert not findings(folder)

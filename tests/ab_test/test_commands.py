@@ -1,0 +1,97 @@
+"""The commands as a user types them."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import httpx
+import pytest
+
+from experiments.ab_test.study import BLINDED, load_study
+from tests.ab_test.running_server import ROOT, free_port
+from tests.ab_test.small_study import make_pool
+
+COMMAND = [sys.executable, "-m", "experiments.ab_test"]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
+
+
+def run(*arguments, cwd=ROOT, **environment):
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)], cwd=cwd, env=ENVIRONMENT | environment, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((), "expected one of build, check, "),
+        (("listen",), "got listen"),
+        (("demo", "--pool", "nowhere"), "there is no pool nowhere: `make demo` makes it"),
+        (("serve", "nowhere"), "nowhere/study.json does not exist"),
+        (("check", "nowhere"), "nowhere/key.json does not exist"),
+        (("build", "a=b"), "b is not a folder"),
+        (("analyze", "nowhere"), "nowhere/key.json does not exist"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(arguments, expected):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_port_that_is_taken_and_a_short_token_are_told(short_study):
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = run("serve", short_study / BLINDED, "--port", taken.getsockname()[1])
+        assert "choose another --port" in done.stderr
+    assert "at least 16 characters" in run("serve", short_study / BLINDED, AB_TEST_ADMIN_TOKEN="short").stderr
+    assert "name its folder" in run("serve", short_study).stderr
+
+
+def test_a_server_that_is_not_there_is_told(short_study):
+    done = run("simulate", short_study, "--address", f"http://127.0.0.1:{free_port()}")
+    assert done.returncode == 2
+    assert "does not answer" in done.stderr
+
+
+def test_a_library_that_is_missing_is_told_with_its_cure(short_study, tmp_path):
+    (tmp_path / "fastapi.py").write_text("raise ModuleNotFoundError('No module', name='fastapi')\n")
+    done = run("serve", short_study / BLINDED, PYTHONPATH=f"{tmp_path}:{ROOT}")
+    assert done.returncode == 2
+    assert "need fastapi, which is not installed: pip install -e '.[listening]'" in done.stderr
+
+
+def test_the_demo_builds_and_serves_and_goes_on(tmp_path):
+    make_pool(tmp_path, 8, 10)
+    port = free_port()
+    command = [
+        *COMMAND,
+        "demo",
+        "--pool",
+        str(tmp_path / "pool"),
+        "--output",
+        str(tmp_path / "demo"),
+        "--port",
+        str(port),
+    ]
+    for _ in range(2):
+        server = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
+        limit = threading.Timer(100, server.kill)
+        limit.start()
+        lines = iter(server.stdout.readline, "")
+        address = next(line.split(": ", 1)[1].strip() for line in lines if "/s/" in line)
+        assert httpx.get(address).status_code == 200
+        server.send_signal(signal.SIGINT)
+        server.communicate()
+        limit.cancel()
+    study, key = load_study(tmp_path / "demo")
+    assert address == f"http://127.0.0.1:{port}/s/{study.id}/"
+    assert list(key.systems) == ["top-10", "top-3", "top-1"]
