@@ -119,7 +119,8 @@ def main(options: WriteSets) -> None:
         *make(partial(_rating, bench, "PAM"), range(count["PAM"]), "PAM"),
         *make(partial(_rating, bench, "MusicEval"), range(count["MusicEval"]), "MusicEval"),
     ]
-    write_text(bench / "all_test.jsonl", "".join(map(dump_line, rows)))
+    marked = (row | {"made_by": "experiments.lab.judgement_sets"} for row in rows)
+    write_text(bench / "all_test.jsonl", "".join(map(dump_line, marked)))
     print(options.output)
 
 

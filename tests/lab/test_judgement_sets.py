@@ -97,6 +97,7 @@ def test_the_benchmark_has_rows_of_all_four_sources(sets, tmp_path):
         json.loads(line) for line in (sets / "CMI-RewardBench" / "all_test.jsonl").read_text().splitlines()
     ]
     assert {row["source"] for row in lines} == {"cmi-arena-annotation", "Music Arena", "PAM", "MusicEval"}
+    assert {row["made_by"] for row in lines} == {"experiments.lab.judgement_sets"}
     assert {row["modality"] for row in lines if "modality" in row} == {
         "text",
         "text+lyrics",
