@@ -138,7 +138,8 @@ def predict(options: Benchmark, processes: Processes) -> tuple[int, Scorer]:
     data = options.scored_rows
     if options.data is None and not data.is_file():
         raise InputError(
-            f"there is no {data}: run python -m experiments.lab.judgement_sets, or say by --data what to score"
+            f"there is no {data}: run python -m experiments.lab.judgement_sets --only CMI-RewardBench "
+            '(it needs the extra "lab"), or say by --data what to score'
         )
     root = data.parent if options.root is None else options.root
     rows = checked(table_rows(data))[: options.limit]

@@ -9,6 +9,7 @@ from experiments.lab.judgement_sets import WriteSets, main
 from experiments.lab.listeners import opinion, vote
 from experiments.lab.pairs import pair
 from music.clips import read_header
+from music.errors import InputError
 from reward.data.prepare import Prepare
 from reward.data.prepare import main as prepare
 from reward.judgements import HEADS, Preference, Rating, load_judgements, load_preferences
@@ -109,6 +110,21 @@ def test_the_benchmark_has_rows_of_all_four_sources(sets, tmp_path):
     votes = [row for row in rows if row.prompt.facts["source"] == "Music Arena"]
     assert all(row.musicality in ("a", "b") and not row.alignment for row in votes)
     assert {read_header(path).sample_rate for row in rows for path in row.audio} == {16_000}
+
+
+def test_the_benchmark_alone_is_that_of_a_full_run_and_the_others_can_follow(sets, tmp_path):
+    def files(folder, *names):
+        found = (path for name in names for path in (folder / name).rglob("*") if path.is_file())
+        return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+    main(WriteSets(tmp_path, share=0.002, workers=1, only="CMI-RewardBench"))
+    whole = files(sets, "CMI-RewardBench")
+    assert len(whole) > 20
+    assert files(tmp_path, *(path.name for path in tmp_path.iterdir() if path.is_dir())) == whole
+    main(WriteSets(tmp_path, share=0.002, workers=1, only="CMI-Pref"))
+    assert files(tmp_path, "CMI-Pref", "CMI-RewardBench") == files(sets, "CMI-Pref", "CMI-RewardBench")
+    with pytest.raises(InputError, match=r"--only must be one of CMI-Pref-Pseudo, .*, got 'PAM'"):
+        WriteSets(only="PAM")
 
 
 def test_people_who_train_and_people_who_test_hear_other_songs(sets, tmp_path):
