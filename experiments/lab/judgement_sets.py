@@ -12,7 +12,8 @@
 
 `python -m reward.data prepare` reads them as it reads the published ones. The benchmark has 1,000 pairs of each of four
 modalities as CMI-Pref's test set has, 1,340 battles with one vote as Music Arena, 500 rated clips as PAM and 413 as
-MusicEval. Its songs are those of the held-out pairs, or belong to the test split as they do.
+MusicEval; every tenth pair has a second row with another listener's vote, and pairs name as `model_a` and `model_b`
+what has damaged their clips most. Its songs are those of the held-out pairs, or belong to the test split as they do.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ MODALITIES = {
 }
 FRESH = 100_000  # first index of the pairs that people hear to train on: no other training hears them
 LISTENERS = 5  # of a mean opinion
+TWICE = 10  # every so many pairs of the benchmark are heard by two
 CHUNK = 20
 #: pairs of each modality, battles, rated clips
 SIZES = {
@@ -171,12 +173,14 @@ def write_released(folder: Path, count: dict[str, int], make: Any) -> None:
 def write_benchmark(folder: Path, count: dict[str, int], make: Any) -> None:
     """Write rows of all four sources, which say that they are not the published ones."""
     pairs = [("test", kind, index) for kind in CONDITIONS for index in range(count["CMI-Pref test"])]
+    again = [one for one in pairs if one[2] % TWICE == 0]
     battles = [("test", CONDITIONS[index % 4], FRESH + index) for index in range(count["Music Arena"])]
     rows = [
         *make(partial(_preference, folder, "benchmark"), pairs, "CMI-Pref test"),
         *make(partial(_battle, folder), battles, "Music Arena"),
         *make(partial(_rating, folder, "PAM"), range(count["PAM"]), "PAM"),
         *make(partial(_rating, folder, "MusicEval"), range(count["MusicEval"]), "MusicEval"),
+        *make(partial(_preference, folder, "benchmark", listener=2), again, "CMI-Pref test, second votes"),
     ]
     marked = (row | {"made_by": "experiments.lab.judgement_sets"} for row in rows)
     write_text(folder / "all_test.jsonl", "".join(map(dump_line, marked)))
@@ -203,10 +207,22 @@ def _published(label: str) -> str:
     return {"a": "model_a", "b": "model_b"}.get(label, label)
 
 
-def _preference(folder: Path, layout: str, codec: SpectralCodecModel, wanted: tuple[str, str, int]) -> dict:
+def _models(songs: dict[str, Song]) -> dict[str, str]:
+    """Return what to call the makers of both clips: what has damaged a clip most."""
+    damages = {side: songs[side].damage for side in "ab"}
+    return {
+        f"model_{side}": f"lab-{max(damage, key=lambda kind: damage[kind], default='clean')}"
+        for side, damage in damages.items()
+    }
+
+
+def _preference(
+    folder: Path, layout: str, codec: SpectralCodecModel, wanted: tuple[str, str, int], listener: int = 1
+) -> dict:
     """Return a row of CMI-Pref, as the released sets or the benchmark have it."""
     row, names, songs = _written_pair(folder, "CMI-Pref_data", codec, wanted)
-    votes = {head: vote(value, head, row["id"]) for head, value in _truth(row, songs).items()}
+    name = (row["id"],) if listener == 1 else (row["id"], listener)
+    votes = {head: vote(value, head, *name) for head, value in _truth(row, songs).items()}
     judged = {f"preference-{head}": _published(one.label) for head, one in votes.items()}
     judged |= {f"confidence_preference-{head}": f"{one.confidence:.1f}" for head, one in votes.items()}
     if layout == "released":
@@ -217,6 +233,7 @@ def _preference(folder: Path, layout: str, codec: SpectralCodecModel, wanted: tu
         "ref-audio-path": names.get("reference", ""),
     }
     told = {"source": "cmi-arena-annotation", "split": "test", "modality": MODALITIES[wanted[1]]}
+    told |= {"user id": f"listener {listener}", **_models(songs)}
     return {**told, "audio-path": names["a"], "audio2": names["b"], **prompt, **judged}
 
 
@@ -237,6 +254,7 @@ def _battle(folder: Path, codec: SpectralCodecModel, wanted: tuple[str, str, int
         "prompt": row["text"],
         "lyrics": row["lyrics"],
         "preference": label.upper(),
+        **_models(songs),
     }
 
 
