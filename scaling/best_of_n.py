@@ -55,7 +55,8 @@ class BestOfN:
     weights
         What the reward is made of.
     judges
-        Further scorers, separated by commas: measured on the choice, without a part in it.
+        Further scorers, separated by commas: measured on the choice, without a part in it. Each must score every
+        prompt; scaling.evaluate measures one that needs lyrics or a reference on the prompts that have them.
     prompts
         "lab", a .jsonl or .txt file, or MusicCaps: a .csv or .parquet file, or a hub id, and perhaps which rows
         (google/MusicCaps:balanced, musiccaps.csv:ids.txt).

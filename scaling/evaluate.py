@@ -7,10 +7,12 @@
 1. Every candidate is scored by the reward model and the judges, beside the pool; what is scored is not scored again.
 2. For each n the reward picks the best of n candidates of a prompt; the mean of each metric over what it picks is
    estimated from all n-subsets of the candidates (`scaling.estimators`), with a 95 % interval over prompts and the gain
-   over n = 1, paired by prompt.
+   over n = 1, paired by prompt; fewer than ten prompts say nothing of chance, and have neither interval nor star.
+   Prompts that a judge cannot score, as they have no lyrics perhaps, are left out of its metrics, and counted.
 3. OUTPUT holds `table.csv`, with every number, `table.md` and `table.tex`.
 
-A metric of the reward model itself must rise with n: that is what it picks by. What the judges say is the finding.
+The reward must rise with n, as that is what is picked by; a metric that is a part of it need not. What the judges say
+is the finding.
 """
 
 import csv
@@ -31,11 +33,13 @@ from music.processes import Processes
 from music.provenance import write_run_record
 from music.tables import latex_table, markdown_table
 from reward import Reward, Scorer
+from reward.benchmark.intervals import FEWEST
 from scaling.estimators import Array, best_of_n, bootstrap_means, percentile_interval
 from scaling.judging import load_scorers, score_candidates, split_names
 
 _COLUMNS = ("pool", "generator", "prompts", "candidates", "n", "metric", "chooses")
 _NUMBERS = ("mean", "low", "high", "gain", "gain_low", "gain_high")
+_ROUNDING = 1e-9  # share of a mean that is no difference
 Line = dict[str, Any]
 
 
@@ -100,7 +104,7 @@ def main(options: Evaluate) -> None:
     scorers = load_scorers(options.reward, options.judges, reward, options.device, options.dtype)
     lines: list[Line] = []
     for pool, candidates in zip(pools, rows, strict=True):
-        metrics = score_candidates(scorers, pool, candidates, processes)
+        metrics = score_candidates(scorers, pool, candidates, processes, leave_out=True)
         facts = {
             "pool": str(pool.folder),
             "generator": ", ".join(dict.fromkeys(one.generator for row in candidates for one in row)),
@@ -143,28 +147,43 @@ def measure(metrics: Mapping[str, Array], reward: Reward, numbers: Sequence[int]
     Parameters
     ----------
     metrics
-        By name, `[P, N]` each; those of the reward among them.
+        By name, `[P, N]` each; those of the reward among them. A prompt with NaN is left out of that metric.
     reward
         What picks.
     numbers
         The n.
     seed
         Of the resampling.
+
+    Returns
+    -------
+    list
+        Lines of ``table.csv``, in which intervals are None for fewer than `FEWEST` prompts.
     """
     rewards = np.sum([weight * metrics[name] for name, weight in reward.weights.items()], axis=0)
     measured = {"reward": rewards, **metrics}
-    prompts, total = rewards.shape
     lines = []
     for n in numbers:
         for name, values in measured.items():
-            picked, single = best_of_n(rewards, values, n), best_of_n(rewards, values, 1)
-            columns = np.stack([picked, picked - single], axis=1)
-            low, high = percentile_interval(bootstrap_means(columns, seed))
-            found = [columns[:, 0].mean(), low[0], high[0], columns[:, 1].mean(), low[1], high[1]]
-            facts = {"prompts": prompts, "candidates": total, "n": n, "metric": name}
+            known = ~np.isnan(values).any(axis=1)
+            picked, single = (best_of_n(rewards[known], values[known], size) for size in (n, 1))
+            facts = {"prompts": int(known.sum()), "candidates": rewards.shape[1], "n": n, "metric": name}
             facts["chooses"] = "yes" if name == "reward" or reward.weights.get(name) else "no"
-            lines.append(facts | dict(zip(_NUMBERS, map(float, found), strict=True)))
+            columns = np.stack([picked, picked - single], axis=1)
+            lines.append(facts | dict.fromkeys(_NUMBERS) | _estimates(columns, seed))
     return lines
+
+
+def _estimates(columns: Array, seed: int) -> Line:
+    """Return means and intervals of value and gain, `[P, 2]`, as far as there are prompts enough."""
+    found: Line = {}
+    if len(columns):
+        found |= dict(zip(("mean", "gain"), map(float, columns.mean(axis=0)), strict=True))
+    if len(columns) >= FEWEST:
+        low, high = percentile_interval(bootstrap_means(columns, seed))
+        found |= dict(zip(("low", "gain_low"), map(float, low), strict=True))
+        found |= dict(zip(("high", "gain_high"), map(float, high), strict=True))
+    return found
 
 
 def write(options: Evaluate, lines: Sequence[Line], scorers: Sequence[Scorer]) -> None:
@@ -177,11 +196,15 @@ def write(options: Evaluate, lines: Sequence[Line], scorers: Sequence[Scorer]) -
     table.writerows(lines)
     write_text(folder / "table.csv", buffer.getvalue())
     header, rows = for_people(lines)
-    counts = dict.fromkeys(
-        f"{one['prompts']} prompts x {one['candidates']} of {one['pool']}" for one in lines
+    of = {one["pool"]: one for one in lines if one["metric"] == "reward"}
+    counts = [f"{one['prompts']} prompts x {one['candidates']} of {pool}" for pool, one in of.items()]
+    counts += dict.fromkeys(
+        f"{one['metric']} of {one['prompts']} of {of[one['pool']]['prompts']} prompts of {one['pool']}"
+        for one in lines
+        if one["prompts"] < of[one["pool"]]["prompts"]
     )
     note = (
-        f"Means and 95 % intervals over prompts: {'; '.join(counts)}. "
+        f"Means and 95 % intervals over prompts, none of fewer than {FEWEST}: {'; '.join(counts)}. "
         f"The reward is {options.weights} by {scorers[0].name}."
     )
     page = f"{markdown_table(header, rows)}\n{note} A star: the gain over n = 1 is above 0.\n"
@@ -194,21 +217,32 @@ def write(options: Evaluate, lines: Sequence[Line], scorers: Sequence[Scorer]) -
 def for_people(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
     """Return header and rows with a row for each pool and n, and a column for each metric."""
     metrics = list(dict.fromkeys(line["metric"] for line in lines))
-    # as many digits behind the point as tell the interval's ends apart
-    widths = {
-        name: min(line["high"] - line["low"] for line in lines if line["metric"] == name) for name in metrics
-    }
-    digits = {
-        name: int(np.clip(1 - math.floor(math.log10(width or 1)), 1, 6)) for name, width in widths.items()
-    }
+    digits = {name: _digits([line for line in lines if line["metric"] == name]) for name in metrics}
     several = len({line["generator"] for line in lines}) < len({line["pool"] for line in lines})
     rows: dict[tuple[str, int], list[str]] = {}
     for line in lines:
         name = f"{line['generator']} ({line['pool']})" if several else line["generator"]
         row = rows.setdefault((line["pool"], line["n"]), [f"{name}, n = {line['n']}"])
-        mean, low, high = (f"{line[part]:.{digits[line['metric']]}f}" for part in ("mean", "low", "high"))
-        row.append(f"{mean} [{low}, {high}]{'*' * (line['gain_low'] > 0)}")
+        row.append(_cell(line, digits[line["metric"]]))
     return ["", *metrics], list(rows.values())
+
+
+def _digits(lines: Sequence[Line]) -> int:
+    """Return how many digits behind the point tell the ends of intervals apart, or else show three of the means."""
+    most = max((abs(line["mean"]) for line in lines if line["mean"] is not None), default=0.0)
+    widths = [line["high"] - line["low"] for line in lines if line["low"] is not None]
+    wide = [width for width in widths if width > _ROUNDING * most]
+    return int(np.clip((1 if wide else 2) - math.floor(math.log10(min(wide, default=most) or 1)), 1, 6))
+
+
+def _cell(line: Line, digits: int) -> str:
+    """Return mean, interval and star, as far as there are any."""
+    if line["mean"] is None:
+        return "–"
+    if line["low"] is None:
+        return f"{line['mean']:.{digits}f}"
+    mean, low, high = (f"{line[part]:.{digits}f}" for part in ("mean", "low", "high"))
+    return f"{mean} [{low}, {high}]{'*' * (line['gain_low'] > _ROUNDING * abs(line['mean']))}"
 
 
 if __name__ == "__main__":

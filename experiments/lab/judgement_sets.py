@@ -1,6 +1,7 @@
 """Writes sets of human judgement on the lab's songs, in the layouts of the published ones.
 
     python -m experiments.lab.judgement_sets --output runs/lab/sets
+    python -m experiments.lab.judgement_sets --only CMI-RewardBench     # what `python -m reward.benchmark` scores
 
     CMI-Pref-Pseudo/train.jsonl                 labels in which a judge agrees with itself (`hearing.py`)
     CMI-Pref-Pseudo/train_unfiltered.jsonl      what it said first, of all pairs that it was asked about
@@ -11,7 +12,8 @@
 
 `python -m reward.data prepare` reads them as it reads the published ones. The benchmark has 1,000 pairs of each of four
 modalities as CMI-Pref's test set has, 1,340 battles with one vote as Music Arena, 500 rated clips as PAM and 413 as
-MusicEval. Its songs are those of the held-out pairs, or belong to the test split as they do.
+MusicEval; every tenth pair has a second row with another listener's vote, and pairs name as `model_a` and `model_b`
+what has damaged their clips most. Its songs are those of the held-out pairs, or belong to the test split as they do.
 """
 
 from __future__ import annotations
@@ -51,6 +53,7 @@ MODALITIES = {
 }
 FRESH = 100_000  # first index of the pairs that people hear to train on: no other training hears them
 LISTENERS = 5  # of a mean opinion
+TWICE = 10  # every so many pairs of the benchmark are heard by two
 CHUNK = 20
 #: pairs of each modality, battles, rated clips
 SIZES = {
@@ -72,6 +75,8 @@ class WriteSets:
     ----------
     output
         Folder for the sets; audio that is there is kept.
+    only
+        Make this one alone: CMI-Pref-Pseudo, CMI-Pref, MusicEval-full or CMI-RewardBench; all by default.
     share
         Of each set that is made.
     models
@@ -81,6 +86,7 @@ class WriteSets:
     """
 
     output: Path = Path("runs/lab/sets")
+    only: str = ""
     share: float = 1.0
     models: Path = Path("assets/lab")
     workers: int = cores()
@@ -90,36 +96,19 @@ class WriteSets:
         refuse_below_one(self, "workers")
         if not 0 < self.share <= 1:
             raise InputError(f"--share must be above 0 and at most 1, got {self.share}")
+        if self.only not in ("", *_SETS):
+            raise InputError(f"--only must be one of {', '.join(_SETS)}, got {self.only!r}")
 
 
 def main(options: WriteSets) -> None:
-    """Write all sets and say where they are."""
+    """Write the sets and say where they are."""
     codec = shipped_codec(options.models)
     claim_work(options.output, codec=hash_tensors(codec.state_dict()), share=options.share)
     make = partial(_made, options.workers, codec)
     count = {name: max(1, round(size * options.share)) for name, size in (SIZES | RATED).items()}
-    pseudo = options.output / "CMI-Pref-Pseudo"
-    write_pseudo(pseudo, "train", count["CMI-Pref-Pseudo"], make)
-    write_pseudo(pseudo, "validation", count["CMI-Pref-Pseudo validation"], make)
-    released = options.output / "CMI-Pref"
-    for name, split, size in (
-        ("train", "train", count["CMI-Pref"]),
-        ("validation", "validation", count["CMI-Pref validation"]),
-    ):
-        wanted = [(split, kind, FRESH + index) for kind in CONDITIONS for index in range(size)]
-        rows = make(partial(_preference, released, "released"), wanted, f"CMI-Pref {name}")
-        write_text(released / f"{name}.jsonl", "".join(map(dump_line, rows)))
-    write_musiceval(options.output / "MusicEval-full", count, make)
-    bench = options.output / "CMI-RewardBench"
-    pairs = [("test", kind, index) for kind in CONDITIONS for index in range(count["CMI-Pref test"])]
-    battles = [("test", CONDITIONS[index % 4], FRESH + index) for index in range(count["Music Arena"])]
-    rows = [
-        *make(partial(_preference, bench, "benchmark"), pairs, "CMI-Pref test"),
-        *make(partial(_battle, bench), battles, "Music Arena"),
-        *make(partial(_rating, bench, "PAM"), range(count["PAM"]), "PAM"),
-        *make(partial(_rating, bench, "MusicEval"), range(count["MusicEval"]), "MusicEval"),
-    ]
-    write_text(bench / "all_test.jsonl", "".join(map(dump_line, rows)))
+    for name, write in _SETS.items():
+        if options.only in ("", name):
+            write(options.output / name, count, make)
     print(options.output)
 
 
@@ -155,19 +144,46 @@ def _truth(row: dict, songs: dict[str, Song]) -> dict[str, float]:
     }
 
 
-def write_pseudo(folder: Path, split: str, count: int, make: Any) -> None:
+def write_pseudo(folder: Path, count: dict[str, int], make: Any) -> None:
     """Write pairs, so many of each modality, as a judge labels them that is asked in both orders."""
-    wanted = [(split, kind, index) for kind in CONDITIONS for index in range(count)]
-    judged = make(partial(_judged, folder), wanted, f"CMI-Pref-Pseudo {split}")
-    for name, keep in {split: "consistent", f"{split}_unfiltered": "original"}.items():
-        rows = []
-        for one in judged:
-            labels = {head: label_of_pair(one["verdicts"], head, keep) for head in HEADS}
-            if any(labels.values()):
-                rows.append(
-                    one["row"] | {f"preference-{head}": _published(label) for head, label in labels.items()}
-                )
-        write_text(folder / f"{name}.jsonl", "".join(map(dump_line, rows)))
+    for split, size in {
+        "train": count["CMI-Pref-Pseudo"],
+        "validation": count["CMI-Pref-Pseudo validation"],
+    }.items():
+        wanted = [(split, kind, index) for kind in CONDITIONS for index in range(size)]
+        judged = make(partial(_judged, folder), wanted, f"CMI-Pref-Pseudo {split}")
+        for name, keep in {split: "consistent", f"{split}_unfiltered": "original"}.items():
+            rows = []
+            for one in judged:
+                labels = {head: label_of_pair(one["verdicts"], head, keep) for head in HEADS}
+                if any(labels.values()):
+                    named = {f"preference-{head}": _published(label) for head, label in labels.items()}
+                    rows.append(one["row"] | named)
+            write_text(folder / f"{name}.jsonl", "".join(map(dump_line, rows)))
+
+
+def write_released(folder: Path, count: dict[str, int], make: Any) -> None:
+    """Write preferences of people, to train on."""
+    for split, size in {"train": count["CMI-Pref"], "validation": count["CMI-Pref validation"]}.items():
+        wanted = [(split, kind, FRESH + index) for kind in CONDITIONS for index in range(size)]
+        rows = make(partial(_preference, folder, "released"), wanted, f"CMI-Pref {split}")
+        write_text(folder / f"{split}.jsonl", "".join(map(dump_line, rows)))
+
+
+def write_benchmark(folder: Path, count: dict[str, int], make: Any) -> None:
+    """Write rows of all four sources, which say that they are not the published ones."""
+    pairs = [("test", kind, index) for kind in CONDITIONS for index in range(count["CMI-Pref test"])]
+    again = [one for one in pairs if one[2] % TWICE == 0]
+    battles = [("test", CONDITIONS[index % 4], FRESH + index) for index in range(count["Music Arena"])]
+    rows = [
+        *make(partial(_preference, folder, "benchmark"), pairs, "CMI-Pref test"),
+        *make(partial(_battle, folder), battles, "Music Arena"),
+        *make(partial(_rating, folder, "PAM"), range(count["PAM"]), "PAM"),
+        *make(partial(_rating, folder, "MusicEval"), range(count["MusicEval"]), "MusicEval"),
+        *make(partial(_preference, folder, "benchmark", listener=2), again, "CMI-Pref test, second votes"),
+    ]
+    marked = (row | {"made_by": "experiments.lab.judgement_sets"} for row in rows)
+    write_text(folder / "all_test.jsonl", "".join(map(dump_line, marked)))
 
 
 def _judged(folder: Path, codec: SpectralCodecModel, wanted: tuple[str, str, int]) -> dict[str, Any]:
@@ -191,10 +207,22 @@ def _published(label: str) -> str:
     return {"a": "model_a", "b": "model_b"}.get(label, label)
 
 
-def _preference(folder: Path, layout: str, codec: SpectralCodecModel, wanted: tuple[str, str, int]) -> dict:
+def _models(songs: dict[str, Song]) -> dict[str, str]:
+    """Return what to call the makers of both clips: what has damaged a clip most."""
+    damages = {side: songs[side].damage for side in "ab"}
+    return {
+        f"model_{side}": f"lab-{max(damage, key=lambda kind: damage[kind], default='clean')}"
+        for side, damage in damages.items()
+    }
+
+
+def _preference(
+    folder: Path, layout: str, codec: SpectralCodecModel, wanted: tuple[str, str, int], listener: int = 1
+) -> dict:
     """Return a row of CMI-Pref, as the released sets or the benchmark have it."""
     row, names, songs = _written_pair(folder, "CMI-Pref_data", codec, wanted)
-    votes = {head: vote(value, head, row["id"]) for head, value in _truth(row, songs).items()}
+    name = (row["id"],) if listener == 1 else (row["id"], listener)
+    votes = {head: vote(value, head, *name) for head, value in _truth(row, songs).items()}
     judged = {f"preference-{head}": _published(one.label) for head, one in votes.items()}
     judged |= {f"confidence_preference-{head}": f"{one.confidence:.1f}" for head, one in votes.items()}
     if layout == "released":
@@ -205,6 +233,7 @@ def _preference(folder: Path, layout: str, codec: SpectralCodecModel, wanted: tu
         "ref-audio-path": names.get("reference", ""),
     }
     told = {"source": "cmi-arena-annotation", "split": "test", "modality": MODALITIES[wanted[1]]}
+    told |= {"user id": f"listener {listener}", **_models(songs)}
     return {**told, "audio-path": names["a"], "audio2": names["b"], **prompt, **judged}
 
 
@@ -225,6 +254,7 @@ def _battle(folder: Path, codec: SpectralCodecModel, wanted: tuple[str, str, int
         "prompt": row["text"],
         "lyrics": row["lyrics"],
         "preference": label.upper(),
+        **_models(songs),
     }
 
 
@@ -285,6 +315,14 @@ def encode_wav(clip: Clip) -> bytes:
     buffer = io.BytesIO()
     soundfile.write(buffer, clip.waveform.T.numpy(), clip.sample_rate, format="WAV", subtype="PCM_16")
     return buffer.getvalue()
+
+
+_SETS = {
+    "CMI-Pref-Pseudo": write_pseudo,
+    "CMI-Pref": write_released,
+    "MusicEval-full": write_musiceval,
+    "CMI-RewardBench": write_benchmark,
+}
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from reward.benchmark.coverage import coverage
 from reward.benchmark.extra import EXTRA, extra, judged_pairs
 from reward.benchmark.intervals import FEWEST, RESAMPLES
 from reward.benchmark.metrics import DETAIL, PREFERENCE_TASKS, SUMMARY, Line, detail, summary, table, tested
-from reward.benchmark.paper_tables import all_lines, write_tables
+from reward.benchmark.paper_tables import all_lines, caution, write_tables
 from reward.benchmark.predictions import answers, contents_of, requests_of, with_predictions
 from reward.benchmark.report import Findings, write_report
 from reward.benchmark.result_rows import Row, checked, read_results
@@ -138,7 +138,8 @@ def predict(options: Benchmark, processes: Processes) -> tuple[int, Scorer]:
     data = options.scored_rows
     if options.data is None and not data.is_file():
         raise InputError(
-            f"there is no {data}: run python -m experiments.lab.judgement_sets, or say by --data what to score"
+            f"there is no {data}: run python -m experiments.lab.judgement_sets --only CMI-RewardBench "
+            '(it needs the extra "lab"), or say by --data what to score'
         )
     root = data.parent if options.root is None else options.root
     rows = checked(table_rows(data))[: options.limit]
@@ -204,7 +205,7 @@ def evaluate(
         "coverage": counted,
     }
     write_text(output / "metrics.json", json.dumps(together, indent=1) + "\n")
-    write_tables(output / "tables", name, all_lines(whole, parts, more))
+    write_tables(output / "tables", name, all_lines(whole, parts, more), caution(rows, whole))
     print(table(whole, SUMMARY), end="")
     compared = [] if against is None else compare(rows, against)
     if compared:

@@ -14,7 +14,8 @@ from pathlib import Path
 from music.durable import make_folder, write_text
 from music.tables import latex_table, markdown_table
 from reward.benchmark.metrics import Line
-from reward.benchmark.result_rows import CMI_PREF, MUSIC_ARENA, MUSIC_EVAL, PAM
+from reward.benchmark.result_rows import CMI_PREF, MUSIC_ARENA, MUSIC_EVAL, PAM, Row
+from reward.benchmark.wording import dataset_name
 
 #: rows of each data set that the paper measured on
 PAPER_ROWS = {PAM: 500, MUSIC_EVAL: 413, MUSIC_ARENA: 1_340, CMI_PREF: 500}
@@ -172,13 +173,45 @@ def measured(name: str, model: str, lines: Sequence[Line]) -> dict[str, str]:
     return row
 
 
+def caution(rows: Sequence[Row], summary: Sequence[Line]) -> str:
+    """Return why the measured numbers do not compare with the published ones; empty if nothing speaks against it.
+
+    Parameters
+    ----------
+    rows
+        That were measured; those that are not the published ones may say in `made_by` what made them.
+    summary
+        Their lines.
+    """
+    if makers := sorted({str(row["made_by"]) for row in rows if row.get("made_by")}):
+        return (
+            f"These are not the rows of the paper: {', '.join(makers)} made them. "
+            "Numbers that were measured on other rows do not compare."
+        )
+    here: dict[str, int] = {}
+    for line in summary:
+        dataset = str(line["dataset"])
+        here[dataset] = max(here.get(dataset, 0), int(str(line["n"])))
+    others = [
+        f"{count} of {dataset_name(dataset)} where the paper has {PAPER_ROWS[dataset]}"
+        for dataset, count in here.items()
+        if count != PAPER_ROWS[dataset]
+    ]
+    if not others:
+        return ""
+    return (
+        f"Other rows were measured here than in the paper: {', '.join(others)}. "
+        "Numbers that were measured on other rows do not compare."
+    )
+
+
 def all_lines(summary: Sequence[Line], detail: Sequence[Line], extra: Sequence[Line]) -> list[Line]:
     """Return the lines of all three files, with the value of each line of the extra ones under its metric's name."""
     named = [{**line, str(line["metric"]): line.get("value")} for line in extra if line["group_key"] != "all"]
     return [*summary, *detail, *named]
 
 
-def write_tables(folder: Path, model: str, lines: Sequence[Line]) -> None:
+def write_tables(folder: Path, model: str, lines: Sequence[Line], warning: str = "") -> None:
     """Write each table as CSV, Markdown and LaTeX; every row says whether it is published or measured.
 
     Parameters
@@ -189,6 +222,8 @@ def write_tables(folder: Path, model: str, lines: Sequence[Line]) -> None:
         What to call the measured one.
     lines
         From `all_lines`.
+    warning
+        From `caution`.
     """
     make_folder(folder)
     for name, table in TABLES.items():
@@ -197,7 +232,7 @@ def write_tables(folder: Path, model: str, lines: Sequence[Line]) -> None:
         cells = [[row["model"], source, *(row[title] for title in table.columns)] for source, row in rows]
         shown = [[*row[:2], *(cell or "–" for cell in row[2:])] for row in cells]
         write_text(folder / f"{name}.csv", _csv([header, *cells]))
-        caption = f"{table.caption}. ACC in percent."
+        caption = f"{table.caption}. ACC in percent.{warning and f' {warning}'}"
         write_text(folder / f"{name}.md", f"{caption}\n\n{markdown_table(header, shown)}")
         write_text(folder / f"{name}.tex", latex_table(header, shown, caption))
 

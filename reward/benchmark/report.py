@@ -13,10 +13,10 @@ from music.web_page import write_page
 from reward.benchmark.charts import reliability, scatter
 from reward.benchmark.metrics import RATING_TASKS, Line, tested
 from reward.benchmark.panels import METRICS, Panel, panels_of, sections_of
-from reward.benchmark.paper_tables import PAPER_ROWS, all_lines
+from reward.benchmark.paper_tables import all_lines, caution
 from reward.benchmark.result_rows import Row, rating_of
 from reward.benchmark.standing import standings
-from reward.benchmark.wording import dataset_name, interval, number, question_of
+from reward.benchmark.wording import interval, number, question_of
 
 _MOST_ERRORS = 8
 _OF_PAIRS = ("ACC", "ACC_decided", "people", "cross_entropy", "ECE")
@@ -67,13 +67,15 @@ def write_report(path: Path, findings: Findings) -> None:
     """
     errors = [str(row["error"]) for row in findings.rows if "error" in row]
     whole = _whole(findings.extra)
+    warning = caution(findings.rows, findings.summary)
+    lines = all_lines(findings.summary, findings.detail, findings.extra)
     context = {
         "name": findings.name,
         "against": findings.against,
         "headlines": [_headline(question, lines) for question, lines in whole.items()],
         "tables": _numbers(whole),
-        "standings": standings(findings.name, all_lines(findings.summary, findings.detail, findings.extra)),
-        "other_rows": [one for one in _counts(findings.summary) if one[1] != one[2]],
+        "standings": standings(findings.name, lines, compares=not warning),
+        "warning": warning,
         "sections": sections_of(findings.extra),
         "reliabilities": _reliabilities(findings.reliability, whole),
         "scatters": _scatters(findings.rows, whole),
@@ -133,15 +135,6 @@ def _numbers(whole: Mapping[str, Mapping[str, Line]]) -> list[dict[str, Any]]:
         if rows:
             tables.append({"metrics": known, "rows": rows, "pairs": first == "ACC"})
     return tables
-
-
-def _counts(summary: Sequence[Line]) -> list[tuple[str, int, int]]:
-    """Return each data set, and how many of its rows were counted here and in the paper."""
-    here: dict[str, int] = {}
-    for line in summary:
-        dataset = str(line["dataset"])
-        here[dataset] = max(here.get(dataset, 0), int(str(line["n"])))
-    return [(dataset_name(dataset), n, PAPER_ROWS[dataset]) for dataset, n in here.items()]
 
 
 def _reliabilities(bins: Sequence[Line], whole: Mapping[str, Mapping[str, Line]]) -> list[dict[str, Any]]:

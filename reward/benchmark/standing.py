@@ -26,7 +26,8 @@ class Standing:
     columns
         Their titles.
     sorted_by
-        The column that rows are sorted by, the highest first: the first one in which the model was measured.
+        The column that rows are sorted by, the highest first: the first one in which the model was measured. That model
+        stands last where its numbers do not compare.
     rows
         Model, source and entries.
     known
@@ -40,7 +41,7 @@ class Standing:
     known: Sequence[int]
 
 
-def standings(model: str, lines: Sequence[Line]) -> list[Standing]:
+def standings(model: str, lines: Sequence[Line], compares: bool) -> list[Standing]:
     """Return the tables in which the model has a number.
 
     Parameters
@@ -49,12 +50,14 @@ def standings(model: str, lines: Sequence[Line]) -> list[Standing]:
         What to call it.
     lines
         From `paper_tables.all_lines`.
+    compares
+        Whether it was measured on the published rows (`paper_tables.caution`); else it has no place.
     """
-    found = (_standing(name, model, lines) for name in TABLES)
+    found = (_standing(name, model, lines, compares) for name in TABLES)
     return [standing for standing in found if standing is not None]
 
 
-def _standing(name: str, model: str, lines: Sequence[Line]) -> Standing | None:
+def _standing(name: str, model: str, lines: Sequence[Line], compares: bool) -> Standing | None:
     table = TABLES[name]
     columns = list(table.columns)
     ours = measured(name, model, lines)
@@ -63,12 +66,16 @@ def _standing(name: str, model: str, lines: Sequence[Line]) -> Standing | None:
     if sorted_by is None:
         return None
     entries = [
-        Entry(ours[title], _place(ours[title], [row[title] for row in others]) if ours[title] else None)
+        Entry(
+            ours[title],
+            _place(ours[title], [row[title] for row in others]) if compares and ours[title] else None,
+        )
         for title in columns
     ]
     rows = [(row["model"], PUBLISHED, [Entry(row[title]) for title in columns]) for row in others]
     rows = sorted(
-        [(ours["model"], MEASURED, entries), *rows], key=lambda row: -_number(row[2][sorted_by].text)
+        [(ours["model"], MEASURED, entries), *rows],
+        key=lambda row: (not compares and row[1] == MEASURED, -_number(row[2][sorted_by].text)),
     )
     known = [sum(bool(row[2][place].text) for row in rows) for place in range(len(columns))]
     return Standing(table.caption, columns, sorted_by, rows, known)

@@ -14,6 +14,7 @@ from reward.benchmark.charts import MOST_POINTS, scatter
 from reward.benchmark.command import Benchmark, main
 from reward.benchmark.coverage import FATES, coverage
 from reward.benchmark.panels import Axis, sections_of
+from reward.benchmark.paper_tables import PAPER_ROWS
 from tests.web_pages import Tags, assert_balanced, assert_loads_nothing, opened
 
 GOLDEN = Path(__file__).parents[1] / "data" / "metrics" / "results.jsonl"
@@ -177,7 +178,7 @@ def test_dots_are_the_numbers_of_the_groups(run, page):
 
 
 def test_the_comparison_is_that_of_its_table(run, page):
-    part = page[page.index("<h2>Against other") : page.index("<h2>Among")]
+    part = page[page.index("<h2>Against other") : page.index("<h2>Beside")]
     found = [dot for dots in panels(part).values() for dot in dots]
     expected = lines(run / "comparison.csv")
     assert len(found) == len(expected) == 6
@@ -189,22 +190,46 @@ def test_the_comparison_is_that_of_its_table(run, page):
             assert (f"<td>{float(chance):.3f}</td>" if float(chance) >= 0.001 else "&lt; 0.001") in part
 
 
-def test_the_measured_row_stands_among_the_published_ones(run, page):
+def test_what_was_measured_on_other_rows_stands_apart_from_the_published_ones(run, page):
     tables = page.split('<table class="sortable">')[1:]
     assert len(tables) == 7
     written = lines(run / "tables" / "musicality.csv")
     ours = written[-1]
     column = "PAM LCC"
-    by_it = sorted((line for line in written if line[column]), key=lambda line: -float(line[column]))
+    others = [line for line in written[:-1] if line[column]]
+    by_it = [*sorted(others, key=lambda line: -float(line[column])), ours]
     shown_rows = re.findall(r'<tr class="(\w+)"><td>.*?</td><td>([\d.-]+)', tables[0])
     assert shown_rows == [(line["source"], line[column]) for line in by_it]
-    for column in list(ours)[2:]:
-        others = [float(line[column]) for line in written[:-1]]
-        place = 1 + sum(other > float(ours[column]) for other in others)
-        assert f"<td>{ours[column]}<small>{place} of {len(others) + 1}</small></td>" in tables[0]
+    assert not re.search(r"<small>\d+ of \d+</small>", page)  # which other rows cannot give
     assert page.count("<small>published</small>") > 80
     assert page.count("<small>measured</small>") == 7
     assert "Other rows were measured here than in the paper" in page
+
+
+def test_measured_on_as_many_rows_as_the_paper_s_a_model_has_a_place(tmp_path, monkeypatch):
+    monkeypatch.setitem(PAPER_ROWS, "PAM", len(RATED))
+    page = report(tmp_path, RATED)
+    assert "Other rows were measured" not in page
+    written = lines(tmp_path / "out" / "tables" / "musicality.csv")
+    ours, others = written[-1], written[:-1]
+    for column in ("PAM LCC", "PAM SRCC", "PAM K-Tau"):
+        place = 1 + sum(float(line[column]) > float(ours[column]) for line in others)
+        assert f"<td>{ours[column]}<small>{place} of {len(written)}</small></td>" in page
+    table = page.split('<table class="sortable">')[1]
+    shown_rows = re.findall(r'<tr class="(\w+)"><td>.*?</td><td>([\d.-]+)', table)
+    by_it = sorted(written, key=lambda line: -float(line["PAM LCC"]))
+    assert shown_rows == [(line["source"], line["PAM LCC"]) for line in by_it]
+
+
+def test_rows_that_say_who_made_them_are_not_the_paper_s_however_many(tmp_path, monkeypatch):
+    monkeypatch.setitem(PAPER_ROWS, "PAM", len(RATED))
+    page = report(tmp_path, [row | {"made_by": "a_lab"} for row in RATED])
+    warning = "These are not the rows of the paper: a_lab made them."
+    assert warning in page
+    assert not re.search(r"<small>\d+ of \d+</small>", page)
+    for ending in ("md", "tex"):
+        text = (tmp_path / "out" / "tables" / f"musicality.{ending}").read_text()
+        assert warning.replace("_", r"\_" if ending == "tex" else "_") in text
 
 
 def test_each_row_is_accounted_for(run, page):

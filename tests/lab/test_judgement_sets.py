@@ -1,6 +1,7 @@
 """Sets of judgement on the lab's songs: read as the published ones are, judged by listeners who err as told."""
 
 import json
+from collections import defaultdict
 
 import pytest
 
@@ -9,6 +10,9 @@ from experiments.lab.judgement_sets import WriteSets, main
 from experiments.lab.listeners import opinion, vote
 from experiments.lab.pairs import pair
 from music.clips import read_header
+from music.errors import InputError
+from music.jsonl import read_jsonl
+from reward.benchmark.extra import IDENTITY, extra
 from reward.data.prepare import Prepare
 from reward.data.prepare import main as prepare
 from reward.judgements import HEADS, Preference, Rating, load_judgements, load_preferences
@@ -97,6 +101,7 @@ def test_the_benchmark_has_rows_of_all_four_sources(sets, tmp_path):
         json.loads(line) for line in (sets / "CMI-RewardBench" / "all_test.jsonl").read_text().splitlines()
     ]
     assert {row["source"] for row in lines} == {"cmi-arena-annotation", "Music Arena", "PAM", "MusicEval"}
+    assert {row["made_by"] for row in lines} == {"experiments.lab.judgement_sets"}
     assert {row["modality"] for row in lines if "modality" in row} == {
         "text",
         "text+lyrics",
@@ -108,6 +113,50 @@ def test_the_benchmark_has_rows_of_all_four_sources(sets, tmp_path):
     votes = [row for row in rows if row.prompt.facts["source"] == "Music Arena"]
     assert all(row.musicality in ("a", "b") and not row.alignment for row in votes)
     assert {read_header(path).sample_rate for row in rows for path in row.audio} == {16_000}
+
+
+def test_some_pairs_are_heard_twice_and_clips_say_what_made_them(sets):
+    rows = [row for _, row in read_jsonl(sets / "CMI-RewardBench" / "all_test.jsonl")]
+    votes = defaultdict(list)
+    for row in rows:
+        votes[tuple(row.get(name) for name in IDENTITY)].append(row)
+    twice = [both for both in votes.values() if len(both) > 1]
+    assert len(votes) == 4 * 2 + 3 + 1 + 1
+    assert [len(both) for both in twice] == [2] * 4
+    for first, second in twice:
+        assert (first["user id"], second["user id"]) == ("listener 1", "listener 2")
+        assert rows.index(first) < len(votes) <= rows.index(second)  # limits and places stay as they are
+        same = {name for name in first if first[name] == second[name]}
+        assert not {name for name in first if "preference" not in name} - same - {"user id"}
+    whole = [line for line in extra(rows) if line["metric"] == "people" and line["group_key"] == "all"]
+    assert [(line["task"], line["n"]) for line in whole] == [("alignment", 4), ("musicality", 4)]
+    row, songs = pair("test", "text", 0)
+    for side, name in (("a", "audio-path"), ("b", "audio2")):
+        (found, *_) = [one for one in rows if one.get(name, "").endswith(f"/{row['id']}-{side}.flac")]
+        worst = max(songs[side].damage, key=songs[side].damage.get, default="clean")
+        assert found[f"model_{side}"] == f"lab-{worst}"
+    assert all(bool(row.get("model_b")) == ("audio2" in row) for row in rows)
+
+
+def test_two_listeners_agree_as_often_as_their_noise_lets_them():
+    votes = [[vote(0.4, "musicality", f"pair {n}", *name).label for name in ((), (2,))] for n in range(3000)]
+    agreed = [one == other for one, other in votes if {one, other} <= {"a", "b"}]
+    assert 0.55 < sum(agreed) / len(agreed) < 0.67  # two of whom each is right in 73 %
+
+
+def test_the_benchmark_alone_is_that_of_a_full_run_and_the_others_can_follow(sets, tmp_path):
+    def files(folder, *names):
+        found = (path for name in names for path in (folder / name).rglob("*") if path.is_file())
+        return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+    main(WriteSets(tmp_path, share=0.002, workers=1, only="CMI-RewardBench"))
+    whole = files(sets, "CMI-RewardBench")
+    assert len(whole) > 20
+    assert files(tmp_path, *(path.name for path in tmp_path.iterdir() if path.is_dir())) == whole
+    main(WriteSets(tmp_path, share=0.002, workers=1, only="CMI-Pref"))
+    assert files(tmp_path, "CMI-Pref", "CMI-RewardBench") == files(sets, "CMI-Pref", "CMI-RewardBench")
+    with pytest.raises(InputError, match=r"--only must be one of CMI-Pref-Pseudo, .*, got 'PAM'"):
+        WriteSets(only="PAM")
 
 
 def test_people_who_train_and_people_who_test_hear_other_songs(sets, tmp_path):

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 
 from music.clips import read_clip
+from music.errors import InputError
 from reward.protocol import ScoreRequest
 
 
@@ -37,6 +38,20 @@ class GoldScorer(LoudnessScorer):
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
         """Return the peak."""
         return [{"peak": float(read_clip(request.audio).waveform.abs().max())} for request in requests]
+
+
+class LyricsScorer(LoudnessScorer):
+    """A judge of prompts with lyrics."""
+
+    name = "lyrics"
+    metrics = ("sung",)
+    hash = "lyrics-1"
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
+        """Return the power."""
+        if not all(request.prompt.lyrics for request in requests):
+            raise InputError("there are no lyrics")
+        return [{"sung": float(read_clip(one.audio).waveform.square().mean())} for one in requests]
 
 
 class ConstantScorer(LoudnessScorer):

@@ -162,7 +162,7 @@ def test_weights_decide(config):
         ({"reward": f"{SCORERS}:NoSuchScorer"}, "NoSuchScorer"),
         ({"weights": "sparkle=1"}, "'sparkle'"),
         ({"weights": "musicality=loud"}, "musicality"),
-        ({"judges": f"{SCORERS}:ConstantScorer"}, "both call a metric 'musicality'"),
+        ({"judges": f"{SCORERS}:LoudnessScorer"}, "two scorers are called 'loudness'"),
         ({"prompts": "gone.jsonl"}, "gone.jsonl does not exist"),
         ({"limit": 0}, "--limit must be at least 1"),
         ({"seconds": 0.4}, "seconds was 0.3, is 0.4"),

@@ -9,8 +9,9 @@ from music.command import parse_command
 from music.errors import InputError
 from music.pool import Pool
 from reward import Reward
+from reward.benchmark.intervals import FEWEST
 from scaling.evaluate import Evaluate, complete, for_people, main, measure
-from tests.scaling.noise_pool import make_noise_pool
+from tests.scaling.noise_pool import RATE, clip, make_noise_pool
 
 
 @pytest.fixture
@@ -68,6 +69,73 @@ def test_a_star_says_that_the_gain_is_above_chance():
     _, rows = for_people([{"pool": "p", "generator": "g"} | line for line in found])
     assert [cell.endswith("*") for cell in rows[1][1:]] == [True, True, False]
     assert not any(cell.endswith("*") for cell in rows[0])
+
+
+def test_judges_may_have_metrics_of_the_same_names(pool, tmp_path):
+    names = [f"tests.scaling.loudness_scorer:{kind}Scorer" for kind in ("Loudness", "Constant", "Gold")]
+    options = {"reward": names[0], "n": "1,2", "device": "cpu", "output": tmp_path / "out"}
+    main(Evaluate(str(pool.pool.folder), judges=",".join(names[1:]), **options))
+    rows = list(csv.DictReader((tmp_path / "out" / "table.csv").open()))
+    metrics = ["reward", "musicality", "alignment", "constant.musicality", "constant.alignment", "peak"]
+    assert [row["metric"] for row in rows if row["n"] == "2"] == metrics
+    assert {row["mean"] for row in rows if row["metric"] == "constant.alignment"} == {"2.0"}
+    assert {row["metric"] for row in rows if row["chooses"] == "yes"} == set(metrics[:3])
+    with pytest.raises(InputError, match=r"two scorers are called 'loudness'.*another name"):
+        main(Evaluate(str(pool.pool.folder), judges=names[0], **options))
+
+
+def test_a_judge_is_measured_on_the_prompts_that_it_can_score(pool, tmp_path, capsys):
+    options = {"reward": "loudness", "weights": "loudness=1", "n": "1,2", "device": "cpu"}
+    options |= {"judges": "tests.scaling.loudness_scorer:LyricsScorer", "output": tmp_path / "out"}
+    main(Evaluate(str(pool.pool.folder), **options))
+    rows = list(csv.DictReader((tmp_path / "out" / "table.csv").open()))
+    assert {(row["metric"], row["prompts"]) for row in rows} == {
+        ("reward", "12"),
+        ("loudness", "12"),
+        ("sung", "1"),
+    }
+    (sung,) = [float(row["mean"]) for row in rows if row["metric"] == "sung" and row["n"] == "1"]
+    levels = [clip(one.seed, RATE, 1).waveform.square().mean() for one in pool.candidates[1]]
+    assert sung == pytest.approx(np.mean(levels), rel=1e-3)
+    assert "sung of 1 of 12 prompts" in (tmp_path / "out" / "table.md").read_text()
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("left out: ")]
+    assert len(told) == 11
+    assert "left out: lyrics on prompt 'song/0 <b>': there are no lyrics" in told
+    silent = make_noise_pool(tmp_path / "silent", prompts=1, n=2).pool.folder
+    main(Evaluate(str(silent), **options))
+    (cells,) = [line for line in (tmp_path / "out" / "table.md").read_text().splitlines() if "n = 2" in line]
+    assert cells.endswith("| – |")
+
+
+def test_few_prompts_have_neither_interval_nor_star():
+    generator = np.random.default_rng(1)
+    rewards = generator.standard_normal((FEWEST, 4))
+    for prompts, ends in ((FEWEST, True), (FEWEST - 1, False), (1, False)):
+        found = measure({"a": rewards[:prompts]}, Reward.parse("a"), [1, 4], 0)
+        assert {line[name] is not None for line in found for name in ("low", "high", "gain_low")} == {ends}
+        _, rows = for_people([{"pool": "p", "generator": "g"} | line for line in found])
+        assert [("[" in cell, cell.endswith("*")) for cell in rows[1][1:]] == [(ends, ends)] * 2
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.03125, "0.0312 [0.0312, 0.0312]"), (0.3, "0.300 [0.300, 0.300]")]
+)
+def test_a_metric_that_finds_everything_equal_is_shown_with_its_digits_and_no_star(value, text):
+    rewards = np.random.default_rng(0).standard_normal((FEWEST, 7))
+    metrics = {"a": rewards, "b": np.full_like(rewards, value)}
+    found = measure(metrics, Reward.parse("a"), [1, 3, 7], 0)
+    _, rows = for_people([{"pool": "p", "generator": "g"} | line for line in found])
+    assert [row[-1] for row in rows] == [text] * 3
+
+
+def test_pools_of_one_generator_are_told_apart():
+    lines = measure({"a": np.eye(2)}, Reward.parse("a"), [1, 2], 0)
+    pools = [("p", "g"), ("q", "g"), ("r", "h")]
+    _, rows = for_people([{"pool": pool, "generator": name} | line for pool, name in pools for line in lines])
+    names = ["g (p)", "g (q)", "h (r)"]
+    assert [row[0] for row in rows] == [f"{name}, n = {n}" for name in names for n in (1, 2)]
+    _, rows = for_people([{"pool": pool, "generator": pool} | line for pool, _ in pools for line in lines])
+    assert [row[0] for row in rows[:2]] == ["p, n = 1", "p, n = 2"]
 
 
 def test_every_prompt_counts_with_as_many_candidates(pool):
