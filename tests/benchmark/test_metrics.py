@@ -127,6 +127,30 @@ def test_battles_are_predicted_from_musicality_and_also_from_both():
     assert found(extra([battle]), group_key="predicted from", metric="ACC")["value"] == 1.0
 
 
+def test_a_battle_is_predicted_by_its_label_where_it_has_one():
+    gap = {"predicted_musicality": 2.0, "predicted_musicality_b": 1.0}
+    battle = {
+        "split": "test",
+        "source": "Music Arena",
+        "audio-path": "MusicArena_data/audio/02-2025SEP/a.mp3",
+        "audio2": "MusicArena_data/audio/02-2025SEP/b.mp3",
+        "preference": "B",
+    }
+    rows = [
+        battle | gap | {"predicted_preference": "model_b"},  # against its own scores
+        battle | gap | {"predicted_preference": "both"},
+        battle | {"predicted_preference": "model_b"},  # a judge of pairs has no scores
+        battle | gap,  # no label: the more musical clip
+        battle | {"prompt": "unpredicted"},
+    ]
+    (whole,), (month,) = summary(rows), detail(rows)
+    assert (whole["n"], whole["ACC"]) == (month["n"], month["ACC"]) == (4, 0.625)
+    assert (month["group_value"], found(extra(rows), group_key="all", metric="ACC")["value"]) == (
+        "02-2025SEP",
+        0.625,
+    )
+
+
 def test_intervals_count_prompts_and_not_rows():
     rng = np.random.default_rng(0)
     values = np.repeat(rng.random(40), 25)
