@@ -100,8 +100,8 @@ def preference_of(row: Row, task: str) -> str:
 def prediction_of(row: Row, task: str) -> str:
     """Return what is predicted, likewise.
 
-    It is the label that the row has, as in the authors' evaluator. Where a battle has none, it is the preference for the
-    more musical clip, as which the authors predict it since the third version of their paper.
+    It is the label that the row has, as in the authors' evaluator. Where a battle has none, it is the preference for
+    the more musical clip, as which the authors predict it since the third version of their paper.
     """
     label = _label(row, f"predicted_{PREFERRED[task]}")
     if label or task != "preference":
