@@ -66,7 +66,7 @@ def test_tables_are_those_of_the_authors(rows, name, lines_of, columns):
 
 def test_a_constant_scorer_is_right_in_half_of_what_people_decided():
     rows = [pair(number, "model_a" if number % 3 else "model_b", 0.0) for number in range(30)]
-    assert summary(rows)[0]["ACC"] == 0.5
+    assert found(summary(rows), task="musicality")["ACC"] == 0.5
     line = found(extra(rows), group_key="all", metric="ACC_decided")
     assert (line["value"], line["predicted_ties"], line["ties"]) == (0.5, 30, 0)
     assert found(extra(rows), group_key="all", metric="cross_entropy")["value"] == pytest.approx(math.log(2))
@@ -151,6 +151,43 @@ def test_a_battle_is_predicted_by_its_label_where_it_has_one():
     )
 
 
+def test_groups_without_a_prediction_have_a_line():
+    rated = {"split": "test", "source": "PAM", "audio-path": "a", "musicality": 3, "predicted_musicality": 2}
+    battle = {
+        "split": "test",
+        "source": "Music Arena",
+        "audio-path": "MusicArena_data/audio/02-2025SEP/a.mp3",
+    }
+    rows = [
+        rated,
+        battle,
+        {**PAIR, "preference-alignment": "a", "confidence_preference-musicality": 4},
+        {**PAIR, "preference-musicality": "a", "predicted_preference-musicality": "a", "lyrics": "la"},
+    ]
+    assert [tuple(line.values()) for line in summary(rows)] == [
+        ("PAM", "musicality", 1, None, None, None),
+        ("PAM", "alignment", 0, None, None, None),
+        ("MusicArena", "preference", 0, None),
+        ("CMI-Pref", "alignment", 0, None),
+        ("CMI-Pref", "musicality", 1, 1.0),
+    ]
+    told = {
+        (line["task"], line["group_key"], line["group_value"]): (line["n"], line["ACC"])
+        for line in detail(rows)
+    }
+    nothing = (0, None)
+    assert told.pop(("preference", "month", "02-2025SEP")) == nothing
+    assert told.pop(("musicality", "confidence", ">3")) == nothing  # a row, but no label
+    whole = {("ref_subset", "no_ref"), ("modality", "text+lyrics"), ("modality_type", "vocal")}
+    empty = {("ref_subset", "ref"), ("modality", "text"), ("modality_type", "instru")}
+    assert told == {
+        (task, *group): (1, 1.0) if task == "musicality" and group in whole else nothing
+        for task in ("alignment", "musicality")
+        for group in whole | empty
+    }
+    assert ",ref_subset,ref,0,," in table(detail(rows), DETAIL)
+
+
 def test_intervals_count_prompts_and_not_rows():
     rng = np.random.default_rng(0)
     values = np.repeat(rng.random(40), 25)
@@ -212,7 +249,7 @@ def test_people_who_judged_the_same_pair_are_compared():
 def test_two_rated_clips_have_a_correlation():
     row = {"split": "test", "source": "PAM", "prompt": "x"}
     rows = [row | {"audio-path": str(n), "musicality": n, "predicted_musicality": -n} for n in range(2)]
-    (line,) = summary(rows)
+    line = found(summary(rows), task="musicality")
     assert (line["SRCC"], line["LCC"], line["K-Tau"]) == pytest.approx((-1, -1, -1))
 
 
