@@ -233,6 +233,17 @@ def test_intervals_hold_the_truth():
     assert covered >= 51
 
 
+def other_way_round(row):
+    """Return the same pair with its clips in the other order, and all that is known of them."""
+    labels = {"a": "b", "b": "a", "model_a": "model_b", "model_b": "model_a"}
+    ends = {"audio-path": "audio2", "predicted_musicality": "predicted_musicality_b"}
+    ends |= {after: before for before, after in ends.items()}
+    return {
+        ends.get(key, key): labels.get(value, value) if "preference" in key else value
+        for key, value in row.items()
+    }
+
+
 def test_people_who_judged_the_same_pair_are_compared():
     votes = {1: ("a", "a", "b"), 2: ("a", "both"), 3: ("b",)}
     rows = [
@@ -243,6 +254,10 @@ def test_people_who_judged_the_same_pair_are_compared():
     scored = [row | {"predicted_musicality": 1.0, "predicted_musicality_b": 0.0} for row in rows]
     (found,) = [line for line in extra(scored) if (line["metric"], line["group_key"]) == ("people", "all")]
     assert (found["n"], found["value"]) == (2, pytest.approx((1 / 3 + 1 / 2) / 2))
+    turned = [scored[0], *map(other_way_round, scored[1:])]
+    assert [line for line in extra(turned) if line["metric"] == "people"] == [
+        line for line in extra(scored) if line["metric"] == "people"
+    ]
     assert not [line for line in extra(scored[-1:]) if line["metric"] == "people"]
 
 
@@ -274,6 +289,12 @@ def test_two_scorers_are_compared_row_by_row():
         compare(first, [pair(number + 100, "model_a", 1.0) for number in range(3)])
     twice = [*first, *first]  # two people who agree
     assert compare(twice, twice[::-1])[0]["n"] == 80
+    turned = [*first, *(row | {"preference-musicality": "model_b"} for row in first)]  # two who do not
+    assert compare(turned, turned[::-1]) == compare(turned, turned)
+    assert compare(first, [*map(other_way_round, second)]) == [line]
+    assert compare(first, [row | {"preference-musicality": "A"} for row in second]) == [line]
+    with pytest.raises(InputError, match="'a' and 'b'; score the same rows with both"):
+        compare(first, [*map(other_way_round, turned[40:])])
     other = [first[0] | {"preference-musicality": "model_b"}, *first[1:]]
     with pytest.raises(InputError, match="people judged '0' otherwise"):
         compare(first, other)
