@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 
 from experiments.analyses.logistic import fit_logistic
 from experiments.analyses.report import draw_dots, drawing, shown, write_report
-from music.command import refuse_below_one
 from music.errors import InputError
 from music.tables import markdown_table
 from reward.benchmark.extra import line_of, prompt_of
@@ -61,7 +60,6 @@ class Arena:
 
     def __post_init__(self) -> None:
         """Refuse less than two folds."""
-        refuse_below_one(self, "folds")
         if self.folds < 2:
             raise InputError(f"--folds must be at least 2, got {self.folds}")
 

@@ -29,7 +29,7 @@ from music.errors import InputError
 from music.processes import Processes
 from music.tables import markdown_table
 from reward.baselines.windowed import WINDOWS
-from reward.benchmark.command import LAB_ROWS, RESULTS, Benchmark, predict
+from reward.benchmark.command import RESULTS, Benchmark, predict
 from reward.benchmark.intervals import RESAMPLES
 from reward.benchmark.metrics import Line
 from reward.benchmark.result_rows import read_results
@@ -68,7 +68,7 @@ class Windows:
         Threads that decode audio ahead of the model.
     """
 
-    data: Path = LAB_ROWS
+    data: Path | None = None
     output: Path = Path("runs/analyses/windows")
     root: Path | None = None
     reward: str = "lab-cmi-rm"
@@ -83,6 +83,11 @@ class Windows:
     def __post_init__(self) -> None:
         """Refuse a limit that counts nothing."""
         refuse_below_one(self, "limit")
+
+    @property
+    def scored_rows(self) -> Path:
+        """The rows that are scored."""
+        return self.scoring(WINDOWS[0]).scored_rows
 
     def scoring(self, window: str) -> Benchmark:
         """Return how the benchmark is scored in a window."""
@@ -110,7 +115,9 @@ def main(options: Windows) -> int:
         rows = [both for both in zip(*heard, strict=True) if not any("error" in row for row in both)]
         people, beside = with_people(rows, options.seed), side_by_side(rows, options.seed)
         if not beside:
-            raise InputError(f"{options.data} holds no row of the split 'test' whose audio can be scored")
+            raise InputError(
+                f"{options.scored_rows} holds no row of the split 'test' whose audio can be scored"
+            )
         tables = {"people": (people, PEOPLE), "windows": (beside, BESIDE)}
         write_report(
             options.output, options, tables, _page(people, beside, options, len(rows)), left_out=failed
@@ -124,7 +131,7 @@ Groups = Mapping[str, Mapping[str, Mapping[str, Line]]]  # by what is measured, 
 
 def _page(people: Sequence[Line], beside: Sequence[Line], options: Windows, rows: int) -> str:
     note = (
-        f"{rows} rows of {options.data}, scored by {options.reward}; 95 % intervals over prompts ({RESAMPLES} "
+        f"{rows} rows of {options.scored_rows}, scored by {options.reward}; 95 % intervals over prompts ({RESAMPLES} "
         f"resamples, seed {options.seed})."
     )
     return (

@@ -185,7 +185,7 @@ def evaluate(
     rows, output = read_results(results), options.output
     name = options.name or (options.reward if options.results is None else _name_of(results))
     whole = summary(rows)
-    if not whole:
+    if not any(line["n"] for line in whole):
         raise InputError(f"{results} holds no row of the split 'test' with a prediction")
     parts, more = detail(rows), extra(rows)
     for part, lines, columns in (
@@ -218,7 +218,7 @@ def evaluate(
 
 def _facts(options: Benchmark, results: Path, scorer: Scorer | None) -> dict[str, str]:
     """Return what ran, for people."""
-    facts = {"Rows": str(options.data or results)}
+    facts = {"Rows": str(options.scored_rows if options.results is None else results)}
     if scorer is not None:
         if options.limit is not None:
             facts["Rows"] += f" (the first {options.limit})"

@@ -7,16 +7,15 @@ Pairs in which people or a scorer see a tie do not count for it. It takes pairs 
 prompt are not: where prompts have many pairs, trust the interval.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from music.errors import InputError
-from reward.benchmark.extra import IDENTITY, judged_pairs, prompt_of
+from reward.benchmark.extra import identity_of, judged_pairs, prompt_of, vote_of
 from reward.benchmark.intervals import Values, estimate_from, estimate_mean, resample_weights
 from reward.benchmark.metrics import PREFERENCE_TASKS, RATING_TASKS, Line, correlations, tested
-from reward.benchmark.result_rows import PREFERRED, RATED, Row, rating_of
+from reward.benchmark.result_rows import PREFERRED, RATED, Row, number_of, rating_of
 from reward.benchmark.weighted_correlations import correlations_of_resamples
 
 COMPARISON = (
@@ -61,24 +60,32 @@ def _matched(first: Sequence[Row], second: Sequence[Row]) -> list[tuple[Row, Row
     found = _by_identity(second)
     rows = [(row, found[name]) for name, row in _by_identity(first).items() if name in found]
     for one, other in rows:
-        for field in (*RATED.values(), *PREFERRED.values()):
-            if one.get(field) != other.get(field):
+        theirs = _judgement(other)
+        for field, said in _judgement(one).items():
+            if said != theirs[field]:
                 raise InputError(
                     f"people judged {one.get('audio-path')!r} otherwise in the other results file: {field} is "
-                    f"{one.get(field)!r} and {other.get(field)!r}"
+                    f"{said!r} and {theirs[field]!r}; score the same rows with both"
                 )
     return rows
 
 
+def _judgement(row: Row) -> dict[str, float | str | None]:
+    """Return what people said of a row by field; a preference as `vote_of` has it."""
+    ratings = {field: number_of(row, field) for field in RATED.values()}
+    return ratings | {field: vote_of(row, task) for task, field in PREFERRED.items()}
+
+
 def _by_identity(rows: Sequence[Row]) -> Mapping[tuple[str, ...], Row]:
-    """Return rows by what was judged; what several people judged is told apart by its order."""
-    found: dict[tuple[str, ...], Row] = {}
-    seen: Counter[tuple[str, ...]] = Counter()
+    """Return rows by what was judged; what several people judged is told apart by its place among what they said."""
+    found: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        name = tuple(str(row.get(field) or "") for field in IDENTITY)
-        found[(*name, str(seen[name]))] = row
-        seen[name] += 1
-    return found
+        found.setdefault(identity_of(row), []).append(row)
+    return {
+        (*identity, str(place)): row
+        for identity, several in found.items()
+        for place, row in enumerate(sorted(several, key=lambda row: str(_judgement(row))))
+    }
 
 
 def _ratings(rows: Sequence[tuple[Row, Row]], dataset: str, task: str) -> list[Line]:

@@ -64,10 +64,8 @@ EXTRA = (
     "ties",
     "predicted_ties",
 )
+_CLIPS = ("audio-path", "audio2")
 DURATIONS = (0.0, 10.0, 30.0, 60.0, 120.0, 500.0)  # s
-
-#: fields that are the same where the same pair was judged
-IDENTITY = ("source", "audio-path", "audio2", "prompt", "lyrics", "ref-audio-path")
 
 Groups = Mapping[str, Callable[[Row], Sequence[str]]]
 
@@ -97,6 +95,19 @@ def prompt_of(row: Row) -> tuple[str, ...]:
         if any(parts)
         else (str(row.get("audio-path")), str(row.get("audio2")))
     )
+
+
+def identity_of(row: Row) -> tuple[str, ...]:
+    """Return what was judged; of two clips it does not matter which came first."""
+    clips = sorted(str(row.get(name) or "") for name in _CLIPS)
+    return (*clips, *(str(row.get(name) or "") for name in ("source", "prompt", "lyrics", "ref-audio-path")))
+
+
+def vote_of(row: Row, task: str) -> str:
+    """Return what people preferred, as if the two clips came in the order of their paths: a, b, both or empty."""
+    vote = preference_of(row, task)
+    first, second = (str(row.get(name) or "") for name in _CLIPS)
+    return {"a": "b", "b": "a"}.get(vote, vote) if second < first else vote
 
 
 def _keys(dataset: str, task: str) -> Groups:
@@ -206,8 +217,8 @@ def _agreement_of_people(rows: Sequence[Row], task: str) -> list[tuple[tuple[str
     """Return for each pair with several votes its prompt, and the mean agreement of any two of them."""
     votes: dict[tuple[str, ...], list[tuple[Row, str]]] = {}
     for row in rows:
-        if vote := preference_of(row, task):
-            votes.setdefault(tuple(str(row.get(name) or "") for name in IDENTITY), []).append((row, vote))
+        if vote := vote_of(row, task):
+            votes.setdefault(identity_of(row), []).append((row, vote))
     found = []
     for judged in votes.values():
         agreed = [

@@ -1,7 +1,8 @@
 """The authors' tables: correlation with ratings, accuracy of preferences, in whole and by group.
 
 `summary` and `detail` have the rows, columns and names of the `metrics_summary.csv` and `metrics_detail.csv` that the
-authors' evaluator writes, so that results can be compared line by line. Rows of the split `test` count.
+authors' evaluator writes, so that results can be compared line by line: a group whose rows have no prediction has a
+line too, with n = 0. Rows of the split `test` count.
 """
 
 import csv
@@ -75,19 +76,18 @@ def tested(rows: Iterable[Row]) -> dict[str, list[Row]]:
 
 
 def summary(rows: Sequence[Row]) -> list[Line]:
-    """Return one line for each data set and task of which there are predictions.
+    """Return one line for each task of each data set that has rows.
 
-    Ratings have correlations, preferences an accuracy.
+    Ratings have correlations, preferences an accuracy; None where there are no predictions.
     """
     of, lines = tested(rows), []
     for dataset, tasks in RATING_TASKS.items():
-        for task in tasks:
+        for task in tasks if of[dataset] else ():
             both = [pair for row in of[dataset] if (pair := rating_of(row, task)) is not None]
-            if both:
-                lines.append({"dataset": dataset, "task": task, "n": len(both), **correlations(both)})
+            lines.append({"dataset": dataset, "task": task, "n": len(both), **correlations(both)})
     for dataset, tasks in PREFERENCE_TASKS.items():
-        for task in tasks:
-            lines += _accuracy(of[dataset], {"dataset": dataset, "task": task})
+        for task in tasks if of[dataset] else ():
+            lines.append(_accuracy(of[dataset], {"dataset": dataset, "task": task}))
     return lines
 
 
@@ -95,7 +95,7 @@ def correlations(
     pairs: Sequence[tuple[float, float]], names: Sequence[str] = ("SRCC", "LCC", "K-Tau")
 ) -> dict[str, float | None]:
     """Return Spearman's, Pearson's and Kendall's (b) correlation of pairs of numbers; None where a side is constant."""
-    gold, predicted = (np.array(side, float) for side in zip(*pairs, strict=True))
+    gold, predicted = np.array(pairs, float).reshape(-1, 2).T
     if len(set(gold)) < 2 or len(set(predicted)) < 2:
         return dict.fromkeys(names)
     return {name: float(_CORRELATIONS[name](gold, predicted)) for name in names}
@@ -103,8 +103,8 @@ def correlations(
 
 def detail(rows: Sequence[Row]) -> list[Line]:
     """Return one line for each group of pairs: battles by month, CMI-Pref by what was asked and how surely."""
-    of, lines = tested(rows), []
-    lines += _groups(of[MUSIC_ARENA], MUSIC_ARENA, ("preference",), "month", month_of)
+    of = tested(rows)
+    lines = _groups(of[MUSIC_ARENA], MUSIC_ARENA, ("preference",), "month", month_of)
     pairs, tasks = of[CMI_PREF], PREFERENCE_TASKS[CMI_PREF]
     lines += _groups(pairs, CMI_PREF, tasks, "modality", modality_of)
     for task in tasks:
@@ -116,13 +116,13 @@ def detail(rows: Sequence[Row]) -> list[Line]:
         for name, kind in [*by_reference, *((name, "all") for name in CONFIDENCES)]:
             sure = [row for row in asked.get(kind, pairs) if _is_as_sure(row, task, name)]
             facts = {"dataset": CMI_PREF, "task": task, "group_key": "confidence", "group_value": name}
-            lines += _accuracy(sure, facts | {"ref_category": kind})
-    lines += _groups(
-        pairs, CMI_PREF, tasks, "ref_subset", lambda row: "ref" if has_reference(row) else "no_ref"
-    )
-    lines += _groups(
-        pairs, CMI_PREF, tasks, "modality_type", lambda row: "vocal" if has_lyrics(row) else "instru"
-    )
+            if sure:
+                lines.append(_accuracy(sure, facts | {"ref_category": kind}))
+    for key, names, belongs in (
+        ("ref_subset", ("no_ref", "ref"), has_reference),
+        ("modality_type", ("instru", "vocal"), has_lyrics),
+    ):
+        lines += _groups(pairs, CMI_PREF, tasks, key, lambda row: names[belongs(row)], names)  # noqa: B023
     return lines
 
 
@@ -136,14 +136,20 @@ def table(lines: Sequence[Line], columns: Sequence[str]) -> str:
 
 
 def _groups(
-    rows: Sequence[Row], dataset: str, tasks: Sequence[str], key: str, value_of: Callable[[Row], str]
+    rows: Sequence[Row],
+    dataset: str,
+    tasks: Sequence[str],
+    key: str,
+    value_of: Callable[[Row], str],
+    always: Sequence[str] = (),
 ) -> list[Line]:
+    """Return a line for each task of each group; those of the values `always` have one even without rows."""
     lines = []
-    for value in sorted({value_of(row) for row in rows}):
+    for value in sorted({*always, *map(value_of, rows)} if rows else ()):
         group = [row for row in rows if value_of(row) == value]
         for task in tasks:
             facts = {"dataset": dataset, "task": task, "group_key": key, "group_value": value}
-            lines += _accuracy(group, facts)
+            lines.append(_accuracy(group, facts))
     return lines
 
 
@@ -153,10 +159,10 @@ def agreements(rows: Iterable[Row], task: str) -> list[float]:
     return [value for gold, predicted in both if (value := agreement(gold, predicted)) is not None]
 
 
-def _accuracy(rows: Sequence[Row], facts: Mapping[str, str]) -> list[Line]:
-    """Return the line of some rows; none if nothing was judged and predicted in them."""
+def _accuracy(rows: Sequence[Row], facts: Mapping[str, str]) -> Line:
+    """Return the line of some rows; None is the accuracy of none that are both judged and predicted."""
     agreed = agreements(rows, facts["task"])
-    return [{**facts, "n": len(agreed), "ACC": math.fsum(agreed) / len(agreed)}] if agreed else []
+    return {**facts, "n": len(agreed), "ACC": math.fsum(agreed) / len(agreed) if agreed else None}
 
 
 def _is_as_sure(row: Row, task: str, name: str) -> bool:

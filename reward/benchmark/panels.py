@@ -123,7 +123,7 @@ _KINDS: Mapping[str, tuple[str, str, Callable[[Line], float] | None]] = {
     "month": ("Month", "When the battle took place.", None),
     "predicted from": (
         "Battles predicted from both scores",
-        "From the mean of musicality and alignment, as in the paper's first version; elsewhere from musicality alone.",
+        "From the mean of musicality and alignment, as in the paper's first version; elsewhere by the row's label.",
         None,
     ),
     "duration": ("Length of the audio", "Of a pair, the mean of both clips.", _length),

@@ -2,7 +2,17 @@
 
 The published numbers are data, in `published/`: tables 2, 3, 4, 20 and 21 as printed, percentages without their sign.
 They were found by other people on the published benchmark; a row that was measured on other rows, such as the lab's,
-does not compare with them. (Table 2 has Qwen2-Audio right in 5.99 % of battles and table 20 in 35.99 %: as printed.)
+does not compare with them.
+
+The paper's tables contradict each other in some cells, kept as printed. Accuracy on all battles of Music Arena, in %:
+
+    model                           table 2   table 20  table 4
+    Qwen2-Audio                      5.99      35.99
+    CMI-RM, Distill only            64.25      65.37     64.78
+    CMI-RM, CMI-Pref                71.41      71.57     71.12
+    CMI-RM, CMI-Pref + MusicEval    73.43      73.21     72.46
+
+Of musicality on all of CMI-Pref, table 2 has 78.20 and table 21 has 78.10 for "CMI-RM, CMI-Pref + MusicEval".
 """
 
 import csv

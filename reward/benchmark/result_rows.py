@@ -100,11 +100,12 @@ def preference_of(row: Row, task: str) -> str:
 def prediction_of(row: Row, task: str) -> str:
     """Return what is predicted, likewise.
 
-    The one preference of a battle is that for the more musical clip, whatever the row says of it: so do the authors
-    since the third version of their paper.
+    It is the label that the row has, as in the authors' evaluator. Where a battle has none, it is the preference for
+    the more musical clip, as which the authors predict it since the third version of their paper.
     """
-    if task != "preference":
-        return _label(row, f"predicted_{PREFERRED[task]}")
+    label = _label(row, f"predicted_{PREFERRED[task]}")
+    if label or task != "preference":
+        return label
     gap = gap_of(row, ("musicality",))
     return "" if gap is None else preferred(gap)
 

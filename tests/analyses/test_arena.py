@@ -138,4 +138,6 @@ def test_what_cannot_be_analysed_is_refused(tmp_path):
         main(Arena(write(tmp_path / "results.jsonl", rows), tmp_path / "out"))
     with pytest.raises(InputError, match="--folds must be at least 2"):
         Arena(tmp_path, folds=1)
+    with pytest.raises(InputError, match="--folds must be at least 2, got 0"):
+        Arena(tmp_path, folds=0)
     assert not (tmp_path / "out").exists()

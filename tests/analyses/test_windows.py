@@ -182,6 +182,12 @@ def test_audio_that_cannot_be_scored_is_left_out_of_all_windows(options, tmp_pat
         main(Windows(options.data, tmp_path / "other", reward="loudness"))
 
 
+def test_without_rows_it_is_the_labs_or_what_makes_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"run python -m experiments.lab.judgement_sets, or say by --data"):
+        main(Windows())
+
+
 def test_the_map_of_ratings_is_found_in_any_unit():
     rng = np.random.default_rng(0)
     scores = rng.normal(size=200)

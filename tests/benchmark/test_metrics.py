@@ -66,7 +66,7 @@ def test_tables_are_those_of_the_authors(rows, name, lines_of, columns):
 
 def test_a_constant_scorer_is_right_in_half_of_what_people_decided():
     rows = [pair(number, "model_a" if number % 3 else "model_b", 0.0) for number in range(30)]
-    assert summary(rows)[0]["ACC"] == 0.5
+    assert found(summary(rows), task="musicality")["ACC"] == 0.5
     line = found(extra(rows), group_key="all", metric="ACC_decided")
     assert (line["value"], line["predicted_ties"], line["ties"]) == (0.5, 30, 0)
     assert found(extra(rows), group_key="all", metric="cross_entropy")["value"] == pytest.approx(math.log(2))
@@ -127,6 +127,67 @@ def test_battles_are_predicted_from_musicality_and_also_from_both():
     assert found(extra([battle]), group_key="predicted from", metric="ACC")["value"] == 1.0
 
 
+def test_a_battle_is_predicted_by_its_label_where_it_has_one():
+    gap = {"predicted_musicality": 2.0, "predicted_musicality_b": 1.0}
+    battle = {
+        "split": "test",
+        "source": "Music Arena",
+        "audio-path": "MusicArena_data/audio/02-2025SEP/a.mp3",
+        "audio2": "MusicArena_data/audio/02-2025SEP/b.mp3",
+        "preference": "B",
+    }
+    rows = [
+        battle | gap | {"predicted_preference": "model_b"},  # against its own scores
+        battle | gap | {"predicted_preference": "both"},
+        battle | {"predicted_preference": "model_b"},  # a judge of pairs has no scores
+        battle | gap,  # no label: the more musical clip
+        battle | {"prompt": "unpredicted"},
+    ]
+    (whole,), (month,) = summary(rows), detail(rows)
+    assert (whole["n"], whole["ACC"]) == (month["n"], month["ACC"]) == (4, 0.625)
+    assert (month["group_value"], found(extra(rows), group_key="all", metric="ACC")["value"]) == (
+        "02-2025SEP",
+        0.625,
+    )
+
+
+def test_groups_without_a_prediction_have_a_line():
+    rated = {"split": "test", "source": "PAM", "audio-path": "a", "musicality": 3, "predicted_musicality": 2}
+    battle = {
+        "split": "test",
+        "source": "Music Arena",
+        "audio-path": "MusicArena_data/audio/02-2025SEP/a.mp3",
+    }
+    rows = [
+        rated,
+        battle,
+        {**PAIR, "preference-alignment": "a", "confidence_preference-musicality": 4},
+        {**PAIR, "preference-musicality": "a", "predicted_preference-musicality": "a", "lyrics": "la"},
+    ]
+    assert [tuple(line.values()) for line in summary(rows)] == [
+        ("PAM", "musicality", 1, None, None, None),
+        ("PAM", "alignment", 0, None, None, None),
+        ("MusicArena", "preference", 0, None),
+        ("CMI-Pref", "alignment", 0, None),
+        ("CMI-Pref", "musicality", 1, 1.0),
+    ]
+    told = {
+        (line["task"], line["group_key"], line["group_value"]): (line["n"], line["ACC"])
+        for line in detail(rows)
+    }
+    nothing = (0, None)
+    assert told.pop(("preference", "month", "02-2025SEP")) == nothing
+    assert told.pop(("musicality", "confidence", ">3")) == nothing  # a row, but no label
+    whole = {("ref_subset", "no_ref"), ("modality", "text+lyrics"), ("modality_type", "vocal")}
+    empty = {("ref_subset", "ref"), ("modality", "text"), ("modality_type", "instru")}
+    assert told == {
+        (task, *group): (1, 1.0) if task == "musicality" and group in whole else nothing
+        for task in ("alignment", "musicality")
+        for group in whole | empty
+    }
+    assert ",ref_subset,ref,0,," in table(detail(rows), DETAIL)
+
+
 def test_intervals_count_prompts_and_not_rows():
     rng = np.random.default_rng(0)
     values = np.repeat(rng.random(40), 25)
@@ -172,6 +233,17 @@ def test_intervals_hold_the_truth():
     assert covered >= 51
 
 
+def other_way_round(row):
+    """Return the same pair with its clips in the other order, and all that is known of them."""
+    labels = {"a": "b", "b": "a", "model_a": "model_b", "model_b": "model_a"}
+    ends = {"audio-path": "audio2", "predicted_musicality": "predicted_musicality_b"}
+    ends |= {after: before for before, after in ends.items()}
+    return {
+        ends.get(key, key): labels.get(value, value) if "preference" in key else value
+        for key, value in row.items()
+    }
+
+
 def test_people_who_judged_the_same_pair_are_compared():
     votes = {1: ("a", "a", "b"), 2: ("a", "both"), 3: ("b",)}
     rows = [
@@ -182,13 +254,17 @@ def test_people_who_judged_the_same_pair_are_compared():
     scored = [row | {"predicted_musicality": 1.0, "predicted_musicality_b": 0.0} for row in rows]
     (found,) = [line for line in extra(scored) if (line["metric"], line["group_key"]) == ("people", "all")]
     assert (found["n"], found["value"]) == (2, pytest.approx((1 / 3 + 1 / 2) / 2))
+    turned = [scored[0], *map(other_way_round, scored[1:])]
+    assert [line for line in extra(turned) if line["metric"] == "people"] == [
+        line for line in extra(scored) if line["metric"] == "people"
+    ]
     assert not [line for line in extra(scored[-1:]) if line["metric"] == "people"]
 
 
 def test_two_rated_clips_have_a_correlation():
     row = {"split": "test", "source": "PAM", "prompt": "x"}
     rows = [row | {"audio-path": str(n), "musicality": n, "predicted_musicality": -n} for n in range(2)]
-    (line,) = summary(rows)
+    line = found(summary(rows), task="musicality")
     assert (line["SRCC"], line["LCC"], line["K-Tau"]) == pytest.approx((-1, -1, -1))
 
 
@@ -213,6 +289,12 @@ def test_two_scorers_are_compared_row_by_row():
         compare(first, [pair(number + 100, "model_a", 1.0) for number in range(3)])
     twice = [*first, *first]  # two people who agree
     assert compare(twice, twice[::-1])[0]["n"] == 80
+    turned = [*first, *(row | {"preference-musicality": "model_b"} for row in first)]  # two who do not
+    assert compare(turned, turned[::-1]) == compare(turned, turned)
+    assert compare(first, [*map(other_way_round, second)]) == [line]
+    assert compare(first, [row | {"preference-musicality": "A"} for row in second]) == [line]
+    with pytest.raises(InputError, match="'a' and 'b'; score the same rows with both"):
+        compare(first, [*map(other_way_round, turned[40:])])
     other = [first[0] | {"preference-musicality": "model_b"}, *first[1:]]
     with pytest.raises(InputError, match="people judged '0' otherwise"):
         compare(first, other)

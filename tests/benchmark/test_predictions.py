@@ -1,5 +1,6 @@
 """Scoring the benchmark: each distinct clip and prompt once, by one process or two, with bad files."""
 
+import csv
 import importlib
 import shutil
 import subprocess
@@ -198,9 +199,8 @@ def test_a_scorer_of_musicality_alone_predicts_nothing_else(job, tmp_path, monke
     assert not any(
         "alignment" in name for row in results(job["output"]) for name in row if "predicted" in name
     )
-    tasks = [
-        line.split(",")[1] for line in (job["output"] / "metrics_summary.csv").read_text().splitlines()[1:]
-    ]
+    with (job["output"] / "metrics_summary.csv").open(newline="") as file:
+        tasks = [line["task"] for line in csv.DictReader(file) if line["n"] != "0"]
     assert tasks == ["musicality", "musicality", "preference", "musicality"]
 
 
@@ -293,3 +293,11 @@ def test_without_rows_it_is_the_labs_or_what_makes_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"judgement_sets --only CMI-RewardBench .*, or say by --data"):
         main(Benchmark())
+
+
+def test_a_default_run_names_the_rows_it_scored(job, tmp_path, monkeypatch):
+    monkeypatch.setattr("reward.benchmark.command.LAB_ROWS", job.pop("data"))
+    assert main(Benchmark(**job)) == 0
+    page = (job["output"] / "report.html").read_text()
+    assert str(tmp_path / "data" / "all_test.jsonl") in page
+    assert "results.jsonl" not in page

@@ -3,8 +3,11 @@
 import json
 
 import pytest
+import torch
 
-from experiments.benchmarks.scoring import ScoringSpeed, main
+from experiments.benchmarks import scoring
+from experiments.benchmarks.authors_loop import AuthorsLoop
+from experiments.benchmarks.scoring import ScoringSpeed, main, make_jobs, random_cmi_rm
 from music.errors import InputError
 
 TINY = {"towers": "muq-mulan-tiny", "candidates": 5, "seconds": 0.5, "reference_seconds": 1.0, "matmul": 64}
@@ -20,6 +23,53 @@ def test_both_ways_are_timed_and_agree(capsys):
             assert part["seconds"]["ours"]["low"] > 0
             assert part["seconds"]["theirs"]["high"] > 0
         assert found[case]["float32"]["largest_difference"] < 1e-5
+
+
+def test_the_authors_loop_encodes_the_prompt_again_for_every_candidate(tmp_path):
+    loop, seen = AuthorsLoop(random_cmi_rm("muq-mulan-tiny", "float32"), torch.device("cpu")), []
+    loop._hearing.model.register_forward_pre_hook(lambda module, given: seen.append(("audio", len(given[0]))))
+    loop._reading.model.register_forward_pre_hook(
+        lambda module, given, named: seen.append(("text", len(named["input_ids"]))), with_kwargs=True
+    )
+    job = make_jobs(ScoringSpeed(**TINY), tmp_path)["reference"]
+    assert job.theirs(loop, torch.device("cpu"), "float32").shape == (5, 2)
+    batches = [
+        [("audio", size)] * 2 + [("text", size)] * 4 for size in (4, 1)
+    ]  # candidates, references; twice both texts
+    assert seen == [*batches[0], *batches[1]]
+
+
+def measured(case="text", dtypes="float32,bfloat16", apart=0.0):
+    """Return what is told of two turns whose times are known: theirs 12 and 8 s, ours 2 and 4, in bfloat16 half."""
+    options = ScoringSpeed(**TINY, cases=case, dtypes=dtypes, turns=2)
+    took = {
+        (case, dtype, way): [second / scale for second in seconds]
+        for dtype, scale in (("float32", 1), ("bfloat16", 2))
+        for way, seconds in (("theirs", [12.0, 8.0]), ("ours", [2.0, 4.0]))
+    }
+    rates = {"float32": [1e9, 3e9, 2e9], "bfloat16": [4e9]}
+    scores = {key: torch.full((5, 2), apart * (key[2] == "ours")) for key in took}
+    return scoring._case(case, options, took, rates, scores, 2e9)
+
+
+def test_ratios_and_rates_by_hand():
+    found = measured()
+    assert found["gflop"] == 2.0
+    single, half = found["float32"], found["bfloat16"]
+    assert single["seconds"]["ours"] == {"median": 3.0, "low": 2.0, "high": 4.0}
+    assert single["times_as_fast"] == half["times_as_fast"] == {"median": 4.0, "low": 2.0, "high": 6.0}
+    assert half["times_as_fast_as_theirs_in_float32"] == {"median": 8.0, "low": 4.0, "high": 12.0}
+    assert single["gflop_per_s"] == {"median": 0.75, "low": 0.5, "high": 1.0}
+    assert (single["machine_gflop_per_s"], half["machine_gflop_per_s"]) == (2.0, 4.0)
+    assert single["of_the_machine"] == {"median": 0.375, "low": 0.25, "high": 0.5}
+    assert half["of_the_machine"] == {"median": 0.375, "low": 0.25, "high": 0.5}
+
+
+def test_times_of_scores_that_differ_are_refused():
+    assert measured(apart=9e-5)["float32"]["largest_difference"] == pytest.approx(9e-5)
+    assert measured(dtypes="bfloat16", apart=0.1)["bfloat16"]["largest_difference"] == pytest.approx(0.1)
+    with pytest.raises(InputError, match=r"text: the two ways differ by 0\.125"):
+        measured(apart=0.125)
 
 
 def test_unknown_names_and_impossible_lengths_are_refused():
