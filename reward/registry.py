@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+from music.devices import find_device
 from music.errors import InputError
 from music.shipped_files import asset
 from reward.baselines.ensemble import RULES, Ensemble
@@ -45,7 +46,7 @@ def load_scorer(name: str | Path, device: str = "auto", dtype: str = "float32", 
         A registered name (``lab-cmi-rm``, ``cmi-rm``), a folder in the published CMI-RM format, a hub id
         such as ``HaiwenXia/CMI-RM``, or ``module:Class``.
     device
-        ``auto``, ``cpu``, ``cuda`` ...
+        ``auto``, ``cpu``, ``cuda`` ...; a ``module:Class`` is told what ``auto`` is here.
     dtype
         ``float32`` or ``bfloat16``.
     options
@@ -109,7 +110,7 @@ def _find_class(path: str) -> Callable[..., Scorer]:
 def _call_plug_in(factory: Callable[..., Scorer], device: str, dtype: str, options: dict[str, Any]) -> Scorer:
     accepted = inspect.signature(factory).parameters
     takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in accepted.values())
-    offered = {"device": device, "dtype": dtype}
+    offered = {"device": str(find_device(device)), "dtype": dtype}
     given = {key: value for key, value in offered.items() if takes_any or key in accepted}
     try:
         inspect.signature(factory).bind(**given, **options)

@@ -206,9 +206,11 @@ def test_a_scorer_of_musicality_alone_predicts_nothing_else(job, tmp_path, monke
 
 PLUG_IN = """
 import numpy as np
+import torch
 class Theirs:
     sr = 24000
     def __init__(self, checkpoint, device):
+        torch.device(device)
         self.bias = float(open(checkpoint).read())
     def score_batch(self, inputs, batch_size, max_dur, **options):
         assert (len(inputs), max_dur) == (1, 120.0)
@@ -220,7 +222,7 @@ def test_a_class_for_the_authors_runner_works_unchanged(job, tmp_path, monkeypat
     (tmp_path / "theirs.py").write_text(PLUG_IN)
     (tmp_path / "weights").write_text("0.25")
     monkeypatch.syspath_prepend(tmp_path)
-    job |= {"reward": "theirs:Theirs", "checkpoint": str(tmp_path / "weights")}
+    job |= {"reward": "theirs:Theirs", "checkpoint": str(tmp_path / "weights"), "device": "auto"}
     assert main(Benchmark(**job)) == 0
     first, *_, last = results(job["output"])
     assert (first["predicted_text-music alignment"], first["predicted_musicality"]) == (3, 0.25)
