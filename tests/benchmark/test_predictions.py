@@ -236,6 +236,43 @@ def test_a_class_for_the_authors_runner_works_unchanged(job, tmp_path, monkeypat
         main(Benchmark(**job | {"checkpoint": None}))
 
 
+DEAF = """
+import torch
+from music.clips import read_clip
+class Deaf:
+    sr = 24000
+    def score_batch(self, inputs, batch_size, max_dur):
+        if inputs[0].audio.endswith("a3.flac"):
+            raise RuntimeError("too deep for it")
+        try:
+            level = read_clip(inputs[0].audio).waveform.std()
+        except ValueError:
+            level = torch.zeros(())
+        return torch.stack([level, level])[None].bfloat16().requires_grad_()
+"""
+
+
+def test_what_the_authors_class_would_take_for_silence_or_fail_for_is_an_error_of_its_rows(
+    job, tmp_path, monkeypatch
+):
+    (tmp_path / "deaf.py").write_text(DEAF)
+    monkeypatch.syspath_prepend(tmp_path)
+    job |= {"reward": "deaf:Deaf"}
+    folder = job["data"].parent
+    (folder / "a1.flac").write_bytes((folder / "a1.flac").read_bytes()[:-4000])  # its header is whole
+    assert main(Benchmark(**job)) == 1
+    found = results(job["output"])
+    told = [row.get("error", "") for row in found]
+    assert [bool(error) for error in told] == [False, True, False, True, True, True]
+    assert "a1.flac" in told[1]
+    assert "score_batch of Deaf fails for" in told[5]
+    assert told[5].endswith("a3.flac: RuntimeError: too deep for it")
+    assert found[0]["predicted_musicality"] > 0
+    (folder / "r0.flac").write_bytes(b"no audio")
+    main(Benchmark(**job))
+    assert "r0.flac" in results(job["output"])[-1]["error"]
+
+
 def test_content_and_prompt_decide_what_is_the_same(job):
     main(Benchmark(**job))
     before = results(job["output"])
