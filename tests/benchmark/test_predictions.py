@@ -171,6 +171,13 @@ def test_bad_audio_is_told_and_left_out_or_fatal(job, capsys):
         main(Benchmark(**job, on_error="fail"))
 
 
+def test_bad_audio_that_a_scorer_never_opens_is_left_out_too(job):
+    (job["data"].parent / "a1.flac").write_bytes(b"no audio")
+    job |= {"reward": "constant", "musicality": "constant", "workers": 0}
+    assert main(Benchmark(**job)) == 1
+    assert [("error" in row) for row in results(job["output"])] == [False, True, False, True, True, False]
+
+
 def test_metrics_answer_tasks():
     both = {"musicality": "", "alignment": ""}
     assert answers(("alignment", "musicality"), both) == {
