@@ -78,7 +78,9 @@ class LLMJudge:
         Raises
         ------
         InputError
-            If the judge gives no answer that can be used, or the server refuses; the others are remembered.
+            If the judge gives no answer that can be used, or the server refuses a clip; the others are remembered.
+        ServiceError
+            If the server refuses whoever asks, or cannot be reached.
         """
         marks = [self._threads.submit(self._score, request) for request in requests]
         wait(marks)  # also after a failure: nothing that is under way is asked again

@@ -9,7 +9,7 @@ import soundfile
 import torch
 
 from music.clips import Clip, write_clip
-from music.errors import InputError
+from music.errors import InputError, ServiceError
 from reward.judge import command
 from reward.judge.answers import AnswerError, Verdict, parse_answer
 from reward.judge.client import JudgeClient, Patience
@@ -217,7 +217,7 @@ def test_a_killed_run_goes_on(options, server, monkeypatch):
 
 def test_a_server_that_refuses_ends_the_run_and_keeps_what_was_answered(options, server):
     server.faults = [None, None, 401]
-    with pytest.raises(InputError, match="refuses with 401"):
+    with pytest.raises(ServiceError, match="refuses with 401"):
         main(change(options, concurrency=1))
     assert len((options.output / "answers.jsonl").read_text().splitlines()) == 2
 
