@@ -80,10 +80,9 @@ def run(
     argv: Sequence[str] | None = None,
     positionals: Sequence[str] = (),
 ) -> None:
-    """Parse the command line, call `main`, and exit with its code, 2 for an `InputError` or `ServiceError`, 130 for
-    Ctrl-C.
+    """Parse the command line, call `main`, and exit with its code; 130 for Ctrl-C.
 
-    Those errors are printed as one line ``error: ...`` on stderr; any other exception keeps its traceback.
+    An `InputError` or a `ServiceError` ends it with code 2, and is printed as one line ``error: ...`` on stderr; any other exception keeps its traceback.
     """
     try:
         code = main(parse_command(config, argv, positionals))
