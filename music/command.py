@@ -82,7 +82,8 @@ def run(
 ) -> None:
     """Parse the command line, call `main`, and exit with its code; 130 for Ctrl-C.
 
-    An `InputError` or a `ServiceError` ends it with code 2, and is printed as one line ``error: ...`` on stderr; any other exception keeps its traceback.
+    An `InputError` or a `ServiceError` ends it with code 2, and is printed as one line ``error: ...`` on
+    stderr; any other exception keeps its traceback.
     """
     try:
         code = main(parse_command(config, argv, positionals))

@@ -11,7 +11,6 @@ import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import asdict
 from pathlib import Path
 
 from music.errors import InputError
@@ -62,14 +61,7 @@ class LLMJudge:
         self._threads = ThreadPoolExecutor(batch_size)
         self._marks: dict[str, dict[str, float]] = {}
         self._lock = threading.Lock()
-        facts = {
-            "arithmetic": ARITHMETIC,
-            "model": judge.model,
-            "endpoint": endpoint,
-            "instruction": judge.instruction.hash,
-            "sound": asdict(judge.sound),
-            "temperature": judge.temperature,
-        }
+        facts = {"arithmetic": ARITHMETIC, "endpoint": endpoint, **judge.facts}
         self.hash = sha256_text(canonical_json(facts))
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:

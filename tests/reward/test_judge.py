@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from dataclasses import replace
 
 import pytest
 import soundfile
@@ -10,6 +11,7 @@ import torch
 
 from music.clips import Clip, write_clip
 from music.errors import InputError, ServiceError
+from reward.baselines.llm_judge import LLMJudge
 from reward.judge import command
 from reward.judge.answers import AnswerError, Verdict, parse_answer
 from reward.judge.client import JudgeClient, Patience
@@ -220,6 +222,20 @@ def test_a_server_that_refuses_ends_the_run_and_keeps_what_was_answered(options,
     with pytest.raises(ServiceError, match="refuses with 401"):
         main(change(options, concurrency=1))
     assert len((options.output / "answers.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_question_is_another_one_where_anything_that_is_sent_differs(options, pairs):
+    judge, (pair, *_) = options.judge(), load_pairs(pairs)
+    others = [
+        {"model": "other"},
+        {"sound": Sound("wav")},
+        {"style": "audio_url"},
+        {"temperature": 0.5},
+        {"max_tokens": 20},
+    ]
+    judges = [judge, *(replace(judge, **changes) for changes in others)]
+    assert len({one.key(pair, "original") for one in judges}) == len(judges)
+    assert len({LLMJudge("http://localhost:1/v1", one).hash for one in judges}) == len(judges)
 
 
 def test_audio_that_cannot_be_sent_is_told_and_the_others_are_judged(options, server, tmp_path, capsys):

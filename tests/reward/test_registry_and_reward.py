@@ -54,7 +54,8 @@ def test_unknown_names_are_refused(plug_in, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["lab-cmi-rm", "constant", "songeval", "FOLDER", "nobody/nothing", "mean:my_judges:Constant+constant"]
+    "name",
+    ["lab-cmi-rm", "constant", "songeval", "FOLDER", "nobody/nothing", "mean:my_judges:Constant+constant"],
 )
 def test_a_checkpoint_is_for_classes_from_elsewhere(plug_in, scoring, name):
     with pytest.raises(InputError, match=r"--checkpoint is handed to a module:Class, which .* is not"):
