@@ -3,6 +3,7 @@
     python -m reward.benchmark --reward llm-judge:Qwen/Qwen2-Audio-7B-Instruct@http://localhost:8000/v1 ...
 
 It hears and is asked as in `reward.judge`, which compares pairs: the same instruction files, audio, repairs, patience.
+Of any audio only the first 30 s are sent (`reward.judge.sound.Sound`; `max_seconds` of `load_scorer` is another).
 The key of the endpoint is taken from the environment variable JUDGE_API_KEY. Its temperature is 0; whether the same
 question has the same answer is up to the server.
 """

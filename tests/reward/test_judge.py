@@ -247,7 +247,7 @@ def test_audio_that_cannot_be_sent_is_told_and_the_others_are_judged(options, se
     told = capsys.readouterr()
     assert json.loads(told.out)["requests"] == 6
     assert "p0: " in told.err
-    with pytest.raises(InputError, match="--max_bytes 1000"):
+    with pytest.raises(InputError, match=r"above 1000 .*: send less .* reward\.judge takes --max_seconds"):
         Sound("wav", max_bytes=1000).encoded(tmp_path / "1a.flac")
 
 
