@@ -122,7 +122,7 @@ def test_a_server_that_refuses_ends_the_work_and_what_is_finished_stays(
     with pytest.raises(SystemExit) as ended:
         run(main, ScoreConfig, argv, positionals=("input", "output"))
     assert ended.value.code == 2
-    assert re.search("error: .* refuses with 401", capsys.readouterr().err.splitlines()[-1])
+    assert re.match("error: .* refuses with 401", capsys.readouterr().err.splitlines()[-1])
     assert len(server.requests) == 4
     assert main(job) == 0
     assert len(server.requests) == 6  # those that had no mark
