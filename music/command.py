@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import docstring_parser
 import jsonargparse
 
-from music.errors import InputError
+from music.errors import InputError, ServiceError
 
 C = TypeVar("C")
 
@@ -80,13 +80,14 @@ def run(
     argv: Sequence[str] | None = None,
     positionals: Sequence[str] = (),
 ) -> None:
-    """Parse the command line, call `main`, and exit with its code, 2 for an `InputError`, 130 for Ctrl-C.
+    """Parse the command line, call `main`, and exit with its code; 130 for Ctrl-C.
 
-    An `InputError` is printed as one line ``error: ...`` on stderr; any other exception keeps its traceback.
+    An `InputError` or a `ServiceError` ends it with code 2, and is printed as one line ``error: ...`` on
+    stderr; any other exception keeps its traceback.
     """
     try:
         code = main(parse_command(config, argv, positionals))
-    except InputError as error:
+    except (InputError, ServiceError) as error:
         print(f"error: {_one_line(str(error))}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

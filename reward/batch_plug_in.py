@@ -2,7 +2,8 @@
 
 Such a class has `sr`, Hz, and `score_batch(inputs, batch_size, max_dur)`, which returns `[N, 2]`: alignment, then
 musicality. An input has `audio` and `ref_audio` (paths here), `text` and `lyrics`. Its constructor may take `device`
-and `checkpoint`. Inputs are handed over one by one, for a foreign batch might let them sway each other.
+and `checkpoint`. Inputs are handed over one by one, for a foreign batch might let them sway each other, and only after
+their audio could be decoded whole: such a class may take what it cannot read for silence.
 """
 
 import inspect
@@ -11,12 +12,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import torch
 
+from music.clips import read_clip
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_file, sha256_folder, sha256_text
 from reward.cmi_rm.towers import MAX_SECONDS
 from reward.protocol import ScoreRequest
+from reward.read_ahead import read_ahead
+
+_WORKERS = 2  # threads that decode audio ahead of the class
 
 
 @dataclass(frozen=True)
@@ -74,16 +79,32 @@ class BatchPlugIn:
         self.hash = sha256_text(canonical_json(facts))
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
-        """Return musicality and alignment of each request, one after another."""
-        return [self._score(request) for request in requests]
+        """Return musicality and alignment of each request, one after another.
 
-    def _score(self, request: ScoreRequest) -> dict[str, float]:
+        Raises
+        ------
+        InputError
+            If audio or a reference cannot be decoded, or the class fails or gives something else than `[1, 2]`.
+        """
+        return [self._score(asked) for asked in read_ahead(self._input, requests, _WORKERS, _WORKERS)]
+
+    def _input(self, request: ScoreRequest) -> BatchInput:
         if not isinstance(request.audio, Path):
             raise InputError(f"{self.name} takes files: write the clip to one")
         prompt = request.prompt
+        for path in filter(None, (request.audio, prompt.reference)):
+            read_clip(path, self._seconds)
         reference = None if prompt.reference is None else str(prompt.reference)
-        asked = BatchInput(str(request.audio), prompt.text, prompt.lyrics, reference)
-        found = np.asarray(self._model.score_batch([asked], batch_size=1, max_dur=self._seconds), float)
+        return BatchInput(str(request.audio), prompt.text, prompt.lyrics, reference)
+
+    def _score(self, asked: BatchInput) -> dict[str, float]:
+        try:
+            given = self._model.score_batch([asked], batch_size=1, max_dur=self._seconds)
+            found = torch.as_tensor(given, dtype=torch.float64, device="cpu").detach()
+        except Exception as error:
+            raise InputError(
+                f"score_batch of {self.name} fails for {asked.audio}: {type(error).__name__}: {error}"
+            ) from error
         if found.shape != (1, 2):
             raise InputError(
                 f"score_batch of {self.name} must return [1, 2] for one input, got {list(found.shape)}"

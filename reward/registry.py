@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+from music.devices import find_device
 from music.errors import InputError
 from music.shipped_files import asset
 from reward.baselines.ensemble import RULES, Ensemble
@@ -45,7 +46,7 @@ def load_scorer(name: str | Path, device: str = "auto", dtype: str = "float32", 
         A registered name (``lab-cmi-rm``, ``cmi-rm``), a folder in the published CMI-RM format, a hub id
         such as ``HaiwenXia/CMI-RM``, or ``module:Class``.
     device
-        ``auto``, ``cpu``, ``cuda`` ...
+        ``auto``, ``cpu``, ``cuda`` ...; a ``module:Class`` is told what ``auto`` is here.
     dtype
         ``float32`` or ``bfloat16``.
     options
@@ -56,14 +57,10 @@ def load_scorer(name: str | Path, device: str = "auto", dtype: str = "float32", 
     Raises
     ------
     InputError
-        If nothing of that name exists or it cannot be loaded.
+        If nothing of that name exists or it cannot be loaded, or a `checkpoint` is given to another than a
+        ``module:Class``.
     """
     text = str(name)
-    if text in SCORERS:
-        path, source = SCORERS[text]
-        kind, _, place = source.partition(":")
-        folder = asset(place) if kind == "asset" else _from_hub(place)
-        return _find_class(path)(folder, name=text, device=device, dtype=dtype, **options)
     kind, _, place = text.partition(":")
     if kind in RULES:
         members = [
@@ -72,12 +69,19 @@ def load_scorer(name: str | Path, device: str = "auto", dtype: str = "float32", 
         return Ensemble(members, kind)
     if kind in WINDOWS and place:
         return Windowed(load_scorer(place, device, dtype, **options), kind)
+    if isinstance(name, str) and ":" in text and kind not in KINDS and not Path(name).is_dir():
+        return _call_plug_in(_find_class(text), device, dtype, options)
+    if "checkpoint" in options:
+        raise InputError(f"--checkpoint is handed to a module:Class, which {text} is not: leave it away")
+    if text in SCORERS:
+        path, where = SCORERS[text]
+        source, _, place = where.partition(":")
+        folder = asset(place) if source == "asset" else _from_hub(place)
+        return _find_class(path)(folder, name=text, device=device, dtype=dtype, **options)
     if kind in KINDS:
         return _of_kind(kind, place, device, dtype, options)
     if Path(name).is_dir():
         return _find_class(_DEFAULT)(_checkpoint(Path(name)), device=device, dtype=dtype, **options)
-    if ":" in text and isinstance(name, str):
-        return _call_plug_in(_find_class(text), device, dtype, options)
     if isinstance(name, str) and text.count("/") == 1 and not text.startswith((".", "/", "~")):
         folder = _checkpoint(_from_hub(text))
         return _find_class(_DEFAULT)(folder, name=text.split("/")[1], device=device, dtype=dtype, **options)
@@ -109,7 +113,7 @@ def _find_class(path: str) -> Callable[..., Scorer]:
 def _call_plug_in(factory: Callable[..., Scorer], device: str, dtype: str, options: dict[str, Any]) -> Scorer:
     accepted = inspect.signature(factory).parameters
     takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in accepted.values())
-    offered = {"device": device, "dtype": dtype}
+    offered = {"device": str(find_device(device)), "dtype": dtype}
     given = {key: value for key, value in offered.items() if takes_any or key in accepted}
     try:
         inspect.signature(factory).bind(**given, **options)

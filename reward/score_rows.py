@@ -92,7 +92,7 @@ def score_rows(
     processes.barrier()  # all have read before anybody writes
     share = processes.shard([row for identity, row in rows.items() if identity not in done])
     bar = tqdm(total=len(share), desc=f"score ({scorer.name})", disable=not (processes.is_main and share))
-    with table.appender(processes.rank) as file:
+    with bar, table.appender(processes.rank) as file:
         read = partial(
             _loaded,
             source=source,
@@ -105,7 +105,6 @@ def score_rows(
             for row in _scored(part, list(itertools.islice(loaded, len(part))), scorer):
                 file.append(row)
                 bar.update()
-    bar.close()
     processes.barrier()
     if processes.is_main:
         table.merge(lambda located: _in_order(located, rows, scorer))

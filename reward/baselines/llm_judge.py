@@ -3,6 +3,7 @@
     python -m reward.benchmark --reward llm-judge:Qwen/Qwen2-Audio-7B-Instruct@http://localhost:8000/v1 ...
 
 It hears and is asked as in `reward.judge`, which compares pairs: the same instruction files, audio, repairs, patience.
+Of any audio only the first 30 s are sent (`reward.judge.sound.Sound`; `max_seconds` of `load_scorer` is another).
 The key of the endpoint is taken from the environment variable JUDGE_API_KEY. Its temperature is 0; whether the same
 question has the same answer is up to the server.
 """
@@ -11,7 +12,6 @@ import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import asdict
 from pathlib import Path
 
 from music.errors import InputError
@@ -62,14 +62,7 @@ class LLMJudge:
         self._threads = ThreadPoolExecutor(batch_size)
         self._marks: dict[str, dict[str, float]] = {}
         self._lock = threading.Lock()
-        facts = {
-            "arithmetic": ARITHMETIC,
-            "model": judge.model,
-            "endpoint": endpoint,
-            "instruction": judge.instruction.hash,
-            "sound": asdict(judge.sound),
-            "temperature": judge.temperature,
-        }
+        facts = {"arithmetic": ARITHMETIC, "endpoint": endpoint, **judge.facts}
         self.hash = sha256_text(canonical_json(facts))
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
@@ -78,7 +71,9 @@ class LLMJudge:
         Raises
         ------
         InputError
-            If the judge gives no answer that can be used, or the server refuses; the others are remembered.
+            If the judge gives no answer that can be used, or the server refuses a clip; the others are remembered.
+        ServiceError
+            If the server refuses whoever asks, or cannot be reached.
         """
         marks = [self._threads.submit(self._score, request) for request in requests]
         wait(marks)  # also after a failure: nothing that is under way is asked again

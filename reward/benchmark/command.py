@@ -142,9 +142,12 @@ def predict(options: Benchmark, processes: Processes) -> tuple[int, Scorer]:
             '(it needs the extra "lab"), or say by --data what to score'
         )
     root = data.parent if options.root is None else options.root
-    rows = checked(table_rows(data))[: options.limit]
+    located = [(where, row) for where, row in table_rows(data) if row.get("split") == "test"]
+    rows = checked(located)[: options.limit]
     contents = contents_of(rows, root, options.output)
     requests, asked = requests_of(rows, root, contents), options.output / "requests.jsonl"
+    if options.on_error == "fail":
+        _refuse_missing(requests, contents)
     own = {} if options.checkpoint is None else {"checkpoint": options.checkpoint}
     scorer = load_scorer(options.reward, options.device, options.dtype, **own)
     metrics = answers(scorer.metrics, {"musicality": options.musicality, "alignment": options.alignment})
@@ -156,14 +159,31 @@ def predict(options: Benchmark, processes: Processes) -> tuple[int, Scorer]:
     score_rows(asked, scores, scorer, processes, batch, options.workers, accumulate=True)
     scored = {row["id"]: row for _, row in read_jsonl(scores)}
     found = [with_predictions(row, root, contents, scored, metrics) for row in rows]
-    errors = [str(row["error"]) for row in found if "error" in row]
+    errors = [
+        f"{where}: {row['error']}"
+        for (where, _), row in zip(located[: len(rows)], found, strict=True)
+        if "error" in row
+    ]
     if errors and options.on_error == "fail":
-        raise InputError(f"{len(errors)} of {len(rows)} rows cannot be scored, the first for {errors[0]}")
+        raise InputError(f"{len(errors)} of {len(rows)} rows cannot be scored, the first in {errors[0]}")
     if processes.is_main:
         write_text(options.output / RESULTS, "".join(map(dump_line, found)))
         for error in errors:
             print(f"left out: {error}", file=sys.stderr)
     return len(errors), scorer
+
+
+def _refuse_missing(requests: Mapping[str, Mapping[str, str]], contents: Mapping[str, str]) -> None:
+    """`InputError` if a file that is to be scored, or referred to, does not exist; before a model is loaded."""
+    needed = dict.fromkeys(
+        one[name] for one in requests.values() for name in ("audio", "reference") if name in one
+    )
+    missing = [path for path in needed if not contents[path]]
+    if missing:
+        raise InputError(
+            f"{len(missing)} of {len(needed)} files do not exist, the first {missing[0]}: "
+            "put them there, or leave their rows out by --on_error exclude"
+        )
 
 
 def evaluate(

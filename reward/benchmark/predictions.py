@@ -122,7 +122,10 @@ def with_predictions(
             return {**given, "error": f"{row[side]}: {result['error']}"}
         for task, metric in metrics.items():
             found[f"predicted_{RATED[task]}{SIDES[side]}"] = result[metric]
-        header = read_header(Path(request["audio"]))
+        try:
+            header = read_header(Path(request["audio"]))
+        except InputError as error:  # of a scorer that never opened it
+            return {**given, "error": f"{row[side]}: {error}"}
         found[f"seconds{SIDES[side]}"] = header.samples / header.sample_rate
     if len(sides) == 2:
         for task in metrics:

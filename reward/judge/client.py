@@ -13,12 +13,14 @@ from typing import Any, Generic, TypeVar
 
 import httpx
 
-from music.errors import InputError
+from music.errors import InputError, ServiceError
 from reward.judge.answers import AnswerError
 
 Found = TypeVar("Found")
 
 _BUSY = (408, 409, 425, 429)  # and all of 500 and above
+_UNFIT = (400, 413, 415, 422)  # what the request holds; another one may be taken
+_UNREACHABLE = (httpx.ConnectError, httpx.ConnectTimeout)
 _LONGEST_PAUSE = 60.0  # s
 
 
@@ -105,7 +107,9 @@ class JudgeClient:
         Raises
         ------
         InputError
-            If the server refuses the request itself (401, 403, 404, 413, ...): asking again would not help.
+            If the server refuses what the request holds (400, 413, 415, 422): asking again would not help.
+        ServiceError
+            If it refuses whoever asks (401, 403, 404, ...), or no attempt reaches it: another request would not help.
         """
         request = dict(body)
         error, tokens_in, tokens_out = "", 0, 0
@@ -116,13 +120,18 @@ class JudgeClient:
                 if reply.status_code in _BUSY or reply.status_code >= 500:
                     error, wait = f"status {reply.status_code}", self._pause(attempt, reply)
                 elif reply.status_code >= 400:
-                    raise InputError(f"{self._url} refuses with {reply.status_code}: {reply.text[:300]}")
+                    refusal = InputError if reply.status_code in _UNFIT else ServiceError
+                    raise refusal(f"{self._url} refuses with {reply.status_code}: {reply.text[:300]}")
                 else:
                     text, cut, used = _content(reply)
                     tokens_in, tokens_out = tokens_in + used[0], tokens_out + used[1]
                     return Reply(parse(text), "", tokens_in, tokens_out, attempt)
             except httpx.HTTPError as problem:  # no connection, a timeout, a reply that ends early
                 error, wait = type(problem).__name__, self._pause(attempt)
+                if isinstance(problem, _UNREACHABLE) and attempt == self.patience.attempts:
+                    raise ServiceError(
+                        f"{self._url} cannot be reached in {attempt} attempts ({problem}): start it and run again"
+                    ) from problem
             except AnswerError as problem:
                 error = str(problem)
                 if cut:

@@ -93,6 +93,11 @@ class Judge:
     temperature: float = 0.0
     max_tokens: int = 400
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What decides an answer beside the question."""
+        return asdict(self) | {"instruction": self.instruction.hash}
+
     def key(self, pair: Preference, order: str) -> str:
         """Return the identity of a question about a pair: all that decides its answer, and no path or id."""
         first, second = _heard(pair, order)
@@ -104,10 +109,7 @@ class Judge:
 
     def _key(self, prompt: Prompt, candidates: Mapping[str, Path]) -> str:
         facts = {
-            "model": self.model,
-            "instruction": self.instruction.hash,
-            "sound": asdict(self.sound),
-            "temperature": self.temperature,
+            **self.facts,
             "text": prompt.text,
             "lyrics": prompt.lyrics,
             "reference": self._content(prompt.reference) if prompt.reference else None,

@@ -53,7 +53,7 @@ class Sound:
         data = buffer.getvalue()
         if len(data) > self.max_bytes:
             raise InputError(
-                f"{path} takes {len(data)} bytes as {self.format}, above --max_bytes {self.max_bytes}: lower "
-                "--max_seconds or --sample_rate, or use --format mp3"
+                f"{path} takes {len(data)} bytes as {self.format}, above {self.max_bytes} (max_bytes): send less of "
+                "it, a lower rate, or mp3; reward.judge takes --max_seconds, --sample_rate, --audio_format, --max_bytes"
             )
         return base64.b64encode(data).decode("ascii")

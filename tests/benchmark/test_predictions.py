@@ -2,6 +2,7 @@
 
 import csv
 import importlib
+import re
 import shutil
 import subprocess
 import sys
@@ -161,15 +162,29 @@ def test_two_processes_write_the_results_of_one(job, tmp_path):
 def test_bad_audio_is_told_and_left_out_or_fatal(job, capsys):
     (job["data"].parent / "a1.flac").write_bytes(b"no audio")
     assert main(Benchmark(**job)) == 1
-    shown = capsys.readouterr().err
-    assert shown.count("left out: a1.flac") == 3
+    told = re.findall(r"left out: .*all_test\.jsonl line (\d): a1\.flac: ", capsys.readouterr().err)
+    assert told == ["2", "5", "6"]
     found = results(job["output"])
     assert [("error" in row) for row in found] == [False, True, False, True, True, False]
     assert not any(name.startswith("predicted") for row in found if "error" in row for name in row)
     summary = (job["output"] / "metrics_summary.csv").read_text()
     assert "CMI-Pref,musicality,1," in summary
-    with pytest.raises(InputError, match=r"3 of 6 rows cannot be scored, the first for a1\.flac"):
+    with pytest.raises(InputError, match=r"3 of 6 rows cannot be scored, the first .* line 2: a1\.flac"):
         main(Benchmark(**job, on_error="fail"))
+
+
+def test_missing_files_are_fatal_before_a_model_is_loaded(job):
+    (job["data"].parent / "r0.flac").unlink()
+    job |= {"reward": "no_such_module:Class", "on_error": "fail"}
+    with pytest.raises(InputError, match=r"1 of 5 files .*r0\.flac: .* --on_error exclude"):
+        main(Benchmark(**job))
+
+
+def test_bad_audio_that_a_scorer_never_opens_is_left_out_too(job):
+    (job["data"].parent / "a1.flac").write_bytes(b"no audio")
+    job |= {"reward": "constant", "musicality": "constant", "workers": 0}
+    assert main(Benchmark(**job)) == 1
+    assert [("error" in row) for row in results(job["output"])] == [False, True, False, True, True, False]
 
 
 def test_metrics_answer_tasks():
@@ -206,9 +221,11 @@ def test_a_scorer_of_musicality_alone_predicts_nothing_else(job, tmp_path, monke
 
 PLUG_IN = """
 import numpy as np
+import torch
 class Theirs:
     sr = 24000
     def __init__(self, checkpoint, device):
+        torch.device(device)
         self.bias = float(open(checkpoint).read())
     def score_batch(self, inputs, batch_size, max_dur, **options):
         assert (len(inputs), max_dur) == (1, 120.0)
@@ -220,7 +237,7 @@ def test_a_class_for_the_authors_runner_works_unchanged(job, tmp_path, monkeypat
     (tmp_path / "theirs.py").write_text(PLUG_IN)
     (tmp_path / "weights").write_text("0.25")
     monkeypatch.syspath_prepend(tmp_path)
-    job |= {"reward": "theirs:Theirs", "checkpoint": str(tmp_path / "weights")}
+    job |= {"reward": "theirs:Theirs", "checkpoint": str(tmp_path / "weights"), "device": "auto"}
     assert main(Benchmark(**job)) == 0
     first, *_, last = results(job["output"])
     assert (first["predicted_text-music alignment"], first["predicted_musicality"]) == (3, 0.25)
@@ -232,6 +249,43 @@ def test_a_class_for_the_authors_runner_works_unchanged(job, tmp_path, monkeypat
         InputError, match="cannot be made with device: missing a required argument: 'checkpoint'"
     ):
         main(Benchmark(**job | {"checkpoint": None}))
+
+
+DEAF = """
+import torch
+from music.clips import read_clip
+class Deaf:
+    sr = 24000
+    def score_batch(self, inputs, batch_size, max_dur):
+        if inputs[0].audio.endswith("a3.flac"):
+            raise RuntimeError("too deep for it")
+        try:
+            level = read_clip(inputs[0].audio).waveform.std()
+        except ValueError:
+            level = torch.zeros(())
+        return torch.stack([level, level])[None].bfloat16().requires_grad_()
+"""
+
+
+def test_what_the_authors_class_would_take_for_silence_or_fail_for_is_an_error_of_its_rows(
+    job, tmp_path, monkeypatch
+):
+    (tmp_path / "deaf.py").write_text(DEAF)
+    monkeypatch.syspath_prepend(tmp_path)
+    job |= {"reward": "deaf:Deaf"}
+    folder = job["data"].parent
+    (folder / "a1.flac").write_bytes((folder / "a1.flac").read_bytes()[:-4000])  # its header is whole
+    assert main(Benchmark(**job)) == 1
+    found = results(job["output"])
+    told = [row.get("error", "") for row in found]
+    assert [bool(error) for error in told] == [False, True, False, True, True, True]
+    assert "a1.flac" in told[1]
+    assert "score_batch of Deaf fails for" in told[5]
+    assert told[5].endswith("a3.flac: RuntimeError: too deep for it")
+    assert found[0]["predicted_musicality"] > 0
+    (folder / "r0.flac").write_bytes(b"no audio")
+    main(Benchmark(**job))
+    assert "r0.flac" in results(job["output"])[-1]["error"]
 
 
 def test_content_and_prompt_decide_what_is_the_same(job):

@@ -3,13 +3,15 @@
 import base64
 import io
 import json
+from dataclasses import replace
 
 import pytest
 import soundfile
 import torch
 
 from music.clips import Clip, write_clip
-from music.errors import InputError
+from music.errors import InputError, ServiceError
+from reward.baselines.llm_judge import LLMJudge
 from reward.judge import command
 from reward.judge.answers import AnswerError, Verdict, parse_answer
 from reward.judge.client import JudgeClient, Patience
@@ -217,9 +219,23 @@ def test_a_killed_run_goes_on(options, server, monkeypatch):
 
 def test_a_server_that_refuses_ends_the_run_and_keeps_what_was_answered(options, server):
     server.faults = [None, None, 401]
-    with pytest.raises(InputError, match="refuses with 401"):
+    with pytest.raises(ServiceError, match="refuses with 401"):
         main(change(options, concurrency=1))
     assert len((options.output / "answers.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_question_is_another_one_where_anything_that_is_sent_differs(options, pairs):
+    judge, (pair, *_) = options.judge(), load_pairs(pairs)
+    others = [
+        {"model": "other"},
+        {"sound": Sound("wav")},
+        {"style": "audio_url"},
+        {"temperature": 0.5},
+        {"max_tokens": 20},
+    ]
+    judges = [judge, *(replace(judge, **changes) for changes in others)]
+    assert len({one.key(pair, "original") for one in judges}) == len(judges)
+    assert len({LLMJudge("http://localhost:1/v1", one).hash for one in judges}) == len(judges)
 
 
 def test_audio_that_cannot_be_sent_is_told_and_the_others_are_judged(options, server, tmp_path, capsys):
@@ -231,7 +247,7 @@ def test_audio_that_cannot_be_sent_is_told_and_the_others_are_judged(options, se
     told = capsys.readouterr()
     assert json.loads(told.out)["requests"] == 6
     assert "p0: " in told.err
-    with pytest.raises(InputError, match="--max_bytes 1000"):
+    with pytest.raises(InputError, match=r"above 1000 .*: send less .* reward\.judge takes --max_seconds"):
         Sound("wav", max_bytes=1000).encoded(tmp_path / "1a.flac")
 
 

@@ -1,17 +1,22 @@
 """An audio language model as a scorer, behind a real server that misbehaves."""
 
 import json
+import re
+import socket
+from functools import partial
 
 import pytest
 
 from music.clips import Clip, write_clip
-from music.errors import InputError
+from music.command import run
+from music.errors import InputError, ServiceError
 from music.prompts import Prompt
 from reward import ScoreRequest, load_scorer
 from reward.baselines.llm_judge import LLMJudge
 from reward.judge.client import Patience
 from reward.judge.questions import Judge, load_instruction
 from reward.judge.sound import Sound
+from reward.score import ScoreConfig, main
 from reward.score_rows import score_rows
 
 LEVELS = (0.1, 0.4, 0.7, 1.0)
@@ -93,6 +98,53 @@ def test_a_clip_without_a_mark_is_an_error_of_its_own_row_and_asked_again_by_the
     server.faults = [500] * 3
     with pytest.raises(InputError, match="no mark in 3 attempts"):
         judge.score(requests_for([tmp_path / "0.flac"], "never asked"))
+
+
+@pytest.fixture
+def rows(clips, tmp_path):
+    """Write a row for each clip, and return the file."""
+    source = tmp_path / "rows.jsonl"
+    source.write_text(
+        "".join(json.dumps({"id": path.stem, "audio": path.name, "text": "rock"}) + "\n" for path in clips)
+    )
+    return source
+
+
+def test_a_server_that_refuses_ends_the_work_and_what_is_finished_stays(
+    rows, server, tmp_path, capsys, monkeypatch
+):
+    job = ScoreConfig(
+        str(rows), str(tmp_path / "out.jsonl"), reward=f"llm-judge:m@{server.url}", device="cpu"
+    )
+    monkeypatch.setattr("reward.baselines.llm_judge.LLMJudge", partial(LLMJudge, batch_size=2))
+    server.faults = [None, None, 401, 401]
+    argv = [job.input, job.output, f"--reward={job.reward}", "--device=cpu"]
+    with pytest.raises(SystemExit) as ended:
+        run(main, ScoreConfig, argv, positionals=("input", "output"))
+    assert ended.value.code == 2
+    assert re.match("error: .* refuses with 401", capsys.readouterr().err.splitlines()[-1])
+    assert len(server.requests) == 4
+    assert main(job) == 0
+    assert len(server.requests) == 6  # those that had no mark
+    found = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [row["alignment"] for row in found] == [5.5] * len(LEVELS)
+
+
+def test_a_server_that_cannot_be_reached_ends_the_work(rows, clips, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    asked = Judge("tiny", load_instruction("pointwise_1"), Sound("wav"))
+    judge = LLMJudge(url, asked, patience=Patience(attempts=2, pause=0.01, timeout=5.0))
+    with pytest.raises(ServiceError, match=r"127\.0\.0\.1.* cannot be reached in 2 attempts"):
+        score_rows(rows, tmp_path / "out.jsonl", judge)
+
+
+def test_a_request_that_is_refused_for_what_it_holds_is_an_error_of_its_own_row(
+    judge, rows, server, tmp_path
+):
+    server.faults = [413] * (len(LEVELS) + 1)  # all side by side, and the first again by itself
+    assert score_rows(rows, tmp_path / "out.jsonl", judge).failed == 1
 
 
 @pytest.mark.parametrize("place", ["", "model", "@http://localhost:1/v1", "model@localhost"])

@@ -11,7 +11,7 @@ class Constant:
 
     name, metrics, hash = "constant", ("beauty",), "0"
 
-    def __init__(self, value=1.0):
+    def __init__(self, value=1.0, checkpoint=None):
         self.value = value
 
     def score(self, requests):
@@ -51,6 +51,15 @@ def test_a_folder_is_a_scorer(scoring):
 def test_unknown_names_are_refused(plug_in, name):
     with pytest.raises(InputError):
         load_scorer(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["lab-cmi-rm", "constant", "songeval", "FOLDER", "nobody/nothing", "mean:my_judges:Constant+constant"],
+)
+def test_a_checkpoint_is_for_classes_from_elsewhere(plug_in, scoring, name):
+    with pytest.raises(InputError, match=r"--checkpoint is handed to a module:Class, which .* is not"):
+        load_scorer(name.replace("FOLDER", str(scoring / "sa_plain")), checkpoint="weights")
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
