@@ -76,7 +76,10 @@ class Benchmark:
     def __init__(self, data: LabData) -> None:
         self._data = data
         rows = load_judgements(data.rows("test"))
-        self.pairs = [row for row in rows if isinstance(row, Preference)]
+        # the first vote on each pair: some have another, for how far people agree
+        self.pairs = list({row.audio: row for row in reversed(rows) if isinstance(row, Preference)}.values())[
+            ::-1
+        ]
         self.clips = [row for row in rows if isinstance(row, Rating)]
         self._towers = load_towers(data.towers, Locator())
         self._store = EmbeddingStore(data.embeddings, self._towers.hash, "float16", in_memory=True)

@@ -205,7 +205,7 @@ def caution(rows: Sequence[Row], summary: Sequence[Line]) -> str:
     others = [
         f"{count} of {dataset_name(dataset)} where the paper has {PAPER_ROWS[dataset]}"
         for dataset, count in here.items()
-        if count != PAPER_ROWS[dataset]
+        if count not in (0, PAPER_ROWS[dataset])  # none: nothing was asked of it
     ]
     if not others:
         return ""
