@@ -184,7 +184,9 @@ def test_audio_that_cannot_be_scored_is_left_out_of_all_windows(options, tmp_pat
 
 def test_without_rows_it_is_the_labs_or_what_makes_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"run python -m experiments.lab.judgement_sets, or say by --data"):
+    with pytest.raises(
+        InputError, match=r"run python -m experiments.lab.judgement_sets --only CMI-RewardBench"
+    ):
         main(Windows())
 
 

@@ -12,7 +12,7 @@ from experiments.lab.pairs import pair
 from music.clips import read_header
 from music.errors import InputError
 from music.jsonl import read_jsonl
-from reward.benchmark.extra import IDENTITY, extra
+from reward.benchmark.extra import extra, identity_of
 from reward.data.prepare import Prepare
 from reward.data.prepare import main as prepare
 from reward.judgements import HEADS, Preference, Rating, load_judgements, load_preferences
@@ -119,7 +119,7 @@ def test_some_pairs_are_heard_twice_and_clips_say_what_made_them(sets):
     rows = [row for _, row in read_jsonl(sets / "CMI-RewardBench" / "all_test.jsonl")]
     votes = defaultdict(list)
     for row in rows:
-        votes[tuple(row.get(name) for name in IDENTITY)].append(row)
+        votes[identity_of(row)].append(row)
     twice = [both for both in votes.values() if len(both) > 1]
     assert len(votes) == 4 * 2 + 3 + 1 + 1
     assert [len(both) for both in twice] == [2] * 4
