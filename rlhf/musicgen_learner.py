@@ -19,6 +19,9 @@ from rlhf.clip_reward import ClipReward
 from rlhf.options import ONLINE, PostTraining
 from rlhf.saving import save_musicgen
 
+# of dpo and rloo for a whole clip, in nats; of grpo for a code
+_BETA = {"dpo": 0.1, "grpo": 0.02, "rloo": 0.001}
+
 
 class MusicgenLearner:
     """Trains MusicGen models; see `rlhf.musicgen_offline` and `rlhf.musicgen_online`.
@@ -74,7 +77,7 @@ class MusicgenLearner:
             pairs = [
                 (one.best.text, pool.tokens(one.best).long(), pool.tokens(one.worst).long()) for one in chosen
             ]
-            preferring = Preferring(self._options.loss, self._options.stay(), self._options.winner)
+            preferring = Preferring(self._options.loss, self._options.beta_or(_BETA), self._options.winner)
             trained = prefer(policy, tokenizer, pairs, how, preferring, *where)
         else:
             examples = [(one.best.text, pool.tokens(one.best).long()) for one in chosen]
@@ -98,7 +101,9 @@ class MusicgenLearner:
             top_k=0,
         )
         assert isinstance(sampler, MusicGen)
-        exploring = Exploring(options.algorithm, options.n, options.seconds, options.stay(), options.seed)
+        exploring = Exploring(
+            options.algorithm, options.n, options.seconds, options.beta_or(_BETA), options.seed
+        )
         trained = explore(
             policy,
             tokenizer,

@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 
-from rlhf.lora import lora_config
 from rlhf.musicgen_policy import IGNORED, MusicgenPolicy, flat_codes
 from rlhf.optimisation import Optimisation
 from rlhf.trl_settings import arguments, train
@@ -88,17 +87,7 @@ def imitate(
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
     )
-    return train(
-        lambda: SFTTrainer(
-            model=policy,
-            args=settings,
-            train_dataset=Dataset.from_list(rows),
-            processing_class=tokenizer,
-            peft_config=lora_config(how.lora_r),
-        ),
-        how,
-        folder,
-    )
+    return train(SFTTrainer, policy, tokenizer, settings, Dataset.from_list(rows), how, folder)
 
 
 def prefer(
@@ -136,14 +125,4 @@ def prefer(
         loss_weights=list(weights.values()),
         disable_dropout=True,
     )
-    return train(
-        lambda: Trainer(
-            model=policy,
-            args=settings,
-            train_dataset=Dataset.from_list(rows),
-            processing_class=tokenizer,
-            peft_config=lora_config(how.lora_r),
-        ),
-        how,
-        folder,
-    )
+    return train(Trainer, policy, tokenizer, settings, Dataset.from_list(rows), how, folder)

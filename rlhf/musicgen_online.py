@@ -21,7 +21,7 @@ from generators.protocol import Job, Sample
 from music.hashing import candidate_seed
 from music.prompts import Prompt
 from rlhf.clip_reward import REWARD, ClipReward
-from rlhf.lora import lora_config, updated_weights
+from rlhf.lora import updated_weights
 from rlhf.musicgen_policy import MusicgenPolicy, flat_codes
 from rlhf.optimisation import Optimisation
 from rlhf.trl_settings import arguments, train
@@ -175,15 +175,5 @@ def explore(
         shuffle_dataset=False,
         disable_dropout=True,
     )
-    return train(
-        lambda: kind(
-            model=policy,
-            reward_funcs=[judge],
-            args=settings,
-            train_dataset=Dataset.from_dict({"prompt": [str(turn) for turn in range(len(turns))]}),
-            processing_class=tokenizer,
-            peft_config=lora_config(how.lora_r),
-        ),
-        how,
-        folder,
-    )
+    rows = Dataset.from_dict({"prompt": [str(turn) for turn in range(len(turns))]})
+    return train(kind, policy, tokenizer, settings, rows, how, folder, reward_funcs=[judge])

@@ -10,7 +10,7 @@ where `input_ids` are the ids of the text, then the codes frame by frame (codebo
 and `labels` are those codes, or -100 elsewhere. TRL's own losses, advantages and adapters then work as they are.
 
 The probability of a code is the one it is sampled with: softmax((u + g (c - u)) / temperature), with c and u the logits
-with and without text and g the guidance. A clip of rows of unequal length reads the special token past its own end, as
+with and without text and g the guidance. A shorter clip beside longer ones reads the special token past its own end, as
 when it was sampled.
 """
 

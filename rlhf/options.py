@@ -1,6 +1,7 @@
 """The options of a post-training."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,7 +12,6 @@ from rlhf.optimisation import Optimisation
 
 LOG = "log.jsonl"  # of a training, a row a step
 ONLINE = ("grpo", "rloo")  # algorithms that make their clips as they learn
-_BETA = {"dpo": 0.1, "grpo": 0.02, "rloo": 0.001, "nft": 1.0, "expert_iteration": 0.0}
 
 
 @dataclass(frozen=True)
@@ -151,6 +151,6 @@ class PostTraining:
             self.tracker,
         )
 
-    def stay(self) -> float:
-        """Return beta, or what it is by default."""
-        return _BETA[self.algorithm] if self.beta is None else self.beta
+    def beta_or(self, usual: Mapping[str, float]) -> float:
+        """Return beta, or what is usual for the algorithm; 0 for one that has none."""
+        return usual.get(self.algorithm, 0.0) if self.beta is None else self.beta

@@ -12,6 +12,7 @@ from transformers import TrainerCallback, set_seed
 from music.durable import write_text
 from music.errors import InputError
 from music.jsonl import dump_line
+from rlhf.lora import lora_config
 from rlhf.optimisation import Optimisation
 from rlhf.options import LOG
 
@@ -76,17 +77,34 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def train(make: Callable[[], Any], how: Optimisation, folder: Path) -> Any:
+def train(
+    kind: Callable[..., Any],
+    policy: Any,
+    tokenizer: Any,
+    settings: Any,
+    rows: Any,
+    how: Optimisation,
+    folder: Path,
+    **more: Any,
+) -> Any:
     """Train from the last whole checkpoint in a folder, or from the beginning.
 
     Parameters
     ----------
-    make
-        Makes the trainer, of TRL; what it draws at random (updates begin so) hangs on the seed alone.
+    kind
+        A trainer of TRL; what it draws at random (updates begin so) hangs on the seed alone.
+    policy, tokenizer
+        What learns, and that of its text encoder.
+    settings
+        The trainer's arguments.
+    rows
+        The `datasets.Dataset` that it learns from.
     how
         Of the optimiser.
     folder
         The trainer's output folder.
+    more
+        What else the trainer takes.
 
     Returns
     -------
@@ -94,7 +112,14 @@ def train(make: Callable[[], Any], how: Optimisation, folder: Path) -> Any:
         The model with its update.
     """
     set_seed(how.seed)
-    trainer = make()
+    trainer = kind(
+        model=policy,
+        args=settings,
+        train_dataset=rows,
+        processing_class=tokenizer,
+        peft_config=lora_config(how.lora_r),
+        **more,
+    )
     trainer.create_model_card = lambda *_, **__: None  # it would describe a language model
     trainer.add_callback(LogFile(folder / LOG))
     trainer.train(resume_from_checkpoint=_last_whole(folder))
