@@ -14,7 +14,11 @@ from music.musiccaps import SELECTIONS, SUFFIXES, download_musiccaps, read_music
 from music.shipped_files import asset
 from music.text_files import read_text
 
-_SHIPPED = {"lab": "lab/prompts.jsonl"}
+_SHIPPED = {
+    "lab": "lab/prompts.jsonl",
+    "lab-train": "lab/prompts_train.jsonl",
+    "lab-held-out": "lab/prompts_held_out.jsonl",
+}
 _FIELDS = ("id", "text", "lyrics", "reference", "facts")
 _KNOWN_SUFFIXES = (".jsonl", ".txt", *SUFFIXES)
 
@@ -50,8 +54,8 @@ def load_prompts(source: str | Path, limit: int | None = None) -> list[Prompt]:
     Parameters
     ----------
     source
-        One of: a shipped set (``lab``); a ``.jsonl`` file with rows ``id, text`` and optionally ``lyrics``,
-        ``reference`` (a path relative to the file) and ``facts``; a ``.txt`` file with a prompt a line (blank
+        One of: a shipped set (``lab``, ``lab-train``, ``lab-held-out``); a ``.jsonl`` file with rows ``id, text``
+        and optionally ``lyrics``, ``reference`` (a path relative to the file) and ``facts``; a ``.txt`` file with a prompt a line (blank
         lines are skipped, ids come from the text); MusicCaps, as a ``.csv`` or ``.parquet`` file or the hub id
         of a data set that holds its CSV, such as ``google/MusicCaps``. Of MusicCaps the rows of the evaluation
         split are taken; ``SOURCE:SELECTION`` takes others: ``google/MusicCaps:balanced``,

@@ -1,22 +1,52 @@
-"""Writes the prompts on which every command runs by default: held-out captions that ask for known facts."""
+"""Writes the shipped prompts: captions that ask for known facts.
+
+`lab` are those on which every command runs by default, `lab-train` those that post-training learns on, `lab-held-out`
+others to judge what it brings. No model has heard a song of any of them.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from experiments.lab.corpus import song
 from experiments.lab.facts import INSTRUMENTS, TEMPI
 
-COUNT = 24
+
+@dataclass(frozen=True)
+class PromptSet:
+    """Some of the prompts of a split of songs.
+
+    Attributes
+    ----------
+    name
+        What their ids begin with.
+    split
+        Of songs.
+    first, count
+        Which songs.
+    """
+
+    name: str = "lab"
+    split: str = "test"
+    first: int = 0
+    count: int = 24
 
 
-def write_prompts(path: Path, count: int = COUNT) -> None:
+#: by file name in `assets/lab`
+SHIPPED = {
+    "prompts.jsonl": PromptSet(),
+    "prompts_train.jsonl": PromptSet("train", "train", count=256),
+    "prompts_held_out.jsonl": PromptSet("held-out", first=24, count=128),
+}
+
+
+def write_prompts(path: Path, prompts: PromptSet) -> None:
     """Write prompts in which instruments, tempi and drums are balanced; `facts` holds what each asks for."""
     rows = []
-    for index in range(count):
-        one = song("test", "prompt", index)
+    for index in range(prompts.first, prompts.first + prompts.count):
+        one = song(prompts.split, "prompt", index)
         facts = replace(
             one.facts,
             instrument=list(INSTRUMENTS)[index % len(INSTRUMENTS)],
@@ -29,7 +59,7 @@ def write_prompts(path: Path, count: int = COUNT) -> None:
         true = facts.as_dict()
         rows.append(
             {
-                "id": f"lab-{index:02d}",
+                "id": f"{prompts.name}-{index:02d}",
                 "text": replace(one, facts=facts).caption(named),
                 "lyrics": "",
                 "reference": None,

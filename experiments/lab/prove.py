@@ -34,7 +34,7 @@ from experiments.lab.ear_check import ear_check
 from experiments.lab.gold import Gold
 from experiments.lab.gold_check import GoldCheck, check_pool, check_songs, spread_of_scores
 from experiments.lab.pairs import HELD_OUT
-from experiments.lab.prompts import write_prompts
+from experiments.lab.prompts import PromptSet, write_prompts
 from experiments.lab.rendering import SAMPLE_RATE
 from experiments.lab.spread import cores, spread
 from generators.spectral_codec import SpectralCodecModel
@@ -144,7 +144,7 @@ def measure_reward(options: Prove, codec: SpectralCodecModel) -> Any:
 
 def measure_generator(options: Prove) -> Any:
     """Make the first candidate of each prompt and return what gold hears in them."""
-    write_prompts(options.output / "prompts.jsonl", options.prompts)
+    write_prompts(options.output / "prompts.jsonl", PromptSet(count=options.prompts))
     folder = run_job(options, n=1, limit=options.prompts)
     pool = Pool(folder / "pool")
     first = [candidate for candidate in pool.candidates if candidate.candidate == 0]

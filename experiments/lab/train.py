@@ -99,9 +99,10 @@ def _pairs(options: TrainLab) -> None:
 
 
 def _prompts(options: TrainLab) -> None:
-    from experiments.lab.prompts import write_prompts
+    from experiments.lab.prompts import SHIPPED, write_prompts
 
-    write_prompts(options.output / "prompts.jsonl")
+    for name, prompts in SHIPPED.items():
+        write_prompts(options.output / name, prompts)
 
 
 # in the order in which they need each other

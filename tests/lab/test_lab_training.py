@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.lab.prompts import write_prompts
+from experiments.lab.prompts import SHIPPED, write_prompts
 from experiments.lab.spread import spread
 from experiments.lab.training_loop import Schedule, train
 from music.prompts import load_prompts
@@ -65,9 +65,15 @@ def test_an_error_in_a_worker_ends_the_work():
 
 
 def test_shipped_prompts_are_those_that_the_script_writes(tmp_path):
-    write_prompts(tmp_path / "prompts.jsonl")
-    shipped, written = load_prompts("lab"), load_prompts(tmp_path / "prompts.jsonl")
-    assert [(p.id, p.text, dict(p.facts)) for p in shipped] == [
-        (p.id, p.text, dict(p.facts)) for p in written
-    ]
-    assert len(shipped) == 24
+    read = {}
+    for (file, prompts), name in zip(SHIPPED.items(), ("lab", "lab-train", "lab-held-out"), strict=True):
+        write_prompts(tmp_path / file, prompts)
+        shipped, written = load_prompts(name), load_prompts(tmp_path / file)
+        facts = [[(p.id, p.text, dict(p.facts)) for p in some] for some in (shipped, written)]
+        assert facts[0] == facts[1]
+        read[name] = {prompt.id for prompt in shipped}
+    assert [len(ids) for ids in read.values()] == [24, 256, 128]
+    assert (
+        not read["lab-train"] & (read["lab"] | read["lab-held-out"])
+        and not read["lab"] & read["lab-held-out"]
+    )
