@@ -55,10 +55,10 @@ def load_prompts(source: str | Path, limit: int | None = None) -> list[Prompt]:
     ----------
     source
         One of: a shipped set (``lab``, ``lab-train``, ``lab-held-out``); a ``.jsonl`` file with rows ``id, text``
-        and optionally ``lyrics``, ``reference`` (a path relative to the file) and ``facts``; a ``.txt`` file with a prompt a line (blank
-        lines are skipped, ids come from the text); MusicCaps, as a ``.csv`` or ``.parquet`` file or the hub id
-        of a data set that holds its CSV, such as ``google/MusicCaps``. Of MusicCaps the rows of the evaluation
-        split are taken; ``SOURCE:SELECTION`` takes others: ``google/MusicCaps:balanced``,
+        and optionally ``lyrics``, ``reference`` (a path relative to the file) and ``facts``; a ``.txt`` file with a
+        prompt a line (blank lines are skipped, ids come from the text); MusicCaps, as a ``.csv`` or ``.parquet`` file
+        or the hub id of a data set that holds its CSV, such as ``google/MusicCaps``. Of MusicCaps the rows of the
+        evaluation split are taken; ``SOURCE:SELECTION`` takes others: ``google/MusicCaps:balanced``,
         ``musiccaps.csv:all``, ``musiccaps.csv:ids.txt`` (see `music.musiccaps`).
     limit
         Take only the first so many.
