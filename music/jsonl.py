@@ -86,7 +86,7 @@ def _shorten(line: bytes) -> str:
 
 
 class JsonlAppender:
-    """Append rows to a JSON Lines file, each durable when `append` returns.
+    """Append rows to a JSON Lines file, durable when `append` returns.
 
     Opening locks the file against other writers (the lock ends with the process, however it ends) and heals
     it: a torn last line (no newline, not whole) is cut off, a whole one gets its newline.
@@ -114,15 +114,15 @@ class JsonlAppender:
                 self._file.close()
                 raise
 
-    def append(self, row: Mapping[str, Any]) -> None:
-        """Write one row as one line and sync it to the disk.
+    def append(self, *rows: Mapping[str, Any]) -> None:
+        """Write each row as one line and sync them to the disk.
 
         Raises
         ------
         InputError
-            If the disk is full or the like; the file is cut back to its last whole line.
+            If the disk is full or the like; the file is cut back to what it was.
         """
-        data = dump_line(row).encode("utf-8")
+        data = "".join(map(dump_line, rows)).encode("utf-8")
         with writing(self.path):
             size = self._file.seek(0, os.SEEK_END)
             try:

@@ -8,6 +8,7 @@ remembered, for it could change again within the same tick of the file system's 
 import os
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from music.durable import write_text
@@ -37,19 +38,23 @@ def file_hashes(paths: Iterable[Path], memory: Path | None = None) -> dict[Path,
         If a file cannot be read.
     """
     known = {} if memory is None else _known(memory)
-    found, new = {}, []
-    for path in dict.fromkeys(paths):
-        state = _state(path)
-        if state not in known:
-            began = time.time_ns()
-            known[state] = sha256_file(path)
-            if state[2] < began - _TICK_NS and _state(path) == state:
-                new.append(dict(zip(_FIELDS, (*state, known[state]), strict=True)))
-        found[path] = known[state]
+    states = {path: _state(path) for path in dict.fromkeys(paths)}
+    unknown = {state: path for path, state in states.items() if state not in known}
+    new = []
+    with ThreadPoolExecutor() as threads:  # hashing leaves the others free
+        for state, (began, digest) in zip(unknown, threads.map(_hash, unknown.values()), strict=True):
+            known[state] = digest
+            if state[2] < began - _TICK_NS and _state(unknown[state]) == state:
+                new.append(dict(zip(_FIELDS, (*state, digest), strict=True)))
     if memory is not None and new:
         lines = "".join(map(dump_line, new))
         write_text(memory / f"{_PREFIX}{sha256_text(lines)[:24]}.jsonl", lines, owner=os.getpid())
-    return found
+    return {path: known[state] for path, state in states.items()}
+
+
+def _hash(path: Path) -> tuple[int, str]:
+    """Return when it was begun, ns, and the SHA-256."""
+    return time.time_ns(), sha256_file(path)
 
 
 def _known(memory: Path) -> dict[_State, str]:

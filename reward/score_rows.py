@@ -102,9 +102,8 @@ def score_rows(
         loaded = read_ahead(read, share, workers, batch + workers)
         for start in range(0, len(share), batch):
             part = share[start : start + batch]
-            for row in _scored(part, list(itertools.islice(loaded, len(part))), scorer):
-                file.append(row)
-                bar.update()
+            file.append(*_scored(part, list(itertools.islice(loaded, len(part))), scorer))
+            bar.update(len(part))
     processes.barrier()
     if processes.is_main:
         table.merge(lambda located: _in_order(located, rows, scorer))

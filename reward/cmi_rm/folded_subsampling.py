@@ -37,8 +37,8 @@ class FoldedSubsampling(nn.Module):
     def __init__(self, original: Any) -> None:
         super().__init__()
         self.conv, self.linear = original.conv, original.linear
-        self._folded: dict[tuple[torch.device, torch.dtype], list[list[_Convolution | None]]] = {}
-        self.register_load_state_dict_post_hook(lambda module, _: module._folded.clear())
+        self.folded: dict[tuple[torch.device, torch.dtype], list[list[_Convolution | None]]] = {}
+        self.register_load_state_dict_post_hook(lambda module, _: module.folded.clear())
 
     def forward(self, spectrogram: torch.Tensor) -> torch.Tensor:
         """Map `[B, bands, T]` to `[B, T // 4, dim]`."""
@@ -55,9 +55,12 @@ class FoldedSubsampling(nn.Module):
 
     def _convolutions(self, device: torch.device, dtype: torch.dtype) -> list[list[Any]]:
         """Return the three convolutions of each block; no third where the input itself is added."""
-        if (device, dtype) not in self._folded:
-            self._folded = {(device, dtype): [_block(block, dtype) for block in self.conv]}
-        return self._folded[device, dtype]
+        found = self.folded.get((device, dtype))
+        if found is None:
+            found = [_block(block, dtype) for block in self.conv]
+            self.folded.clear()
+            self.folded[device, dtype] = found
+        return found
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from music.clips import Clip, read_clip
+from music.cores import on_cores
 from music.devices import find_device
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_file, sha256_text
@@ -53,6 +54,7 @@ class CMIRMScorer:
 
     metrics = ("musicality", "alignment")
     takes_clips = True
+    batch_size = 16
 
     def __init__(
         self,
@@ -79,6 +81,7 @@ class CMIRMScorer:
         _ = self.hash  # taken while the weights are on the CPU
         self.towers.to(self.device)
         self.head.to(self.device)
+        self._towers = [self.towers]  # of each core
         self.forget()
 
     def forget(self) -> None:
@@ -102,17 +105,28 @@ class CMIRMScorer:
         }
         return sha256_text(canonical_json(facts))
 
+    @torch.no_grad()
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
         """Return musicality and alignment of each request; see `reward.protocol.Scorer`."""
-        window = 1 if self.device.type == "cpu" else 16
         scores = []
-        for start in range(0, len(requests), window):
-            part = requests[start : start + window]
-            audio = self._encode([request.audio for request in part])
+        for start in range(0, len(requests), self.batch_size):
+            part = requests[start : start + self.batch_size]
+            audio = self._hear(part)
             scores += [self._score(frames, request) for frames, request in zip(audio, part, strict=True)]
         return scores
 
-    @torch.no_grad()
+    def _hear(self, requests: Sequence[ScoreRequest]) -> list[torch.Tensor]:
+        """Return the frames of the audio of each request; references are encoded beside, and remembered."""
+        audio = [request.audio for request in requests]
+        references = [one.prompt.reference for one in requests if one.prompt.reference is not None]
+        try:
+            return self._encode([*audio, *references])[: len(audio)]
+        except InputError:
+            self._encode(audio)  # say which it was
+            for reference in references:
+                self._reference(reference)
+            raise
+
     def _score(self, frames: torch.Tensor, request: ScoreRequest) -> dict[str, float]:
         if len(frames) < self.head.shortest_audio:
             heard = f"{len(frames)} frames of audio ({len(frames) / 25:.2f} s)"
@@ -133,8 +147,7 @@ class CMIRMScorer:
             with self._autocast():
                 return self.head.prompt(self._stream(text), self._stream(lyrics), self._stream(heard))
 
-        with torch.no_grad():
-            return self._prompts.get(key, make)
+        return self._prompts.get(key, make)
 
     def _reference(self, path: Path) -> torch.Tensor:
         try:
@@ -154,16 +167,46 @@ class CMIRMScorer:
             read_clip(item, self.towers.max_seconds) if isinstance(item, Path) else item
             for item in new.values()
         ]
-        for key, frames in zip(new, self.towers.encode_audios(clips), strict=True):
+        for key, frames in zip(new, self._encode_clips(clips), strict=True):
             known[key] = frames
             self._frames.put(key, (frames,))
         return [known[key] for key in keys]
+
+    def _encode_clips(self, clips: Sequence[Clip]) -> list[torch.Tensor]:
+        """Return the frames of each clip; on a CPU every core takes a part of them."""
+        cores = torch.get_num_threads() if self.device.type == "cpu" else 1
+        costs = [clip.seconds + 1 for clip in clips]  # even a short clip costs something
+        order = sorted(range(len(clips)), key=lambda index: costs[index])
+        parts = _split_evenly(order, [costs[index] for index in order], cores)
+        while len(self._towers) < len(parts):
+            self._towers.append(self.towers.sharing_weights())
+
+        def encode(core: int) -> list[torch.Tensor]:
+            return self._towers[core].encode_audios([clips[index] for index in parts[core]])
+
+        encoded = on_cores(encode, range(len(parts)))
+        frames = {
+            index: found
+            for part, items in zip(parts, encoded, strict=True)
+            for index, found in zip(part, items, strict=True)
+        }
+        return [frames[index] for index in range(len(clips))]
 
     def _stream(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return frames[None].to(self.device), torch.tensor([len(frames)], device=self.device)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.towers.dtype_name == "bfloat16")
+
+
+def _split_evenly(items: Sequence[int], weights: Sequence[float], most: int) -> list[list[int]]:
+    """Return items in at most so many parts of about the same weight; neighbours stay together, no part is empty."""
+    parts: dict[int, list[int]] = {}
+    before, whole = 0.0, sum(weights)
+    for item, weight in zip(items, weights, strict=True):
+        parts.setdefault(int(most * (before + weight / 2) / whole), []).append(item)
+        before += weight
+    return list(parts.values())
 
 
 def _identity(source: Path | Clip) -> tuple[str, str]:

@@ -5,6 +5,7 @@ Modules are built from their configs and then filled strictly from one state dic
 is not used (it loads the inner models by name, is not strict and prints to stdout).
 """
 
+import copy
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ MAX_SECONDS = 120.0  # the length the paper trains and benchmarks with
 SHORTEST = 1024  # samples; the mel front end reflects so many and needs one more
 _MAX_TOKENS = 512
 _GPU_BATCH = 16  # chunks at a time
+_CACHED = 1 << 17  # values of a hidden state `[chunks, frames, width]` that a CPU takes at a time
 ARITHMETIC = 3  # part of every hash: raise it with any change of the code that moves what the towers give
 
 
@@ -128,14 +130,14 @@ class Towers(nn.Module):
         return int(self.files.mulan["audio_transformer"]["dim"])
 
     @property
-    def chunks_together(self) -> int:
-        """How many chunks of equal length are encoded at a time."""
-        return 1 if self.device.type == "cpu" else _GPU_BATCH
-
-    @property
     def device(self) -> torch.device:
         """Where the towers are."""
         return self.audio_module.proj.weight.device
+
+    def sharing_weights(self) -> "Towers":
+        """Return towers of the same weights for another thread: their modules remember what they computed last."""
+        kept = [*self.parameters(), *self.buffers(), self.files, self.audio_module.model.model.conv.folded]
+        return copy.deepcopy(self, {id(one): one for one in kept})
 
     def encode_audio(self, clip: Clip) -> torch.Tensor:
         """Return the frames `[T, dim]` of one clip; see `encode_audios`."""
@@ -145,8 +147,8 @@ class Towers(nn.Module):
         """Return the frames `[T, dim]` of each clip, `FRAMES_PER_SECOND`, in fp32 on the CPU.
 
         A clip is averaged to mono, cut to `max_seconds`, resampled to 24 kHz and encoded in chunks of 30
-        s, each alone; a tail of at most 1,024 samples is dropped. A GPU is given chunks of equal length
-        together, a CPU one at a time: one fills its cores already, and nothing then depends on neighbours.
+        s, each as if it were alone; a tail of at most 1,024 samples is dropped. Chunks of equal length are encoded
+        together: 16 on a GPU, on a CPU as many as its cache holds.
 
         Raises
         ------
@@ -155,13 +157,26 @@ class Towers(nn.Module):
         """
         chunked = [self._chunks(clip) for clip in clips]
         flat = [chunk for chunks in chunked for chunk in chunks]
-        frames: list[torch.Tensor | None] = [None] * len(flat)
-        for group in _equal_lengths(flat, self.chunks_together):
-            encoded = self._forward_audio(torch.stack([flat[index] for index in group]))
-            for index, item in zip(group, encoded.float().cpu(), strict=True):
-                frames[index] = item
-        rest = iter(frame for frame in frames if frame is not None)
-        return [torch.cat([next(rest) for _ in chunks]) for chunks in chunked]
+        frames: dict[int, torch.Tensor] = {}
+        for group in self._groups([len(chunk) for chunk in flat]):
+            encoded = self._forward_audio(torch.stack([flat[index] for index in group])).float().cpu()
+            frames.update(zip(group, encoded, strict=True))
+        rest = iter(range(len(flat)))
+        return [torch.cat([frames[next(rest)] for _ in chunks]) for chunks in chunked]
+
+    def _groups(self, lengths: Sequence[int]) -> list[list[int]]:
+        """Return the indices of chunks that are encoded together: equally long, and not too many."""
+        by_length: dict[int, list[int]] = {}
+        for index, length in enumerate(lengths):
+            by_length.setdefault(length, []).append(index)
+        groups = []
+        for length, group in by_length.items():
+            most = _GPU_BATCH
+            if self.device.type == "cpu":
+                values = self.files.muq["encoder_dim"] * FRAMES_PER_SECOND * length / self.sample_rate
+                most = max(1, int(_CACHED / values))
+            groups += [group[start : start + most] for start in range(0, len(group), most)]
+        return groups
 
     def _chunks(self, clip: Clip) -> list[torch.Tensor]:
         wave = clip.mono().first(self.max_seconds).resampled(self.sample_rate).waveform[0]
@@ -232,14 +247,6 @@ def _hash_tokenizer(tokenizer: Any) -> str:
     copy.no_truncation()
     copy.no_padding()
     return sha256_text(copy.to_str())
-
-
-def _equal_lengths(chunks: Sequence[torch.Tensor], most: int) -> list[list[int]]:
-    """Return groups of at most `most` indices of chunks that are equally long."""
-    by_length: dict[int, list[int]] = {}
-    for index, chunk in enumerate(chunks):
-        by_length.setdefault(len(chunk), []).append(index)
-    return [group[i : i + most] for group in by_length.values() for i in range(0, len(group), most)]
 
 
 def build_muq(config: Mapping[str, Any]) -> Any:

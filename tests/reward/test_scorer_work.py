@@ -77,14 +77,46 @@ def test_chunks_are_encoded_alone_and_a_short_tail_is_dropped(towers, noise):
     assert torch.equal(towers.encode_audio(tail), towers.encode_audio(first))
 
 
-def test_chunks_of_equal_length_may_go_together(towers, noise, monkeypatch):
-    clips = [
-        noise(samples, seed=index) for index, samples in enumerate([30_000, 20_000, 30_000, 20_000, 30_000])
-    ]
-    alone = towers.encode_audios(clips)
-    monkeypatch.setattr(type(towers), "chunks_together", 2)  # as on a GPU
+def test_chunks_of_equal_length_go_together(towers, noise):
+    lengths = [30_000, 20_000, 30_000, 20_000, 30_000, 1_025]
+    clips = [noise(samples, seed=index) for index, samples in enumerate(lengths)]
+    alone = [towers.encode_audio(clip) for clip in clips]
     for found, expected in zip(towers.encode_audios(clips), alone, strict=True):
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+def test_cores_share_the_work_and_the_weights(scorer, noise):
+    lengths = [30_000, 20_000, 41_000, 20_000, 30_000, 15_000, 52_000, 63_000] * 2
+    clips = [noise(samples, seed=index) for index, samples in enumerate(lengths)]
+    requests = [ScoreRequest(clip, PROMPT) for clip in clips]
+    alone = [scorer.score([request])[0] for request in requests]
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        for _ in range(5):
+            scorer.forget()
+            for found, expected in zip(scorer.score(requests), alone, strict=True):
+                assert found == pytest.approx(expected, abs=1e-5)
+    finally:
+        torch.set_num_threads(before)
+    another = scorer.towers.sharing_weights()
+    assert all(
+        one is other for one, other in zip(another.parameters(), scorer.towers.parameters(), strict=True)
+    )
+    assert another.hash == scorer.towers.hash
+
+
+def test_references_are_heard_once_and_a_bad_one_among_others_is_named(scorer, noise, tmp_path):
+    places = [tmp_path / name for name in ("one.flac", "two.flac", "short.flac")]
+    for place, samples in zip(places, (30_000, 24_000, 500), strict=True):
+        write_clip(place, noise(samples))
+    requests = [ScoreRequest(noise(30_000, seed=1), replace(PROMPT, reference=place)) for place in places]
+    alone = [scorer.score([request])[0] for request in requests[:2]]
+    scorer.forget()
+    for found, expected in zip(scorer.score(requests[:2]), alone, strict=True):
+        assert found == pytest.approx(expected, abs=1e-5)
+    with pytest.raises(InputError, match=r"reference .*short\.flac: audio of 0\.021 s is too short"):
+        scorer.score(requests)
 
 
 def test_a_bad_reference_is_named(scorer, noise, tmp_path):
