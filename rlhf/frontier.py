@@ -83,7 +83,8 @@ def draw_panel(axes: Any, panel: Panel, colours: tuple[str, str, str], size: flo
     up = [one.value for one in panel.differences]
     style = "-" if panel.metric.independent is not False else ":"
     axes.axhline(0, color=beside, linewidth=0.9, linestyle=(0, (3, 3)))
-    axes.plot([0, *across], [0, *up], style, color=colour, linewidth=1.4, marker="o", markersize=5)
+    axes.plot([0, *across], [0, *up], style, color=colour, linewidth=0.8, alpha=0.6)
+    axes.plot([0, *across], [0, *up], "o", color=colour, markersize=5)
     for x, y, far, gained, name in zip(
         across, up, panel.divergences, panel.differences, panel.names, strict=True
     ):
@@ -96,7 +97,7 @@ def draw_panel(axes: Any, panel: Panel, colours: tuple[str, str, str], size: flo
         axes.annotate(name, (x, y), xytext=(5, 5), textcoords="offset points", color=beside, fontsize=size)
     axes.set_xlabel(f"square root of divergence ({panel.unit})", color=beside)
     axes.set_ylabel("difference from base", color=beside)
-    axes.margins(x=0.15, y=0.15)
+    axes.margins(x=0.2, y=0.15)
 
 
 def draw_frontier(lines: Sequence[Line], path: Path) -> None:

@@ -85,9 +85,15 @@ class MusicgenLearner:
         self._save(trained, source, target)
 
     def explore(
-        self, source: Path, prompts: Sequence[Prompt], clip_reward: ClipReward, work: Path, target: Path
+        self,
+        source: Path,
+        prompts: Sequence[Prompt],
+        clip_reward: ClipReward,
+        seed: int,
+        work: Path,
+        target: Path,
     ) -> None:
-        """Learn from clips that are made and judged meanwhile; parameters as of `learn`."""
+        """Learn from clips that are made, with noise of a seed, and judged meanwhile; else as `learn`."""
         from rlhf.musicgen_online import Exploring, explore
 
         policy, tokenizer = self._policy(source)
@@ -101,9 +107,7 @@ class MusicgenLearner:
             top_k=0,
         )
         assert isinstance(sampler, MusicGen)
-        exploring = Exploring(
-            options.algorithm, options.n, options.seconds, options.beta_or(_BETA), options.seed
-        )
+        exploring = Exploring(options.algorithm, options.n, options.seconds, options.beta_or(_BETA), seed)
         trained = explore(
             policy,
             tokenizer,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -49,3 +50,16 @@ def save_stable_audio(transformer: Any, source: Path, folder: Path) -> None:
     with finished_folder(folder) as part:
         shutil.copytree(source, part, dirs_exist_ok=True, ignore=lambda _, names: {_TRANSFORMER} & set(names))
         transformer.save_pretrained(part / _TRANSFORMER)
+
+
+def copy_model(source: Path, folder: Path) -> None:
+    """Make a folder that holds the files of another, as hard links where the disk has them; it appears whole or not."""
+    with finished_folder(folder) as part:
+        shutil.copytree(source, part, dirs_exist_ok=True, copy_function=_link)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(os.path.realpath(source), target)
+    except OSError:  # another disk, or one that knows no links
+        shutil.copy(source, target)
