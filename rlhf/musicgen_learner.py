@@ -16,6 +16,7 @@ from music.processes import Processes
 from music.prompts import Prompt
 from rlhf.choosing import Judged
 from rlhf.clip_reward import ClipReward
+from rlhf.lora import updated_weights
 from rlhf.options import ONLINE, PostTraining
 from rlhf.saving import save_musicgen
 
@@ -130,6 +131,9 @@ class MusicgenLearner:
         return MusicgenPolicy(model, self._sampling.guidance, self._sampling.temperature), tokenizer
 
     def _save(self, trained: Any, source: Path, target: Path) -> None:
+        weights = updated_weights(
+            trained.get_base_model().musicgen.decoder
+        )  # all processes may have parts of them
         if self._processes.is_main:
-            save_musicgen(trained, source, target)
+            save_musicgen(weights, source, target)
         self._processes.barrier()
