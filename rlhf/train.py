@@ -61,7 +61,7 @@ def main(options: PostTraining) -> None:
     from accelerate import Accelerator
 
     device = find_device(options.device)
-    Accelerator(cpu=device.type == "cpu")  # whose processes those of TRL's trainers are
+    accelerator = Accelerator(cpu=device.type == "cpu")  # whose processes those of TRL's trainers are
     processes = Processes()
     prompts = load_prompts(options.prompts, options.limit)
     reward = Reward.parse(options.weights)
@@ -71,6 +71,8 @@ def main(options: PostTraining) -> None:
     watch = Watch(options, prompts, scorer, reward, processes) if options.held_out else None
     generator = load_sampler(options, options.generator)
     learner = _learner(options, generator, device, processes)
+    if accelerator.distributed_type == "FSDP" and not isinstance(learner, MusicgenLearner):
+        raise InputError(f"{options.generator} learns with whole weights in each process: leave FSDP away")
     make_folder(options.output)
     facts = {"prompts": prompts_record(options.prompts, prompts), "reward_hash": scorer.hash}
     facts |= {"spec": dict(generator.spec), **(watch.facts if watch else {})}
