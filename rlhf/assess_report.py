@@ -28,7 +28,8 @@ NOTE = (
     "Means of the base and differences from it, paired by prompt and candidate, with 95 % intervals over prompts (none "
     f"of fewer than {FEWEST}, nor of Vendi score and KAD, which resampling biases); a star: the interval does not hold "
     "0. The proxy is the reward as it was trained on, guarded against level and silence (`rlhf.guards`). A judge that "
-    "is *not independent* hears with features of the reward. k3 is in nats; velocity_mse is not."
+    "is *not independent* hears with features of the reward. k3 is in nats; velocity_mse is not; "
+    "generators other than MusicGen and Stable Audio have no divergence."
 )
 
 

@@ -149,6 +149,7 @@ def test_what_has_no_divergence_is_measured_without_one(options, tmp_path, tiny)
     assert rows["listed", "reward", "1"]["difference"]
     assert ("listed", "k3_per_clip", "1") not in rows
     assert not (options.output / "frontier.png").exists()
+    assert "have no divergence" in (options.output / "table.md").read_text()
     assert_balanced((options.output / "report.html").read_text())
 
 
