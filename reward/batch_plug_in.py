@@ -69,6 +69,7 @@ class BatchPlugIn:
     def __init__(self, model: Any, checkpoint: str | None = None, max_seconds: float = MAX_SECONDS) -> None:
         self._model, self._seconds = model, max_seconds
         self.name = type(model).__name__
+        self.features = getattr(model, "features", (self.name,))
         facts = {
             "class": f"{type(model).__module__}:{self.name}",
             "source": sha256_file(inspect.getfile(type(model))),

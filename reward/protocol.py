@@ -49,6 +49,8 @@ class Scorer(Protocol):
         Of which only so much is heard.
     batch_size : int, optional
         How many requests it should be handed at a time at least, whatever the device.
+    features : tuple of str, optional
+        Trained networks that it hears with, such as ``("MuQ",)``; see `reward.independence`.
     """
 
     @property

@@ -15,6 +15,7 @@ import torch
 from music.clips import Clip, read_clip
 from music.hashing import canonical_json, sha256_text
 from reward.clips_in_memory import score_clips
+from reward.independence import features_of
 from reward.protocol import Scorer, ScoreRequest
 
 _ARITHMETIC = 1  # part of the hash: raise it with any change of the code that moves scores
@@ -41,7 +42,7 @@ class Guarded:
     def __init__(self, scorer: Scorer, level: float | None = -20.0, silence_cost: float = 1.0) -> None:
         self._scorer, self._level, self._cost = scorer, level, silence_cost
         self.metrics, self.name = scorer.metrics, f"guarded-{scorer.name}"
-        self.max_seconds = getattr(scorer, "max_seconds", None)
+        self.max_seconds, self.features = getattr(scorer, "max_seconds", None), features_of(scorer)
         facts = {"arithmetic": _ARITHMETIC, "level": level, "silence": silence_cost, "scorer": scorer.hash}
         self.hash = sha256_text(canonical_json(facts))
 

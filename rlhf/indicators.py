@@ -12,15 +12,35 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
-from music.clips import Clip
+from music.clips import Clip, read_clip
+from music.hashing import sha256_text
+from reward.protocol import ScoreRequest
 from rlhf.guards import level_of, silent_share
 
+NAMES = ("level", "true_peak", "silence", "flatness", "repetition")
+_ARITHMETIC = 1  # part of the hash: raise it with any change of the code that moves the numbers
 _FLOOR = 1e-10  # of power; what is below it is silence
 _WINDOW, _HOP = 1024, 512
 _SHORTEST = 0.5  # s, of a loop
+
+
+class Meters:
+    """The indicators in the form of a scorer, so that they lie beside a pool; more of them is not better."""
+
+    name = "indicators"
+    metrics = NAMES
+    hash = sha256_text(f"indicators {_ARITHMETIC}")
+    takes_clips = True
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
+        """Return the indicators of each request; see `reward.protocol.Scorer`."""
+        heard = [one.audio for one in requests]
+        return [indicators(read_clip(audio) if isinstance(audio, Path) else audio) for audio in heard]
 
 
 def indicators(clip: Clip) -> dict[str, float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.distributed.tensor import DTensor
 
 _DECODER = (
     r".*decoder\.model\.decoder\.layers\.\d+\.(self_attn|encoder_attn)\.(q_proj|k_proj|v_proj|out_proj)"
@@ -32,13 +33,20 @@ def lora_config(rank: int) -> Any:
 def updated_weights(decoder: Any) -> dict[str, torch.Tensor]:
     """Return the weights of a decoder's layers with their updates, by the names that they have without.
 
+    Where processes share the weights (FSDP), all must call; each gets the whole ones.
+
     Parameters
     ----------
     decoder
         A `MusicgenForCausalLM` that peft has put updates into.
     """
     return {
-        f"{name}.weight": module.base_layer.weight + module.get_delta_weight(module.active_adapters[0])
+        f"{name}.weight": _whole(module.base_layer.weight)
+        + _whole(module.get_delta_weight(module.active_adapters[0]))
         for name, module in decoder.named_modules()
         if hasattr(module, "base_layer")
     }
+
+
+def _whole(weight: torch.Tensor) -> torch.Tensor:
+    return weight.full_tensor() if isinstance(weight, DTensor) else weight

@@ -16,6 +16,7 @@ from music.processes import Processes
 from music.prompts import Prompt
 from rlhf.choosing import Judged
 from rlhf.clip_reward import ClipReward
+from rlhf.lora import updated_weights
 from rlhf.options import ONLINE, PostTraining
 from rlhf.saving import save_musicgen
 
@@ -85,9 +86,15 @@ class MusicgenLearner:
         self._save(trained, source, target)
 
     def explore(
-        self, source: Path, prompts: Sequence[Prompt], clip_reward: ClipReward, work: Path, target: Path
+        self,
+        source: Path,
+        prompts: Sequence[Prompt],
+        clip_reward: ClipReward,
+        seed: int,
+        work: Path,
+        target: Path,
     ) -> None:
-        """Learn from clips that are made and judged meanwhile; parameters as of `learn`."""
+        """Learn from clips that are made, with noise of a seed, and judged meanwhile; else as `learn`."""
         from rlhf.musicgen_online import Exploring, explore
 
         policy, tokenizer = self._policy(source)
@@ -101,9 +108,7 @@ class MusicgenLearner:
             top_k=0,
         )
         assert isinstance(sampler, MusicGen)
-        exploring = Exploring(
-            options.algorithm, options.n, options.seconds, options.beta_or(_BETA), options.seed
-        )
+        exploring = Exploring(options.algorithm, options.n, options.seconds, options.beta_or(_BETA), seed)
         trained = explore(
             policy,
             tokenizer,
@@ -126,6 +131,9 @@ class MusicgenLearner:
         return MusicgenPolicy(model, self._sampling.guidance, self._sampling.temperature), tokenizer
 
     def _save(self, trained: Any, source: Path, target: Path) -> None:
+        weights = updated_weights(
+            trained.get_base_model().musicgen.decoder
+        )  # all processes may have parts of them
         if self._processes.is_main:
-            save_musicgen(trained, source, target)
+            save_musicgen(weights, source, target)
         self._processes.barrier()

@@ -84,8 +84,8 @@ class MusicgenPolicy(PreTrainedModel):
             super().__setattr__(name, value)
 
     def get_input_embeddings(self) -> Any:
-        """Return the text encoder's."""
-        return self.musicgen.text_encoder.get_input_embeddings()
+        """Return that of codebook 0: gradients reach checkpointed layers through it, and FSDP makes it a unit."""
+        return self.musicgen.decoder.model.decoder.embed_tokens[0]
 
     def get_output_embeddings(self) -> None:
         """Return none: there is one head a codebook."""

@@ -37,7 +37,7 @@ class PostTraining:
     n
         Clips of a prompt: in a round, or in a step of grpo and rloo.
     rounds
-        Of expert_iteration, dpo and nft.
+        Of training; each begins with the model of the one before.
     steps
         Of the optimiser, in each round.
     seconds
@@ -68,6 +68,17 @@ class PostTraining:
         Of dpo: weight of the winner's own likelihood.
     save_every
         Steps from one checkpoint to the next.
+    held_out
+        Prompts to measure the model of each round on, as `prompts`; none are measured if not given.
+    held_out_n
+        Clips of each of them.
+    judges
+        Further scorers for them, with commas between.
+    stop_on
+        Metrics of judges, with commas between, of which a fall ends the training while the reward rises: all of
+        independent judges if not given, none if empty. See `rlhf.stop_rule`.
+    encoders, real
+        For diversity and the distance to real clips; as in rlhf/assess.py.
     samples
         Prompts to make a clip for before and after; those from before tell how robust the reward is.
     gradient_checkpointing
@@ -86,7 +97,7 @@ class PostTraining:
     weights: str = "musicality=0.5,alignment=0.5"
     level: float | None = -20.0
     silence_cost: float = 1.0
-    prompts: str = "lab"
+    prompts: str = "lab-train"
     n: int = 8
     rounds: int = 2
     steps: int = 50
@@ -105,6 +116,12 @@ class PostTraining:
     loss: Literal["dpo", "ipo"] = "dpo"
     winner: float = 0.1
     save_every: int = 25
+    held_out: str | None = None
+    held_out_n: int = 4
+    judges: str = ""
+    stop_on: str | None = None
+    encoders: str = "mulan:lab-mulan"
+    real: Path | None = None
     samples: int = 16
     gradient_checkpointing: bool = False
     tracker: Literal["none", "tensorboard", "wandb"] = "none"
@@ -117,6 +134,7 @@ class PostTraining:
             self,
             "rounds",
             "steps",
+            "held_out_n",
             "samples",
             "limit",
             "sampling_steps",
@@ -129,6 +147,8 @@ class PostTraining:
             raise InputError(f"--n must be at least 2, as clips of a prompt are compared, got {self.n}")
         if not (math.isfinite(self.seconds) and self.seconds > 0):
             raise InputError(f"--seconds must be above 0, got {self.seconds}")
+        if (self.judges or self.stop_on) and not self.held_out:
+            raise InputError("--judges and --stop_on are for held-out prompts: give --held_out too")
         if self.silence_cost < 0:
             raise InputError(f"--silence_cost must be at least 0, got {self.silence_cost}")
         if self.algorithm in ONLINE and self.batch_size % self.n:

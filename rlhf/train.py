@@ -5,8 +5,8 @@
         --prompts google/MusicCaps:train --seconds 10 --output runs/grpo
     torchrun --nproc-per-node 2 -- rlhf/train.py --algorithm dpo ...          (several processes on CPUs)
 
-`expert_iteration`, `dpo` and `nft` go in rounds, in ``OUT/rounds/0``, ``1``, ...; each begins with the model that the
-round before has left:
+Training goes in rounds, in ``OUT/rounds/0``, ``1``, ...; each begins with the model that the round before has left
+(`rlhf.rounds`). A round of `expert_iteration`, `dpo` or `nft`:
 
 1. generate: n candidates a prompt into a pool (`generators.candidates`);
 2. score: the reward model's scores beside it (`reward.score_pool`);
@@ -16,6 +16,10 @@ round before has left:
 
 `grpo` and `rloo` make and judge their clips as they learn (`rlhf.musicgen_online`), `n` for a prompt in each step.
 
+With `--held_out` and `--judges` the model of each round is measured on prompts that it does not learn from
+(`rlhf.assess` has the same numbers of any models); where a judge falls while the reward rises, training ends and keeps
+the model from before (`rlhf.stop_rule`). ``OUT/held_out`` has the tables and ``frontier.png``.
+
 ``OUT/model`` is the trained generator, for every command that takes one (``--generator OUT/model``). Beside it lie
 ``log.jsonl`` (a row a step), ``curves.png``, ``samples`` (the same prompts and noise before and after),
 ``robustness.md`` (how far the reward moves where the music does not, written before anything is learned) and
@@ -24,10 +28,9 @@ round before has left:
 
 from typing import Any
 
-import numpy as np
 import torch
 
-from generators import Generator, Job, Sample, fill_pool, load_generator
+from generators import Generator, Job, Sample, fill_pool
 from generators.musicgen import MusicGen
 from generators.stable_audio import StableAudio
 from music.command import run
@@ -35,24 +38,22 @@ from music.devices import find_device
 from music.durable import make_folder, write_text
 from music.errors import InputError
 from music.finished_folder import claim_work
-from music.hashing import candidate_seed
-from music.jsonl import dump_line, read_jsonl
+from music.jsonl import dump_line
 from music.pool import Pool
 from music.processes import Processes
 from music.prompts import Prompt, load_prompts, prompts_record
 from music.provenance import write_run_record
-from reward import Reward, Scorer, load_scorer
-from rlhf.choosing import Judged
+from reward import Reward, load_scorer
 from rlhf.clip_reward import ClipReward
 from rlhf.curves import draw_curves
 from rlhf.guards import Guarded
+from rlhf.loading import load_sampler
 from rlhf.musicgen_learner import MusicgenLearner
-from rlhf.options import LOG, ONLINE, PostTraining
+from rlhf.options import LOG, PostTraining
 from rlhf.robustness import ROBUSTNESS, robustness, write_robustness
+from rlhf.rounds import MODEL, Learner, Rounds, log_of
 from rlhf.stable_audio_learner import StableAudioLearner
-from scaling.judging import score_candidates
-
-MODEL = "model"
+from rlhf.watching import Watch
 
 
 def main(options: PostTraining) -> None:
@@ -60,43 +61,38 @@ def main(options: PostTraining) -> None:
     from accelerate import Accelerator
 
     device = find_device(options.device)
-    Accelerator(cpu=device.type == "cpu")  # whose processes those of TRL's trainers are
+    accelerator = Accelerator(cpu=device.type == "cpu")  # whose processes those of TRL's trainers are
     processes = Processes()
     prompts = load_prompts(options.prompts, options.limit)
     reward = Reward.parse(options.weights)
     judge = load_scorer(options.reward, options.device, options.dtype)
     scorer = Guarded(judge, options.level, options.silence_cost)
     reward.check(tuple(scorer.metrics))
-    generator = _load(options, options.generator)
+    watch = Watch(options, prompts, scorer, reward, processes) if options.held_out else None
+    generator = load_sampler(options, options.generator)
     learner = _learner(options, generator, device, processes)
+    if accelerator.distributed_type == "FSDP" and not isinstance(learner, MusicgenLearner):
+        raise InputError(f"{options.generator} learns with whole weights in each process: leave FSDP away")
     make_folder(options.output)
     facts = {"prompts": prompts_record(options.prompts, prompts), "reward_hash": scorer.hash}
-    facts |= {"spec": dict(generator.spec)}
+    facts |= {"spec": dict(generator.spec), **(watch.facts if watch else {})}
     if processes.is_main:
         claim_work(options.output, **facts, options=_deciding(options))
     processes.barrier()
-    clip_reward = ClipReward(scorer, reward)
     before = _samples(options, generator, "before", prompts, processes)
     if processes.is_main and not (options.output / ROBUSTNESS).exists():
-        write_robustness(options.output, robustness(clip_reward, before), len(before))
+        write_robustness(options.output, robustness(ClipReward(scorer, reward), before), len(before))
     if not (options.output / MODEL).exists():
-        if isinstance(learner, MusicgenLearner) and options.algorithm in ONLINE:
-            work = options.output / "training"
-            learner.explore(learner.start, prompts, clip_reward, work, options.output / MODEL)
-        else:
-            _rounds(options, generator, learner, prompts, scorer, reward, processes)
-    trained = _load(options, str(options.output / MODEL))
-    _samples(options, trained, "after", prompts, processes)
+        Rounds(options, learner, prompts, scorer, reward, watch, processes).run()
+    _samples(options, load_sampler(options, options.output / MODEL), "after", prompts, processes)
     if processes.is_main:
-        rows = _log(options)
+        rows = log_of(options)
         write_text(options.output / LOG, "".join(map(dump_line, rows)))
         draw_curves(rows, options.output / "curves.png")
-        write_run_record(options.output, options, **facts)
+        stopped = next((row["stopped"] for row in rows if "stopped" in row), None)
+        write_run_record(options.output, options, **facts, stopped=stopped)
         print(f"{options.output / MODEL} is the trained generator")
     processes.close()
-
-
-Learner = MusicgenLearner | StableAudioLearner
 
 
 def _learner(
@@ -133,63 +129,11 @@ def _samples(
     ]
 
 
-def _rounds(
-    options: PostTraining,
-    generator: Generator,
-    learner: Learner,
-    prompts: list[Prompt],
-    scorer: Scorer,
-    reward: Reward,
-    processes: Processes,
-) -> None:
-    """Generate, score and learn, round by round; what is done is not done again."""
-    source = learner.start
-    for index in range(options.rounds):
-        place = options.output / "rounds" / f"{index}"
-        target = options.output / MODEL if index + 1 == options.rounds else place / MODEL
-        if not target.exists():
-            sampler = generator if index == 0 else _load(options, str(source))
-            pool = Pool(place / "pool", create=True)
-            seed = candidate_seed(options.seed, "round", index)
-            fill_pool(sampler, prompts, options.n, options.seconds, pool, seed, processes)
-            candidates = pool.candidates_of(prompts, options.n)
-            metrics = score_candidates([scorer], pool, candidates, processes)
-            rewards = np.asarray(sum(weight * metrics[name] for name, weight in reward.weights.items()))
-            judged = Judged(candidates, rewards)
-            if processes.is_main:
-                write_text(place / "pool.json", dump_line({"round": index, "pool": judged.spread()}))
-            if not judged.best_and_worst():
-                raise InputError(
-                    f"{place}: all clips of each prompt have the same reward: nothing to learn from"
-                )
-            learner.learn(source, pool, judged, place / "training", target)
-        source = target
-
-
-def _log(options: PostTraining) -> list[dict[str, Any]]:
-    """Return what was logged, of all rounds; steps are counted from the first."""
-    if options.algorithm in ONLINE:
-        return [row for _, row in read_jsonl(options.output / "training" / LOG)]
-    rows: list[dict[str, Any]] = []
-    for index in range(options.rounds):
-        place = options.output / "rounds" / f"{index}"
-        rows += [row for _, row in read_jsonl(place / "pool.json")]
-        for _, row in read_jsonl(place / "training" / LOG):
-            rows.append({"round": index, **row, "step": row["step"] + index * options.steps})
-    return rows
-
-
-def _load(options: PostTraining, name: str) -> Generator:
-    sampling = {"guidance": options.guidance, "temperature": options.temperature}
-    sampling["steps"] = options.sampling_steps
-    given: dict[str, Any] = {option: value for option, value in sampling.items() if value is not None}
-    return load_generator(name, device=options.device, dtype=options.dtype, **given)
-
-
 def _deciding(options: PostTraining) -> dict[str, Any]:
     """Return the options that decide what is learned."""
-    free = ("output", "device", "samples", "save_every", "tracker", "prompts", "generator", "reward")
-    return {name: value for name, value in vars(options).items() if name not in free}
+    free = {"output", "device", "samples", "save_every", "tracker", "encoders", "real"}
+    told_by_facts = {"prompts", "generator", "reward", "held_out", "judges"}
+    return {name: value for name, value in vars(options).items() if name not in free | told_by_facts}
 
 
 if __name__ == "__main__":

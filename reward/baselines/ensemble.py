@@ -13,6 +13,7 @@ from statistics import fmean, pvariance
 
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_text
+from reward.independence import features_of
 from reward.protocol import Scorer, ScoreRequest
 
 RULES: dict[str, Callable[[Sequence[float]], float]] = {
@@ -50,6 +51,7 @@ class Ensemble:
             raise InputError(f"the members of an ensemble have no metric in common ({measured})")
         self._members, self._rule = list(members), RULES[rule]
         self.name = "-".join([rule, *(member.name for member in members)])
+        self.features = tuple(dict.fromkeys(name for member in members for name in features_of(member)))
         self.takes_clips = all(getattr(member, "takes_clips", False) for member in members)
         heard = [float(getattr(member, "max_seconds", None) or math.inf) for member in members]
         self.max_seconds = None if math.inf in heard else max(heard)

@@ -17,6 +17,7 @@ from reward.cmi_rm.checkpoint import muq_tensors, tower_weights
 from reward.cmi_rm.locations import Locator
 from reward.cmi_rm.towers import MAX_SECONDS, Towers, find_tower_files
 from reward.cmi_rm.weights import hash_tensors, load_strictly
+from reward.independence import MUQ
 
 _PROJECTIONS = ("audio_to_latents", "text_to_latents")
 
@@ -45,6 +46,7 @@ class MulanEmbedding:
     """
 
     max_seconds = MAX_SECONDS
+    features = (MUQ,)
 
     def __init__(self, place: str, name: str, device: str = "auto", dtype: str = "float32") -> None:
         locator = Locator()

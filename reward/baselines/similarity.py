@@ -56,6 +56,11 @@ class Similarity:
     subject
         text, or reference: the prompt's audio.
 
+    Attributes
+    ----------
+    embedding
+        The model.
+
     Raises
     ------
     InputError
@@ -67,10 +72,11 @@ class Similarity:
     def __init__(self, embedding: JointEmbedding, subject: str = _TEXT) -> None:
         if subject not in SUBJECTS:
             raise InputError(f"similarity is to one of {', '.join(SUBJECTS)}, got {subject!r}")
-        self._embedding, self._subject = embedding, subject
+        self.embedding, self._subject = embedding, subject
         self.name = embedding.name if subject == _TEXT else f"{embedding.name}_{subject}"
         self.metrics = (f"{self.name}_similarity",)
         self.max_seconds = embedding.max_seconds
+        self.features = getattr(embedding, "features", (embedding.name,))
         facts = {"arithmetic": ARITHMETIC, "embedding": embedding.hash, "subject": subject}
         self.hash = sha256_text(canonical_json(facts))
         self._subjects = TensorCache(_CACHE_BYTES)
@@ -82,7 +88,7 @@ class Similarity:
     @torch.no_grad()
     def _score(self, request: ScoreRequest) -> float:
         asked = self._asked(request)
-        heard = self._embedding.embed_audio(first_seconds(request.audio, self.max_seconds))
+        heard = self.embedding.embed_audio(first_seconds(request.audio, self.max_seconds))
         return float(heard @ asked)
 
     def _asked(self, request: ScoreRequest) -> torch.Tensor:
@@ -90,10 +96,10 @@ class Similarity:
         if self._subject == _TEXT:
             if not prompt.text.strip():
                 raise InputError(f"{self.name} compares a clip with its text, and there is none")
-            return self._subjects.get(prompt.text, lambda: (self._embedding.embed_text(prompt.text),))[0]
+            return self._subjects.get(prompt.text, lambda: (self.embedding.embed_text(prompt.text),))[0]
         if prompt.reference is None:
             raise InputError(f"{self.name} compares a clip with its reference, and there is none")
         path = prompt.reference
         return self._subjects.get(
-            sha256_file(path), lambda: (self._embedding.embed_audio(first_seconds(path, self.max_seconds)),)
+            sha256_file(path), lambda: (self.embedding.embed_audio(first_seconds(path, self.max_seconds)),)
         )[0]

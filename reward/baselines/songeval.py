@@ -23,6 +23,7 @@ from reward.cmi_rm.checkpoint import muq_tensors
 from reward.cmi_rm.folded_subsampling import FoldedSubsampling
 from reward.cmi_rm.locations import Locator
 from reward.cmi_rm.weights import load_strictly, read_tensors
+from reward.independence import MUQ
 
 _CONFIG, _WEIGHTS = "config.yaml", "ckpt/model.safetensors"
 _SIZES = ("in_features", "ffd_hidden_size", "num_classes", "attn_layer_num")
@@ -95,6 +96,7 @@ class SongEval(ClipScorer):
     )
     sample_rate = 24_000
     max_seconds = 300.0
+    features = (MUQ,)
 
     def __init__(self, place: str, name: str, device: str = "auto", dtype: str = "float32") -> None:
         folder = Path(place)

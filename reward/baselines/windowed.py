@@ -15,6 +15,7 @@ from statistics import fmean
 from music.clips import Clip, read_clip
 from music.hashing import canonical_json, sha256_text
 from reward.clips_in_memory import score_clips
+from reward.independence import features_of
 from reward.protocol import Scorer, ScoreRequest
 
 WINDOWS = ("first10", "mean10", "first120")
@@ -56,7 +57,7 @@ class Windowed:
 
     def __init__(self, scorer: Scorer, window: str) -> None:
         self._scorer, self._window = scorer, window
-        self.metrics = scorer.metrics
+        self.metrics, self.features = scorer.metrics, features_of(scorer)
         self.name = f"{window}-{scorer.name}"
         self.max_seconds = float(PIECE if window == "first10" else LONGEST)
         facts = {

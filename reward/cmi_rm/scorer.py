@@ -18,6 +18,7 @@ from reward.cmi_rm.checkpoint import CMIRM, load_checkpoint
 from reward.cmi_rm.head import ALIGNMENT, MUSICALITY
 from reward.cmi_rm.towers import MAX_SECONDS
 from reward.cmi_rm.weights import hash_tensors
+from reward.independence import MUQ
 from reward.protocol import ScoreRequest
 
 # Part of every hash: raise it with any change of the head's code that moves scores; the towers have their own.
@@ -55,6 +56,7 @@ class CMIRMScorer:
     metrics = ("musicality", "alignment")
     takes_clips = True
     batch_size = 16
+    features = (MUQ,)
 
     def __init__(
         self,

@@ -58,7 +58,7 @@ def read(*names: str) -> TrainConfig:
 
 
 def test_every_other_config_is_one_of_these_and_starts_by_the_command_in_it():
-    others = sorted(path for path in CONFIGS.glob("*.yaml") if not path.stem.startswith("paper_"))
+    others = sorted(path for path in CONFIGS.glob("*.yaml") if path.stem.startswith("cmi_rm"))
     stages = ["cmi_rm_stage_1", "cmi_rm_stage_2"]
     assert [path.stem for path in others] == ["cmi_rm_head_large", "cmi_rm_head_small", *stages]
     for path in others[2:]:

@@ -68,8 +68,7 @@ def test_every_algorithm_leaves_a_generator(options, tiny, algorithm):
     steps = [
         json.loads(line) for line in (options.output / "log.jsonl").read_text().splitlines() if "loss" in line
     ]
-    rounds = 1 if algorithm in ("grpo", "rloo") else 2
-    assert [row["step"] for row in steps if "loss" in row] == list(range(1, 2 * rounds + 1))
+    assert [row["step"] for row in steps if "loss" in row] == [1, 2, 3, 4]
     assert (options.output / "curves.png").stat().st_size > 5000
     for moment in ("before", "after"):
         assert len(list((options.output / "samples" / moment / "audio").rglob("*.flac"))) == 2

@@ -1,0 +1,125 @@
+"""The rounds of a post-training: each begins with the model that the round before has left, which is its reference.
+
+For grpo this is the outer loop of algorithm 1 of its paper (arXiv 2402.03300). After a round its model is measured on
+held-out prompts, if there are any, and a judge that falls while the reward rises ends the training (`rlhf.stop_rule`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from generators import fill_pool
+from music.durable import write_text
+from music.errors import InputError
+from music.hashing import candidate_seed
+from music.jsonl import dump_line, read_jsonl
+from music.pool import Pool
+from music.processes import Processes
+from music.prompts import Prompt
+from reward import Reward, Scorer
+from rlhf.choosing import Judged
+from rlhf.clip_reward import ClipReward
+from rlhf.loading import load_sampler
+from rlhf.musicgen_learner import MusicgenLearner
+from rlhf.options import LOG, ONLINE, PostTraining
+from rlhf.saving import copy_model
+from rlhf.stable_audio_learner import StableAudioLearner
+from rlhf.watching import Watch, held_out_row
+from scaling.judging import score_candidates
+
+MODEL = "model"
+_POOL = "pool.json"
+Learner = MusicgenLearner | StableAudioLearner
+
+
+class Rounds:
+    """What a post-training does, round by round; what is done is not done again.
+
+    Parameters
+    ----------
+    options
+        Of the run.
+    learner
+        What trains its generator.
+    prompts
+        To learn from.
+    scorer, reward
+        What judges.
+    watch
+        Looks at held-out prompts; None does not.
+    processes
+        Who shares the work.
+    """
+
+    def __init__(
+        self,
+        options: PostTraining,
+        learner: Learner,
+        prompts: list[Prompt],
+        scorer: Scorer,
+        reward: Reward,
+        watch: Watch | None,
+        processes: Processes,
+    ) -> None:
+        self._options, self._learner, self._prompts = options, learner, prompts
+        self._scorer, self._reward = scorer, reward
+        self._watch, self._processes = watch, processes
+
+    def run(self) -> None:
+        """Make ``OUT/model``: the model of the last round, or of that before a judge fell."""
+        source = self._learner.start
+        if self._watch:
+            self._watch.start()
+        for index in range(self._options.rounds):
+            place = _place(self._options, index)
+            if not (place / MODEL).exists():
+                self._learn(index, source, place)
+            if self._watch and self._watch.has_fallen(index, place / MODEL):
+                break
+            source = place / MODEL
+        if self._processes.is_main:
+            copy_model(source, self._options.output / MODEL)
+        self._processes.barrier()
+
+    def _learn(self, index: int, source: Path, place: Path) -> None:
+        options, seed = self._options, candidate_seed(self._options.seed, "round", index)
+        work, target = place / "training", place / MODEL
+        if options.algorithm in ONLINE:
+            assert isinstance(self._learner, MusicgenLearner)
+            clip_reward = ClipReward(self._scorer, self._reward)
+            self._learner.explore(source, self._prompts, clip_reward, seed, work, target)
+            return
+        pool = Pool(place / "pool", create=True)
+        sampler = load_sampler(options, source)
+        fill_pool(sampler, self._prompts, options.n, options.seconds, pool, seed, self._processes)
+        del sampler
+        candidates = pool.candidates_of(self._prompts, options.n)
+        metrics = score_candidates([self._scorer], pool, candidates, self._processes)
+        weighted = [weight * metrics[name] for name, weight in self._reward.weights.items()]
+        judged = Judged(candidates, np.sum(weighted, axis=0))
+        if self._processes.is_main:
+            write_text(place / _POOL, dump_line({"round": index, "pool": judged.spread()}))
+        if not judged.best_and_worst():
+            raise InputError(f"{place}: all clips of each prompt have the same reward: nothing to learn from")
+        self._learner.learn(source, pool, judged, work, target)
+
+
+def log_of(options: PostTraining) -> list[dict[str, Any]]:
+    """Return what was logged, of all rounds; steps are counted from the first."""
+    rows: list[dict[str, Any]] = []
+    for index in range(options.rounds):
+        place = _place(options, index)
+        if (place / _POOL).exists():
+            rows += [row for _, row in read_jsonl(place / _POOL)]
+        if (place / "training" / LOG).exists():
+            for _, row in read_jsonl(place / "training" / LOG):
+                rows.append({"round": index, **row, "step": row["step"] + index * options.steps})
+        rows += held_out_row(options, index)
+    return rows
+
+
+def _place(options: PostTraining, index: int) -> Path:
+    return options.output / "rounds" / f"{index}"

@@ -1,0 +1,72 @@
+"""The config of MusicGen-large: weights shared by two processes give the model that one process makes alone."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from generators import load_generator
+from music.command import parse_command
+from rlhf.options import PostTraining
+from rlhf.train import main
+from tests.rlhf.test_post_training import SMALL
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / "experiments" / "configs"
+FSDP, OPTIONS = CONFIGS / "rlhf_fsdp.yaml", CONFIGS / "rlhf_musicgen_large.yaml"
+
+
+def test_the_configs_are_of_a_training_and_of_the_command_in_them():
+    options = parse_command(PostTraining, ["--config", str(OPTIONS)])
+    assert options.generator == "facebook/musicgen-large"
+    assert options.prompts != options.held_out
+    assert yaml.safe_load(FSDP.read_text())["distributed_type"] == "FSDP"
+    for path in (FSDP, OPTIONS):
+        assert f"--config_file experiments/configs/{FSDP.name}" in path.read_text()
+        assert f"--config experiments/configs/{OPTIONS.name}" in path.read_text()
+
+
+@pytest.mark.slow
+def test_two_processes_that_share_the_weights_learn_what_one_does(tiny, tmp_path):
+    (tmp_path / "prompts.txt").write_text("piano\ndrums\na slow bass\nx\n")
+    published = parse_command(PostTraining, ["--config", str(OPTIONS)])
+    small = {**SMALL, "rounds": 1, "batch_size": 4, "micro_batch_size": 4}
+    alone = PostTraining(
+        algorithm=published.algorithm,
+        generator=str(tiny),
+        prompts=str(tmp_path / "prompts.txt"),
+        output=tmp_path / "one",
+        **small,
+    )
+    main(alone)
+    shared = replace(alone, output=tmp_path / "two", micro_batch_size=2)
+    given = {name: value for name, value in vars(shared).items() if value != getattr(PostTraining(), name)}
+    arguments = [f"--{name}={'null' if value is None else value}" for name, value in given.items()]
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(FSDP)]
+    command += [
+        "--num_processes",
+        "2",
+        "--main_process_port",
+        "29679",
+        "tests/rlhf/fsdp_on_cpu.py",
+        *arguments,
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("FSDP cuts MusicgenDecoderLayer") == 2 * 2  # layers of each process
+    before, one, two = (
+        load_file(folder / "model.safetensors")
+        for folder in (tiny, alone.output / "model", shared.output / "model")
+    )
+    assert before.keys() == one.keys() == two.keys()
+    assert any(not torch.equal(before[name], two[name]) for name in before)
+    for name, weight in one.items():
+        assert torch.allclose(weight, two[name], atol=1e-5), name
+    load_generator(shared.output / "model")
