@@ -11,11 +11,10 @@ import pytest
 
 from experiments.ab_test import analyze, plan
 from experiments.ab_test.agreement import _alpha, agreement, strata
-from experiments.ab_test.export import ANSWERS
 from experiments.ab_test.plan import Plan, power_of, votes_needed
 from experiments.ab_test.screening import Limits, screen
 from experiments.ab_test.study import HEADS, load_study
-from experiments.ab_test.votes import Vote, counted, headphones_of, read_rows, votes_of
+from experiments.ab_test.votes import ANSWERS, Vote, counted, headphones_of, read_rows, votes_of
 from experiments.ab_test.wins import fit, holm, strengths, win_rates
 from music.errors import InputError
 from music.jsonl import dump_line
@@ -58,9 +57,9 @@ def test_votes_are_about_systems_whichever_side_they_were_on(study_and_key):
 
 
 def test_the_analysis_finds_what_the_raters_prefer(votes_from):
-    """Each true rate and strength lies in its interval in nearly all of twenty studies, as 95 % promise."""
+    """Each true rate and strength lies in its interval in nearly all of ten studies, as 95 % promise."""
     inside = {"wilson": [], "raters": [], "strength": []}
-    for seed in range(20):
+    for seed in range(10):
         votes = counted(votes_from(seed=seed)[0])
         for line in win_rates(votes, SYSTEMS, "musicality", seed):
             truth = 1 / (1 + math.exp(TRUTH[line.second] - TRUTH[line.first]))
