@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import t as t_distribution
 
 from experiments.ab_test import analyze, plan
 from experiments.ab_test.agreement import _alpha, agreement, strata
@@ -263,6 +264,23 @@ def test_a_planned_study_has_the_power_it_was_planned_for():
     powers = power_of(np.arange(votes, 4 * votes), 0.62, 0.05)
     assert powers.min() >= 0.8
     assert power_of(np.array([votes - 1]), 0.62, 0.05)[0] < 0.8
+
+
+def test_a_plan_for_votes_that_are_alike_has_its_power(capsys):
+    """By simulation: raters differ (beta-binomial, the correlation between votes of one is 0.1), and are resampled."""
+    plan.main(Plan(win_rate=0.65, ties=0.0, votes_per_rater=10, correlation=0.1))
+    raters = json.loads(capsys.readouterr().out)["raters"]
+    stream = np.random.default_rng(0)
+    both = 1 / 0.1 - 1  # parameters of a beta distribution with this correlation sum to it
+
+    def found(share):
+        own = stream.beta(share * both, (1 - share) * both, size=(4000, raters))
+        means = stream.binomial(10, own) / 10
+        errors = means.std(axis=1, ddof=1) / math.sqrt(raters)
+        return np.mean(means.mean(axis=1) - 0.5 > t_distribution.isf(0.05, raters - 1) * errors)
+
+    assert 0.78 <= found(0.65) <= 0.9
+    assert 0.03 <= found(0.5) <= 0.07
 
 
 def test_a_plan_asks_for_more_where_there_is_less_to_hear(capsys):
