@@ -6,16 +6,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from experiments.ab_test.votes import PREFERENCES, Vote
+from experiments.ab_test.preferences import prompt_of
+from experiments.ab_test.study import AUDIO, BLINDED, HEADS, Key, Study, Trial
+from experiments.ab_test.votes import PREFERENCES, Vote, counted
 from reward import Scorer, ScoreRequest
 from reward.benchmark.intervals import Estimate, Values, estimate_each, estimate_mean
-from reward.judgements import load_preferences
 
 STRATA = {"below 3": (1, 2), "3": (3,), "above 3": (4, 5)}  # confidence, as the paper groups it
+_GROUPS = {"all": (1, 2, 3, 4, 5), **STRATA}
 
 
 @dataclass(frozen=True)
@@ -133,47 +134,43 @@ def strata(votes: Sequence[Vote], head: str, seed: int) -> list[Stratum]:
 
 
 def scorer_agreement(
-    scorers: Sequence[Scorer], preferences: Path, heads: Sequence[str], seed: int
+    scorers: Sequence[Scorer], votes: Sequence[Vote], folder: Path, study: Study, key: Key, seed: int
 ) -> list[ScorerAgreement]:
     """Return how often each metric of each scorer sides with the raters.
 
     Parameters
     ----------
     scorers
-        Who is compared.
-    preferences
-        File of votes, as ``export --to preferences`` writes it; the audio is what raters heard.
-    heads
-        Which questions.
+        Who is compared; they score the audio that raters heard.
+    votes
+        Of raters one believes; repeats and trials that check raters are left out.
+    folder, study, key
+        The study and where it lies.
     seed
         Of the resampling of prompts.
     """
-    rows = load_preferences(preferences)
-    prompts = {path: row.prompt for row in rows for path in row.audio}
+    votes = counted(votes)
+    trials = {vote.trial: study.trials[vote.trial] for vote in votes}
+    prompts = {clip: trial.prompt for trial in trials.values() for clip in (trial.first, trial.second)}
+    audio = folder / BLINDED / AUDIO
+    requests = [
+        ScoreRequest(audio / clip, prompt_of(folder, study, key, name)) for clip, name in prompts.items()
+    ]
     found = []
     for scorer in scorers:
-        scores = dict(
-            zip(prompts, scorer.score([ScoreRequest(*item) for item in prompts.items()]), strict=True)
-        )
-        for metric, head in itertools.product(scorer.metrics, heads):
-            groups: dict[str, Any] = {"all": (1, 2, 3, 4, 5), **STRATA}
-            for name, numbers in groups.items():
-                chosen = [
-                    row
-                    for row in rows
-                    if getattr(row, head) in ("a", "b") and getattr(row, f"confidence_{head}") in numbers
-                ]
-                if chosen:
-                    right = [_right(scores[row.audio_a][metric], scores[row.audio_b][metric], getattr(row, head))
-                             for row in chosen]  # fmt: skip
-                    where = [str(row.prompt.facts["prompt_id"]) for row in chosen]
-                    accuracy = estimate_mean(right, where, seed)
-                    found.append(ScorerAgreement(scorer.name, metric, head, name, accuracy))
+        scores = dict(zip(prompts, scorer.score(requests), strict=True))
+        for metric, head, (name, numbers) in itertools.product(scorer.metrics, HEADS, _GROUPS.items()):
+            chosen = [v for v in votes if v.preferred[head] != "tie" and v.confidence[head] in numbers]
+            if chosen:
+                right = [_right(scores, metric, trials[vote.trial], vote.preferred[head]) for vote in chosen]
+                accuracy = estimate_mean(right, [vote.prompt for vote in chosen], seed)
+                found.append(ScorerAgreement(scorer.name, metric, head, name, accuracy))
     return found
 
 
-def _right(score_a: float, score_b: float, label: str) -> float:
-    return 0.5 if score_a == score_b else float((score_a > score_b) == (label == "a"))
+def _right(scores: Mapping[str, Mapping[str, float]], metric: str, trial: Trial, preferred: str) -> float:
+    first, second = scores[trial.first][metric], scores[trial.second][metric]
+    return 0.5 if first == second else float((first > second) == (preferred == "first"))
 
 
 def shown(estimated: Estimate | None) -> Mapping[str, float]:

@@ -1,59 +1,85 @@
 """Tables, figures and the page of an analysis."""
 
 import base64
-import csv
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.ab_test.agreement import STRATA, shown
+from experiments.ab_test.agreement import STRATA, ScorerAgreement, shown
 from experiments.ab_test.findings import Findings
-from experiments.ab_test.study import HEADS, Study
+from experiments.ab_test.study import HEADS
 from experiments.ab_test.wins import WinRate
-from music.durable import make_folder, write_bytes, write_text
+from experiments.analyses.report import draw_dots, drawing
+from music.durable import make_folder, write_text
 from music.tables import latex_table, markdown_table
+from music.web_page import write_page
 from reward.benchmark.intervals import Estimate
+from reward.benchmark.metrics import table
 
-_COLOURS = {"alignment": "#1f5f8b", "musicality": "#b8350f"}
 _COMMENTS = 60  # on the page
 
 
-def write_all(folder: Path, study: Study, findings: Findings) -> str:
-    """Write every file of an analysis, and return the win rates for a terminal."""
+def write_all(folder: Path, title: str, findings: Findings, facts: Mapping[str, str]) -> str:
+    """Write every file of an analysis, and return the win rates for a terminal.
+
+    Parameters
+    ----------
+    folder
+        Where to.
+    title
+        Of the study.
+    findings
+        What is written.
+    facts
+        What ran, for the page: label and value, in order.
+    """
     make_folder(folder)
-    heads = findings.heads
-    _write_csv(
-        folder / "wins.csv", [{"head": head, **vars(line)} for head in HEADS for line in heads[head].wins]
-    )
-    _write_csv(
-        folder / "strengths.csv",
-        [{"head": head, **vars(line)} for head in HEADS for line in heads[head].strengths],
-    )
-    _write_csv(folder / "agreement.csv", list(_agreement_rows(findings)))
-    _write_csv(
-        folder / "raters.csv", [{**vars(one), "reasons": "; ".join(one.reasons)} for one in findings.raters]
-    )
-    if findings.scorers:
-        _write_csv(
-            folder / "scorers.csv",
-            [
-                {"scorer": one.scorer, "metric": one.metric, "head": one.head, "confidence": one.confidence,
-                 "votes": one.accuracy.rows, **shown(one.accuracy)}
-                for one in findings.scorers
-            ],
-        )  # fmt: skip
+    for name, rows in csv_rows(findings).items():
+        if rows:
+            write_text(folder / f"{name}.csv", table(rows, list(rows[0])))
     note = describe(findings)
     tables = {f"wins_{head}": win_table(findings, head) for head in HEADS}
     tables["strengths"] = strength_table(findings)
-    for name, table in tables.items():
-        write_text(folder / f"{name}.tex", latex_table(*table, note))
-    pictures = {"wins": draw_wins(findings), "strengths": draw_strengths(findings)}
-    for name, picture in pictures.items():
-        write_bytes(folder / f"{name}.png", picture)
-    write_text(folder / "report.html", _page(study, findings, note, pictures))
-    return "\n".join([f"{note}\n", *(markdown_table(*table) for table in tables.values())])
+    for name, found in tables.items():
+        write_text(folder / f"{name}.tex", latex_table(*found, note))
+    draw_wins(findings, folder / "wins.png")
+    draw_strengths(findings, folder / "strengths.png")
+    pictures = {
+        name: base64.b64encode((folder / f"{name}.png").read_bytes()).decode("ascii")
+        for name in ("wins", "strengths")
+    }
+    context = {
+        "title": title,
+        "note": note,
+        "findings": findings,
+        "matrices": {head: _matrix(findings.systems, findings.heads[head].wins) for head in HEADS},
+        "pictures": pictures,
+        "kept": [one for one in findings.raters if not one.reasons],
+        "comments": findings.comments[:_COMMENTS],
+        "scorer_rows": _by_scorer(findings.scorers),
+        "strata": list(STRATA),
+        "probability": _probability,
+        "facts": facts,
+    }
+    write_page(folder / "report.html", "experiments.ab_test", context)
+    return "\n".join([f"{note}\n", *(markdown_table(*found) for found in tables.values())])
+
+
+def csv_rows(findings: Findings) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of each file of numbers, by its name without ".csv"."""
+    heads = findings.heads
+    return {
+        "wins": [{"head": head, **vars(line)} for head in HEADS for line in heads[head].wins],
+        "strengths": [{"head": head, **vars(line)} for head in HEADS for line in heads[head].strengths],
+        "agreement": list(_agreement_rows(findings)),
+        "raters": [{**vars(one), "reasons": "; ".join(one.reasons)} for one in findings.raters],
+        "scorers": [
+            {"scorer": one.scorer, "metric": one.metric, "head": one.head, "confidence": one.confidence,
+             "votes": one.accuracy.rows, **shown(one.accuracy)}
+            for one in findings.scorers
+        ],
+    }  # fmt: skip
 
 
 def describe(findings: Findings) -> str:
@@ -93,62 +119,46 @@ def strength_table(findings: Findings) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-def draw_wins(findings: Findings) -> bytes:
-    """Return a PNG: a dot with its interval for each two systems and question."""
-    lines = {head: findings.heads[head].wins for head in HEADS}
-    names = [f"{line.first} over {line.second}" for line in lines[HEADS[0]]]
-    values = {
+def draw_wins(findings: Findings, path: Path) -> None:
+    """Draw the rate of each two systems, with its interval over raters, or Wilson's where there are too few."""
+    names = [f"{line.first} over {line.second}" for line in findings.heads[HEADS[0]].wins]
+    lines = {
         head: [
-            (100 * one.rate, 100 * _or(one.rater_low, one.low), 100 * _or(one.rater_high, one.high))
-            for one in found
+            {"value": one.rate, "low": _or(one.rater_low, one.low), "high": _or(one.rater_high, one.high)}
+            for one in findings.heads[head].wins
         ]
-        for head, found in lines.items()
+        for head in HEADS
     }
-    return _dots(names, values, "win rate of the first, %", 50)
+    _draw(path, names, lines, "win rate of the first, %", 50, scale=100)
 
 
-def draw_strengths(findings: Findings) -> bytes:
-    """Return a PNG: a dot with its interval for each system and question."""
-    values = {
+def draw_strengths(findings: Findings, path: Path) -> None:
+    """Draw the strength of each system, with its interval over raters if there are enough of them."""
+    lines = {
         head: [
-            (one.strength, _or(one.low, one.strength), _or(one.high, one.strength))
+            {"value": one.strength, "low": one.low, "high": one.high}
             for one in findings.heads[head].strengths
         ]
         for head in HEADS
     }
-    return _dots(list(findings.systems), values, "Bradley-Terry strength, logits", 0)
+    _draw(path, findings.systems, lines, "Bradley-Terry strength, logits", 0)
 
 
-def _dots(
+def _draw(
+    path: Path,
     names: Sequence[str],
-    values: Mapping[str, Sequence[tuple[float, float, float]]],
+    lines: Mapping[str, Sequence[dict[str, Any]]],
     label: str,
     middle: float,
-) -> bytes:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axis = pyplot.subplots(figsize=(7, 0.55 * len(names) + 1.2))
-    axis.axvline(middle, color="#8b8496", linewidth=1)
-    for number, (head, found) in enumerate(values.items()):
-        for row, (value, low, high) in enumerate(found):
-            place = row + 0.15 * (2 * number - 1)
-            axis.plot([low, high], [place, place], color=_COLOURS[head], linewidth=2)
-            axis.plot(value, place, "o", color=_COLOURS[head], label=head if row == 0 else None)
-    axis.set_yticks(range(len(names)), names)
-    axis.invert_yaxis()
-    axis.set_xlabel(label)
-    axis.legend(frameon=False, fontsize=9, loc="best")
-    axis.grid(axis="x", alpha=0.3)
-    for side in ("top", "right", "left"):
-        axis.spines[side].set_visible(False)
-    figure.tight_layout()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=160, metadata={"Software": None})
-    pyplot.close(figure)
-    return buffer.getvalue()
+    scale: float = 1,
+) -> None:
+    """Draw dots with their intervals, a panel for each head, and a line where there is no difference."""
+    with drawing(path, 1, len(lines), (9.0, 0.45 * len(names) + 1.2), sharex=True, sharey=True) as axes:
+        for axis, (head, found) in zip(axes[0], lines.items(), strict=True):
+            axis.axvline(middle, color="#8b8496", linewidth=1)
+            axis.set_title(head, fontsize=9)
+            axis.set_xlabel(label, fontsize=8)
+            draw_dots(axis, found, names, scale)
 
 
 def _agreement_rows(findings: Findings) -> Iterable[dict[str, Any]]:
@@ -163,51 +173,20 @@ def _agreement_rows(findings: Findings) -> Iterable[dict[str, Any]]:
             yield {"head": head, "votes": stratum.votes, "measure": measure, **shown(stratum.agreement)}
 
 
-def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    buffer = io.StringIO()
-    if rows:
-        table = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
-    write_text(path, buffer.getvalue())
+def _matrix(systems: Sequence[str], wins: Sequence[WinRate]) -> list[list[dict[str, float] | None]]:
+    """Return for each row and column how often the system of the row won, with Wilson's interval, or None."""
+    cells = {}
+    for one in wins:
+        cells[one.first, one.second] = {"value": one.rate, "low": one.low, "high": one.high}
+        cells[one.second, one.first] = {"value": 1 - one.rate, "low": 1 - one.high, "high": 1 - one.low}
+    return [[cells.get((row, column)) for column in systems] for row in systems]
 
 
-def _page(study: Study, findings: Findings, note: str, pictures: Mapping[str, bytes]) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("experiments.ab_test"), autoescape=True, undefined=StrictUndefined
-    )
-    environment.filters["percent"] = lambda value: "–" if math.isnan(value) else f"{100 * value:.1f}"
-    environment.filters["number"] = lambda value, digits: "–" if math.isnan(value) else f"{value:.{digits}f}"
-    environment.filters["probability"] = _probability
-    scorer_rows: dict[tuple[str, str, str], dict[str, Estimate]] = {}
-    for one in findings.scorers:
-        scorer_rows.setdefault((one.scorer, one.metric, one.head), {})[one.confidence] = one.accuracy
-    return environment.get_template("analysis.html.j2").render(
-        title=study.settings.title,
-        study=study.id,
-        note=note,
-        findings=findings,
-        matrices={head: _matrix(findings.systems, findings.heads[head].wins) for head in HEADS},
-        pictures={name: base64.b64encode(data).decode("ascii") for name, data in pictures.items()},
-        kept=[one for one in findings.raters if not one.reasons],
-        comments=findings.comments[:_COMMENTS],
-        scorer_rows=scorer_rows,
-        scorer_columns=("all", *STRATA),
-    )
-
-
-def _matrix(systems: Sequence[str], wins: Sequence[WinRate]) -> list[list[WinRate | float | None]]:
-    """Return for each row and column how often the system of the row won: a line, 1 - its rate below, or None."""
-    known = {(one.first, one.second): one for one in wins}
-    rows: list[list[WinRate | float | None]] = []
-    for row in systems:
-        cells: list[WinRate | float | None] = []
-        for column in systems:
-            mirrored = known.get((column, row))
-            cells.append(known.get((row, column)) or (None if mirrored is None else 1 - mirrored.rate))
-        rows.append(cells)
+def _by_scorer(scorers: Sequence[ScorerAgreement]) -> dict[tuple[str, str, str], dict[str, Estimate]]:
+    """Return the accuracies by confidence of each scorer, metric and head."""
+    rows: dict[tuple[str, str, str], dict[str, Estimate]] = {}
+    for one in scorers:
+        rows.setdefault((one.scorer, one.metric, one.head), {})[one.confidence] = one.accuracy
     return rows
 
 

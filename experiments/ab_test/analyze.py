@@ -10,21 +10,18 @@
    ``wins_alignment.tex``, ``wins_musicality.tex``, ``strengths.tex``, ``wins.png``, ``strengths.png`` and ``run.json``.
 """
 
+import shlex
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from experiments.ab_test.agreement import ScorerAgreement, scorer_agreement
+from experiments.ab_test.agreement import scorer_agreement
 from experiments.ab_test.analysis_report import write_all
-from experiments.ab_test.export import believed, load_votes
 from experiments.ab_test.findings import find
-from experiments.ab_test.preferences import preference_rows
-from experiments.ab_test.screening import Limits, screen
-from experiments.ab_test.study import HEADS, Key, Study, load_study
-from experiments.ab_test.votes import Vote, counted
-from music.durable import write_text
+from experiments.ab_test.screening import Limits, believed, screen
+from experiments.ab_test.study import Key, Study, load_study
+from experiments.ab_test.votes import ANSWERS, counted, load_votes
 from music.errors import InputError
-from music.jsonl import dump_line
 from music.provenance import write_run_record
 from reward import load_scorer
 from scaling.judging import split_names
@@ -67,9 +64,9 @@ class Analyze:
 def main(options: Analyze) -> None:
     """Read, screen, count and write."""
     study, key = load_study(options.study)
-    found = load_votes(options.study, options.answers, study, key)
-    raters = screen(found.votes, found.headphones, options.screening)
-    votes = believed(found, options.screening)
+    votes, headphones = load_votes(options.study, options.answers, study, key)
+    raters = screen(votes, headphones, options.screening)
+    votes = believed(votes, raters)
     if not counted(votes):
         reasons = "; ".join(
             f"{record.rater} {', '.join(record.reasons)}" for record in raters if record.reasons
@@ -77,20 +74,21 @@ def main(options: Analyze) -> None:
         raise InputError(
             f"no vote on a pair by a rater who passes the screening ({reasons or 'nobody voted'})"
         )
-    scorers = _compare(options, votes, study, key)
+    loaded = [load_scorer(name, options.device, options.dtype) for name in split_names(options.scorers)]
+    scorers = scorer_agreement(loaded, votes, options.study, study, key, options.seed)
     findings = find(votes, raters, key, scorers, options.seed)
     output = options.output or options.study / "analysis"
-    print(write_all(output, study, findings))
+    print(write_all(output, study.settings.title, findings, _facts(options, study, key)))
     write_run_record(output, options, study=study.id, votes=findings.votes)
 
 
-def _compare(options: Analyze, votes: list[Vote], study: Study, key: Key) -> list[ScorerAgreement]:
-    names = split_names(options.scorers)
-    if not names:
-        return []
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "preferences.jsonl"
-        rows = preference_rows(votes, options.study, study, key, path.parent)
-        write_text(path, "".join(map(dump_line, rows)))
-        loaded = [load_scorer(name, options.device, options.dtype) for name in names]
-        return scorer_agreement(loaded, path, HEADS, options.seed)
+def _facts(options: Analyze, study: Study, key: Key) -> dict[str, str]:
+    limits = ", ".join(f"{name} {value:g}" for name, value in vars(options.screening).items())
+    return {
+        **{f"System {name}": place for name, place in key.systems.items()},
+        "Study": study.id,
+        "Answers": str(options.answers or options.study / ANSWERS),
+        "Raters are left out below": limits,
+        "Seed of the resampling": str(options.seed),
+        "Command": shlex.join(sys.argv),
+    }

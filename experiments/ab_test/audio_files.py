@@ -3,29 +3,41 @@
 import io
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
 
-from music.clips import Clip, encode_flac
+from music.clips import Clip
 from music.errors import InputError
 
-FORMATS = ("flac", "mp3", "opus")
+_OPTIONS: dict[str, dict[str, Any]] = {
+    # the least compression has the shortest blocks: Chromium cannot seek to the last three of a file
+    "flac": {"format": "FLAC", "subtype": "PCM_16", "compression_level": 0.0},
+    "mp3": {"format": "MP3", "bitrate_mode": "CONSTANT", "compression_level": 0.5},
+    "opus": {"format": "OGG", "subtype": "OPUS"},
+}
+FORMATS = tuple(_OPTIONS)
 
 
 def encode(clip: Clip, kind: str) -> bytes:
     """Return a clip as the bytes of a file: FLAC of 16 bits, MP3 of a constant 192 kbit/s, or Opus in Ogg."""
-    if kind == "flac":
-        return encode_flac(clip, subtype="PCM_16")[0]
-    frames = clip.waveform.clamp(-1, 1).numpy().T
     buffer = io.BytesIO()
-    if kind == "mp3":
-        soundfile.write(
-            buffer, frames, clip.sample_rate, format="MP3", bitrate_mode="CONSTANT", compression_level=0.5
-        )
-    else:
-        soundfile.write(buffer, frames, clip.sample_rate, format="OGG", subtype="OPUS")
-    return buffer.getvalue()
+    soundfile.write(buffer, clip.waveform.clamp(-1, 1).numpy().T, clip.sample_rate, **_OPTIONS[kind])
+    return _renumbered(buffer) if kind == "opus" else buffer.getvalue()
+
+
+def _renumbered(file: io.BytesIO) -> bytes:
+    """Return an Ogg file whose stream is number 1: numbers that are drawn one after the other tell their order."""
+    from mutagen.ogg import OggPage
+
+    file.seek(0)
+    pages = []
+    while file.tell() < file.getbuffer().nbytes:
+        page = OggPage(file)
+        page.serial = 1
+        pages.append(page.write())
+    return b"".join(pages)
 
 
 def tags_of(path: Path) -> list[str]:

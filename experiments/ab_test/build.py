@@ -25,13 +25,16 @@ from experiments.ab_test import design
 from experiments.ab_test.audio_files import FORMATS
 from experiments.ab_test.build_config import CONSENT, Build
 from experiments.ab_test.leaks import leaks_in_texts, secrets_of
-from experiments.ab_test.rendering import CLEAN, SPOILT, AudioFormat, Renderer
+from experiments.ab_test.rendering import AudioFormat, Renderer
 from experiments.ab_test.stimuli import huggins_trial, level_noise
 from experiments.ab_test.study import (
     AUDIO,
     BLINDED,
+    CLEAN,
     KEY,
+    SPOILT,
     STUDY,
+    WORDS,
     HeadphoneTrial,
     Key,
     KeyPrompt,
@@ -266,7 +269,7 @@ def refuse_telling_texts(
     hidden = secrets_of([system.name for system in systems], []) | generators - {""}
     texts = {f"the text of prompt {name!r}": prompt.text for name, prompt in prompts.items()}
     texts |= {f"the lyrics of prompt {name!r}": prompt.lyrics for name, prompt in prompts.items()}
-    texts |= {"--title": options.title, "the consent": consent_of(options)}
+    texts |= {"--title": options.title, "the consent": consent_of(options), STUDY: " ".join(WORDS)}
     found = leaks_in_texts(texts, hidden)
     if found:
         raise InputError(f"{found[0]}: name the system otherwise, or leave that prompt out")

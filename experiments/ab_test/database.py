@@ -6,6 +6,7 @@ refused. All that one call does is one transaction, durable when the call return
 """
 
 import hashlib
+import math
 import secrets
 import time
 from collections import Counter
@@ -61,6 +62,7 @@ class Rater(_Base):
     seen_at: Mapped[float]
     finished_at: Mapped[float | None]
     sound_check: Mapped[list[int] | None]
+    practised: Mapped[bool]
 
 
 class _Turn(_Base):
@@ -85,11 +87,11 @@ class State:
     position, total
         How many turns are answered, of how many.
     turn
-        The one to answer; None at the end.
+        The one to answer; None before the practice is over, and at the end.
     following
         The one after it, whose audio can be fetched ahead.
-    sound_checked
-        Whether the headphone check is done.
+    sound_checked, practised
+        Whether the headphone check and the practice are done.
     """
 
     rater: str
@@ -98,6 +100,7 @@ class State:
     turn: Turn | None
     following: Turn | None
     sound_checked: bool
+    practised: bool
 
 
 def default_database(blinded: Path) -> str:
@@ -114,6 +117,8 @@ class Database:
         As SQLAlchemy reads it: ``sqlite:///answers.sqlite``, ``postgresql+psycopg://user@host/name``.
     studies
         By id.
+    most_raters
+        Of each study, that have finished or are at it; further ones cannot join.
 
     Raises
     ------
@@ -121,8 +126,9 @@ class Database:
         If the database cannot be opened, or holds answers to another version of a study.
     """
 
-    def __init__(self, address: str, studies: Mapping[str, Study]) -> None:
+    def __init__(self, address: str, studies: Mapping[str, Study], most_raters: float = math.inf) -> None:
         self._studies = dict(studies)
+        self._most_raters = most_raters
         try:
             self._engine = _engine(address)
             _Base.metadata.create_all(self._engine)
@@ -145,7 +151,7 @@ class Database:
         Raises
         ------
         Refused
-            If the participant number has begun with another secret.
+            If the participant number has begun with another secret, or the study has all its raters.
         """
         with self._begin() as session:
             session.execute(select(_Study).where(_Study.id == study).with_for_update())
@@ -162,6 +168,8 @@ class Database:
             taken = Counter(
                 rater.place for rater in raters if rater.finished_at or now - rater.seen_at < _GONE
             )
+            if taken.total() >= self._most_raters:
+                raise Refused(403, "this study has all the listeners that it needs: thank you for coming")
             place = min(range(len(self._studies[study].schedules)), key=lambda place: (taken[place], place))
             session.add(
                 Rater(
@@ -172,6 +180,7 @@ class Database:
                     origin=origin.model_dump(),
                     joined_at=now,
                     seen_at=now,
+                    practised=False,
                 )
             )
 
@@ -186,6 +195,13 @@ class Database:
             rater = _rater(session, study, secret)
             if rater.sound_check is None:
                 rater.sound_check = heard
+            return self._state(session, rater)
+
+    def practised(self, study: str, secret: str) -> State:
+        """Note that the practice is over: the first turn is shown now."""
+        with self._begin() as session:
+            rater = _rater(session, study, secret)
+            rater.practised = True
             return self._state(session, rater)
 
     def answer(self, study: str, secret: str, position: int, answer: Answer) -> State:
@@ -256,13 +272,15 @@ class Database:
         turns = self._studies[rater.study].schedules[rater.place]
         answered = select(func.count()).where(_Turn.rater == rater.id, _Turn.answered_at.is_not(None))
         position = session.scalar(answered) or 0
-        turn = turns[position] if position < len(turns) else None
+        turn = turns[position] if rater.practised and position < len(turns) else None
         if turn is not None and session.get(_Turn, (rater.id, position)) is None:
             session.add(
                 _Turn(rater=rater.id, position=position, trial=turn[0], swapped=turn[1], shown_at=time.time())
             )
         following = turns[position + 1] if position + 1 < len(turns) else None
-        return State(rater.id, position, len(turns), turn, following, rater.sound_check is not None)
+        return State(
+            rater.id, position, len(turns), turn, following, rater.sound_check is not None, rater.practised
+        )
 
     def _check(self, study: Study, row: _Turn, answer: Answer, now: float) -> None:
         if not study.settings.ties and "tie" in (answer.alignment.choice, answer.musicality.choice):
@@ -276,10 +294,12 @@ class Database:
             raise Refused(422, "no more can be heard than time has passed")
 
 
-def open_database(address: str, folders: Mapping[str, Path]) -> tuple[Database, dict[str, Study]]:
-    """Return the database of the studies in some blinded folders, by id, and the studies."""
+def open_database(
+    address: str, folders: Mapping[str, Path], most_raters: float = math.inf
+) -> tuple[Database, dict[str, Study]]:
+    """Return the database of the studies in some blinded folders, by id, and the studies; see `Database`."""
     studies = {name: read_study(folder) for name, folder in folders.items()}
-    database = Database(address, studies)
+    database = Database(address, studies, most_raters)
     for name, folder in folders.items():
         database.register(name, sha256_file(folder / STUDY))
     return database, studies

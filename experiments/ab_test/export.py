@@ -17,14 +17,14 @@ from typing import Any
 
 from experiments.ab_test.other_tools import write_listen_and_rate, write_webmushra
 from experiments.ab_test.preferences import preference_rows, split_by_prompt
-from experiments.ab_test.screening import Limits, screen
+from experiments.ab_test.screening import Limits, believed, screen
 from experiments.ab_test.study import BLINDED, Key, Study, load_study
-from experiments.ab_test.votes import Vote, headphones_of, read_rows, votes_of
+from experiments.ab_test.votes import ANSWERS, load_votes
 from music.durable import write_text
 from music.errors import InputError
 from music.jsonl import dump_line
 
-ANSWERS, RATERS = "answers.jsonl", "raters.jsonl"
+RATERS = "raters.jsonl"
 PREFERENCES, VALIDATION = "preferences.jsonl", "preferences_validation.jsonl"
 _KINDS = ("answers", "preferences", "webmushra", "listen-and-rate")
 
@@ -80,8 +80,7 @@ def main(options: Export) -> None:
     else:
         output = options.output or options.study / options.to
         write = write_webmushra if options.to == "webmushra" else write_listen_and_rate
-        write(options.study, study, key, output)
-        counts = {str(output): len([one for one in key.trials.values() if one.kind == "pair"])}
+        counts = {str(output): write(options.study, study, key, output)}
     print(json.dumps(counts, indent=1))
 
 
@@ -102,7 +101,8 @@ def export_answers(options: Export, study: Study) -> dict[str, int]:
 
 def export_preferences(options: Export, study: Study, key: Key) -> dict[str, int]:
     """Write preferences of the raters that are believed; return how many rows each file has."""
-    votes = believed(load_votes(options.study, options.answers, study, key), options.screening)
+    votes, headphones = load_votes(options.study, options.answers, study, key)
+    votes = believed(votes, screen(votes, headphones, options.screening))
     output = options.output or options.study
     rows = preference_rows(votes, options.study, study, key, output)
     if not rows:
@@ -110,31 +110,6 @@ def export_preferences(options: Export, study: Study, key: Key) -> dict[str, int
     train, held = split_by_prompt(rows, options.validation, options.seed)
     files = {output / PREFERENCES: train} | ({output / VALIDATION: held} if held else {})
     return {str(path): _write(path, found) for path, found in files.items()}
-
-
-@dataclass(frozen=True)
-class Votes:
-    """All votes of a study, and how each rater did in the headphone check."""
-
-    votes: list[Vote]
-    headphones: Mapping[str, int | None]
-
-
-def load_votes(folder: Path, answers: Path | None, study: Study, key: Key) -> Votes:
-    """Read answers; `InputError` if there are none."""
-    place = answers or folder / ANSWERS
-    if not place.exists():
-        raise InputError(f"{place} does not exist: `export --to answers` writes it, or --answers names it")
-    rows = read_rows(place)
-    if not rows:
-        raise InputError(f"{place} holds no answer")
-    return Votes(votes_of(rows, study, key), headphones_of(rows, study))
-
-
-def believed(found: Votes, limits: Limits) -> list[Vote]:
-    """Return the votes of the raters who pass the screening."""
-    kept = {record.rater for record in screen(found.votes, found.headphones, limits) if not record.reasons}
-    return [vote for vote in found.votes if vote.rater in kept]
 
 
 def _write(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:

@@ -61,14 +61,14 @@ def find(
     scorers: Sequence[ScorerAgreement],
     seed: int,
 ) -> Findings:
-    """Return what the votes of the raters who are kept say.
+    """Return what votes say.
 
     Parameters
     ----------
     votes
-        Of all raters.
+        Of the raters who are kept.
     raters
-        Their records.
+        Records of all raters.
     key
         Of the study.
     scorers
@@ -76,10 +76,8 @@ def find(
     seed
         Of all resampling.
     """
-    kept = {record.rater for record in raters if not record.reasons}
-    mine = [vote for vote in votes if vote.rater in kept]
-    pairs, systems = counted(mine), list(key.systems)
-    same = [vote for vote in mine if vote.kind == "identical"]
+    pairs, systems = counted(votes), list(key.systems)
+    same = [vote for vote in votes if vote.kind == "identical"]
     sides = {head: [vote.side(head) for vote in same] for head in HEADS}
     return Findings(
         systems=systems,

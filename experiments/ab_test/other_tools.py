@@ -28,22 +28,21 @@ _QUESTIONS = {
 _SCALE = ("bad", "poor", "fair", "good", "excellent")
 
 
-def write_webmushra(folder: Path, study: Study, key: Key, output: Path) -> None:
-    """Write ``configs/<study>.yaml`` and its audio as they lie in webMUSHRA's root folder.
+def write_webmushra(folder: Path, study: Study, key: Key, output: Path) -> int:
+    """Write ``configs/<study>.yaml`` and its audio as they lie in webMUSHRA's root folder; return how many pairs.
 
     The names of the stimuli in its results are those of our files, which the key resolves.
     """
     place = Path("configs") / "resources" / study.id
     pages: list[Any] = ["random"]
-    for name in _pairs(key):
+    pairs = _pairs(study, key)
+    for name in pairs:
         trial = study.trials[name]
         prompt = study.prompts[trial.prompt]
         stimuli = {
             Path(clip).stem: str(place / _wav(folder, clip, output / place))
             for clip in (trial.first, trial.second)
         }
-        if len(stimuli) == 1:
-            continue  # both systems chose the same clip
         asked = f"<p><b>{html.escape(prompt.text)}</b></p>"
         if prompt.lyrics:
             asked += f"<pre>{html.escape(prompt.lyrics)}</pre>"
@@ -57,7 +56,7 @@ def write_webmushra(folder: Path, study: Study, key: Key, output: Path) -> None:
                     "name": study.settings.title,
                     "content": f"{asked}<p>{question}</p>",
                     "mustRate": True,
-                    "mustPlayback": False,
+                    "mustPlayback": "processUpdate",  # both must have been started
                     "stimuli": stimuli,
                     "response": [{"value": value, "label": label} for value, label in enumerate(_SCALE, 1)],
                 }
@@ -92,25 +91,25 @@ def write_webmushra(folder: Path, study: Study, key: Key, output: Path) -> None:
     }
     # JSON on one line is YAML that webMUSHRA's parser reads; it knows neither aliases nor nested lists in blocks
     write_text(output / "configs" / f"{study.id}.yaml", json.dumps(config) + "\n")
+    return len(pairs)
 
 
-def write_listen_and_rate(folder: Path, study: Study, key: Key, output: Path) -> None:
-    """Write a folder with ``config.yaml`` and two folders of clips for each two systems that meet.
+def write_listen_and_rate(folder: Path, study: Study, key: Key, output: Path) -> int:
+    """Write a folder with ``config.yaml`` and two folders of clips for each two systems; return how many pairs.
 
-    The names of the systems stand in the configuration, which listen-and-rate keeps from its raters.
+    Its paths are relative to that folder, where listen-and-rate is to be started. The names of the systems stand in the
+    configuration, which it keeps from its raters.
     """
+    pairs = _pairs(study, key)
     for number, (first, second) in enumerate(itertools.combinations(key.systems, 2), start=1):
         place = output / f"test-{number:02d}"
-        found = 0
-        for name in _pairs(key):
+        met = [name for name in pairs if {key.trials[name].first, key.trials[name].second} == {first, second}]
+        for name in met:
             told, trial = key.trials[name], study.trials[name]
-            if {told.first, told.second} != {first, second} or trial.first == trial.second:
-                continue
             clips = dict(zip((told.first, told.second), (trial.first, trial.second), strict=True))
             for side, system in (("one", first), ("two", second)):
                 _wav(folder, clips[system], place / "stimuli" / side, path_name(key.prompts[trial.prompt].id))
-            found += 1
-        if found:
+        if met:
             config = {
                 "test_type": "ab",
                 "title": study.settings.title,
@@ -125,10 +124,13 @@ def write_listen_and_rate(folder: Path, study: Study, key: Key, output: Path) ->
                 },
             }
             write_text(place / "config.yaml", yaml.safe_dump(config, allow_unicode=True, sort_keys=False))
+    return len(pairs)
 
 
-def _pairs(key: Key) -> list[str]:
-    return [name for name, told in key.trials.items() if told.kind == "pair"]
+def _pairs(study: Study, key: Key) -> list[str]:
+    """Return the trials of two systems, but for those in which both chose the same clip."""
+    pairs = [name for name, told in key.trials.items() if told.kind == "pair"]
+    return [name for name in pairs if study.trials[name].first != study.trials[name].second]
 
 
 def _wav(folder: Path, clip: str, place: Path, name: str = "") -> str:

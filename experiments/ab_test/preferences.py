@@ -6,8 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.ab_test.study import AUDIO, BLINDED, HEADS, Key, Study, prompt_of
+from experiments.ab_test.study import AUDIO, BLINDED, HEADS, Key, Study
 from experiments.ab_test.votes import Vote, counted
+from music.prompts import Prompt
+
+
+def prompt_of(folder: Path, study: Study, key: Key, name: str) -> Prompt:
+    """Return a prompt of the study that lies in a folder, by its name in the study."""
+    shown, known = study.prompts[name], key.prompts[name]
+    reference = folder / BLINDED / AUDIO / shown.reference if shown.reference else None
+    return Prompt(known.id, shown.text, shown.lyrics, reference, known.facts)
 
 
 def preference_rows(

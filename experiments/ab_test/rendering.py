@@ -12,13 +12,12 @@ import torch
 from experiments.ab_test.audio_files import encode, outline_of
 from experiments.ab_test.loudness import Level, amplified, common_gains, measure, shaped
 from experiments.ab_test.stimuli import spoilt
-from experiments.ab_test.study import KeyClip, StudyClip
+from experiments.ab_test.study import CLEAN, SPOILT, KeyClip, StudyClip
 from experiments.ab_test.systems import Source
 from music.clips import Clip, read_clip
 from music.durable import write_bytes
 from music.hashing import sha256_file
 
-CLEAN, SPOILT = "clean", "spoilt"  # sides of the trials that check raters
 LONGEST_REFERENCE = 30.0  # s
 
 
@@ -100,8 +99,10 @@ class Renderer:
         """
         form = self._form
         systems: dict[str, list[str]] = {}
-        for system, source in sources.items():
-            systems.setdefault(source.sha256, []).append(system)
+        for system in self._random.sample(
+            sorted(sources), len(sources)
+        ):  # nor does the order of writing tell
+            systems.setdefault(sources[system].sha256, []).append(system)
         chosen = [sources[names[0]] for names in systems.values()]
         read = [read_clip(source.path, form.seconds) for source in chosen]
         seconds = min(clip.seconds for clip in read)
@@ -129,7 +130,7 @@ class Renderer:
             if self._form.kind != "flac":  # formats with losses change the loudness a little
                 gain += level.loudness + gain - self._heard(amplified(clip, gain)).loudness
             file = self._write_clip(amplified(clip, gain))
-            heard = self._heard(amplified(clip, gain))
+            heard = measure(read_clip(self._folder / file))
             self.key_clips[file] = KeyClip(
                 systems=sorted(names),
                 source=str(source.path),

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.ab_test.rendering import SPOILT
-from experiments.ab_test.study import HEADS
+from experiments.ab_test.study import HEADS, SPOILT
 from experiments.ab_test.votes import Vote
 
 
@@ -73,6 +72,12 @@ def screen(votes: Sequence[Vote], headphones: Mapping[str, int | None], limits: 
     for vote in votes:
         by_rater.setdefault(vote.rater, []).append(vote)
     return [_record(rater, by_rater[rater], headphones.get(rater), limits) for rater in sorted(by_rater)]
+
+
+def believed(votes: Sequence[Vote], records: Sequence[RaterRecord]) -> list[Vote]:
+    """Return the votes of the raters who are kept."""
+    kept = {record.rater for record in records if not record.reasons}
+    return [vote for vote in votes if vote.rater in kept]
 
 
 def _record(rater: str, votes: Sequence[Vote], headphones: int | None, limits: Limits) -> RaterRecord:

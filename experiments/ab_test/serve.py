@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.ab_test.study import read_study
+from music.command import refuse_below_one
 from music.errors import InputError
 
 TOKEN = "AB_TEST_ADMIN_TOKEN"
@@ -38,12 +39,19 @@ class Serve:
         Address to listen on; 0.0.0.0 for every one of this machine.
     port
         Port to listen on; 0 for any that is free.
+    most_raters
+        How many can take part in each study, so that nobody can flood it; those who did not finish count for a day.
     """
 
     studies: list[Path]
     database: str = ""
     host: str = "127.0.0.1"
     port: int = 8000
+    most_raters: int = 1_000
+
+    def __post_init__(self) -> None:
+        """Refuse a study for nobody."""
+        refuse_below_one(self, "most_raters")
 
 
 def main(options: Serve) -> None:
@@ -62,13 +70,14 @@ def main(options: Serve) -> None:
     token = os.environ.get(TOKEN) or secrets.token_urlsafe(24)
     if len(token) < _SHORTEST_TOKEN:
         raise InputError(f"{TOKEN} must have at least {_SHORTEST_TOKEN} characters")
-    database, studies = open_database(options.database or default_database(options.studies[0]), folders)
+    address = options.database or default_database(options.studies[0])
+    database, studies = open_database(address, folders, options.most_raters)
     listening = _listen(options.host, options.port)
-    address = f"http://{options.host}:{listening.getsockname()[1]}"
+    site = f"http://{options.host}:{listening.getsockname()[1]}"
     for name, study in studies.items():
-        print(f"{study.settings.title}: {address}/s/{name}/", flush=True)
+        print(f"{study.settings.title}: {site}/s/{name}/", flush=True)
     if TOKEN not in os.environ:
-        print(f"token for {address}/admin/: {token}", flush=True)
+        print(f"token for {site}/admin/: {token}", flush=True)
     app = create_app(studies, folders, database, token)
     config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
     try:

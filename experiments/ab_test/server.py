@@ -3,6 +3,7 @@
     PUT /s/STUDY/api/me                 take part: {"consent": true, "origin": {...}}
     GET /s/STUDY/api/me                 where I stand, and my next turn
     PUT /s/STUDY/api/me/sound_check     what I heard in the headphone check
+    PUT /s/STUDY/api/me/practised       I have practised: show me my first turn
     PUT /s/STUDY/api/me/turns/POSITION  my answer; sent again, it changes nothing
     GET /s/STUDY/api/study              what the first pages need
     GET /admin/STUDY/answers, /raters   JSON Lines, for the makers
@@ -135,6 +136,10 @@ def create_app(
     def sound_check(study: Known, secret: Secret, check: SoundCheck) -> dict[str, Any]:
         return described(study, database.sound_check(study.id, secret, check.heard))
 
+    @app.put("/s/{study}/api/me/practised")
+    def practised(study: Known, secret: Secret) -> dict[str, Any]:
+        return described(study, database.practised(study.id, secret))
+
     @app.put("/s/{study}/api/me/turns/{position}")
     def answer(study: Known, secret: Secret, position: int, given: Answer) -> dict[str, Any]:
         return described(study, database.answer(study.id, secret, position, given))
@@ -152,13 +157,14 @@ def create_app(
 
 def described(study: Study, state: State) -> dict[str, Any]:
     """Return what a rater is told of where they stand."""
-    done = state.turn is None
+    done = state.position == state.total
     own_code = state.rater[:8].upper()
     return {
         "rater": state.rater,
         "position": state.position,
         "total": state.total,
         "sound_checked": state.sound_checked,
+        "practised": state.practised,
         "turn": None if state.turn is None else described_turn(study, state.turn),
         "following": [] if state.following is None else list(study.shown(state.following)),
         "code": (study.settings.completion_code or own_code) if done else "",

@@ -23,7 +23,8 @@ from typing import Any
 import httpx
 import numpy as np
 
-from experiments.ab_test.study import AUDIO, BLINDED, HEADS, Key, Study, load_study, prompt_of
+from experiments.ab_test.preferences import prompt_of
+from experiments.ab_test.study import AUDIO, BLINDED, HEADS, Key, KeyClip, Study, load_study
 from music.command import refuse_below_one
 from music.errors import InputError
 from reward import ScoreRequest, load_scorer
@@ -109,10 +110,10 @@ def main(options: Simulate) -> None:
             f"{options.address} does not answer ({error or type(error).__name__}): serve the study"
         ) from error
     seconds = time.perf_counter() - started
-    low, middle, high = np.quantile(waits, [0.5, 0.95, 0.99])
+    median, most, nearly_all = (1000 * np.quantile(waits, share) for share in (0.5, 0.95, 0.99))
     print(
         f"{options.raters} raters at once, {len(waits)} requests in {seconds:.1f} s; a reply took "
-        f"{1000 * low:.0f} ms in the median, {1000 * middle:.0f} ms for 95 %, {1000 * high:.0f} ms for 99 %"
+        f"{median:.0f} ms in the median, {most:.0f} ms for 95 %, {nearly_all:.0f} ms for 99 %"
     )
 
 
@@ -135,12 +136,12 @@ def system_utilities(key: Key, strengths: Mapping[str, float]) -> Utilities:
 
     A clip that several systems offer has the mean of theirs.
     """
-    found = {
-        name: math.fsum(strengths[system] for system in clip.systems) / len(clip.systems)
+    clean = {
+        clip.source: math.fsum(strengths[system] for system in clip.systems) / len(clip.systems)
+        for clip in key.clips.values()
         if clip.systems
-        else _SPOILT
-        for name, clip in key.clips.items()
     }
+    found = {name: clean[clip.source] + _spoiling(clip) for name, clip in key.clips.items()}
     return dict.fromkeys(HEADS, found)
 
 
@@ -160,10 +161,14 @@ def judged_utilities(folder: Path, study: Study, key: Key, judge: str, device: s
         values = np.array([[row[metric] for metric in columns] for row in scores])
         standard = ((values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-9)).mean(axis=1)
         found[head] = {
-            name: float(value) + (0.0 if key.clips[name].systems else _SPOILT)
+            name: float(value) + _spoiling(key.clips[name])
             for name, value in zip(heard, standard, strict=True)
         }
     return found
+
+
+def _spoiling(clip: KeyClip) -> float:
+    return 0.0 if clip.systems else _SPOILT
 
 
 async def take_part(
@@ -175,7 +180,7 @@ async def take_part(
     async with httpx.AsyncClient(base_url=f"{address}/s/{study.id}/", limits=limits, timeout=120) as client:
         await asyncio.gather(
             *(
-                _rate(client, utilities, behaviour, random.Random(f"{seed}-{number}"), waits)
+                _rate(client, study, utilities, behaviour, random.Random(f"{seed}-{number}"), waits)
                 for number, behaviour in enumerate(behaviours)
             )
         )
@@ -184,6 +189,7 @@ async def take_part(
 
 async def _rate(
     client: httpx.AsyncClient,
+    study: Study,
     utilities: Utilities,
     behaviour: Behaviour,
     stream: random.Random,
@@ -199,7 +205,12 @@ async def _rate(
             raise InputError(f"the server refused an answer: {reply.text[:200]}")
         return reply.json()
 
-    state = await put("api/me", {"consent": True})
+    await put("api/me", {"consent": True})
+    right = [trial.right for trial in study.headphones]
+    await put(
+        "api/me/sound_check", {"heard": [stream.randrange(3) for _ in right] if behaviour.careless else right}
+    )
+    state = await put("api/me/practised", {})
     while turn := state["turn"]:
         heard = {name: turn[name]["needed"] for name in "ab"}
         await asyncio.sleep(max(0.0, heard["a"] + heard["b"] - _ALLOWED))

@@ -4,9 +4,9 @@
 
 The page is that of `serve`; answers stay in the rater's browser until they download them as a file of JSON Lines,
 which they send to you. Put the files into a folder: ``analyze --answers FOLDER`` reads them. ``index.html?place=3``
-gives the fourth schedule; without it one is drawn, so that orders are balanced by chance alone. What a server would
-check (how long clips were heard, that a code is shown only at the end) the page alone checks here; participant numbers
-are not kept.
+gives the fourth schedule; without it one is drawn, so that orders are balanced by chance alone. That clips were heard
+long enough, only the page checks here. Participant numbers are not kept, and a completion code could be read in the
+page: each rater is shown the beginning of their own id instead, which their answers hold.
 """
 
 import json
@@ -66,7 +66,6 @@ def data_of(study: Study) -> dict[str, Any]:
     turns = {(trial, swapped) for schedule in study.schedules for trial, swapped in schedule}
     return {
         "introduction": introduction(study),
-        "code": study.settings.completion_code,
         "schedules": study.schedules,
         "turns": {
             f"{trial}{swapped:d}": described_turn(study, (trial, swapped)) for trial, swapped in sorted(turns)

@@ -21,11 +21,10 @@ from experiments.ab_test.design import Turn
 from music.durable import write_text
 from music.errors import InputError
 from music.json_files import read_object
-from music.prompts import Prompt
 
 BLINDED, STUDY, KEY, AUDIO = "blinded", "study.json", "key.json", "audio"
 HEADS = ("alignment", "musicality")  # in the order in which they are asked
-CHOICES = ("a", "b", "tie")
+CLEAN, SPOILT = "clean", "spoilt"  # sides of the trials that check raters
 
 
 @dataclass(frozen=True)
@@ -136,6 +135,14 @@ class Study:
         return min(self.settings.minimum_listening, 0.9 * self.clips[clip].seconds)
 
 
+#: names of fields, which stand in the file of any study
+WORDS = [
+    field.name
+    for kind in (Study, Settings, HeadphoneTrial, StudyPrompt, StudyClip, Trial)
+    for field in dataclasses.fields(kind)
+]
+
+
 @dataclass(frozen=True)
 class KeyClip:
     """Where a clip of the blinded folder comes from.
@@ -176,7 +183,7 @@ class KeyTrial:
     kind
         pair, catch, identical or practice.
     first, second
-        Systems; of a catch trial ``clean`` and ``spoilt``.
+        Systems; of a catch or practice trial `CLEAN` and `SPOILT`.
     """
 
     kind: str
@@ -268,10 +275,3 @@ def load_study(folder: str | Path) -> tuple[Study, Key]:
     if study.id != key.study:
         raise InputError(f"{folder}: the key belongs to study {key.study}, the blinded folder to {study.id}")
     return study, key
-
-
-def prompt_of(folder: Path, study: Study, key: Key, name: str) -> Prompt:
-    """Return a prompt of the study that lies in a folder, by its name in the study."""
-    shown, known = study.prompts[name], key.prompts[name]
-    reference = folder / BLINDED / AUDIO / shown.reference if shown.reference else None
-    return Prompt(known.id, shown.text, shown.lyrics, reference, known.facts)

@@ -9,6 +9,7 @@ from experiments.ab_test.study import HEADS, Key, Study
 from music.errors import InputError
 from music.jsonl import read_jsonl
 
+ANSWERS = "answers.jsonl"  # beside the key, where `export` writes them
 PREFERENCES = ("first", "second", "tie")
 
 
@@ -35,7 +36,7 @@ class Vote:
     confidence
         From 1 to 5 for each head.
     seconds
-        From the first sight of the trial to the answer; for the first turn, from joining.
+        From the first sight of the trial to the answer.
     comment
         In the rater's words.
     """
@@ -58,6 +59,37 @@ class Vote:
         """Return what was chosen as the page called it: a, b or tie."""
         preferred = self.preferred[head]
         return preferred if preferred == "tie" else "b" if (preferred == "second") != self.swapped else "a"
+
+
+def load_votes(
+    folder: Path, answers: Path | None, study: Study, key: Key
+) -> tuple[list[Vote], dict[str, int | None]]:
+    """Read the answers to the study in a folder.
+
+    Parameters
+    ----------
+    folder, study, key
+        The study and where it lies.
+    answers
+        A file of answers, or a folder of such files; that of `export` by default.
+
+    Returns
+    -------
+    tuple
+        Votes as of `votes_of`, and what raters heard as of `headphones_of`.
+
+    Raises
+    ------
+    InputError
+        If there are none, or they are not of this study.
+    """
+    place = answers or folder / ANSWERS
+    if not place.exists():
+        raise InputError(f"{place} does not exist: `export --to answers` writes it, or --answers names it")
+    rows = read_rows(place)
+    if not rows:
+        raise InputError(f"{place} holds no answer")
+    return votes_of(rows, study, key), headphones_of(rows, study)
 
 
 def read_rows(place: Path) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ import pytest
 
 from experiments.ab_test.build import main
 from experiments.ab_test.build_config import Build
+from tests.ab_test.browser import chromium
 from tests.ab_test.simulated_answers import ONE, THREE, TWO
 from tests.ab_test.small_study import make_pool
 
@@ -39,6 +40,13 @@ def build_three(folder: Path, **options) -> Path:
     return folder / "study"
 
 
+@pytest.fixture(scope="module")  # no longer: while it lives, nothing else of asyncio can run in this process
+def browser():
+    """Return a headless Chromium; skip where there is none."""
+    with chromium() as found:
+        yield found
+
+
 @pytest.fixture(scope="session")
 def three_systems(tmp_path_factory) -> Path:
     """Return the folder of a study whose raters hear all pairs."""
@@ -47,6 +55,6 @@ def three_systems(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def short_study(tmp_path_factory) -> Path:
-    """Return the folder of a study whose raters hear a sixth of the pairs."""
-    options = {"trials_per_rater": 6, "catches": 1, "repeats": 1, "identicals": 0}
+    """Return the folder of a study whose raters hear a ninth of the pairs."""
+    options = {"trials_per_rater": 4, "catches": 1, "repeats": 1, "identicals": 0}
     return build_three(tmp_path_factory.mktemp("short"), **options)

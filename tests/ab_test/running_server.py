@@ -25,11 +25,12 @@ def free_port() -> int:
 class RunningServer:
     """``python -m experiments.ab_test serve``, on one port through all its lives."""
 
-    def __init__(self, *folders: Path, database: str = "") -> None:
+    def __init__(self, *folders: Path, database: str = "", most_raters: int = 1000) -> None:
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self._command = [sys.executable, "-m", "experiments.ab_test", "serve", *map(str, folders)]
-        self._command += ["--port", str(self.port), *(["--database", database] if database else [])]
+        self._command += ["--port", str(self.port), "--most_raters", str(most_raters)]
+        self._command += ["--database", database] if database else []
         self.start()
 
     def start(self) -> None:
@@ -90,7 +91,9 @@ class HttpRater:
         )
 
     def join(self, **origin):
-        return self.client.put("api/me", json={"consent": True, "origin": origin})
+        """Take part and practise; the reply holds the first turn."""
+        joined = self.client.put("api/me", json={"consent": True, "origin": origin})
+        return joined if joined.is_error else self.client.put("api/me/practised")
 
     def me(self):
         return self.client.get("api/me")

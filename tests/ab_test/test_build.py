@@ -124,7 +124,7 @@ def test_the_seed_decides_everything(tmp_path):
 def test_the_papers_study_has_300_pairs_and_a_folder_of_ground_truth(tmp_path):
     from music.clips import read_clip, write_clip
 
-    made = make_pool(tmp_path, 52, 10)
+    made = make_pool(tmp_path, 52, 3)  # fewer candidates than the names say
     truth = tmp_path / "recordings"
     rows = []
     for number, row in enumerate(made.candidates):
@@ -133,7 +133,7 @@ def test_the_papers_study_has_300_pairs_and_a_folder_of_ground_truth(tmp_path):
         rows.append(json.dumps({"file_name": f"{number}.flac", "prompt_id": row[0].prompt_id}))
     (truth / "metadata.jsonl").write_text("\n".join(rows[:51]) + "\n")  # one prompt has no recording
     pool = made.pool.folder
-    systems = f"truth={truth},top-10={pool}:10,top-3={pool}:3,top-1={pool}:1"
+    systems = f"truth={truth},top-10={pool}:3,top-3={pool}:2,top-1={pool}:1"
     asked = [
         "--config",
         str(CONFIG),
@@ -262,6 +262,7 @@ def test_systems_that_cannot_be_used(tmp_path, text, expected):
     [
         ({"sample": 9}, "only 4 prompts"),
         ({"systems": "tone={pool}:3,single={pool}:1"}, "holds 'tone'"),
+        ({"systems": "reference={pool}:3,single={pool}:1"}, "study.json holds 'reference'"),
         ({"systems": "spoilt={pool}:3,single={pool}:1"}, "name the system otherwise"),
         ({"systems": "one={pool}:5,single={pool}:1"}, "one has 0, single has 4"),
         ({"consent": Path("nowhere.txt")}, "cannot read nowhere.txt"),

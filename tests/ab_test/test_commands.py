@@ -9,6 +9,7 @@ import threading
 import httpx
 import pytest
 
+from experiments.ab_test.__main__ import main
 from experiments.ab_test.study import BLINDED, load_study
 from tests.ab_test.running_server import ROOT, free_port
 from tests.ab_test.small_study import make_pool
@@ -36,12 +37,15 @@ def run(*arguments, cwd=ROOT, **environment):
         (("analyze", "nowhere"), "nowhere/key.json does not exist"),
     ],
 )
-def test_mistakes_are_told_in_a_line(arguments, expected):
-    done = run(*arguments)
-    assert done.returncode == 2
-    assert expected in done.stderr
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
+def test_mistakes_are_told_in_a_line(arguments, expected, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["ab_test", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert expected in told
+    assert told.startswith("error: ")
+    assert told.count("\n") == 1
 
 
 def test_a_port_that_is_taken_and_a_short_token_are_told(short_study):
@@ -60,6 +64,13 @@ def test_a_server_that_is_not_there_is_told(short_study):
     done = run("simulate", short_study, "--address", f"http://127.0.0.1:{free_port()}")
     assert done.returncode == 2
     assert "does not answer" in done.stderr
+
+
+def test_a_server_needs_no_library_of_models():
+    modules = ", ".join(f"experiments.ab_test.{name}" for name in ("serve", "server", "static"))
+    code = [sys.executable, "-c", f"import sys, {modules}; print(*sys.modules)"]
+    done = subprocess.run(code, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    assert not {"torch", "transformers", "scipy", "soundfile"} & set(done.stdout.split())
 
 
 def test_a_library_that_is_missing_is_told_with_its_cure(short_study, tmp_path):

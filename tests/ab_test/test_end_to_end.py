@@ -6,11 +6,15 @@ import math
 import os
 import subprocess
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
+from unittest.mock import patch
 
 import pytest
 
-from experiments.ab_test.study import BLINDED, load_study
-from tests.ab_test.browser import BrowserRater, chromium
+from experiments.ab_test.__main__ import main
+from experiments.ab_test.study import BLINDED, HEADS, load_study
+from tests.ab_test.browser import BrowserRater
 from tests.ab_test.running_server import ROOT, RunningServer
 from tests.ab_test.simulated_answers import ONE, THREE, TWO
 
@@ -18,13 +22,30 @@ TRUTH = {ONE: 1.5, TWO: 0.5, THREE: -0.5}
 
 
 def run(*command):
-    """Run a command as a user does and return what it prints."""
+    """Run a command as a user does, but in this process, and return what it prints."""
+    with (
+        patch.object(sys, "argv", ["ab_test", *map(str, command)]),
+        redirect_stdout(StringIO()) as told,
+        pytest.raises(SystemExit) as ended,
+    ):
+        main()
+    assert ended.value.code == 0
+    return told.getvalue()
+
+
+def simulate(*options):
+    """Let simulated raters take part, from a process of their own."""
     done = subprocess.run(
-        [sys.executable, "-m", "experiments.ab_test", *map(str, command)],
+        [sys.executable, "-m", "experiments.ab_test", "simulate", *map(str, options)],
         cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def near(truth, low, high):
+    """Whether a truth lies in an interval or close to it: chance decides who is asked what."""
+    return low - (high - low) / 2 < truth < high + (high - low) / 2
 
 
 def rate_in_browser(browser, address, total):
@@ -54,46 +75,47 @@ def rate_in_browser(browser, address, total):
 
 
 @pytest.mark.slow
-def test_from_build_to_report(short_study, tmp_path):
+def test_from_build_to_report(browser, short_study, tmp_path):
     assert run("check", short_study).startswith("0 findings")
     study, _ = load_study(short_study)
+    total = len(study.schedules[0])
     database = f"sqlite:///{tmp_path / 'answers.sqlite'}"
     server = RunningServer(short_study / BLINDED, database=database)
     try:
-        with chromium() as browser:
-            rate_in_browser(browser, f"{server.address}/s/{study.id}/", len(study.schedules[0]))
+        rate_in_browser(browser, f"{server.address}/s/{study.id}/", total)
         strengths = ",".join(f"{name}={value}" for name, value in TRUTH.items())
-        told = run("simulate", short_study, "--address", server.address, "--raters", "47", "--strengths", strengths,
+        told = simulate(short_study, "--address", server.address, "--raters", "47", "--strengths", strengths,
                    "--careless", "0.1", "--seed", "3")  # fmt: skip
         assert "47 raters at once" in told
         counts = json.loads(run("export", short_study, "--database", database, "--output", tmp_path))
-        assert counts[str(tmp_path / "answers.jsonl")] == 48 * 8
+        assert counts[str(tmp_path / "answers.jsonl")] == 48 * total
         assert counts[str(tmp_path / "raters.jsonl")] == 48
     finally:
         server.stop()
     rows = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
     in_browser = [row for row in rows if row["events"]]
-    assert [row["alignment"] for row in in_browser] == [{"choice": "a", "confidence": 2}] * 8
-    assert [row["musicality"] for row in in_browser] == [{"choice": "b", "confidence": 5}] * 8
+    assert [row["alignment"] for row in in_browser] == [{"choice": "a", "confidence": 2}] * total
+    assert [row["musicality"] for row in in_browser] == [{"choice": "b", "confidence": 5}] * total
 
     run("analyze", short_study, "--answers", tmp_path / "answers.jsonl", "--output", tmp_path / "out",
-        "--screening.seconds", "0", "--screening.catch", "1")  # fmt: skip
+        "--screening.seconds", "0", "--screening.catch", "1", "--screening.headphones", "3")  # fmt: skip
     left_out = [row for row in csv.DictReader((tmp_path / "out" / "raters.csv").open()) if row["reasons"]]
-    assert 1 <= len(left_out) <= 6  # of five who toss a coin, and the one who always says B
+    # five toss a coin, one guesses where the tone is, and now and then somebody misses a spoilt clip
+    assert 3 <= len(left_out) <= 9
     for line in csv.DictReader((tmp_path / "out" / "wins.csv").open()):
         truth = 1 / (1 + math.exp(TRUTH[line["second"]] - TRUTH[line["first"]]))
-        low, high = (float(line[name]) for name in ("rater_low", "rater_high"))
-        assert low - 0.05 < truth < high + 0.05
-        assert float(line["rate"]) > 0.5
-    found = {head: [row for row in csv.DictReader((tmp_path / "out" / "strengths.csv").open()) if row["head"] == head]
-             for head in ("alignment", "musicality")}  # fmt: skip
-    for lines in found.values():
+        votes = sum(int(line[name]) for name in ("wins", "ties", "losses"))
+        assert abs(float(line["rate"]) - truth) < 4 * math.sqrt(truth * (1 - truth) / votes)
+        assert float(line["rater_low"]) <= float(line["rate"]) <= float(line["rater_high"])
+    found = list(csv.DictReader((tmp_path / "out" / "strengths.csv").open()))
+    for head in HEADS:
+        lines = [line for line in found if line["head"] == head]
+        assert all(
+            near(TRUTH[line["system"]] - 0.5, float(line["low"]), float(line["high"])) for line in lines
+        )
         order = sorted(lines, key=lambda line: -float(line["strength"]))
         assert [line["system"] for line in order] == [ONE, TWO, THREE]
-        inside = [float(line["low"]) <= TRUTH[line["system"]] - 0.5 <= float(line["high"]) for line in lines]
-        assert sum(inside) >= 2
-    with chromium() as browser:
-        page = browser.new_page(viewport={"width": 375, "height": 800})
-        page.goto((tmp_path / "out" / "report.html").as_uri())
-        assert page.evaluate("document.documentElement.scrollWidth") <= 375
-        assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
+    page = browser.new_page(viewport={"width": 375, "height": 800})
+    page.goto((tmp_path / "out" / "report.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0)")

@@ -12,9 +12,10 @@ from experiments.ab_test import export
 from experiments.ab_test.agreement import scorer_agreement
 from experiments.ab_test.build import main as build
 from experiments.ab_test.build_config import Build
-from experiments.ab_test.export import ANSWERS, PREFERENCES, VALIDATION, Export
+from experiments.ab_test.export import PREFERENCES, VALIDATION, Export
 from experiments.ab_test.screening import Limits
 from experiments.ab_test.study import AUDIO, BLINDED, load_study
+from experiments.ab_test.votes import ANSWERS, load_votes
 from music.clips import Clip, write_clip
 from music.errors import InputError
 from music.jsonl import dump_line
@@ -106,8 +107,15 @@ def test_a_study_trains_a_reward_model_that_hears_what_the_raters_heard(tones_an
     assert main(config) == 0
     capsys.readouterr()
     scorer = load_scorer(tmp_path / "model", device="cpu")
-    found = scorer_agreement([scorer], tmp_path / "out" / VALIDATION, ["musicality"], seed=0)
-    accuracy = next(one.accuracy for one in found if (one.metric, one.confidence) == ("musicality", "all"))
+    unseen = {row.prompt.facts["prompt_id"] for row in held}
+    votes, _ = load_votes(tones_and_noise, answers, study, key)
+    votes = [vote for vote in votes if vote.prompt in unseen]
+    found = scorer_agreement([scorer], votes, tones_and_noise, study, key, seed=0)
+    accuracy = next(
+        one.accuracy
+        for one in found
+        if (one.metric, one.head, one.confidence) == ("musicality", "musicality", "all")
+    )
     tones = [row.musicality == ("a" if row.prompt.facts["system_a"] == ONE else "b") for row in held]
     assert accuracy.rows == len([row for row in held if row.musicality != "tie"])
     assert accuracy.value > 0.8  # as often as the raters themselves preferred the tone

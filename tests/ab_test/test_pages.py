@@ -7,15 +7,9 @@ import pytest
 
 from experiments.ab_test.pages import PAGE_FILES, study_page
 from experiments.ab_test.study import BLINDED, load_study
-from tests.ab_test.browser import WAIT, BrowserRater, chromium
+from tests.ab_test.browser import WAIT, BrowserRater
 from tests.ab_test.running_server import HttpRater, RunningServer
 from tests.ab_test.small_study import build_study
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +36,15 @@ def address(server, study):
 def arrive(browser, server, study, **options):
     """Return a rater who has joined and checked their sound on another device, and comes with its address."""
     before = HttpRater(server.address, study.id)
-    before.join()
+    before.client.put("api/me", json={"consent": True})
     before.client.put("api/me/sound_check", json={"heard": [0, 0, 0]})
     return BrowserRater(browser, f"{server.address}/s/{study.id}/#{before.secret}", **options)
 
 
 @pytest.mark.slow
 def test_a_study_from_consent_to_code(browser, server, study, address):
-    rater = BrowserRater(browser, f"{address}?PROLIFIC_PID=abc123&STUDY_ID=s1&SESSION_ID=x%3Cscript%3E")
+    forged = f"{address}?PROLIFIC_PID=abc123&STUDY_ID=s1&SESSION_ID=x%3Cscript%3E"
+    rater = BrowserRater(browser, forged, hurried=False)
     page = rater.page
     page.get_by_role("button", name="Begin").click()  # without consent nothing happens
     assert server.admin(study.id, "raters") == []
@@ -178,6 +173,28 @@ def test_a_shared_position_switches_and_seeks(browser, server, study):
     page.keyboard.press("b")
     rater.expect(page.get_by_role("button", name="Pause clip B")).to_be_visible()
     rater.expect(page.get_by_role("button", name="Play clip A")).to_be_visible()
+    rater.context.close()
+
+
+def test_a_clip_plays_on_from_wherever_it_is_sought(browser, server, study):
+    """Chromium gives a FLAC file up that is to start in its last blocks."""
+    rater = arrive(browser, server, study)
+    page = rater.page
+    page.get_by_role("button", name="Try a practice pair").click()
+    rater.unlock()
+    slider = page.get_by_role("slider").nth(0)
+    most = float(slider.get_attribute("max"))
+    for back in range(0, 50, 3):
+        page.keyboard.press("ab"[back % 2])
+        slider.evaluate(
+            "(one, to) => { one.value = to; one.dispatchEvent(new Event('input')); }", most - back / 100
+        )
+        page.wait_for_timeout(30)
+    for clip in "ba":
+        page.keyboard.press(clip)
+        rater.has_heard(clip)
+    assert page.get_by_text("cannot be loaded").count() == 0
+    assert rater.troubles == []
     rater.context.close()
 
 

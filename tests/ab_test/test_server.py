@@ -1,10 +1,11 @@
 """The server in a process of its own: each answer once, whatever happens; nothing for those who may not."""
 
 import json
+import socket
 import sqlite3
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -219,50 +220,77 @@ def test_nothing_a_rater_gets_tells_a_system_or_a_check(server, study, folder, r
 
 
 def test_a_kill_between_click_and_reply_loses_and_doubles_nothing(folder, tmp_path, study):
-    """Raters click away while the server is killed twice; each sends again what had no reply."""
-    database = f"sqlite:///{tmp_path / 'answers.sqlite'}"
-    server = RunningServer(folder / BLINDED, database=database)
-    finished, replied = [], []
-
-    def take_part(number):
-        rater = HttpRater(server.address, study.id, timeout=5)
-
-        def insist(action):
-            while True:
-                try:
-                    reply = action()
-                    if reply.status_code == 200:
-                        return reply.json()
-                    raise AssertionError(reply.text)
-                except httpx.TransportError:
-                    time.sleep(0.02)
-
-        state = insist(rater.join)
-        while state["turn"]:
-            answer = answer_to(
-                state["turn"], choice="ab"[number % 2], comment=f"{number}-{state['position']}"
-            )
-            state = insist(lambda state=state, answer=answer: rater.send(state["position"], answer))
-            replied.append(answer["comment"])
-            time.sleep(0.05)
-        finished.append(state["rater"])
-
-    raters = [threading.Thread(target=take_part, args=(number,)) for number in range(4)]
-    with server:
-        for thread in raters:
-            thread.start()
-        for _ in range(2):
-            time.sleep(0.5)
+    """A server is killed after it has stored an answer and before the rater has the reply, and before it stores."""
+    place = tmp_path / "answers.sqlite"
+    with RunningServer(folder / BLINDED, database=f"sqlite:///{place}") as server:
+        rater = HttpRater(server.address, study.id)
+        state = rater.join().json()
+        answer = answer_to(state["turn"], comment="once")
+        with click(server, rater, study, answer), sqlite3.connect(place) as database:
+            wait_for(lambda: database.execute("select answer from turns where answered_at > 0").fetchone())
             server.kill()
-            server.start()
-        for thread in raters:
-            thread.join(60)
-        rows = server.admin(study.id, "answers")
-    total = len(study.schedules[0])
-    assert len(set(finished)) == 4
-    assert len(rows) == 4 * total
-    assert len({(row["rater"], row["position"]) for row in rows}) == 4 * total
-    assert sorted(row["comment"] for row in rows) == sorted(replied)
+        server.start()
+        assert rater.me().json()["position"] == 1  # what was stored is there
+        again = rater.send(0, answer)  # what had no reply is sent again
+        assert again.status_code == 200
+        assert again.json() == rater.me().json()
+
+        with sqlite3.connect(place, isolation_level=None) as database:
+            database.execute("begin immediate")  # the server waits for us and stores nothing
+            with click(server, rater, study, answer_to(again.json()["turn"], comment="twice"), 1):
+                time.sleep(0.2)
+                server.kill()
+            database.execute("rollback")
+        server.start()
+        assert rater.me().json() == again.json()  # still asked, nothing is half stored
+        assert rater.answer(again.json(), comment="twice").status_code == 200
+        assert [row["comment"] for row in server.admin(study.id, "answers")] == ["once", "twice"]
+
+
+@contextmanager
+def click(server, rater, study, answer, position=0):
+    """Send an answer and never read the reply."""
+    body = json.dumps(answer).encode()
+    head = (
+        f"PUT /s/{study.id}/api/me/turns/{position} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    )
+    head += f"Authorization: Bearer {rater.secret}\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(head.encode() + body)
+        yield
+
+
+def wait_for(condition):
+    for _ in range(1000):
+        if condition():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it never came true")
+
+
+def test_no_more_raters_join_than_may(folder, tmp_path, study):
+    address = f"sqlite:///{tmp_path / 'answers.sqlite'}"
+    with RunningServer(folder / BLINDED, database=address, most_raters=2) as server:
+        raters = [HttpRater(server.address, study.id) for _ in range(3)]
+        states = [rater.join() for rater in raters]
+        assert [state.status_code for state in states] == [200, 200, 403]
+        assert "all the listeners" in states[2].json()["error"]
+        assert raters[0].join().status_code == 200  # who is in stays in
+        assert raters[0].answer(states[0].json()).status_code == 200
+        assert len(server.admin(study.id, "raters")) == 2
+
+
+def test_the_first_turn_is_shown_when_the_practice_is_over(server, study, rater):
+    before = time.time()
+    joined = rater.client.put("api/me", json={"consent": True}).json()
+    assert (joined["turn"], joined["code"], joined["practised"]) == (None, "", False)
+    turn = {"trial": study.schedules[0][0][0], "a": {"needed": 0.2}, "b": {"needed": 0.2}}
+    assert rater.send(0, answer_to(turn)).status_code == 409
+    time.sleep(0.3)
+    state = rater.client.put("api/me/practised").json()
+    rater.answer(state)
+    (row,) = mine(server, study, state["rater"])
+    assert before + 0.3 < row["shown_at"] < row["answered_at"]
 
 
 def test_a_study_that_was_changed_is_not_served(folder, tmp_path, study):

@@ -68,6 +68,7 @@ def test_files_are_the_clip_and_carry_no_tags(tmp_path, kind, channels):
     assert (again.sample_rate, again.channels, again.samples) == (RATE, channels, clip.samples)
     assert measure(again).loudness == pytest.approx(measure(clip).loudness, abs=0.5)
     assert tags_of(path) == []
+    assert encode(clip, kind) == path.read_bytes()  # nothing in it is drawn, counted or a time
 
 
 def test_a_tag_is_found(tmp_path):

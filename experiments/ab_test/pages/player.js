@@ -3,6 +3,7 @@
 
 const STEP = 0.1; // s, how finely it is kept what was heard
 const LONGEST_JUMP = 1.5; // s between two looks at a player that is still one stretch of listening
+const LAST = 0.25; // s before the end, where seeking stops: Chromium gives a FLAC file up that is to start in its last blocks
 
 let silence = () => {}; // stops what plays now
 
@@ -18,7 +19,7 @@ class PairPlayer {
     this.sides = {};
     const loudest = Math.max(1, ...clips.a.outline, ...clips.b.outline);
     for (const name of ["a", "b"]) this.sides[name] = this.side(root, name, clips[name], addressOf, heard[name], loudest);
-    this.seconds = Math.min(clips.a.seconds, clips.b.seconds);
+    this.latest = Math.max(0, Math.min(clips.a.seconds, clips.b.seconds) - LAST);
   }
 
   side(root, name, clip, addressOf, before, loudest) {
@@ -37,7 +38,9 @@ class PairPlayer {
     side.slider.addEventListener("input", () => this.seek(Number(side.slider.value)));
     audio.addEventListener("timeupdate", () => this.look(name));
     audio.addEventListener("ended", () => this.end(name));
-    audio.addEventListener("error", () => this.recover(name));
+    audio.addEventListener("error", () => {
+      if (audio.getAttribute("src")) box.querySelector("[data-heard]").textContent = "This clip cannot be loaded: reload the page";
+    });
     this.show(side);
     return side;
   }
@@ -52,7 +55,7 @@ class PairPlayer {
     if (this.playing !== name) silence();
     const side = this.sides[name];
     this.current = this.playing = name;
-    const start = Math.min(this.position, side.clip.seconds - 0.05);
+    const start = Math.min(this.position, this.latest);
     if (side.audio.currentTime !== start) side.audio.currentTime = start;
     side.last = start;
     silence = () => this.pause();
@@ -77,7 +80,7 @@ class PairPlayer {
 
   seek(position) {
     if (!this.unlocked) return;
-    this.position = Math.min(Math.max(0, position), this.seconds - 0.05);
+    this.position = Math.min(Math.max(0, position), this.latest);
     const side = this.sides[this.playing];
     if (side) side.audio.currentTime = side.last = this.position;
     this.log("seek", this.current, this.position);
@@ -88,19 +91,6 @@ class PairPlayer {
     this.cover(this.sides[name], this.sides[name].last ?? 0, this.sides[name].clip.seconds);
     this.position = 0;
     if (this.playing === name) this.play(name); // round and round, until it is paused
-  }
-
-  // Chromium may fail to seek near the end of a FLAC file and then gives the player up: load it again, from the beginning.
-  recover(name) {
-    const side = this.sides[name];
-    if (!side.audio.getAttribute("src")) return; // closed
-    if (side.failed) { side.box.querySelector("[data-heard]").textContent = "This clip cannot be loaded: reload the page"; return; }
-    side.failed = true;
-    side.audio.addEventListener("canplay", () => { side.failed = false; }, { once: true });
-    this.position = 0;
-    side.last = null;
-    side.audio.load();
-    if (this.playing === name) this.play(name);
   }
 
   look(name) {

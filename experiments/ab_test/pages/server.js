@@ -52,6 +52,7 @@ const backend = {
     return this.call("PUT", "me", { consent: true, origin });
   },
   soundCheck(heard) { return this.call("PUT", "me/sound_check", { heard }); },
+  practised() { return this.call("PUT", "me/practised"); },
   answer(position, answer) { return this.call("PUT", `me/turns/${position}`, answer); },
   audio: (file) => `audio/${file}`,
   link() { return `${location.origin}${location.pathname}#${this.secret}`; },

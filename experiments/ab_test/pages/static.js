@@ -21,7 +21,7 @@ const backend = {
     const mine = {
       rater: Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(""),
       place: Number.isInteger(wanted) && DATA.schedules[wanted] ? wanted : drawn,
-      sound_check: null, shown_at: null, rows: [],
+      sound_check: null, practised: false, shown_at: null, rows: [],
     };
     this.save(mine);
     return this.state(mine);
@@ -32,6 +32,12 @@ const backend = {
     mine.sound_check ??= heard;
     mine.rows.forEach((row) => { row.sound_check = mine.sound_check; });
     this.save(mine);
+    return this.state(mine);
+  },
+
+  async practised() {
+    const mine = this.load();
+    mine.practised = true;
     return this.state(mine);
   },
 
@@ -50,12 +56,12 @@ const backend = {
 
   state(mine) {
     const turns = DATA.schedules[mine.place], position = mine.rows.length, described = (turn) => turn && DATA.turns[`${turn[0]}${Number(turn[1])}`];
-    const turn = described(turns[position]) ?? null, following = described(turns[position + 1]);
+    const turn = mine.practised && described(turns[position]) || null, following = described(turns[position + 1]);
     if (turn && mine.shown_at === null) { mine.shown_at = Date.now() / 1000; this.save(mine); }
     return {
-      rater: mine.rater, position, total: turns.length, sound_checked: mine.sound_check !== null, turn,
+      rater: mine.rater, position, total: turns.length, sound_checked: mine.sound_check !== null, practised: mine.practised, turn,
       following: following ? [following.a.file, following.b.file] : [],
-      code: turn ? "" : DATA.code || mine.rater.slice(0, 8).toUpperCase(), prolific: false,
+      code: position < turns.length ? "" : mine.rater.slice(0, 8).toUpperCase(), prolific: false,
     };
   },
 

@@ -76,8 +76,8 @@ async function practise(study) {
   const draft = draftOf(`${study.id}-practice`);
   await askTurn(show("turn"), study.practice, settings(study, draft, true));
   draft.clear();
-  localStorage.setItem(`listening-test-practised-${study.id}`, "yes");
   await clicked(show("begin").querySelector("[data-go]"));
+  return backend.practised();
 }
 
 function settings(study, draft, practice) {
@@ -132,8 +132,8 @@ async function run() {
     document.getElementById("link").value = backend.link();
     document.getElementById("later").hidden = false;
   }
-  if (state.turn && !state.sound_checked) state = await checkSound(study);
-  if (state.turn && state.position === 0 && !localStorage.getItem(`listening-test-practised-${study.id}`)) await practise(study);
+  if (!state.sound_checked) state = await checkSound(study);
+  if (!state.practised) state = await practise(study);
   thank(await rate(study, state));
 }
 
