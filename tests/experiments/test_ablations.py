@@ -29,7 +29,7 @@ TOWERS = "lab-mulan"
 def options(tmp_path_factory):
     """Answer a question on small sets, and return how it was asked."""
     folder = tmp_path_factory.mktemp("ablations")
-    write_sets(WriteSets(folder / "sets", share=0.005, workers=1))
+    write_sets(WriteSets(folder / "sets", share=0.004, workers=1))
     asked = Ablate("consistency_filter", folder / "out", folder / "sets", TOWERS, 4, 2, 1)
     main(asked)
     return asked
