@@ -48,6 +48,7 @@ def times(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
 
 
+@pytest.mark.slow
 def test_trainings_side_by_side_are_those_one_after_another(data, options, tmp_path):
     jobs = [("distill_unfiltered_pref", 0), ("distill_pref", 0), ("distill", 0)]
     recipe = Recipe(data, tmp_path, (options.steps, options.second_steps))
