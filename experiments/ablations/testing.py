@@ -189,20 +189,21 @@ def resampled_correlation(scores: Array, ratings: Array, seed: int = 0) -> Inter
     """Return the mean over seeds of Spearman's correlation of `scores [seeds, clips]` with ratings, likewise."""
     rng = np.random.default_rng(seed)
     seeds, clips = scores.shape
-    found = []
-    for _ in range(RESAMPLES):
-        chosen = rng.integers(clips, size=clips)
-        drawn = scores[rng.integers(seeds, size=seeds)][:, chosen]
-        found.append(_mean_spearman(drawn, ratings[chosen]))
-    return _interval(_mean_spearman(scores, ratings), found)
+    drawn = [(rng.integers(clips, size=clips), rng.integers(seeds, size=seeds)) for _ in range(RESAMPLES)]
+    chosen, of_seeds = map(np.stack, zip(*drawn, strict=True))
+    resampled = _mean_spearman(scores[of_seeds[:, :, None], chosen[:, None]], ratings[chosen])
+    return _interval(float(_mean_spearman(scores, ratings)), resampled)
 
 
-def _mean_spearman(scores: Array, ratings: Array) -> float:
-    ranks = rankdata(ratings)
+def _mean_spearman(scores: Array, ratings: Array) -> Array:
+    """Return the mean over seeds of the correlation of scores `[..., seeds, clips]` with ratings `[..., clips]`."""
+    ranks, rated = rankdata(scores, axis=-1), rankdata(ratings, axis=-1)[..., None, :]
+    ranks, rated = (one - one.mean(axis=-1, keepdims=True) for one in (ranks, rated))
+    norms = np.sqrt((ranks**2).sum(axis=-1) * (rated**2).sum(axis=-1))
     with np.errstate(invalid="ignore"):
-        return float(np.mean([np.corrcoef(rankdata(one), ranks)[0, 1] for one in scores]))
+        return ((ranks * rated).sum(axis=-1) / norms).mean(axis=-1)
 
 
-def _interval(mean: float, resamples: Sequence[float]) -> Interval:
+def _interval(mean: float, resamples: Sequence[float] | Array) -> Interval:
     low, high = np.nanquantile(resamples, [0.025, 0.975])  # some of few clips may all be the same one
     return Interval(mean, float(low), float(high))

@@ -145,6 +145,7 @@ def test_another_limit_scores_only_what_is_new_to_it(job, tmp_path, monkeypatch)
     assert results(job["output"]) == whole
 
 
+@pytest.mark.slow
 def test_two_processes_write_the_results_of_one(job, tmp_path):
     main(Benchmark(**job))
     options = [f"--{name}={value}" for name, value in (job | {"output": tmp_path / "two"}).items()]

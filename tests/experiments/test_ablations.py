@@ -29,7 +29,7 @@ TOWERS = "lab-mulan"
 def options(tmp_path_factory):
     """Answer a question on small sets, and return how it was asked."""
     folder = tmp_path_factory.mktemp("ablations")
-    write_sets(WriteSets(folder / "sets", share=0.005, workers=1))
+    write_sets(WriteSets(folder / "sets", share=0.004, workers=1))
     asked = Ablate("consistency_filter", folder / "out", folder / "sets", TOWERS, 4, 2, 1)
     main(asked)
     return asked
@@ -48,6 +48,7 @@ def times(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
 
 
+@pytest.mark.slow
 def test_trainings_side_by_side_are_those_one_after_another(data, options, tmp_path):
     jobs = [("distill_unfiltered_pref", 0), ("distill_pref", 0), ("distill", 0)]
     recipe = Recipe(data, tmp_path, (options.steps, options.second_steps))

@@ -17,6 +17,7 @@ from generators.protocol import Job
 from music.clips import read_clip
 from music.prompts import load_prompts
 from music.shipped_files import asset
+from scaling.best_of_n import BestOfN, main
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "1", "--num_machines", "1"]
@@ -52,7 +53,7 @@ def test_the_main_job_from_a_checkout(tmp_path):
     assert "data:audio/mpeg" in (tmp_path / "report.html").read_text()
     # another run with a larger n keeps every clip
     before = {path: path.read_bytes() for path in (tmp_path / "pool" / "audio").rglob("*.flac")}
-    assert start("--n", 5, "--limit", 5, "--output", tmp_path).returncode == 0
+    main(BestOfN(n=5, limit=5, output=tmp_path))
     assert {path: path.read_bytes() for path in before} == before
     assert len(list((tmp_path / "pool" / "audio").rglob("*.flac"))) == 25
 

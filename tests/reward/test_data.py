@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import reward.data.__main__
 from music.clips import read_clip, read_header, write_clip
 from music.errors import InputError
 from reward.data import check, stats
@@ -401,23 +402,28 @@ def test_stats_count_by_modality_and_label(tmp_path, sounds):
     assert read_header(tmp_path / "wav" / "a.flac").samples == 36_000
 
 
-def test_the_commands_run_from_the_shell(tmp_path, sounds):
+def test_the_commands_run_from_the_shell(tmp_path, sounds, monkeypatch, capsys):
+    """One in a process of its own; the others behind the same function, which is quicker."""
     sounds("wav/a.flac", "wav/b.flac")
     source = write_rows(tmp_path / "set.jsonl", [RELEASED_LAYOUT])
+    output = tmp_path / "prepared"
+    rows = output / "rows.jsonl"
+    preparing = ["prepare", "--format", "cmi", "--source", str(source), "--output", str(output)]
+    command = [sys.executable, "-m", "reward.data", *preparing]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(load_preferences(rows)) == 1
 
     def data(*arguments):
-        command = [sys.executable, "-m", "reward.data", *map(str, arguments)]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        monkeypatch.setattr(sys, "argv", ["reward.data", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            reward.data.__main__.main()
+        return ended.value.code, *capsys.readouterr()
 
-    output = tmp_path / "prepared"
-    done = data("prepare", "--format", "cmi", "--source", source, "--output", output)
-    assert done.returncode == 0, done.stderr
-    rows = output / "rows.jsonl"
-    assert data("check", rows, rows).returncode == 0
-    assert data("check", rows, "--benchmark", rows).returncode == 1
-    assert "text+lyrics" in data("stats", output / "rows.jsonl").stdout
-    assert len(load_preferences(output / "rows.jsonl")) == 1
-    refused = data("prepare", "--format", "mp3", "--source", source, "--output", output)
-    assert refused.returncode == 2
-    assert "--format must be one of cmi" in refused.stderr
-    assert data("count").returncode == 2
+    assert data("check", rows, rows)[0] == 0
+    assert data("check", rows, "--benchmark", rows)[0] == 1
+    assert "text+lyrics" in data("stats", rows)[1]
+    code, _, told = data(*preparing, "--format", "mp3")
+    assert code == 2
+    assert "--format must be one of cmi" in told
+    assert data("count")[0] == 2

@@ -111,6 +111,7 @@ def test_killed_it_resumes_to_the_bit(tuned, tmp_path):
     assert all(torch.equal(found[name], whole[name]) for name in whole)
 
 
+@pytest.mark.slow
 def test_parts_and_processes_change_nothing(mixed, tmp_path):
     settings, _ = TUNINGS["both"]
     config = dataclasses.replace(mixed, **SHORT, **{**settings, "lora_dropout": 0.2})

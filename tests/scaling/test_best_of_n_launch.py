@@ -27,8 +27,8 @@ def options(tiny_musicgen, prompt_file):
     return [*models, "--n", "3", "--seconds", "0.3", "--batch_size", "4", "--ignore_unsupported", "true"]
 
 
-@pytest.fixture
-def alone(tmp_path, tiny_musicgen, prompt_file):
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory, tiny_musicgen, prompt_file):
     """Return what one process leaves."""
     config = BestOfN(
         generator=str(tiny_musicgen),
@@ -37,7 +37,7 @@ def alone(tmp_path, tiny_musicgen, prompt_file):
         n=3,
         seconds=0.3,
         batch_size=4,
-        output=tmp_path / "alone",
+        output=tmp_path_factory.mktemp("alone"),
         device="cpu",
         ignore_unsupported=True,
     )
@@ -45,6 +45,7 @@ def alone(tmp_path, tiny_musicgen, prompt_file):
     return finished(config.output)
 
 
+@pytest.mark.slow
 def test_two_processes_give_what_one_gives(tmp_path, options, alone):
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--"]
     done = start(launcher, *options, "--output", tmp_path / "two")
