@@ -90,7 +90,7 @@ def _cell(line: Line | None, digits: int) -> str:
     """Return the mean of the base, or the difference of another; of divergences the mean."""
     if line is None or math.isnan(line.value.value):
         return "–"
-    if line.difference is None or line.metric.kind == DIVERGENCE:
+    if line.difference is None or line.model == BASE or line.metric.kind == DIVERGENCE:
         return _number(line.value, digits, "")
     star = line.difference.low > 0 or line.difference.high < 0
     return _number(line.difference, digits, "+") + "*" * star

@@ -78,7 +78,7 @@ class Line:
     value
         Its mean.
     difference
-        From the base; None of the base itself.
+        From the base's clips, picked alike; of what is picked from the base, from its single clips; else None.
     """
 
     model: str
@@ -135,8 +135,14 @@ def compare(
             for metric in metrics:
                 if metric.name not in model.metrics or (n > 1 and metric.kind not in (PROXY, JUDGE)):
                     continue
-                value = _mean(_picked(model, metric.name, n), seed)
-                moved = None if model is base else difference(model, base, metric.name, n, seed)
+                picked = _picked(model, metric.name, n)
+                if model is not base:
+                    moved = difference(model, base, metric.name, n, seed)
+                elif n > 1:
+                    moved = _mean(picked - base.metrics[metric.name], seed)
+                else:
+                    moved = None
+                value = _mean(picked, seed)
                 lines.append(Line(model.name, metric, n, value, moved))
     return lines
 

@@ -210,7 +210,8 @@ def _before(
     first = torch.where(asked.any(dim=1), asked.int().argmax(dim=1), len(place))
     mask = (place < first[:, None]) & (attention_mask > 0)
     longest = int(first.max())
-    return input_ids[:, :longest], mask[:, :longest].long()
+    mask = mask[:, :longest]
+    return input_ids[:, :longest].masked_fill(~mask, 0), mask.long()  # codes of other rows are no ids of text
 
 
 def _framed(

@@ -18,7 +18,9 @@ TEXTS = ("slow piano", "a loud and fast drum loop with a bass", "x")
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["mono", "stereo"])
 def folder(request, tmp_path_factory):
-    return build_tiny_musicgen(tmp_path_factory.mktemp("musicgen"), channels=request.param, codebooks=2)
+    return build_tiny_musicgen(
+        tmp_path_factory.mktemp("musicgen"), vocabulary=1_024, channels=request.param, codebooks=2
+    )  # more codes than there are words
 
 
 @pytest.fixture(params=[1.0, 3.0], ids=["unguided", "guided"])
