@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import rlhf.assess
+import rlhf.train
 from experiments.lab.spread import cores
 from experiments.post_training.comparisons import Comparison
 from music.durable import make_folder
 from music.errors import InputError
-from rlhf import train
 from rlhf.rounds import MODEL
 
 ASSESSMENT = "held_out"
@@ -54,7 +55,7 @@ def train_arms(
     def work(job: tuple[str, int]) -> None:
         arm, seed = job
         place = place_of(folder, arm, seed)
-        words = [sys.executable, train.__file__]
+        words = [sys.executable, rlhf.train.__file__]
         asked = {**comparison.training(arm), "seed": seed, "output": place, "device": device}
         run_command(words, asked, place / _LOG, threads)
         print(f"{arm}, seed {seed}: trained", flush=True)
@@ -70,15 +71,9 @@ def assess(
 ) -> Path:
     """Assess models together by rlhf.assess, in so many processes, and return the folder of what was found."""
     place = folder / ASSESSMENT
-    launcher = [
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        str(workers),
-        "-m",
-        "rlhf.assess",
-    ]
-    words = [sys.executable, "-m", *(launcher if workers > 1 else launcher[-1:])]
+    # without the "--", torchrun would take --n for its own
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(workers), "--"]
+    words = [sys.executable, *(launcher if workers > 1 else []), rlhf.assess.__file__]
     named = ",".join(f"{name}={model}" for name, model in models.items())
     asked = {**comparison.assessment(), "models": named, "output": place, "device": device}
     run_command(words, asked, folder / "assessment.txt", max(1, cores() // workers))

@@ -43,7 +43,7 @@ def comparison(tmp_path):
 def test_arms_are_trained_and_assessed(comparison, tmp_path):
     folder = tmp_path / "out"
     assert (comparison.clips, comparison.best_of) == (20, 2)
-    page = compare(comparison, folder, range(1), 1, "cpu")
+    page = compare(comparison, folder, range(1), 2, "cpu")
     assert "best of 2" in page
     assert "expert iteration" in page
     rows = read_metrics(folder / "held_out")
@@ -59,7 +59,9 @@ def test_arms_are_trained_and_assessed(comparison, tmp_path):
 
 def test_a_command_that_fails_is_named(tmp_path):
     log = tmp_path / "log.txt"
-    with pytest.raises(InputError, match=r"log\.txt ends with code 2: error: --steps must be at least 1, got 0"):
+    with pytest.raises(
+        InputError, match=r"log\.txt ends with code 2: error: --steps must be at least 1, got 0"
+    ):
         run_command([sys.executable, train.__file__], {"steps": 0}, log, 1)
 
 
