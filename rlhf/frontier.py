@@ -6,6 +6,7 @@ Where the proxy rises on and a judge turns down, the reward is being exploited (
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 from reward.benchmark.intervals import Estimate
 from rlhf.comparison import JUDGE, PROXY, Line, Metric
 from rlhf.divergence import UNITS
+
+_ROUND = re.compile(r"round_\d+")  # of one training
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def panels(lines: Sequence[Line]) -> list[Panel]:
 
 
 def draw_panel(axes: Any, panel: Panel, colours: tuple[str, str, str], size: float) -> None:
-    """Draw a panel: a point a model with the 95 % intervals of both, the base at the origin.
+    """Draw a panel: a point a model with the 95 % intervals of both, the base at the origin; rounds are joined.
 
     Parameters
     ----------
@@ -83,7 +86,8 @@ def draw_panel(axes: Any, panel: Panel, colours: tuple[str, str, str], size: flo
     up = [one.value for one in panel.differences]
     style = "-" if panel.metric.independent is not False else ":"
     axes.axhline(0, color=beside, linewidth=0.9, linestyle=(0, (3, 3)))
-    axes.plot([0, *across], [0, *up], style, color=colour, linewidth=0.8, alpha=0.6)
+    if all(map(_ROUND.fullmatch, panel.names)):
+        axes.plot([0, *across], [0, *up], style, color=colour, linewidth=0.8, alpha=0.6)
     axes.plot([0, *across], [0, *up], "o", color=colour, markersize=5)
     for x, y, far, gained, name in zip(
         across, up, panel.divergences, panel.differences, panel.names, strict=True

@@ -23,6 +23,7 @@ from music.errors import InputError
 
 TOKEN = "AB_TEST_ADMIN_TOKEN"
 _SHORTEST_TOKEN = 16
+_KEPT_ALIVE = 75  # s: longer than it takes to listen, so that few answers find their connection closing
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,9 @@ def main(options: Serve) -> None:
     if TOKEN not in os.environ:
         print(f"token for {site}/admin/: {token}", flush=True)
     app = create_app(studies, folders, database, token)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=_KEPT_ALIVE
+    )
     try:
         uvicorn.Server(config).run(sockets=[listening])
     finally:

@@ -32,6 +32,7 @@ from scaling.judging import split_names
 
 _SPOILT = -6.0  # utility of a clip that is drowned in noise, beside that of the clip itself
 _SURE = (0.5, 1.0, 2.0, 3.0)  # heard differences above which a rater is surer by one
+_SENT = 3  # times at most
 _ALLOWED = 0.8  # s that the server allows clocks to differ
 
 Utilities = Mapping[str, Mapping[str, float]]  # of each head and clip
@@ -199,7 +200,13 @@ async def _rate(
 
     async def put(path: str, body: dict[str, Any]) -> dict[str, Any]:
         started = time.perf_counter()
-        reply = await client.put(path, json=body, headers=secret)
+        for more in reversed(range(_SENT)):
+            try:
+                reply = await client.put(path, json=body, headers=secret)
+                break
+            except httpx.TransportError:  # a connection that closed meanwhile: sent again, as the page does
+                if not more:
+                    raise
         waits.append(time.perf_counter() - started)
         if reply.status_code != 200:
             raise InputError(f"the server refused an answer: {reply.text[:200]}")

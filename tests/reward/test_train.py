@@ -14,6 +14,7 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
+import reward
 from music.errors import InputError
 from reward import ScoreRequest, embed, load_scorer, train_curves
 from reward.batch_model import BatchModel
@@ -167,28 +168,21 @@ def test_killed_at_any_step_it_resumes_to_the_bit(mixed, tmp_path, dropout):
 
 
 @pytest.mark.slow
-def test_two_processes_learn_the_same(mixed, tmp_path):
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_two_processes_learn_the_same(mixed, tmp_path, dropout):
     """Noise belongs to rows, so the curve is that of one process whatever is dropped."""
-    alone = [
-        dataclasses.replace(mixed, dropout=dropout, output=str(tmp_path / f"one-{dropout}"))
-        for dropout in (0.0, 0.2)
-    ]
-    together = [
-        dataclasses.replace(config, output=str(tmp_path / f"two-{config.dropout}")) for config in alone
-    ]
-    files = [tmp_path / f"{index}.yaml" for index, _ in enumerate(together)]
-    for file, config in zip(files, together, strict=True):
-        file.write_text(yaml.safe_dump(dataclasses.asdict(config)))
+    config = dataclasses.replace(mixed, dropout=dropout)
+    main(config)
+    other = dataclasses.replace(config, output=str(tmp_path / "two"))
+    options = [f"--{name}={value}" for name, value in dataclasses.asdict(other).items() if value is not None]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    script = Path(__file__).parent / "trainings.py"
-    ran = subprocess.run([*launcher, script, *files], capture_output=True, text=True, timeout=120)
+    script = Path(reward.__file__).parent / "train.py"
+    ran = subprocess.run([*launcher, str(script), *options], capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0, ran.stderr
-    for config, other in zip(alone, together, strict=True):
-        main(config)
-        torch.testing.assert_close(curve(other), curve(config), atol=1e-4, rtol=0)
-        one, two = (load_file(f"{folder}/model.safetensors") for folder in (config.output, other.output))
-        for key, value in one.items():
-            torch.testing.assert_close(two[key], value, atol=1e-4, rtol=0)
+    torch.testing.assert_close(curve(other), curve(config), atol=1e-4, rtol=0)
+    one, two = (load_file(f"{folder}/model.safetensors") for folder in (config.output, other.output))
+    for key, value in one.items():
+        torch.testing.assert_close(two[key], value, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.2])
