@@ -35,5 +35,5 @@ def on_cores(function: Callable[[Item], Result], items: Sequence[Item]) -> list[
 
 @lru_cache(maxsize=4)
 def _threads(process: int, count: int, share: int) -> ThreadPoolExecutor:
-    """Return threads of this process (a fork has none of its parent's), each of which computes with `share` more."""
+    """Return workers of this process (a fork has none of its parent's), each of which computes on `share` threads."""
     return ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(share,))

@@ -24,8 +24,8 @@ class Comparison:
     sampling
         Options of both training and assessment: how clips are made.
     reward, weights
-        What is trained on. Among the clips that a lab generator makes for a prompt, musicality spreads 1.4 to 2.5 times
-        as far as alignment; with these weights both count.
+        What is trained on. Among the clips that a lab generator makes for a prompt, the reward's musicality spreads
+        further than its alignment; with these weights both count.
     judges
         What else judges; their metrics decide.
     prompts, held_out
