@@ -13,6 +13,9 @@ import torch
 
 from music.durable import write_bytes
 from music.errors import InputError
+from music.vector_math import settle_vector_math
+
+settle_vector_math()  # here, as whatever computes on sound imports clips
 
 _RATES = (1_000, 655_350)  # Hz; FLAC ends there, and no music lies below
 

@@ -29,10 +29,7 @@ PANELS = {
 
 def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Draw the curves of a log into a PNG; rows of a pool become points at the step where they were made."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
+    from matplotlib.figure import Figure
 
     found = {
         name: [(row["step"], row[name]) for row in rows if isinstance(row.get(name), int | float)]
@@ -43,8 +40,16 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     panels = [*(["pool"] if pools else []), *drawn]
     columns = min(3, len(panels))
     lines = math.ceil(len(panels) / columns)
-    figure, axes = plt.subplots(
-        lines, columns, figsize=(4.2 * columns, 2.7 * lines), constrained_layout=True, squeeze=False
+    figure = Figure(figsize=(4.2 * columns, 2.7 * lines))
+    axes = figure.subplots(lines, columns, squeeze=False)
+    # fixed, in inches of a panel, as to measure all labels takes as long as to draw the curves
+    figure.subplots_adjust(
+        left=0.6 / (4.2 * columns),
+        right=1 - 0.1 / (4.2 * columns),
+        bottom=0.45 / (2.7 * lines),
+        top=1 - 0.3 / (2.7 * lines),
+        wspace=0.22,
+        hspace=0.36,
     )
     for panel, name in zip(axes.flat, panels, strict=False):
         panel.tick_params(labelsize=8)
@@ -62,4 +67,3 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     for panel in list(axes.flat)[len(panels) :]:
         panel.set_visible(False)
     figure.savefig(path, dpi=110)
-    plt.close(figure)

@@ -1,6 +1,5 @@
 """The power spectrogram with which MuQ's hearing begins, without the absolute values of complex numbers."""
 
-import math
 from typing import Any
 
 import torch
@@ -8,7 +7,6 @@ from torch import nn
 
 from music.errors import InputError
 
-_ROUNDING = 1e-6
 _FRAMES_IN_CACHE = 32  # of 2,048 samples: what is made of them on the way stays in a core's cache
 
 
@@ -41,7 +39,7 @@ class PowerSpectrogram(nn.Module):
                 f"this release of muq hears through another spectrogram: {found}, known is {known}"
             )
         self.n_fft, self.hop_length = original.n_fft, original.hop_length
-        self.register_buffer("window", _sound(original.window))
+        self.register_buffer("window", original.window)
 
     def forward(self, waves: torch.Tensor) -> torch.Tensor:
         """Return `[B, n_fft // 2 + 1, T]` of waves `[B, samples]`."""
@@ -54,14 +52,3 @@ class PowerSpectrogram(nn.Module):
             squares = torch.view_as_real(torch.fft.rfft(some * self.window)).square_()
             torch.add(squares[..., 0], squares[..., 1], out=target)
         return power.transpose(1, 2)
-
-
-def _sound(window: torch.Tensor) -> torch.Tensor:
-    """Return a Hann window `[n]`, made anew if it came wrong.
-
-    torch 2.13 was seen, in a few of some two hundred processes of two threads, to compute half of its values wrong by
-    up to 8e-5; what then leaks into silent bands moves scores by as much as 0.07.
-    """
-    turns = [math.cos(math.tau * place / len(window)) for place in range(len(window))]
-    exact = torch.tensor([0.5 - 0.5 * turn for turn in turns])
-    return window if float((window.cpu() - exact).abs().max()) < _ROUNDING else exact.to(window)
