@@ -45,6 +45,7 @@ class StableAudioLearner:
     ) -> None:
         assert generator.folder is not None
         self._options, self.start = options, generator.folder
+        self._guidance = generator.options.guidance
         self._device, self._processes = device, processes
 
     def learn(self, source: Path, pool: Pool, judged: Judged, work: Path, target: Path) -> None:
@@ -62,7 +63,8 @@ class StableAudioLearner:
         else:
             examples = [Example(one.best.text, pool.tokens(one.best)) for one in judged.best_and_worst()]
         parts = load_parts(source, self._device, torch.float32)
-        objective = Objective(options.algorithm, options.loss, options.beta_or(_BETA), options.winner)
+        beta = options.beta_or(_BETA)
+        objective = Objective(options.algorithm, options.loss, beta, options.winner, self._guidance)
         how = options.optimisation()
         transformer = learn(parts, examples, options.seconds, how, objective, work, self._processes)
         if self._processes.is_main:

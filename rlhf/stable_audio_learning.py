@@ -2,8 +2,13 @@
 
 Latents come from the pool, as they were sampled; nothing is encoded again. In each step every clip of a batch gets a
 noise level and noise, which hang on seed, step and place alone, so that neither a kill nor another number of processes
-changes what is learned; the two clips of a pair share them. One clip in ten is shown without its text, so that guidance
-keeps something to lead away from. `rlhf.velocity_losses` says what is asked of the transformer.
+changes what is learned; the two clips of a pair share them. `rlhf.velocity_losses` says what is asked of the
+transformer.
+
+What imitates does so with guidance, as it samples: without, it would learn what guidance had added to its clips, its
+next clips would be guided twice, and so on. The other losses compare with the transformer before, whose guided clips
+are neither better nor worse; they are computed without guidance, as is usual, at half the cost, and one clip in ten is
+shown without its text, so that guidance keeps something to lead away from.
 """
 
 from __future__ import annotations
@@ -30,7 +35,7 @@ from rlhf.turns import turns_of
 from rlhf.velocity_losses import error, forward_process, preference
 
 _STATE = "training.pt"
-_HIDDEN = 0.1  # share of clips whose text is not shown
+_HIDDEN = 0.1  # share of clips whose text is not shown where velocities are not guided
 _TARGETS = r"transformer_blocks\.\d+\.(attn[12]\.(to_q|to_k|to_v|to_out\.0)|ff\.net\.(0\.proj|2))"
 
 
@@ -88,9 +93,11 @@ class VelocityModel(nn.Module):
         Of the update.
     seed
         Of its first values.
+    guidance
+        Scale with which velocities are guided away from those without a text; 1 is without.
     """
 
-    def __init__(self, transformer: Any, rank: int, seed: int) -> None:
+    def __init__(self, transformer: Any, rank: int, seed: int, guidance: float = 1.0) -> None:
         from diffusers.models.embeddings import get_1d_rotary_pos_embed
         from peft import LoraConfig, get_peft_model
 
@@ -103,17 +110,25 @@ class VelocityModel(nn.Module):
         self._rotary = get_1d_rotary_pos_embed(
             own.attention_head_dim // 2, own.sample_size + 1, use_real=True, repeat_interleave_real=False
         )
+        self._guidance = guidance
 
     def forward(self, clips: Noised) -> torch.Tensor:
         """Return the velocities of clips, `[B, channels, frames]`."""
-        return self.transformer(
-            clips.noisy,
-            times_of(clips.sigmas),
-            encoder_hidden_states=clips.attended,
-            global_hidden_states=clips.prepended,
+        attended, rows = clips.attended, [clips]
+        if self._guidance != 1:
+            attended, rows = torch.cat([torch.zeros_like(attended), attended]), [clips, clips]
+        found = self.transformer(
+            torch.cat([row.noisy for row in rows]),
+            times_of(torch.cat([row.sigmas for row in rows])),
+            encoder_hidden_states=attended,
+            global_hidden_states=torch.cat([row.prepended for row in rows]),
             rotary_embedding=tuple(part.to(clips.noisy.device) for part in self._rotary),
             return_dict=False,
         )[0]
+        if self._guidance == 1:
+            return found
+        away, towards = found.chunk(2)
+        return torch.lerp(away, towards, self._guidance)
 
     @torch.no_grad()
     def before(self, clips: Noised) -> torch.Tensor:
@@ -136,12 +151,20 @@ class Objective:
         expert_iteration, dpo or nft.
     loss, beta, winner
         As in `rlhf.options.PostTraining`.
+    guidance
+        Scale with which clips are sampled.
     """
 
     algorithm: str
     loss: str
     beta: float
     winner: float
+    guidance: float
+
+    @property
+    def own_guidance(self) -> float:
+        """Scale with which velocities are guided as they learn."""
+        return self.guidance if self.algorithm == "expert_iteration" else 1.0
 
     def __call__(
         self, model: Callable[[Noised], torch.Tensor], before: Callable[[Noised], torch.Tensor], step: Step
@@ -189,12 +212,19 @@ class Batches:
         Length of the clips.
     how
         Of the optimiser.
+    hidden
+        Share of clips whose text is not shown.
     """
 
     def __init__(
-        self, examples: Sequence[Example], parts: StableAudioParts, seconds: float, how: Optimisation
+        self,
+        examples: Sequence[Example],
+        parts: StableAudioParts,
+        seconds: float,
+        how: Optimisation,
+        hidden: float = 0.0,
     ) -> None:
-        self._examples, self._how = examples, how
+        self._examples, self._how, self._hidden = examples, how, hidden
         self._turns = turns_of(range(len(examples)), how.steps * how.batch_size, how.seed)
         self._conditioner = StableAudioConditioner(
             parts.tokenizer, parts.text_encoder, parts.projection_model
@@ -211,7 +241,7 @@ class Batches:
             list(places)
         ]
         streams = [np.random.default_rng([how.seed, step, place]) for place in places]
-        hidden = torch.tensor([stream.random() < _HIDDEN for stream in streams])
+        hidden = torch.tensor([stream.random() < self._hidden for stream in streams])
         noise = torch.stack(
             [
                 torch.from_numpy(stream.standard_normal(tuple(one.latents.shape), dtype=np.float32))
@@ -277,7 +307,8 @@ def learn(
         )
     device = parts.transformer.device
     accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="bf16" if how.bfloat16 else "no")
-    model = VelocityModel(parts.transformer, how.lora_r, how.seed).to(device)
+    guidance = objective.own_guidance
+    model = VelocityModel(parts.transformer, how.lora_r, how.seed, guidance).to(device)
     if how.gradient_checkpointing:
         parts.transformer.enable_gradient_checkpointing()
     update = nn.ParameterDict({name.replace(".", "/"): weight for name, weight in model.update().items()})
@@ -286,7 +317,7 @@ def learn(
     state = TrainState(folder / _STATE, identity)
     state.restore(update, optimiser)
     prepared = accelerator.prepare(model)
-    batches = Batches(examples, parts, seconds, how)
+    batches = Batches(examples, parts, seconds, how, hidden=_HIDDEN if guidance == 1 else 0.0)
     log = TrainLog(folder / LOG, state.step)
     places = processes.shard(range(how.batch_size))
     chunks = [

@@ -3,7 +3,7 @@
 With x noised clips, v their true velocity (`generators.velocity_target`), f the transformer and f0 the one before, and
 all errors means over a clip:
 
-- `imitation` (expert iteration): |f(x) - v|^2 of the best clips.
+- `error` (expert iteration): |f(x) - v|^2 of the best clips, with f guided as it was when it made them.
 - `preference` (Diffusion-DPO, arXiv 2311.12908, eq. 14; or its IPO form): of a winner w and a loser l with the same
   noise, -log sigmoid(-beta (dw - dl)), where d = |f(x) - v|^2 - |f0(x) - v|^2; and a share of the winner's own error,
   without which both may grow (as arXiv 2412.21037 has it).

@@ -215,12 +215,15 @@ def timed(work: Callable[[], torch.Tensor], device: torch.device) -> tuple[float
 
 
 def counted(job: Job, scorer: CMIRMScorer) -> float:
-    """Return the FLOP of our scoring."""
+    """Return the FLOP of our scoring, done in this thread alone: the counter does not see others."""
     from torch.utils.flop_counter import FlopCounterMode
 
     scorer.forget()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     with FlopCounterMode(display=False) as counter:
         job.ours(scorer)
+    torch.set_num_threads(threads)
     return float(counter.get_total_flops())
 
 

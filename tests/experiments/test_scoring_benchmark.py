@@ -7,8 +7,9 @@ import torch
 
 from experiments.benchmarks import scoring
 from experiments.benchmarks.authors_loop import AuthorsLoop
-from experiments.benchmarks.scoring import ScoringSpeed, main, make_jobs, random_cmi_rm
+from experiments.benchmarks.scoring import Job, ScoringSpeed, counted, main, make_jobs, random_cmi_rm
 from music.errors import InputError
+from reward.cmi_rm.scorer import CMIRMScorer
 
 TINY = {"towers": "muq-mulan-tiny", "candidates": 5, "seconds": 0.5, "reference_seconds": 1.0, "matmul": 64}
 
@@ -23,6 +24,23 @@ def test_both_ways_are_timed_and_agree(capsys):
             assert part["seconds"]["ours"]["low"] > 0
             assert part["seconds"]["theirs"]["high"] > 0
         assert found[case]["float32"]["largest_difference"] < 1e-5
+
+
+def test_the_arithmetic_of_all_threads_is_counted(tmp_path):
+    job = make_jobs(ScoringSpeed(**TINY), tmp_path)["text"]
+    scorer = CMIRMScorer(random_cmi_rm("muq-mulan-tiny", "float32"), device="cpu")
+    found, before = [], torch.get_num_threads()
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        found.append(counted(job, scorer))
+        assert torch.get_num_threads() == threads
+    torch.set_num_threads(before)
+    assert found[0] == found[1]
+    more = [
+        counted(Job(job.waves.repeat(times, 1), job.text, job.lyrics, job.reference), scorer)
+        for times in (2, 3)
+    ]
+    assert more[1] - more[0] == more[0] - found[0] > 0
 
 
 def test_the_authors_loop_encodes_the_prompt_again_for_every_candidate(tmp_path):

@@ -36,7 +36,7 @@ def assert_same(found: dict, expected: dict) -> None:
         assert torch.equal(sample.clip.waveform, expected[key].clip.waveform), key
 
 
-@pytest.mark.parametrize(("batch_size", "guidance"), [(4, 3.0), (3, 1.0), (8, 2.0)])
+@pytest.mark.parametrize(("batch_size", "guidance"), [(4, 3.0), (8, 1.0)])
 def test_samples_do_not_depend_on_their_neighbours(
     model: Model, jobs: list[Job], batch_size: int, guidance: float
 ):

@@ -7,7 +7,10 @@ import torch
 
 pytest.importorskip("diffusers")
 
+from generators.stable_audio_conditioning import StableAudioConditioner
+from generators.stable_audio_denoiser import Denoiser
 from generators.stable_audio_loading import load_parts
+from generators.velocity_target import times_of
 from music.errors import InputError
 from music.processes import Processes
 from reward import train_state
@@ -29,7 +32,9 @@ def parts(tiny_stable_audio):
 
 
 def train(parts, examples, algorithm, folder, how=HOW, **options):
-    objective = Objective(algorithm, **{"loss": "dpo", "beta": 2.0, "winner": 0.0, **options})
+    objective = Objective(
+        algorithm, **{"loss": "dpo", "beta": 2.0, "winner": 0.0, "guidance": 1.0, **options}
+    )
     transformer = learn(parts(), examples, 8.0, how, objective, folder, Processes())
     return transformer, [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
@@ -69,6 +74,20 @@ def test_clips_that_are_imitated_are_better_denoised(parts, tmp_path):
     assert error_of(parts, transformer, examples) < 0.9 * error_of(parts, parts().transformer, examples)
     assert log[0]["moved"] == 0.0
     assert log[-1]["moved"] > 0.0
+
+
+@pytest.mark.parametrize("guidance", [1.0, 7.0])
+def test_velocities_are_those_of_the_sampling(parts, guidance):
+    own = parts()
+    clips = Batches([example(seed) for seed in (1, 3, 5)], own, 8.0, HOW).of(0, [0, 1, 2]).clips
+    conditioner = StableAudioConditioner(own.tokenizer, own.text_encoder, own.projection_model)
+    conditions = conditioner.batch(["piano"] * 3, 8.0, "", guided=guidance > 1)
+    denoiser = Denoiser(own.transformer, conditions, guidance, 16)
+    times = times_of(clips.sigmas)
+    sampled = torch.cat([denoiser.predict(clips.noisy, time)[[row]] for row, time in enumerate(times)])
+    with torch.no_grad():
+        learned = VelocityModel(own.transformer, 2, 0, guidance)(clips)
+    torch.testing.assert_close(learned, sampled, atol=1e-4, rtol=1e-4)
 
 
 def test_winners_gain_on_losers(parts, tmp_path):
