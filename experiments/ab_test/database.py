@@ -10,11 +10,9 @@ import math
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 from sqlalchemy import JSON, Engine, ForeignKey, UniqueConstraint, create_engine, event, func, select
@@ -136,9 +134,7 @@ class Database:
             _Base.metadata.create_all(self._engine)
         except (ArgumentError, ModuleNotFoundError, SQLAlchemyError) as error:
             raise InputError(f"the database cannot be opened: {_first_line(error)}") from error
-        self._sessions = sessionmaker(self._engine, expire_on_commit=False)
-        # SQLite lets one transaction write and has others ask again and again: ours wait in line instead
-        self._one_writer = Lock() if self._engine.dialect.name == "sqlite" else nullcontext()
+        self._begin = sessionmaker(self._engine, expire_on_commit=False).begin
 
     def register(self, study: str, sha256: str) -> None:
         """Remember the content of a study; `InputError` if answers belong to another content."""
@@ -271,11 +267,6 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
-
-    @contextmanager
-    def _begin(self) -> Iterator[Session]:
-        with self._one_writer, self._sessions.begin() as session:
-            yield session
 
     def _state(self, session: Session, rater: Rater) -> State:
         turns = self._studies[rater.study].schedules[rater.place]
