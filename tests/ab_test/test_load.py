@@ -52,7 +52,10 @@ def postgres(tmp_path):
         binaries.append(Path(which).resolve().parent)
     if not binaries:
         pytest.skip("PostgreSQL is not installed")
-    as_user = ["runuser", "-u", "nobody", "--"] if os.getuid() == 0 else []
+    runuser = shutil.which("runuser", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    if os.getuid() == 0 and not runuser:
+        pytest.skip("PostgreSQL does not run as root, and runuser is not installed")
+    as_user = [runuser, "-u", "nobody", "--"] if os.getuid() == 0 else []
     place = Path(tempfile.mkdtemp(prefix="ab-test-postgres-"))
     if as_user:
         shutil.chown(place, "nobody")
