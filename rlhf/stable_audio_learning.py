@@ -6,9 +6,9 @@ changes what is learned; the two clips of a pair share them. `rlhf.velocity_loss
 transformer.
 
 What imitates does so with guidance, as it samples: without, it would learn what guidance had added to its clips, its
-next clips would be guided twice, and so on. The other losses compare with the transformer before, whose guided clips
-are neither better nor worse; they are computed without guidance, as is usual, at half the cost, and one clip in ten is
-shown without its text, so that guidance keeps something to lead away from.
+next clips would be guided twice, and so on. The other losses ask how clips differ that were all guided alike; they are
+computed without guidance, as is usual, at half the cost, and one clip in ten is shown without its text, so that
+guidance keeps something to lead away from.
 """
 
 from __future__ import annotations
