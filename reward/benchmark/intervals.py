@@ -14,6 +14,7 @@ Values = NDArray[np.float64]
 
 RESAMPLES = 1_000
 FEWEST = 10
+_ROUNDING = 1e-12  # of the largest value: a bound that is nearer to 0 is 0
 
 
 @dataclass(frozen=True)
@@ -106,5 +107,6 @@ def estimate_from(value: float, resampled: Values, rows: int, prompts: int) -> E
     """Return a statistic with the interval that its values in resamples span, NaN where undefined."""
     if prompts < FEWEST or np.isnan(resampled).all() or np.nanmin(resampled) == np.nanmax(resampled):
         return Estimate(value, math.nan, math.nan, rows, prompts)
-    low, high = np.nanquantile(resampled, [0.025, 0.975])
-    return Estimate(value, float(low), float(high), rows, prompts)
+    bounds = np.nanquantile(resampled, [0.025, 0.975])
+    bounds[np.abs(bounds) < _ROUNDING * np.nanmax(np.abs(resampled))] = 0.0
+    return Estimate(value, float(bounds[0]), float(bounds[1]), rows, prompts)

@@ -14,7 +14,13 @@ from music.jsonl import dump_line, read_jsonl
 from reward.benchmark.command import Benchmark, main
 from reward.benchmark.comparison import compare
 from reward.benchmark.extra import extra, prompt_of
-from reward.benchmark.intervals import RESAMPLES, estimate_each, estimate_mean, resample_weights
+from reward.benchmark.intervals import (
+    RESAMPLES,
+    estimate_each,
+    estimate_from,
+    estimate_mean,
+    resample_weights,
+)
 from reward.benchmark.metrics import DETAIL, SUMMARY, correlations, detail, summary, table
 from reward.benchmark.weighted_correlations import correlations_of_resamples
 
@@ -202,6 +208,13 @@ def test_intervals_count_prompts_and_not_rows():
     assert (general.low, general.high) == pytest.approx((together.low, together.high))
     assert math.isnan(estimate_mean(values, [row % 9 for row in range(1000)]).low)
     assert math.isnan(estimate_mean([1.0] * 1000, list(range(1000))).low)
+
+
+def test_a_bound_that_rounding_keeps_from_zero_is_zero():
+    differences = np.linspace(0.0, 1e-3, 1000).clip(min=1e-4) - 1e-4 + 1e-19
+    found = estimate_from(5e-4, differences, 1000, 100)
+    assert found.low == 0.0
+    assert 8e-4 < found.high < 9e-4
 
 
 def test_correlations_of_all_resamples_are_those_of_each(monkeypatch):
