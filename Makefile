@@ -1,16 +1,18 @@
 # make demo   the main job on the lab's models, with judges that know the truth: from a bare clone to runs/demo/report.html
 # make test   lint, types and tests
-# Both build .venv on the first call and install nothing on the next; only Python packages are downloaded.
+# make docs   the pages of docs/ as a site: build/docs/index.html
+# All build .venv on the first call and install nothing on the next; only Python packages are downloaded.
 
 PYTHON ?= python3
 BIN := .venv/bin
 # A stamp stands for a finished installation; it is older than what it was made from when that changes.
 RUN_STAMP := .venv/installed-run
 DEV_STAMP := .venv/installed-dev
+DOCS_STAMP := .venv/installed-docs
 SOURCES := pyproject.toml requirements/nodeps.txt
 NODEPS_DEV := requirements/nodeps-backends.txt requirements/nodeps-baselines.txt
 
-.PHONY: demo test lint types clean
+.PHONY: demo test lint types docs clean
 
 demo: $(RUN_STAMP)
 	$(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
@@ -27,6 +29,10 @@ lint: $(DEV_STAMP)
 types: $(DEV_STAMP)
 	$(BIN)/mypy
 
+docs: $(DOCS_STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "Open build/docs/index.html"
+
 $(RUN_STAMP): $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
@@ -36,6 +42,10 @@ $(RUN_STAMP): $(SOURCES)
 $(DEV_STAMP): $(RUN_STAMP) $(NODEPS_DEV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(addprefix --requirement ,$(NODEPS_DEV))
+	touch $@
+
+$(DOCS_STAMP): $(RUN_STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[docs]"
 	touch $@
 
 clean:
