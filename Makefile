@@ -30,7 +30,7 @@ types: $(DEV_STAMP)
 	$(BIN)/mypy
 
 docs: $(DOCS_STAMP)
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "Open build/docs/index.html"
 
 $(RUN_STAMP): $(SOURCES)

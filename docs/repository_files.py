@@ -28,4 +28,6 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Turn links of the repository into those of the site."""
     if page.file.src_uri == "index.md":
         return markdown.replace("](docs/", "](")
-    return markdown.replace("](../", "](") if "/" not in page.file.src_uri else markdown.replace("](docs/", "](")
+    return (
+        markdown.replace("](../", "](") if "/" not in page.file.src_uri else markdown.replace("](docs/", "](")
+    )

@@ -1,4 +1,4 @@
-"""The generators that are known by name, and what is known of them: one table for code, command line and README."""
+"""The generators that are known by name, and what is known of them: one table for code, command line and docs."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is said of the generators: the same in the code, on the command line and in the README, and true."""
+"""What is said of the generators: the same in the code, on the command line and in the docs, and true."""
 
 import subprocess
 import sys
@@ -15,12 +15,12 @@ from music.shipped_files import asset
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_readme_shows_what_the_command_prints():
+def test_the_docs_show_what_the_command_prints():
     done = subprocess.run(
         [sys.executable, "-m", "generators", "list"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout == catalogue_table() + "\n"
-    assert catalogue_table() in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert catalogue_table() in (ROOT / "docs" / "generators.md").read_text(encoding="utf-8")
     assert all(f"`{known.name}`" in done.stdout for known in CATALOGUE)
 
 
