@@ -31,7 +31,7 @@ types: $(DEV_STAMP)
 
 docs: $(DOCS_STAMP)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
-	@echo "Open build/docs/index.html"
+	@echo "Open build/docs/index.html; its search needs a server: python3 -m http.server --directory build/docs"
 
 $(RUN_STAMP): $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
+from music.console import COMMANDS
+from music.subcommands import Command
+
 import music.command
 from tests.docs.pages import ROOT
 
@@ -22,9 +25,11 @@ class Program:
 
     @property
     def job(self) -> str:
-        """The name, and the subcommand if its first argument is one."""
-        first = self.arguments[0] if self.arguments else ""
-        return f"{self.name} {first}" if self.name in _DISPATCHERS else self.name
+        """What it does, in one way of writing however it is started: ``scaling.best_of_n``, ``reward.data.prepare``."""
+        words = [self.name.removesuffix(".py").replace("/", "."), *self.arguments]
+        if words[0] == "music.console":
+            words[:2] = [_place(COMMANDS[words[1]])]
+        return ".".join(words[:2]).replace("-", "_") if words[0] in _DISPATCHERS else words[0]
 
     def run(self, *more: str) -> None:
         """Run it as `python` would, with further arguments behind its own; it must end well."""
@@ -53,7 +58,18 @@ class Program:
         return found[0] | {"help", "config", "print_config"}
 
 
-_DISPATCHERS = ("generators", "reward.data", "experiments.ab_test", "experiments.analyses")
+_DISPATCHERS = (
+    "generators",
+    "reward.data",
+    "experiments.ab_test",
+    "experiments.analyses",
+    "experiments.lab",
+    "experiments.benchmarks",
+)
+
+
+def _place(command: Command) -> str:
+    return command.place.partition(":")[0].removesuffix(".__main__").removesuffix(".command")
 
 
 class _Stopped(BaseException):
@@ -83,6 +99,8 @@ def program_of(words: list[str]) -> Program:
             launcher, *rest = words
             if launcher == "python":
                 return Program(rest[1], rest[2:]) if rest[0] == "-m" else Program(rest[0], rest[1:])
+            if launcher == "music-reward":
+                return Program("music.console", rest)
             if launcher == "accelerate":
                 from accelerate.commands.launch import launch_command_parser
 

@@ -4,49 +4,53 @@ import json
 import re
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 import tomllib
 
+from tests.ab_test.running_server import RunningServer
 from tests.docs.pages import ALL_PAGES, PAGES, ROOT, Command, blocks, commands, commands_in_text
 from tests.docs.program import Program, program_of
+from tests.reward.judge_server import JudgeServer
 
 FEW = "--limit 2 --seconds 1"
 #: what runs, and the further options with which it takes seconds
 RUN = {
-    "scaling/best_of_n.py": FEW,
+    "scaling.best_of_n": FEW,
     "scaling.evaluate": "",
-    "generators list": "",
-    "generators sample": "--seconds 1",
+    "generators.list": "",
+    "generators.sample": "--seconds 1",
     "reward.score": "",
-    "reward.data prepare": "",
-    "reward.data check": "",
-    "reward.data stats": "",
+    "reward.data.prepare": "",
+    "reward.data.check": "",
+    "reward.data.stats": "",
     "reward.embed": "",
-    "reward/train.py": "--steps 2 --batch_size 4 --dim_head 8",
+    "reward.train": "--steps 2 --batch_size 4 --dim_head 8",
     "reward.train_curves": "",
     "reward.benchmark": "",
-    "rlhf/train.py": f"{FEW} --n 2 --rounds 1 --steps 1 --batch_size 2 --micro_batch_size 2 --samples 1",
+    "rlhf.train": f"{FEW} --n 2 --rounds 1 --steps 1 --batch_size 2 --micro_batch_size 2 --samples 1",
     "rlhf.assess": f"{FEW} --n 2",
-    "experiments.ab_test build": "--sample 2 --raters 2 --catches 0 --repeats 0 --identicals 0",
-    "experiments.ab_test check": "",
-    "experiments.ab_test plan": "",
-    "experiments.ab_test static": "",
+    "experiments.ab_test.build": "--sample 2 --raters 2 --catches 0 --repeats 0 --identicals 0 --minimum_listening 0.2",
+    "experiments.ab_test.check": "",
+    "experiments.ab_test.plan": "",
+    "experiments.ab_test.simulate": "--raters 4",
+    "experiments.ab_test.export": "",
+    "experiments.ab_test.analyze": "",
+    "reward.judge": "",
+    "experiments.ab_test.static": "",
 }
 #: what is only parsed, by its own parser, and why
 PARSED = {
-    "experiments.ab_test demo": "serves until Ctrl-C; tests/ab_test/test_end_to_end.py serves",
-    "experiments.ab_test serve": "serves until Ctrl-C; tests/ab_test/test_end_to_end.py serves",
-    "experiments.ab_test simulate": "needs a server; tests/ab_test/test_end_to_end.py",
-    "experiments.ab_test export": "needs answers; tests/ab_test/test_export.py",
-    "experiments.ab_test analyze": "needs answers; tests/ab_test/test_analysis.py",
-    "experiments.analyses arena": "needs hundreds of votes; tests/analyses/test_arena.py",
-    "experiments.analyses anchors": "needs hundreds of votes; tests/analyses/test_anchors.py",
-    "experiments.analyses leaderboard": "needs several generators; tests/analyses/test_leaderboard.py",
-    "experiments.analyses windows": "needs clips of many lengths; tests/analyses/test_windows.py",
-    "experiments.analyses mirex": "needs labelled pairs; tests/analyses/test_mirex.py",
+    "experiments.ab_test.demo": "serves until Ctrl-C; tests/ab_test/test_end_to_end.py serves",
+    "experiments.analyses.arena": "needs hundreds of votes; tests/analyses/test_arena.py",
+    "experiments.analyses.anchors": "needs hundreds of votes; tests/analyses/test_anchors.py",
+    "experiments.analyses.leaderboard": "needs several generators; tests/analyses/test_leaderboard.py",
+    "experiments.analyses.windows": "needs clips of many lengths; tests/analyses/test_windows.py",
+    "experiments.analyses.mirex": "needs labelled pairs; tests/analyses/test_mirex.py",
     "experiments.ablations": "hours; tests/experiments/test_ablations.py",
     "experiments.post_training": "hours; tests/experiments/test_post_training.py",
     "experiments.benchmarks.generation": "models of the true size; tests/experiments/test_generation_benchmark.py",
@@ -63,7 +67,6 @@ PARSED = {
     "experiments.lab.vae_check": "a hundred songs; tests/lab/test_train_stable_audio.py",
     "experiments.lab.judgement_sets": "thousands of songs; tests/lab/test_judgement_sets.py",
     "experiments.lab.judge_server": "serves until Ctrl-C; tests/lab/test_judge_server.py",
-    "reward.judge": "needs an endpoint; tests/reward/test_judge.py",
 }
 #: commands, by what they hold, that are only parsed where others of their kind run
 PARSED_WHERE = {
@@ -75,9 +78,11 @@ PARSED_WHERE = {
     "--config run.yaml": "as the line above it printed",
     "cmi_rm_head_": "33 to 102 million parameters; tests/experiments/test_cmi_rm_configs.py",
     "lab-held-out": "128 prompts; tests/rlhf/test_watching.py",
+    "runs/lab/pairs": "thousands of songs; tests/lab/test_judge_server.py",
 }
 #: commands that need what `reward.benchmark` takes minutes to make
 LAB_BENCHMARK = "python -m reward.benchmark"
+SERVE = "experiments.ab_test.serve"
 
 
 def works(command: Command) -> None:
@@ -98,12 +103,28 @@ def works(command: Command) -> None:
     elif str(command) == LAB_BENCHMARK:
         program.parse()
     else:
+        if program.job == SERVE:  # a server runs beside the raters whom it is for
+            program = Program("experiments.ab_test", ["simulate", str(Path(program.arguments[1]).parent)])
         assert program.job in RUN, f"a command that no table knows: {command}"
         places = [
             str(Path(place).resolve()) for place in command.settings.get("PYTHONPATH", "").split(":") if place
         ]
-        with patch.object(sys, "path", [*places, *sys.path]):
-            program.run(*shlex.split(RUN[program.job]))
+        with patch.object(sys, "path", [*places, *sys.path]), server_of(program) as address:
+            program.run(*shlex.split(RUN[program.job]), *address)
+
+
+@contextmanager
+def server_of(program: Program) -> Iterator[list[str]]:
+    """Run what a program talks to, if anything, and yield the option that says where."""
+    if program.job == "experiments.ab_test.simulate":
+        with RunningServer(Path(program.arguments[1], "blinded").resolve()) as server:
+            yield ["--address", server.address]
+    elif program.job == "reward.judge":
+        judge = JudgeServer()
+        yield ["--endpoint", judge.url]
+        judge.http.shutdown()
+    else:
+        yield []
 
 
 def installs(words: list[str]) -> None:
