@@ -7,7 +7,8 @@ from typing import Any
 
 from music.durable import make_folder, write_text
 from music.provenance import write_run_record
-from reward.benchmark.metrics import Line, table
+from music.tables import csv_table
+from reward.benchmark.metrics import Line
 
 COLOURS = ("#1f5f8b", "#c2571a", "#4a8a3d")
 
@@ -35,7 +36,7 @@ def write_report(
         Anything else worth keeping in `run.json`.
     """
     for name, (lines, columns) in tables.items():
-        write_text(folder / f"{name}.csv", table(lines, columns))
+        write_text(folder / f"{name}.csv", csv_table(lines, columns))
     write_text(folder / "table.md", page)
     write_run_record(folder, options, **facts)
     print(page, end="")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from generators.filling import refuse_unsupported, warn_of_unsupported
 from generators.protocol import Job
@@ -60,6 +60,8 @@ class SampleClip:
     device
         auto, cpu, cuda ...
     """
+
+    POSITIONALS: ClassVar = ("output",)
 
     output: Path
     text: str

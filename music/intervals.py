@@ -33,10 +33,25 @@ class Estimate:
     """
 
     value: float
-    low: float
-    high: float
-    rows: int
-    prompts: int
+    low: float = math.nan
+    high: float = math.nan
+    rows: int = 0
+    prompts: int = 0
+
+    @property
+    def differs(self) -> bool:
+        """Whether the interval is known and does not hold 0."""
+        return self.low > 0 or self.high < 0
+
+    def __format__(self, spec: str) -> str:
+        """Return "0.712 [0.690, 0.733]" with numbers as in `spec`; the value alone without an interval, – for NaN."""
+        if math.isnan(self.value):
+            return "–"
+        value = format(self.value, spec)
+        if math.isnan(self.low):
+            return value
+        ends = spec.replace("+", "")
+        return f"{value} [{format(self.low, ends)}, {format(self.high, ends)}]"
 
 
 def estimate_mean(values: Sequence[float], prompts: Sequence[Hashable], seed: int = 0) -> Estimate:
@@ -146,6 +161,15 @@ def percentile_interval(resampled: Array, level: float = 0.95) -> tuple[Array, A
     tail = (1 - level) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail], axis=0)
     return low, high
+
+
+def estimate_columns(values: Array, seed: int, resamples: int = 10_000) -> list[Estimate]:
+    """Return the mean of each column of values `[P, K]` of P prompts, all with intervals over the same resamples."""
+    means = bootstrap_means(values, seed, resamples)
+    return [
+        estimate_from(float(column.mean()), means[:, place], len(values), len(values))
+        for place, column in enumerate(values.T)
+    ]
 
 
 def wilson_interval(successes: float, trials: int, z: float = 1.959964) -> tuple[float, float]:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from music.clips import read_header
 from music.command import run
@@ -44,6 +45,8 @@ class Embed:
     device
         auto, cpu or cuda.
     """
+
+    POSITIONALS: ClassVar = ("rows",)
 
     rows: list[Path]
     output: Path
@@ -86,4 +89,4 @@ def _hours(paths: Iterable[Path], most: float) -> float:
 
 
 if __name__ == "__main__":
-    run(main, Embed, positionals=("rows",))
+    run(main, Embed)

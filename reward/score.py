@@ -13,6 +13,7 @@ options or input.
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from music.candidate import Candidate
 from music.command import run
@@ -45,6 +46,8 @@ class ScoreConfig:
     workers
         Threads that decode the audio of rows ahead of the model.
     """
+
+    POSITIONALS: ClassVar = ("input", "output")
 
     input: str = ""
     output: str = ""
@@ -95,4 +98,4 @@ def _report(candidate: Candidate, error: InputError) -> None:
 
 
 if __name__ == "__main__":
-    run(main, ScoreConfig, positionals=("input", "output"))
+    run(main, ScoreConfig)

@@ -27,7 +27,7 @@ from music.errors import InputError
 from music.processes import Processes
 from music.prompts import load_prompts, prompts_record
 from music.provenance import device_name, write_run_record
-from reward import Reward
+from reward import RewardWeights
 from reward.scoring.candidates import load_scorers
 from rlhf.assessment.comparison import BASE, Line, compare
 from rlhf.assessment.diversity import audio_files, load_encoders
@@ -141,7 +141,7 @@ def assess(options: Assess, models: Mapping[str, str | Path]) -> list[Line]:
     InputError
         If a model, prompt or scorer cannot be used; what was made stays.
     """
-    reward = Reward.parse(options.weights)
+    reward = RewardWeights.parse(options.weights)
     prompts = load_prompts(options.prompts, options.limit)
     real = audio_files(options.real) if options.real else []
     processes = Processes()

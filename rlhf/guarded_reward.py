@@ -17,7 +17,7 @@ import torch
 from generators.protocol import Sample
 from music.clips import Clip, read_clip
 from music.hashing import canonical_json, sha256_text
-from reward import Reward
+from reward import RewardWeights
 from reward.protocol import Scorer, ScoreRequest, features_of
 from reward.scoring.in_memory import score_clips
 
@@ -40,7 +40,7 @@ class ClipReward:
         If the scorer lacks a metric of the reward.
     """
 
-    def __init__(self, scorer: Scorer, reward: Reward) -> None:
+    def __init__(self, scorer: Scorer, reward: RewardWeights) -> None:
         reward.check(tuple(scorer.metrics))
         self._scorer, self._reward = scorer, reward
 

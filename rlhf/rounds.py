@@ -10,8 +10,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from generators import fill_pool
 from music.durable import write_text
 from music.errors import InputError
@@ -20,7 +18,7 @@ from music.jsonl import dump_line, read_jsonl
 from music.pool import Pool
 from music.processes import Processes
 from music.prompts import Prompt
-from reward import Reward, Scorer
+from reward import RewardWeights, Scorer
 from reward.scoring.candidates import score_candidates
 from rlhf.assessment.watching import Watch, held_out_row
 from rlhf.choosing import Judged
@@ -60,7 +58,7 @@ class Rounds:
         learner: Learner,
         prompts: list[Prompt],
         scorer: Scorer,
-        reward: Reward,
+        reward: RewardWeights,
         watch: Watch | None,
         processes: Processes,
     ) -> None:
@@ -98,8 +96,7 @@ class Rounds:
         del sampler
         candidates = pool.candidates_of(self._prompts, options.n)
         metrics = score_candidates([self._scorer], pool, candidates, self._processes)
-        weighted = [weight * metrics[name] for name, weight in self._reward.weights.items()]
-        judged = Judged(candidates, np.sum(weighted, axis=0))
+        judged = Judged(candidates, self._reward(metrics))
         if self._processes.is_main:
             write_text(place / _POOL, dump_line({"round": index, "pool": judged.spread()}))
         if not judged.best_and_worst():

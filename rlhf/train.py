@@ -42,7 +42,7 @@ from music.pool import Pool
 from music.processes import Processes
 from music.prompts import Prompt, load_prompts, prompts_record
 from music.provenance import write_run_record
-from reward import Reward, load_scorer
+from reward import RewardWeights, load_scorer
 from rlhf.assessment.watching import Watch
 from rlhf.curves import draw_curves
 from rlhf.guarded_reward import ClipReward, Guarded
@@ -62,7 +62,7 @@ def main(options: PostTraining) -> None:
     accelerator = Accelerator(cpu=device.type == "cpu")  # whose processes those of TRL's trainers are
     processes = Processes()
     prompts = load_prompts(options.prompts, options.limit)
-    reward = Reward.parse(options.weights)
+    reward = RewardWeights.parse(options.weights)
     judge = load_scorer(options.reward, options.device, options.dtype)
     scorer = Guarded(judge, options.level, options.silence_cost)
     reward.check(tuple(scorer.metrics))

@@ -34,7 +34,7 @@ from music.errors import InputError
 from music.pool import Pool
 from music.processes import Processes
 from music.prompts import load_prompts
-from reward import Reward
+from reward import RewardWeights
 from reward.scoring.candidates import load_scorers, score_candidates
 from scaling.outcome import Outcome, Stages
 
@@ -126,7 +126,7 @@ class BestOfN:
 def main(config: BestOfN) -> None:
     """Run the job; every process of a parallel run calls it."""
     stages = Stages()
-    reward = Reward.parse(config.weights)
+    reward = RewardWeights.parse(config.weights)
     prompts = load_prompts(config.prompts, config.limit)
     make_folder(config.output)
     pool = Pool(config.output / "pool", create=True)

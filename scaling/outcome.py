@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from music.durable import write_text
 from music.intervals import Array
 from music.pool import Candidate, Pool
 from music.prompts import prompts_record
 from music.provenance import device_name, write_run_record
-from reward import Reward, Scorer
+from reward import RewardWeights, Scorer
 from scaling.choose_best import choose_best, write_best
 from scaling.report import Results, write_report
 from scaling.summary import summarise
@@ -73,7 +71,7 @@ class Outcome:
     """
 
     config: Any
-    reward: Reward
+    reward: RewardWeights
     scorers: Sequence[Scorer]
     pool: Pool
     candidates: Sequence[Sequence[Candidate]]
@@ -123,8 +121,7 @@ class Outcome:
 
     def rewards(self) -> Array:
         """Return the reward of every candidate, `[P, N]`: the weighted sum of metrics of the reward model."""
-        weighted = [weight * self.metrics[metric] for metric, weight in self.reward.weights.items()]
-        return np.sum(weighted, axis=0)
+        return self.reward(self.metrics)
 
     def _write_best(self, folder: Path, rewards: Array) -> list[Candidate]:
         best = choose_best(rewards)

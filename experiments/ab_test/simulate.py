@@ -18,7 +18,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import numpy as np
@@ -63,6 +63,8 @@ class Simulate:
     device
         auto, cpu or cuda, for the judge.
     """
+
+    POSITIONALS: ClassVar = ("study",)
 
     study: Path
     address: str = "http://127.0.0.1:8000"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -53,6 +54,8 @@ class Ablate:
     workers
         Trainings side by side, which share the cores; each needs about 6 GB of memory.
     """
+
+    POSITIONALS: ClassVar = ("study",)
 
     study: str = ALL
     output: Path = Path("runs/ablations")

@@ -34,7 +34,7 @@ from music.intervals import RESAMPLES, Array, estimate_each
 from music.pool import Candidate, Pool
 from music.processes import Processes
 from music.tables import markdown_table
-from reward import Reward
+from reward import RewardWeights
 from reward.benchmark.extra import line_of
 from reward.benchmark.metrics import Line
 from reward.scoring.candidates import load_scorers, score_candidates
@@ -79,7 +79,7 @@ def main(options: Leaderboard) -> None:
     """Score all pools, rank them and write tables and figure; every process of a parallel run calls it."""
     if importlib.util.find_spec("choix") is None:
         raise InputError('the leaderboard needs the extra "analyses": pip install -e ".[analyses]"')
-    reward = Reward.parse(options.weights)
+    reward = RewardWeights.parse(options.weights)
     pools = [Pool(folder) for name in split_names(options.pools) for folder in pools_in(Path(name))]
     rows = on_shared_prompts(pools)
     systems = names_of(pools)
@@ -88,7 +88,7 @@ def main(options: Leaderboard) -> None:
     rewards = []
     for pool, candidates in zip(pools, rows, strict=True):
         metrics = score_candidates(scorers, pool, candidates, processes)
-        rewards.append(np.sum([weight * metrics[name] for name, weight in reward.weights.items()], axis=0))
+        rewards.append(reward(metrics))
     processes.close()
     if not processes.is_main:
         return

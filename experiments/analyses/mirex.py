@@ -33,7 +33,7 @@ from music.hashing import sha256_text
 from music.jsonl import dump_line, read_jsonl
 from music.processes import Processes
 from music.provenance import write_run_record
-from reward import Reward, load_scorer
+from reward import RewardWeights, load_scorer
 from reward.data.cmi import ALIASES
 from reward.scoring.rows import batch_on, score_rows
 
@@ -94,7 +94,7 @@ class Mirex:
 def main(options: Mirex) -> int:
     """Score, write the answers and return 1 if rows had to be left out; every process of a run calls it."""
     pairs = read_pairs(options.data, options.root or options.data.parent, options.limit)
-    reward, processes = Reward.parse(options.weights), Processes()
+    reward, processes = RewardWeights.parse(options.weights), Processes()
     scorer = load_scorer(options.reward, options.device, options.dtype)
     reward.check(tuple(scorer.metrics))
     asked, scores = options.output / "requests.jsonl", options.output / "scores.jsonl"

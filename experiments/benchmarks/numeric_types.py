@@ -13,7 +13,7 @@ import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -45,6 +45,8 @@ class NumericTypes:
     workers
         Threads that decode the audio ahead of the model.
     """
+
+    POSITIONALS: ClassVar = ("input",)
 
     input: Path
     reward: str = "lab-cmi-rm"
@@ -85,4 +87,4 @@ def _compared(metric: str, both: list[tuple[dict[str, Any], dict[str, Any]]]) ->
 
 
 if __name__ == "__main__":
-    run(main, NumericTypes, positionals=("input",))
+    run(main, NumericTypes)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from music.command import run
 
@@ -31,6 +31,8 @@ class TrainLab:
     work
         Folder of checkpoints, logs and cached data.
     """
+
+    POSITIONALS: ClassVar = ("part",)
 
     part: Literal[
         "all", "codec", "musicgen", "vae", "stable_audio", "mulan", "cmi_rm", "gold", "prompts", "pairs"
@@ -126,4 +128,4 @@ def main(options: TrainLab) -> None:
 
 
 if __name__ == "__main__":
-    run(main, TrainLab, positionals=("part",))
+    run(main, TrainLab)

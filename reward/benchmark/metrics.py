@@ -5,8 +5,6 @@ authors' evaluator writes, so that results can be compared line by line: a group
 line too, with n = 0. Rows of the split `test` count.
 """
 
-import csv
-import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -124,15 +122,6 @@ def detail(rows: Sequence[Row]) -> list[Line]:
     ):
         lines += _groups(pairs, CMI_PREF, tasks, key, lambda row: names[belongs(row)], names)  # noqa: B023
     return lines
-
-
-def table(lines: Sequence[Line], columns: Sequence[str]) -> str:
-    """Return lines as CSV; what is None is empty."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: "" if value is None else value for name, value in line.items()} for line in lines)
-    return buffer.getvalue()
 
 
 def _groups(

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from tqdm import tqdm
 
@@ -35,6 +36,8 @@ class Check:
     benchmark
         Files that will be tested on, with commas between.
     """
+
+    POSITIONALS: ClassVar = ("files",)
 
     files: list[Path]
     benchmark: str = ""

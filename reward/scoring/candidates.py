@@ -11,10 +11,12 @@ from music.errors import InputError
 from music.intervals import Array
 from music.pool import Candidate, Pool
 from music.processes import Processes
-from reward import Reward, Scorer, load_scorer, score_pool
+from reward import RewardWeights, Scorer, load_scorer, score_pool
 
 
-def load_scorers(reward_model: str, judges: str, reward: Reward, device: str, dtype: str) -> list[Scorer]:
+def load_scorers(
+    reward_model: str, judges: str, reward: RewardWeights, device: str, dtype: str
+) -> list[Scorer]:
     """Load the reward model, then the judges.
 
     Raises

@@ -20,7 +20,7 @@ from music.intervals import Array
 from music.pool import Pool
 from music.processes import Processes
 from music.prompts import Prompt
-from reward import Reward, Scorer
+from reward import RewardWeights, Scorer
 from reward.baselines.similarity import JointEmbedding
 from reward.protocol import are_independent
 from reward.scoring.candidates import metric_names, score_candidates
@@ -94,7 +94,7 @@ class HeldOut:
         asked: Asked,
         load: Callable[[str | Path], Generator],
         scorers: Sequence[Scorer],
-        reward: Reward,
+        reward: RewardWeights,
         encoders: Sequence[JointEmbedding],
         device: str,
         processes: Processes,
@@ -142,7 +142,7 @@ class HeldOut:
             self._base = model
         candidates = pool.candidates_of(asked.prompts, asked.n)
         scores = score_candidates(self._scorers, pool, candidates, processes, leave_out=True)
-        reward = np.sum([weight * scores[one] for one, weight in self._reward.weights.items()], axis=0)
+        reward = self._reward(scores)
         found = {REWARD: reward, **scores}
         found |= measure_divergence(self._base, model, pool, candidates, self._device, processes)
         found |= score_candidates([Meters()], pool, candidates, processes)

@@ -26,7 +26,7 @@ from music.errors import InputError
 from music.jsonl import dump_line, read_jsonl
 from music.processes import Processes
 from music.prompts import Prompt, load_prompts, prompts_record
-from reward import Reward, Scorer, load_scorer
+from reward import RewardWeights, Scorer, load_scorer
 from rlhf.assessment.comparison import BASE, JUDGE, REWARD, Measured, Metric, compare, difference
 from rlhf.assessment.diversity import audio_files, load_encoders
 from rlhf.assessment.held_out import Asked, HeldOut
@@ -121,7 +121,7 @@ class Watch:
         options: PostTraining,
         prompts: Sequence[Prompt],
         scorer: Scorer,
-        reward: Reward,
+        reward: RewardWeights,
         processes: Processes,
     ) -> None:
         assert options.held_out is not None

@@ -145,7 +145,7 @@ def test_the_papers_study_has_300_pairs_and_a_folder_of_ground_truth(tmp_path):
         "--sample_rate",
         "16000",
     ]
-    main(parse_command(Build, [*asked, "--reward", "loudness", "--weights", "loudness"], ("systems",)))
+    main(parse_command(Build, [*asked, "--reward", "loudness", "--weights", "loudness"]))
     study, key = load_study(tmp_path / "study")
     pairs = Counter(frozenset((one.first, one.second)) for one in key.trials.values() if one.kind == "pair")
     assert len(study.prompts) == 50

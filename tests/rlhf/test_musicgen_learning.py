@@ -8,7 +8,7 @@ import torch
 from generators.protocol import Job
 from music.errors import InputError
 from music.hashing import candidate_seed
-from reward import Reward, load_scorer
+from reward import RewardWeights, load_scorer
 from rlhf.choosing import turns_of
 from rlhf.guarded_reward import REWARD, ClipReward
 from rlhf.musicgen import trl_settings
@@ -20,7 +20,7 @@ from rlhf.options import LOG, Optimisation
 from tests.rlhf.conftest import PROMPTS, SECONDS
 
 HOW = Optimisation(steps=6, learning_rate=0.01, batch_size=8, micro_batch_size=4, lora_r=4, save_every=2)
-LOUD = ClipReward(load_scorer("loudness"), Reward({"loudness": 1.0}))
+LOUD = ClipReward(load_scorer("loudness"), RewardWeights({"loudness": 1.0}))
 
 
 def high_codes(samples):

@@ -14,6 +14,7 @@ import shlex
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from experiments.ab_test.analysis.agreement import scorer_agreement
 from experiments.ab_test.analysis.findings import find
@@ -50,6 +51,8 @@ class Analyze:
     device
         auto, cpu or cuda, of the scorers.
     """
+
+    POSITIONALS: ClassVar = ("study",)
 
     study: Path
     answers: Path | None = None

@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from experiments.ab_test.analysis.other_tools import write_listen_and_rate, write_webmushra
 from experiments.ab_test.analysis.preferences import preference_rows, split_by_prompt
@@ -52,6 +52,8 @@ class Export:
     seed
         Of the choice of these prompts.
     """
+
+    POSITIONALS: ClassVar = ("study",)
 
     study: Path
     to: str = "answers"

@@ -13,9 +13,8 @@ from experiments.ab_test.study import HEADS
 from experiments.figures import draw_dots, drawing
 from music.durable import make_folder, write_text
 from music.intervals import Estimate
-from music.tables import latex_table, markdown_table
+from music.tables import csv_table, latex_table, markdown_table
 from music.web_page import write_page
-from reward.benchmark.metrics import table
 
 _COMMENTS = 60  # on the page
 
@@ -37,7 +36,7 @@ def write_all(folder: Path, title: str, findings: Findings, facts: Mapping[str, 
     make_folder(folder)
     for name, rows in csv_rows(findings).items():
         if rows:
-            write_text(folder / f"{name}.csv", table(rows, list(rows[0])))
+            write_text(folder / f"{name}.csv", csv_table(rows, list(rows[0])))
     note = describe(findings)
     tables = {f"wins_{head}": win_table(findings, head) for head in HEADS}
     tables["strengths"] = strength_table(findings)

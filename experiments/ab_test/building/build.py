@@ -51,7 +51,7 @@ from music.errors import InputError
 from music.files import read_text
 from music.prompts import Prompt, load_prompts
 from music.provenance import write_run_record
-from reward import Reward, load_scorer
+from reward import RewardWeights, load_scorer
 
 _HEADPHONE_TRIALS = 3
 _KNOWN_PER_RATER = 3  # of the trials that check raters there are so many times more than one rater hears
@@ -219,7 +219,7 @@ def main(options: Build) -> None:
     prompts = load_prompts(options.prompts) if options.prompts else prompts_of(systems)
     choosing = any(system.n is not None and system.n > 1 for system in systems)
     scorer = load_scorer(options.reward, options.device, options.dtype) if choosing else None
-    reward = Reward.parse(options.weights)
+    reward = RewardWeights.parse(options.weights)
     if scorer is not None:
         reward.check(tuple(scorer.metrics))
     sources = find_sources(systems, prompts, reward, scorer)

@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from experiments.ab_test.building.sounds import Level, measure, tags_of
 from experiments.ab_test.study import AUDIO, BLINDED, STUDY, Key, KeyClip, Study, load_study
@@ -72,6 +73,8 @@ class Check:
     study
         The folder that build wrote.
     """
+
+    POSITIONALS: ClassVar = ("study",)
 
     study: Path
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from experiments.ab_test.building.sounds import FORMATS, SHORTEST
 from music.command import refuse_below_one
@@ -78,6 +79,8 @@ class Build:
     device
         auto, cpu or cuda.
     """
+
+    POSITIONALS: ClassVar = ("systems",)
 
     systems: str
     output: Path = Path("runs/listening_test")

@@ -14,7 +14,7 @@ from music.errors import InputError
 from music.hashing import sha256_file
 from music.pool import Pool
 from music.prompts import Prompt
-from reward import Reward, Scorer, score_pool
+from reward import RewardWeights, Scorer, score_pool
 from scaling.choose_best import choose_best
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+ -]*")
@@ -107,7 +107,7 @@ def prompts_of(systems: Sequence[System]) -> list[Prompt]:
 
 
 def find_sources(
-    systems: Sequence[System], prompts: Iterable[Prompt], reward: Reward, scorer: Scorer | None
+    systems: Sequence[System], prompts: Iterable[Prompt], reward: RewardWeights, scorer: Scorer | None
 ) -> dict[str, dict[str, Source]]:
     """Return the clip of each system for each prompt that all systems have: prompt id, then name of the system.
 
@@ -152,7 +152,7 @@ def _listed(system: System, prompts: Iterable[Prompt]) -> dict[str, Source]:
 
 
 def _picked(
-    system: System, prompts: Iterable[Prompt], reward: Reward, scorer: Scorer | None
+    system: System, prompts: Iterable[Prompt], reward: RewardWeights, scorer: Scorer | None
 ) -> dict[str, Source]:
     pool, n = Pool(system.folder), system.n or 1
     rows: dict[str, dict[int, Candidate]] = {}
@@ -173,7 +173,7 @@ def _best(
     pool: Pool,
     rows: Mapping[str, Mapping[int, Candidate]],
     wanted: Sequence[str],
-    reward: Reward,
+    reward: RewardWeights,
     scorer: Scorer | None,
 ) -> dict[str, int]:
     """Return which candidate of each wanted prompt the reward picks."""

@@ -16,6 +16,7 @@ import secrets
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from experiments.ab_test.study import read_study
 from music.command import refuse_below_one
@@ -43,6 +44,8 @@ class Serve:
     most_raters
         How many can take part in each study, so that nobody can flood it; those who did not finish count for a day.
     """
+
+    POSITIONALS: ClassVar = ("studies",)
 
     studies: list[Path]
     database: str = ""

@@ -14,7 +14,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from experiments.ab_test.pages import PAGE_FILES, study_page
 from experiments.ab_test.serving.shown import described_turn, introduction
@@ -36,6 +36,8 @@ class Static:
     output
         Folder for the page.
     """
+
+    POSITIONALS: ClassVar = ("study",)
 
     study: Path
     output: Path = Path("runs/listening_page")

@@ -1,14 +1,20 @@
 """The reward: one number made of named metrics."""
 
+import functools
 import math
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from music.errors import InputError
+from music.intervals import Array
+
+Scores = TypeVar("Scores", float, Array)
 
 
 @dataclass(frozen=True)
-class Reward:
+class RewardWeights:
     """A weighted sum of metrics, by default 0.5 musicality + 0.5 alignment (as in the paper's best of N).
 
     Attributes
@@ -30,7 +36,7 @@ class Reward:
                 raise InputError(f"the weight of metric {name!r} must be finite, got {weight}")
 
     @classmethod
-    def parse(cls, text: str) -> "Reward":
+    def parse(cls, text: str) -> "RewardWeights":
         """Read ``musicality=0.5,alignment=0.5``; a bare name has weight 1.
 
         Raises
@@ -66,8 +72,8 @@ class Reward:
                 f"the reward needs the metric {missing[0]!r}; there are {', '.join(metrics) or 'none'}"
             )
 
-    def __call__(self, scores: Mapping[str, float]) -> float:
-        """Return the reward of one set of scores.
+    def __call__(self, scores: Mapping[str, Scores]) -> Scores:
+        """Return the reward of scores by metric: of one clip, or arrays of any one shape.
 
         Raises
         ------
@@ -75,4 +81,5 @@ class Reward:
             If a metric is missing, naming those that exist.
         """
         self.check(tuple(scores))
-        return sum(weight * scores[name] for name, weight in self.weights.items())
+        first, *others = (weight * scores[name] for name, weight in self.weights.items())
+        return functools.reduce(operator.add, others, first)
