@@ -1,63 +1,118 @@
-"""Command lines from frozen dataclasses: a field an option, help from the docstring, ``--config`` files.
+"""Command lines from frozen dataclasses: a field an option, help from docstrings, ``--config`` files.
 
-A command is a dataclass `Config`, a function `main(config)` and the two lines
+A command is a dataclass `Config`, a function `main(config)` in the same module, and the two lines
 
     if __name__ == "__main__":
         run(main, Config)
+
+`Config` inherits options that it shares with others (`music.options`), names those that are given without ``--name`` in
+`POSITIONALS`, and those that were once called otherwise in `RENAMED`. The commands in its module's docstring are the
+examples of ``--help``.
 """
 
 import argparse
 import dataclasses
+import os
+import re
 import sys
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import docstring_parser
 import jsonargparse
 
 from music.errors import InputError, ServiceError
+from music.optional_libraries import extra_with
 
 C = TypeVar("C")
+_EXAMPLE = re.compile(r"^ {4}(?:accelerate launch|torchrun|python|music-reward) ")
 
 
-def parse_command(config: type[C], argv: Sequence[str] | None = None, positionals: Sequence[str] = ()) -> C:
+class _Formatter(jsonargparse.DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Help whose examples keep their lines."""
+
+    def _expand_help(self, action: argparse.Action) -> str:
+        return super()._expand_help(action).replace("<class 'Path'>", "path").replace(", default: )", ")")
+
+
+def parse_command(config: type[C], argv: Sequence[str] | None = None, name: str | None = None) -> C:
     """Read a command line into a config.
 
     Parameters
     ----------
     config
-        A frozen dataclass with a NumPy docstring; it may raise `InputError` in ``__post_init__``.
+        A frozen dataclass with a NumPy docstring; it may raise `InputError` in ``__post_init__``. Positionals that
+        have a default may be left out; a list takes one or more.
     argv
         The arguments; those of this process by default.
-    positionals
-        Names of the fields that are given without ``--name``, in order. Those with a default may be left out; a list
-        takes one or more.
+    name
+        What the usage line calls the command; how this process was started by default.
 
     Raises
     ------
     InputError
-        If an option is unknown, missing or of the wrong type.
+        If an option is unknown, missing or of the wrong type, or given under its old name and its new one.
     SystemExit
         After ``--help`` and ``--print_config``, with code 0.
     """
-    jsonargparse.set_parsing_settings(docstring_parse_style=docstring_parser.DocstringStyle.NUMPYDOC)
-    description = (config.__doc__ or "").strip().splitlines()[0]
-    parser = jsonargparse.ArgumentParser(description=description, exit_on_error=False)
-    parser.add_argument("--config", action="config", help="A YAML file with options; later options win.")
-    for name in positionals:
-        kind, number = _type_of(config, name), _default_of(config, name)
-        if typing.get_origin(kind) is list:
-            kind, number = typing.get_args(kind)[0], {"nargs": "+"}
-        parser.add_argument(name, type=kind, help=_help_of(config, name), **number)
-    parser.add_class_arguments(config, skip=set(positionals))
+    parser = _parser_of(config, name or command_name())
     try:
         parsed = parser.parse_args(None if argv is None else list(argv))
     except jsonargparse.ArgumentError as error:
         raise InputError(f"{_one_line(str(error))} (--help lists the options)") from error
     values = parser.instantiate_classes(parsed)
-    names = [field.name for field in dataclasses.fields(config)]  # type: ignore[arg-type]
-    return config(**{name: values[name] for name in names if name in values})
+    given = {option: values[option] for option in options_of(config) if option in values}
+    for old, new in renamed_of(config).items():
+        if old in values:
+            if given.get(new) != _default_of(config, new):
+                raise InputError(f"--{old} is the old name of --{new}: give one of them")
+            given[new] = values[old]
+            if os.environ.get("RANK", "0") == "0":
+                print(f"note: --{old} is called --{new} now", file=sys.stderr)
+    return config(**given)
+
+
+def command_name() -> str:
+    """Return how this process was started: ``python -m scaling.evaluate``, ``scaling/best_of_n.py`` ..."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is not None:
+        return f"python -m {spec.name.removesuffix('.__main__')}"
+    here = os.path.relpath(sys.argv[0]) if sys.argv[0] else "python"
+    return os.path.basename(here) if here.startswith("..") else here
+
+
+def options_of(config: type) -> list[str]:
+    """Return the names of the options of a command, its own first."""
+    return [name for _, names in _sections(config) for name in names]
+
+
+def positionals_of(config: type) -> tuple[str, ...]:
+    """Return the options that are given without their names, in order."""
+    return getattr(config, "POSITIONALS", ())
+
+
+def renamed_of(config: type) -> Mapping[str, str]:
+    """Return the options that had another name, by that name."""
+    return {
+        old: new for part in reversed(config.__mro__) for old, new in vars(part).get("RENAMED", {}).items()
+    }
+
+
+def help_of(config: type, name: str) -> str | None:
+    """Return what the docstring of a command, or of the options that it shares, says of one."""
+    for part in config.__mro__:
+        described = docstring_parser.parse(part.__doc__ or "", docstring_parser.DocstringStyle.NUMPYDOC)
+        for parameter in described.params:
+            if name in parameter.arg_name.split(", "):
+                return parameter.description
+    return None
+
+
+def examples_of(config: type) -> list[str]:
+    """Return the commands in the docstring of a command's module, each in one line."""
+    text = (sys.modules[config.__module__].__doc__ or "").replace("\\\n", "")
+    return [re.sub(r" {3,}", " ", line.strip()) for line in text.splitlines() if _EXAMPLE.match(line)]
 
 
 def refuse_below_one(config: Any, *options: str) -> None:
@@ -74,21 +129,33 @@ def refuse_below_one(config: Any, *options: str) -> None:
             raise InputError(f"--{name} must be at least 1, got {value}")
 
 
+def split_names(names: str) -> list[str]:
+    """Return the names in a text with commas between."""
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
 def run(
     main: Callable[[C], int | None],
     config: type[C],
     argv: Sequence[str] | None = None,
-    positionals: Sequence[str] = (),
+    name: str | None = None,
 ) -> None:
     """Parse the command line, call `main`, and exit with its code; 130 for Ctrl-C.
 
     An `InputError` or a `ServiceError` ends it with code 2, and is printed as one line ``error: ...`` on
-    stderr; any other exception keeps its traceback.
+    stderr; so is a library that is missing, if an extra of this project installs it. Any other exception keeps its
+    traceback.
     """
     try:
-        code = main(parse_command(config, argv, positionals))
+        code = main(parse_command(config, argv, name))
     except (InputError, ServiceError) as error:
         print(f"error: {_one_line(str(error))}", file=sys.stderr)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        extra = extra_with(error.name or "")
+        if extra is None:
+            raise
+        print(f"error: {error.name} is not installed: pip install -e '.[{extra}]'", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -96,20 +163,58 @@ def run(
     sys.exit(code or 0)
 
 
+def _parser_of(config: type, name: str) -> jsonargparse.ArgumentParser:
+    jsonargparse.set_parsing_settings(docstring_parse_style=docstring_parser.DocstringStyle.NUMPYDOC)
+    examples = "".join(f"  {example}\n" for example in examples_of(config))
+    parser = jsonargparse.ArgumentParser(
+        prog=name,
+        description=_first_line(config),
+        epilog=f"examples:\n{examples}" if examples else None,
+        formatter_class=_Formatter,
+        exit_on_error=False,
+    )
+    parser.add_argument("--config", action="config", help="YAML file with options; later options win.")
+    types = typing.get_type_hints(config)
+    positionals = positionals_of(config)
+    for option in positionals:
+        kind = types[option]
+        number: dict[str, Any] = {}
+        if typing.get_origin(kind) is list:
+            kind, number = typing.get_args(kind)[0], {"nargs": "+"}
+        elif _default_of(config, option) is not dataclasses.MISSING:
+            number = {"nargs": "?", "default": argparse.SUPPRESS}  # left out, it leaves --config files alone
+        parser.add_argument(option, type=kind, help=help_of(config, option), **number)
+    for part, names in _sections(config):
+        group = parser.add_argument_group("options of this command" if part is config else _first_line(part))
+        for option in names:
+            if option not in positionals:
+                default = _default_of(config, option)
+                given: dict[str, Any] = (
+                    {"required": True} if default is dataclasses.MISSING else {"default": default}
+                )
+                group.add_argument(f"--{option}", type=types[option], help=help_of(config, option), **given)
+    for old, new in renamed_of(config).items():
+        parser.add_argument(f"--{old}", type=types[new], default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    return parser
+
+
+def _sections(config: type) -> Iterator[tuple[type, list[str]]]:
+    """Yield a command with its own options, then what it inherits with theirs."""
+    left = {field.name for field in dataclasses.fields(config)}
+    for part in config.__mro__:
+        own = [name for name in vars(part).get("__annotations__", {}) if name in left]
+        left.difference_update(own)
+        if own:
+            yield part, own
+
+
+def _first_line(config: type) -> str:
+    return (config.__doc__ or "").strip().splitlines()[0]
+
+
 def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _type_of(config: type, name: str) -> Any:
-    return typing.get_type_hints(config)[name]
-
-
-def _default_of(config: type, name: str) -> dict[str, Any]:
-    """Return what makes a positional with a default optional: left out, it leaves --config files alone."""
-    default = next(field.default for field in dataclasses.fields(config) if field.name == name)
-    return {} if default is dataclasses.MISSING else {"nargs": "?", "default": argparse.SUPPRESS}
-
-
-def _help_of(config: type, name: str) -> str | None:
-    described = docstring_parser.parse(config.__doc__ or "", docstring_parser.DocstringStyle.NUMPYDOC)
-    return next((parameter.description for parameter in described.params if parameter.arg_name == name), None)
+def _default_of(config: type, option: str) -> Any:
+    return next(field.default for field in dataclasses.fields(config) if field.name == option)

@@ -1,7 +1,9 @@
 """Libraries that not everybody needs: what needs them says which are missing and how to install them."""
 
 import importlib.util
+import re
 from dataclasses import dataclass
+from importlib import metadata
 
 from music.errors import InputError
 
@@ -33,3 +35,17 @@ class OptionalLibraries:
         missing = self.missing()
         if missing:
             raise InputError(f"{self.owner} needs {missing}, which is not installed: {self.cure}")
+
+
+def extra_with(module: str) -> str | None:
+    """Return the extra of this project that installs a module, if one does."""
+    try:
+        requirements = metadata.requires("music-reward") or []
+    except metadata.PackageNotFoundError:
+        return None
+    top = module.partition(".")[0].lower()
+    for requirement in requirements:
+        found = re.match(r"([\w.-]+).*extra == .(?!dev)([\w-]+)", requirement)
+        if found and found[1].lower().replace("-", "_") == top:
+            return found[2]
+    return None

@@ -1,6 +1,9 @@
-"""Tables for people: Markdown and LaTeX."""
+"""Tables: CSV for programs, Markdown and LaTeX for people."""
 
-from collections.abc import Sequence
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 _ESCAPED = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
@@ -11,6 +14,15 @@ _ESCAPED = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "<": "$<$",
     ">": "$>$",
 }
+
+
+def csv_table(lines: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Return lines as CSV; what is None is empty."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: "" if value is None else value for name, value in line.items()} for line in lines)
+    return buffer.getvalue()
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -3,17 +3,22 @@
 from typing import Any
 
 _EXPORTS = {
-    "Reward": "reward.combine",
+    "RewardWeights": "reward.weights",
     "ScoreRequest": "reward.protocol",
     "Scorer": "reward.protocol",
     "load_scorer": "reward.registry",
-    "score_pool": "reward.pool_scores",
+    "score_pool": "reward.scoring.pool",
 }
-__all__ = ["Reward", "ScoreRequest", "Scorer", "load_scorer", "score_pool"]
+__all__ = ["RewardWeights", "ScoreRequest", "Scorer", "load_scorer", "score_pool"]
 
 
 def __getattr__(name: str) -> Any:
     """Import an exported name when it is first asked for, so that `import reward` stays light."""
+    if name == "Reward":  # its name until version 0.1
+        import warnings
+
+        warnings.warn("reward.Reward is called reward.RewardWeights now", DeprecationWarning, stacklevel=2)
+        name = "RewardWeights"
     if name not in _EXPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib

@@ -1,7 +1,7 @@
 """Score audio with any scorer.
 
-    python -m reward.score in.jsonl out.jsonl --reward lab-cmi-rm      rows (see `reward.score_rows`)
-    python -m reward.score --pool DIR --reward lab-cmi-rm              a pool (see `reward.pool_scores`)
+    python -m reward.score in.jsonl out.jsonl --reward lab-cmi-rm      rows (see `reward.scoring.rows`)
+    python -m reward.score --pool DIR --reward lab-cmi-rm              a pool (see `reward.scoring.pool`)
     torchrun --nproc-per-node 2 -m reward.score in.jsonl out.jsonl     several processes share the work
 
 What was scored before by the same version of the scorer is not scored again; killed runs are simply run
@@ -13,15 +13,16 @@ options or input.
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from music.candidate import Candidate
 from music.command import run
 from music.errors import InputError
 from music.pool import Pool
 from music.processes import Processes
-from reward.pool_scores import score_pool
 from reward.registry import load_scorer
-from reward.score_rows import batch_on, score_rows
+from reward.scoring.pool import score_pool
+from reward.scoring.rows import batch_on, score_rows
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class ScoreConfig:
     workers
         Threads that decode the audio of rows ahead of the model.
     """
+
+    POSITIONALS: ClassVar = ("input", "output")
 
     input: str = ""
     output: str = ""
@@ -95,4 +98,4 @@ def _report(candidate: Candidate, error: InputError) -> None:
 
 
 if __name__ == "__main__":
-    run(main, ScoreConfig, positionals=("input", "output"))
+    run(main, ScoreConfig)

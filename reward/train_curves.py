@@ -9,7 +9,7 @@ cross-entropy, and the error of calibration. `reward.train` draws its own run in
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -40,6 +40,8 @@ class DrawCurves:
     output
         The picture.
     """
+
+    POSITIONALS: ClassVar = ("runs",)
 
     runs: list[Path]
     output: Path = Path("curves.png")
@@ -109,4 +111,4 @@ def _rows(folder: Path) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    run(main, DrawCurves, positionals=("runs",))
+    run(main, DrawCurves)

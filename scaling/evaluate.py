@@ -21,21 +21,21 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from music.command import run
+from music.command import run, split_names
 from music.durable import make_folder, write_text
 from music.errors import InputError
+from music.intervals import FEWEST, Array, bootstrap_means, percentile_interval
 from music.pool import Candidate, Pool
 from music.processes import Processes
 from music.provenance import write_run_record
 from music.tables import latex_table, markdown_table
-from reward import Reward, Scorer
-from reward.benchmark.intervals import FEWEST
-from scaling.estimators import Array, best_of_n, bootstrap_means, percentile_interval
-from scaling.judging import load_scorers, score_candidates, split_names
+from reward import RewardWeights, Scorer
+from reward.scoring.candidates import load_scorers, score_candidates
+from scaling.estimators import best_of_n
 
 _COLUMNS = ("pool", "generator", "prompts", "candidates", "n", "metric", "chooses")
 _NUMBERS = ("mean", "low", "high", "gain", "gain_low", "gain_high")
@@ -69,6 +69,8 @@ class Evaluate:
         auto, cpu or cuda.
     """
 
+    POSITIONALS: ClassVar = ("pools",)
+
     pools: str
     reward: str = "lab-cmi-rm"
     weights: str = "musicality=0.5,alignment=0.5"
@@ -97,7 +99,7 @@ class Evaluate:
 
 def main(options: Evaluate) -> None:
     """Score all pools and write the tables; every process of a parallel run calls it."""
-    reward = Reward.parse(options.weights)
+    reward = RewardWeights.parse(options.weights)
     pools = [Pool(folder) for folder in split_names(options.pools)]
     rows = [complete(pool, options.numbers[-1]) for pool in pools]
     processes = Processes()
@@ -141,7 +143,9 @@ def complete(pool: Pool, needed: int) -> list[list[Candidate]]:
     return [[row[index] for index in range(counts[fewest])] for row in by_prompt.values()]
 
 
-def measure(metrics: Mapping[str, Array], reward: Reward, numbers: Sequence[int], seed: int) -> list[Line]:
+def measure(
+    metrics: Mapping[str, Array], reward: RewardWeights, numbers: Sequence[int], seed: int
+) -> list[Line]:
     """Return a line for each n and metric, the reward first.
 
     Parameters
@@ -160,7 +164,7 @@ def measure(metrics: Mapping[str, Array], reward: Reward, numbers: Sequence[int]
     list
         Lines of ``table.csv``, in which intervals are None for fewer than `FEWEST` prompts.
     """
-    rewards = np.sum([weight * metrics[name] for name, weight in reward.weights.items()], axis=0)
+    rewards = reward(metrics)
     measured = {"reward": rewards, **metrics}
     lines = []
     for n in numbers:
@@ -246,4 +250,4 @@ def _cell(line: Line, digits: int) -> str:
 
 
 if __name__ == "__main__":
-    run(main, Evaluate, positionals=("pools",))
+    run(main, Evaluate)

@@ -1,44 +1,41 @@
-"""Run one of the commands of `experiments.ab_test`; see the package."""
+"""Commands of `experiments.ab_test`."""
 
-import importlib
 import sys
 
-from music.command import run
-from music.errors import InputError
+import experiments.ab_test
+from music.subcommands import Command, dispatch
 
-#: name: module, its dataclass, and the fields that are given without their names
-COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    "build": ("build", "Build", ("systems",)),
-    "check": ("check", "Check", ("study",)),
-    "static": ("static", "Static", ("study",)),
-    "demo": ("demo", "Demo", ()),
-    "export": ("export", "Export", ("study",)),
-    "analyze": ("analyze", "Analyze", ("study",)),
-    "plan": ("plan", "Plan", ()),
-    "simulate": ("simulate", "Simulate", ("study",)),
-    "serve": ("serve", "Serve", ("studies",)),
+COMMANDS = {
+    "build": Command(
+        "experiments.ab_test.building.build:Build",
+        "make a blinded listening test from pools and folders of clips",
+    ),
+    "check": Command(
+        "experiments.ab_test.building.check:Check", "check that nothing for the public tells a system"
+    ),
+    "serve": Command(
+        "experiments.ab_test.serving.serve:Serve", "serve the page for raters and keep their answers"
+    ),
+    "static": Command("experiments.ab_test.serving.static:Static", "write a page that needs no server"),
+    "export": Command(
+        "experiments.ab_test.analysis.export:Export",
+        "write the answers for analysis, for training, or for other tools",
+    ),
+    "analyze": Command(
+        "experiments.ab_test.analysis.analyze:Analyze", "report win rates, strengths and agreement"
+    ),
+    "plan": Command("experiments.ab_test.plan:Plan", "tell how many raters an effect needs"),
+    "simulate": Command(
+        "experiments.ab_test.simulate:Simulate", "answer a served study with raters of a known taste"
+    ),
+    "demo": Command("experiments.ab_test.demo:Demo", "build and serve a small study of the lab's clips"),
 }
 
 
-def main() -> None:
-    """Hand the rest of the command line to the command that it names."""
-    if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
-        found = sys.argv[1] if len(sys.argv) > 1 else "nothing"
-        print(f"error: expected one of {', '.join(COMMANDS)}, got {found}", file=sys.stderr)
-        sys.exit(2)
-    name, config, positionals = COMMANDS[sys.argv[1]]
-    module = importlib.import_module(f"experiments.ab_test.{name}")
-
-    def guarded(options: object) -> int | None:
-        try:
-            return module.main(options)
-        except ModuleNotFoundError as error:
-            raise InputError(
-                f"listening tests need {error.name}, which is not installed: pip install -e '.[listening]'"
-            ) from error
-
-    run(guarded, getattr(module, config), sys.argv[2:], positionals)
+def main(argv: list[str]) -> None:
+    """Run the command that the first word names."""
+    dispatch("python -m experiments.ab_test", experiments.ab_test.__doc__ or "", COMMANDS, argv)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

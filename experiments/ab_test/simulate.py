@@ -18,17 +18,16 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import numpy as np
 
-from experiments.ab_test.preferences import prompt_of
+from experiments.ab_test.analysis.preferences import prompt_of
 from experiments.ab_test.study import AUDIO, BLINDED, HEADS, Key, KeyClip, Study, load_study
-from music.command import refuse_below_one
+from music.command import refuse_below_one, split_names
 from music.errors import InputError
 from reward import ScoreRequest, load_scorer
-from scaling.judging import split_names
 
 _SPOILT = -6.0  # utility of a clip that is drowned in noise, beside that of the clip itself
 _SURE = (0.5, 1.0, 2.0, 3.0)  # heard differences above which a rater is surer by one
@@ -64,6 +63,8 @@ class Simulate:
     device
         auto, cpu or cuda, for the judge.
     """
+
+    POSITIONALS: ClassVar = ("study",)
 
     study: Path
     address: str = "http://127.0.0.1:8000"

@@ -4,4 +4,4 @@ from experiments.ablations.command import Ablate, main
 from music.command import run
 
 if __name__ == "__main__":
-    run(main, Ablate, positionals=("study",))
+    run(main, Ablate)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -23,10 +24,9 @@ from experiments.ablations.testing import (
     resampled_mean,
 )
 from music.command import refuse_below_one
-from music.durable import make_folder, write_text
+from music.durable import claim_work, make_folder, write_text
 from music.errors import InputError
-from music.finished_folder import claim_work
-from reward.bradley_terry import wilson_interval
+from music.intervals import wilson_interval
 
 ALL = "all"
 
@@ -54,6 +54,8 @@ class Ablate:
     workers
         Trainings side by side, which share the cores; each needs about 6 GB of memory.
     """
+
+    POSITIONALS: ClassVar = ("study",)
 
     study: str = ALL
     output: Path = Path("runs/ablations")

@@ -1,33 +1,22 @@
-"""Run the analysis that the first argument names; see the package. ``NAME --help`` lists its options."""
+"""Commands of `experiments.analyses`."""
 
-import importlib
 import sys
-from collections.abc import Sequence
 
-import experiments.analyses as package
-from music.command import run
+import experiments.analyses
+from music.subcommands import Command, dispatch
 
-ANALYSES = {
-    "arena": "experiments.analyses.arena:Arena",
-    "windows": "experiments.analyses.windows:Windows",
-    "leaderboard": "experiments.analyses.leaderboard:Leaderboard",
-    "anchors": "experiments.analyses.anchors:Anchors",
-    "mirex": "experiments.analyses.mirex:Mirex",
+COMMANDS = {
+    "arena": Command("experiments.analyses.arena:Arena", "what decides a vote: musicality or alignment"),
+    "windows": Command("experiments.analyses.windows:Windows", "how much of a clip has to be heard"),
+    "leaderboard": Command("experiments.analyses.leaderboard:Leaderboard", "rank generators by a reward"),
+    "anchors": Command("experiments.analyses.anchors:Anchors", "what a few votes on a new generator repair"),
+    "mirex": Command("experiments.analyses.mirex:Mirex", "answer MIREX 2026, track B"),
 }
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Hand the rest of the command line to the analysis."""
-    name = arguments[0] if arguments else "--help"
-    if name in ANALYSES:
-        place, _, config = ANALYSES[name].partition(":")
-        module = importlib.import_module(place)
-        run(module.main, getattr(module, config), arguments[1:])
-    elif name in ("--help", "-h"):
-        print((package.__doc__ or "").strip())
-    else:
-        print(f"error: expected one of {', '.join(ANALYSES)}, got {name!r}", file=sys.stderr)
-        sys.exit(2)
+def main(argv: list[str]) -> None:
+    """Run the command that the first word names."""
+    dispatch("python -m experiments.analyses", experiments.analyses.__doc__ or "", COMMANDS, argv)
 
 
 if __name__ == "__main__":

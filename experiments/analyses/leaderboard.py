@@ -3,8 +3,8 @@
     python -m experiments.analyses leaderboard --pools runs/musicgen/pool,runs/stable_audio/pool
     python -m experiments.analyses leaderboard --pools runs --reward HaiwenXia/CMI-RM     all pools below a folder
 
-1. Every candidate is scored, beside its pool; what is scored is not scored again (`scaling.judging`). The prompts that
-   all pools have count.
+1. Every candidate is scored, beside its pool; what is scored is not scored again (`reward.scoring.candidates`). The
+   prompts that all pools have count.
 2. For each prompt and pair of systems every candidate of the one meets every candidate of the other, and the higher
    reward wins; equal ones share the win. The mean over these meetings is the share of that prompt.
 3. The shares are summed over prompts, half a win is added to both sides of each pair (the correction of log-odds by
@@ -27,17 +27,18 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.analyses.report import draw_dots, drawing, shown, write_report
+from experiments.figures import draw_dots, drawing, shown, write_report
+from music.command import split_names
 from music.errors import InputError
+from music.intervals import RESAMPLES, Array, estimate_each
 from music.pool import Candidate, Pool
 from music.processes import Processes
 from music.tables import markdown_table
-from reward import Reward
+from reward import RewardWeights
 from reward.benchmark.extra import line_of
-from reward.benchmark.intervals import RESAMPLES, Values, estimate_each
 from reward.benchmark.metrics import Line
+from reward.scoring.candidates import load_scorers, score_candidates
 from scaling.evaluate import complete
-from scaling.judging import load_scorers, score_candidates, split_names
 
 COLUMNS = ("rank", "system", "metric", "value", "low", "high", "n", "prompts", "wins")
 SCALE, CENTRE = 400.0, 1500.0
@@ -78,7 +79,7 @@ def main(options: Leaderboard) -> None:
     """Score all pools, rank them and write tables and figure; every process of a parallel run calls it."""
     if importlib.util.find_spec("choix") is None:
         raise InputError('the leaderboard needs the extra "analyses": pip install -e ".[analyses]"')
-    reward = Reward.parse(options.weights)
+    reward = RewardWeights.parse(options.weights)
     pools = [Pool(folder) for name in split_names(options.pools) for folder in pools_in(Path(name))]
     rows = on_shared_prompts(pools)
     systems = names_of(pools)
@@ -87,7 +88,7 @@ def main(options: Leaderboard) -> None:
     rewards = []
     for pool, candidates in zip(pools, rows, strict=True):
         metrics = score_candidates(scorers, pool, candidates, processes)
-        rewards.append(np.sum([weight * metrics[name] for name, weight in reward.weights.items()], axis=0))
+        rewards.append(reward(metrics))
     processes.close()
     if not processes.is_main:
         return
@@ -165,7 +166,7 @@ def on_shared_prompts(pools: Sequence[Pool]) -> list[list[list[Candidate]]]:
     return [[rows[name] for name in shared] for rows in by_prompt]
 
 
-def win_shares(rewards: Sequence[Values]) -> Values:
+def win_shares(rewards: Sequence[Array]) -> Array:
     """Return how often each system beats each other on each prompt, `[P, M, M]` from 0 to 1; the diagonal is 0.
 
     Parameters
@@ -180,7 +181,7 @@ def win_shares(rewards: Sequence[Values]) -> Values:
     return wins
 
 
-def strengths(wins: Values) -> Values:
+def strengths(wins: Array) -> Array:
     """Return the Bradley-Terry strengths `[M]` of wins `[P, M, M]`, in nats, with a mean of 0."""
     from choix import ilsr_pairwise_dense
 
@@ -189,11 +190,11 @@ def strengths(wins: Values) -> Values:
     return found - found.mean()
 
 
-def ranked(wins: Values, systems: Sequence[str], seed: int) -> list[Line]:
+def ranked(wins: Array, systems: Sequence[str], seed: int) -> list[Line]:
     """Return two lines for each system, the strongest first: its points, and how far it is ahead of the next."""
     order = np.argsort(-strengths(wins), kind="stable")
 
-    def found(drawn: Values) -> Values:
+    def found(drawn: Array) -> Array:
         points = CENTRE + SCALE * strengths(drawn)[order]
         return np.concatenate([points, points[:-1] - points[1:]])
 
@@ -209,7 +210,7 @@ def ranked(wins: Values, systems: Sequence[str], seed: int) -> list[Line]:
 
 
 def _page(
-    lines: Sequence[Line], shares: Values, systems: Sequence[str], order: Sequence[int], note: str
+    lines: Sequence[Line], shares: Array, systems: Sequence[str], order: Sequence[int], note: str
 ) -> str:
     ahead = {line["rank"]: shown(line, 0) for line in lines if line["metric"] != "points"}
     rows = [
@@ -233,7 +234,7 @@ def _page(
 
 
 def _draw(
-    path: Path, lines: Sequence[Line], shares: Values, systems: Sequence[str], order: Sequence[int]
+    path: Path, lines: Sequence[Line], shares: Array, systems: Sequence[str], order: Sequence[int]
 ) -> None:
     names = [systems[place] for place in order]
     with drawing(path, 1, 2, (9.5, 0.45 * len(names) + 1.8)) as axes:

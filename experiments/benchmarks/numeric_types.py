@@ -13,19 +13,19 @@ import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from music.command import run
 from music.errors import InputError
+from music.intervals import estimate_from, resample_weights
 from music.jsonl import read_jsonl
 from reward.benchmark.extra import line_of
-from reward.benchmark.intervals import estimate_from, resample_weights
 from reward.benchmark.metrics import correlations
 from reward.benchmark.weighted_correlations import correlations_of_resamples
 from reward.registry import load_scorer
-from reward.score_rows import batch_on, score_rows
+from reward.scoring.rows import batch_on, score_rows
 
 _DTYPES = ("float32", "bfloat16")
 
@@ -45,6 +45,8 @@ class NumericTypes:
     workers
         Threads that decode the audio ahead of the model.
     """
+
+    POSITIONALS: ClassVar = ("input",)
 
     input: Path
     reward: str = "lab-cmi-rm"
@@ -85,4 +87,4 @@ def _compared(metric: str, both: list[tuple[dict[str, Any], dict[str, Any]]]) ->
 
 
 if __name__ == "__main__":
-    run(main, NumericTypes, positionals=("input",))
+    run(main, NumericTypes)

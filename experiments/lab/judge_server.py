@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from tqdm import tqdm
 
@@ -47,6 +47,8 @@ class ServeJudge:
     max_seconds
         In s.
     """
+
+    POSITIONALS: ClassVar = ("pairs",)
 
     pairs: Path
     port: int = 8123
@@ -139,4 +141,4 @@ def main(options: ServeJudge) -> None:
 
 
 if __name__ == "__main__":
-    run(main, ServeJudge, positionals=("pairs",))
+    run(main, ServeJudge)

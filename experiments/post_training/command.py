@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from experiments.post_training.comparisons import COMPARISONS, Comparison
 from experiments.post_training.report import curves_of, findings, read_metrics, write_comparison
@@ -36,6 +37,8 @@ class ComparePostTraining:
     device
         auto, cpu, cuda ...
     """
+
+    POSITIONALS: ClassVar = ("generator",)
 
     generator: str = ALL
     output: Path = Path("runs/post_training_comparison")

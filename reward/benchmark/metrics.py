@@ -5,14 +5,12 @@ authors' evaluator writes, so that results can be compared line by line: a group
 line too, with n = 0. Rows of the split `test` count.
 """
 
-import csv
-import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from reward.benchmark.intervals import Values
+from music.intervals import Array
 from reward.benchmark.result_rows import (
     CMI_PREF,
     MUSIC_ARENA,
@@ -45,17 +43,17 @@ CONFIDENCES: dict[str, Callable[[float], bool]] = {
 }
 
 
-def _pearson(gold: Values, predicted: Values) -> float:
+def _pearson(gold: Array, predicted: Array) -> float:
     return float(np.corrcoef(gold, predicted)[0, 1])
 
 
-def _spearman(gold: Values, predicted: Values) -> float:
+def _spearman(gold: Array, predicted: Array) -> float:
     from scipy.stats import rankdata
 
     return _pearson(rankdata(gold), rankdata(predicted))
 
 
-def _kendall(gold: Values, predicted: Values) -> float:
+def _kendall(gold: Array, predicted: Array) -> float:
     from scipy.stats import kendalltau
 
     # the method is that of the p-value, which is not used: the exact one is slow, the other fails for two values
@@ -124,15 +122,6 @@ def detail(rows: Sequence[Row]) -> list[Line]:
     ):
         lines += _groups(pairs, CMI_PREF, tasks, key, lambda row: names[belongs(row)], names)  # noqa: B023
     return lines
-
-
-def table(lines: Sequence[Line], columns: Sequence[str]) -> str:
-    """Return lines as CSV; what is None is empty."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: "" if value is None else value for name, value in line.items()} for line in lines)
-    return buffer.getvalue()
 
 
 def _groups(

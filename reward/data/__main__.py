@@ -1,25 +1,23 @@
-"""Run one of the commands of `reward.data`; see the package."""
+"""Commands of `reward.data`."""
 
 import sys
 
-from music.command import run
-from reward.data import check, prepare, stats
+import reward.data
+from music.subcommands import Command, dispatch
 
 COMMANDS = {
-    "prepare": lambda arguments: run(prepare.main, prepare.Prepare, arguments),
-    "check": lambda arguments: run(check.main, check.Check, arguments, positionals=("files",)),
-    "stats": lambda arguments: run(stats.main, stats.Stats, arguments, positionals=("files",)),
+    "prepare": Command(
+        "reward.data.prepare:Prepare", "write a published set as rows of preferences and ratings"
+    ),
+    "check": Command("reward.data.check:Check", "find what is missing, judged twice or leaked"),
+    "stats": Command("reward.data.stats:Stats", "count rows by modality and label"),
 }
 
 
-def main() -> None:
-    """Hand the rest of the command line to the command that it names."""
-    if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
-        found = sys.argv[1] if len(sys.argv) > 1 else "nothing"
-        print(f"error: expected one of {', '.join(COMMANDS)}, got {found}", file=sys.stderr)
-        sys.exit(2)
-    COMMANDS[sys.argv[1]](sys.argv[2:])
+def main(argv: list[str]) -> None:
+    """Run the command that the first word names."""
+    dispatch("python -m reward.data", reward.data.__doc__ or "", COMMANDS, argv)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

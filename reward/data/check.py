@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from tqdm import tqdm
 
@@ -18,8 +19,8 @@ from music.clips import read_header
 from music.errors import InputError
 from music.jsonl import read_jsonl
 from reward.data.leakage import find_leaks, load_benchmark
-from reward.embeddings import audio_keys
 from reward.judgements import FILE_FIELDS, HEADS, Judgement, Preference, audio_of, load_judgements
+from reward.training.embeddings import audio_keys
 
 SHOWN = 10  # of each kind of finding
 
@@ -35,6 +36,8 @@ class Check:
     benchmark
         Files that will be tested on, with commas between.
     """
+
+    POSITIONALS: ClassVar = ("files",)
 
     files: list[Path]
     benchmark: str = ""

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from tqdm import tqdm
@@ -30,6 +30,8 @@ class Stats:
     json
         File to write the same numbers to.
     """
+
+    POSITIONALS: ClassVar = ("files",)
 
     files: list[Path]
     json: Path | None = None

@@ -4,4 +4,4 @@ from music.command import run
 from reward.judge.command import LabelPairs, main
 
 if __name__ == "__main__":
-    run(main, LabelPairs, positionals=("pairs",))
+    run(main, LabelPairs)

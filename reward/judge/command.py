@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from tqdm import tqdm
 
@@ -79,6 +79,8 @@ class LabelPairs:
     limit
         Take only the first so many pairs.
     """
+
+    POSITIONALS: ClassVar = ("pairs",)
 
     pairs: Path
     output: Path

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from contextlib import redirect_stdout
 from io import StringIO
-from unittest.mock import patch
 
 import pytest
 
@@ -24,11 +23,10 @@ TRUTH = {ONE: 1.5, TWO: 0.5, THREE: -0.5}
 def run(*command):
     """Run a command as a user does, but in this process, and return what it prints."""
     with (
-        patch.object(sys, "argv", ["ab_test", *map(str, command)]),
         redirect_stdout(StringIO()) as told,
         pytest.raises(SystemExit) as ended,
     ):
-        main()
+        main([*map(str, command)])
     assert ended.value.code == 0
     return told.getvalue()
 

@@ -12,7 +12,7 @@ from experiments.analyses.mirex import Mirex, main, preferred, read_pairs
 from music.errors import InputError
 from music.jsonl import dump_line, read_jsonl
 from music.prompts import Prompt
-from reward import Reward, ScoreRequest, load_scorer
+from reward import RewardWeights, ScoreRequest, load_scorer
 from tests.analyses.battles import write
 
 AUDIO = Path(__file__).parents[1] / "data" / "scoring" / "audio"
@@ -64,7 +64,7 @@ def test_the_labs_model_answers_from_the_command_line(audio, tmp_path):
     ran = subprocess.run([*command, "--device", "cpu"], capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0, ran.stderr
     assert "3 of 3 answers" in ran.stderr
-    scorer, reward = load_scorer("lab-cmi-rm", device="cpu"), Reward()
+    scorer, reward = load_scorer("lab-cmi-rm", device="cpu"), RewardWeights()
 
     def score(name, *prompt):
         return reward(scorer.score([ScoreRequest(audio / name, Prompt("p", *prompt))])[0])

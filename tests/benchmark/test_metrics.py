@@ -10,18 +10,19 @@ import numpy as np
 import pytest
 
 from music.errors import InputError
-from music.jsonl import dump_line, read_jsonl
-from reward.benchmark.command import Benchmark, main
-from reward.benchmark.comparison import compare
-from reward.benchmark.extra import extra, prompt_of
-from reward.benchmark.intervals import (
+from music.intervals import (
     RESAMPLES,
     estimate_each,
     estimate_from,
     estimate_mean,
     resample_weights,
 )
-from reward.benchmark.metrics import DETAIL, SUMMARY, correlations, detail, summary, table
+from music.jsonl import dump_line, read_jsonl
+from music.tables import csv_table
+from reward.benchmark.command import Benchmark, main
+from reward.benchmark.comparison import compare
+from reward.benchmark.extra import extra, prompt_of
+from reward.benchmark.metrics import DETAIL, SUMMARY, correlations, detail, summary
 from reward.benchmark.weighted_correlations import correlations_of_resamples
 
 GOLDEN = Path(__file__).parents[1] / "data" / "metrics"
@@ -59,7 +60,7 @@ def found(lines, **wanted):
 )
 def test_tables_are_those_of_the_authors(rows, name, lines_of, columns):
     expected = list(csv.reader((GOLDEN / f"metrics_{name}.csv").read_text().splitlines()))
-    written = list(csv.reader(io.StringIO(table(lines_of(rows), columns))))
+    written = list(csv.reader(io.StringIO(csv_table(lines_of(rows), columns))))
     assert written[0] == expected[0]
     assert len(written) == len(expected)
     for line, other in zip(written[1:], expected[1:], strict=True):
@@ -191,7 +192,7 @@ def test_groups_without_a_prediction_have_a_line():
         for task in ("alignment", "musicality")
         for group in whole | empty
     }
-    assert ",ref_subset,ref,0,," in table(detail(rows), DETAIL)
+    assert ",ref_subset,ref,0,," in csv_table(detail(rows), DETAIL)
 
 
 def test_intervals_count_prompts_and_not_rows():

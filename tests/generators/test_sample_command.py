@@ -84,7 +84,7 @@ def test_lyrics_and_references_are_refused_or_left_out(
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["sing"], "expected list or sample, got 'sing'"),
+        (["sing"], "expected one of list, sample, got 'sing'"),
         (["sample", "--text", "jazz", "out.wav"], "expected a name ending in .flac, got out.wav"),
         (["sample", "--text", " ", "out.flac"], "--text is empty"),
         (["sample", "out.flac"], "text"),

@@ -3,7 +3,7 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pytest
 
@@ -26,6 +26,8 @@ class Config:
     output
         Where to.
     """
+
+    POSITIONALS: ClassVar = ("source",)
 
     source: str = "lab"
     n: int = 10
@@ -60,21 +62,23 @@ class Required:
         How many.
     """
 
+    POSITIONALS: ClassVar = ("source", "n")
+
     source: str
     n: int = 1
 
 
 def test_positionals(tmp_path):
-    assert parse_command(Config, ["here", "--n", "2"], positionals=("source",)) == Config("here", 2)
-    assert parse_command(Config, ["--n", "2"], positionals=("source",)) == Config("lab", 2)
-    assert parse_command(Required, ["here", "4"], positionals=("source", "n")) == Required("here", 4)
-    assert parse_command(Required, ["here"], positionals=("source", "n")) == Required("here")
+    assert parse_command(Config, ["here", "--n", "2"]) == Config("here", 2)
+    assert parse_command(Config, ["--n", "2"]) == Config("lab", 2)
+    assert parse_command(Required, ["here", "4"]) == Required("here", 4)
+    assert parse_command(Required, ["here"]) == Required("here")
     with pytest.raises(InputError, match="source"):
-        parse_command(Required, [], positionals=("source",))
+        parse_command(Required, [])
     (tmp_path / "c.yaml").write_text("source: there\n")  # a positional that is left out does not undo it
     options = ["--config", str(tmp_path / "c.yaml")]
-    assert parse_command(Config, options, positionals=("source",)) == Config("there")
-    assert parse_command(Config, [*options, "here"], positionals=("source",)) == Config("here")
+    assert parse_command(Config, options) == Config("there")
+    assert parse_command(Config, [*options, "here"]) == Config("here")
 
 
 def test_help_and_print_config(capsys):
@@ -92,7 +96,14 @@ def test_help_and_print_config(capsys):
 
 @pytest.mark.parametrize(
     "argv",
-    [["--n", "0"], ["--n", "many"], ["--nn", "3"], ["--dtype", "int8"], ["--config", "gone.yaml"], ["stray"]],
+    [
+        ["--n", "0"],
+        ["--n", "many"],
+        ["--nn", "3"],
+        ["--dtype", "int8"],
+        ["--config", "gone.yaml"],
+        ["here", "stray"],
+    ],
 )
 def test_mistakes_are_one_line_and_exit_code_2(argv, capsys):
     with pytest.raises(SystemExit) as stop:

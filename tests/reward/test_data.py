@@ -402,7 +402,7 @@ def test_stats_count_by_modality_and_label(tmp_path, sounds):
     assert read_header(tmp_path / "wav" / "a.flac").samples == 36_000
 
 
-def test_the_commands_run_from_the_shell(tmp_path, sounds, monkeypatch, capsys):
+def test_the_commands_run_from_the_shell(tmp_path, sounds, capsys):
     """One in a process of its own; the others behind the same function, which is quicker."""
     sounds("wav/a.flac", "wav/b.flac")
     source = write_rows(tmp_path / "set.jsonl", [RELEASED_LAYOUT])
@@ -415,9 +415,8 @@ def test_the_commands_run_from_the_shell(tmp_path, sounds, monkeypatch, capsys):
     assert len(load_preferences(rows)) == 1
 
     def data(*arguments):
-        monkeypatch.setattr(sys, "argv", ["reward.data", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
-            reward.data.__main__.main()
+            reward.data.__main__.main([*map(str, arguments)])
         return ended.value.code, *capsys.readouterr()
 
     assert data("check", rows, rows)[0] == 0

@@ -17,7 +17,7 @@ from reward.judge.client import Patience
 from reward.judge.questions import Judge, load_instruction
 from reward.judge.sound import Sound
 from reward.score import ScoreConfig, main
-from reward.score_rows import score_rows
+from reward.scoring.rows import score_rows
 
 LEVELS = (0.1, 0.4, 0.7, 1.0)
 
@@ -120,7 +120,7 @@ def test_a_server_that_refuses_ends_the_work_and_what_is_finished_stays(
     server.faults = [None, None, 401, 401]
     argv = [job.input, job.output, f"--reward={job.reward}", "--device=cpu"]
     with pytest.raises(SystemExit) as ended:
-        run(main, ScoreConfig, argv, positionals=("input", "output"))
+        run(main, ScoreConfig, argv)
     assert ended.value.code == 2
     assert re.match("error: .* refuses with 401", capsys.readouterr().err.splitlines()[-1])
     assert len(server.requests) == 4

@@ -3,7 +3,7 @@
 import pytest
 
 from music.errors import InputError
-from reward import Reward, Scorer, load_scorer
+from reward import RewardWeights, Scorer, load_scorer
 
 
 class Constant:
@@ -89,12 +89,12 @@ def test_a_hub_id_loads_what_the_hub_gives(scoring, golden, monkeypatch):
 
 
 def test_reward_is_half_and_half_by_default():
-    assert Reward()({"musicality": 1.0, "alignment": 3.0, "other": 9.0}) == 2.0
-    assert Reward.parse(Reward().name) == Reward()
+    assert RewardWeights()({"musicality": 1.0, "alignment": 3.0, "other": 9.0}) == 2.0
+    assert RewardWeights.parse(RewardWeights().name) == RewardWeights()
 
 
 def test_reward_is_read_from_text():
-    reward = Reward.parse("beauty, noise=-0.5")
+    reward = RewardWeights.parse("beauty, noise=-0.5")
     assert reward.weights == {"beauty": 1.0, "noise": -0.5}
     assert reward({"beauty": 1.0, "noise": 2.0}) == 0.0
 
@@ -102,13 +102,13 @@ def test_reward_is_read_from_text():
 @pytest.mark.parametrize("text", ["", "a=x", "a,a", "a=0", "a=nan", "a=inf,b", "=1"])
 def test_bad_rewards_are_refused(text):
     with pytest.raises(InputError):
-        Reward.parse(text)
+        RewardWeights.parse(text)
 
 
 def test_a_missing_metric_names_those_that_exist():
     with pytest.raises(InputError, match="needs the metric 'musicality'; there are CE, CU"):
-        Reward()({"CE": 1.0, "CU": 1.0})
+        RewardWeights()({"CE": 1.0, "CU": 1.0})
     with pytest.raises(InputError, match="'musicality'"):
-        Reward().check(("CE",))
+        RewardWeights().check(("CE",))
     with pytest.raises(InputError, match="'alignment'; there are musicality"):
-        Reward()({"musicality": 1.0})
+        RewardWeights()({"musicality": 1.0})

@@ -9,9 +9,8 @@ import torch
 from generators.protocol import Job, Sample
 from music.clips import Clip, write_clip
 from music.prompts import Prompt
-from reward import Reward, ScoreRequest, load_scorer
-from rlhf.clip_reward import REWARD, ClipReward
-from rlhf.guards import Guarded, level_of, silent_share
+from reward import RewardWeights, ScoreRequest, load_scorer
+from rlhf.guarded_reward import REWARD, ClipReward, Guarded, level_of, silent_share
 from rlhf.robustness import CHANGES, ROBUSTNESS, robustness, write_robustness
 
 PROMPT = Prompt("p", "text")
@@ -76,7 +75,7 @@ def samples(count=12):
 
 
 def test_a_reward_of_loudness_moves_by_the_gain_and_a_guarded_one_does_not(tmp_path):
-    plain = ClipReward(LOUDNESS, Reward({"loudness": 1.0}))
+    plain = ClipReward(LOUDNESS, RewardWeights({"loudness": 1.0}))
     assert plain(samples())[0][REWARD] == pytest.approx(-20.0, abs=1e-4)
     lines = {line["change"]: line for line in robustness(plain, samples())}
     assert lines.keys() == CHANGES.keys()
@@ -84,7 +83,7 @@ def test_a_reward_of_loudness_moves_by_the_gain_and_a_guarded_one_does_not(tmp_p
     assert lines["-6 dB"]["size"] == pytest.approx(6.0, abs=1e-4)
     assert lines["noise at -40 dB"]["mean"] == pytest.approx(10 * math.log10(1 + 1e-4), abs=1e-3)
     assert lines["last tenth cut"]["spread"] == pytest.approx(3.6, abs=0.1)
-    guarded = robustness(ClipReward(Guarded(LOUDNESS), Reward({"loudness": 1.0})), samples())
+    guarded = robustness(ClipReward(Guarded(LOUDNESS), RewardWeights({"loudness": 1.0})), samples())
     assert all(line["size"] < 1e-4 for line in guarded)
     write_robustness(tmp_path, list(lines.values()), 12)
     told = (tmp_path / ROBUSTNESS).read_text()

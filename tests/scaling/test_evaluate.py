@@ -7,9 +7,9 @@ import pytest
 
 from music.command import parse_command
 from music.errors import InputError
+from music.intervals import FEWEST
 from music.pool import Pool
-from reward import Reward
-from reward.benchmark.intervals import FEWEST
+from reward import RewardWeights
 from scaling.evaluate import Evaluate, complete, for_people, main, measure
 from tests.scaling.noise_pool import RATE, clip, make_noise_pool
 
@@ -55,7 +55,9 @@ def test_the_table_of_a_pool(pool, tmp_path, capsys):
 
 def test_means_are_those_of_the_best_of_all_subsets():
     rewards = np.array([[1.0, 3.0, 2.0], [0.0, -1.0, 5.0]])
-    lines = measure({"musicality": rewards, "other": -rewards}, Reward.parse("musicality"), [1, 2, 3], 0)
+    lines = measure(
+        {"musicality": rewards, "other": -rewards}, RewardWeights.parse("musicality"), [1, 2, 3], 0
+    )
     means = {(line["n"], line["metric"]): line["mean"] for line in lines}
     assert means[1, "musicality"] == pytest.approx(10 / 6)
     assert means[2, "musicality"] == pytest.approx(((3 + 2 + 3) / 3 + (0 + 5 + 5) / 3) / 2)
@@ -65,7 +67,9 @@ def test_means_are_those_of_the_best_of_all_subsets():
 def test_a_star_says_that_the_gain_is_above_chance():
     generator = np.random.default_rng(0)
     rewards = generator.standard_normal((40, 6))
-    found = measure({"a": rewards, "b": generator.standard_normal((40, 6))}, Reward.parse("a"), [1, 6], 0)
+    found = measure(
+        {"a": rewards, "b": generator.standard_normal((40, 6))}, RewardWeights.parse("a"), [1, 6], 0
+    )
     _, rows = for_people([{"pool": "p", "generator": "g"} | line for line in found])
     assert [cell.endswith("*") for cell in rows[1][1:]] == [True, True, False]
     assert not any(cell.endswith("*") for cell in rows[0])
@@ -111,7 +115,7 @@ def test_few_prompts_have_neither_interval_nor_star():
     generator = np.random.default_rng(1)
     rewards = generator.standard_normal((FEWEST, 4))
     for prompts, ends in ((FEWEST, True), (FEWEST - 1, False), (1, False)):
-        found = measure({"a": rewards[:prompts]}, Reward.parse("a"), [1, 4], 0)
+        found = measure({"a": rewards[:prompts]}, RewardWeights.parse("a"), [1, 4], 0)
         assert {line[name] is not None for line in found for name in ("low", "high", "gain_low")} == {ends}
         _, rows = for_people([{"pool": "p", "generator": "g"} | line for line in found])
         assert [("[" in cell, cell.endswith("*")) for cell in rows[1][1:]] == [(ends, ends)] * 2
@@ -123,13 +127,13 @@ def test_few_prompts_have_neither_interval_nor_star():
 def test_a_metric_that_finds_everything_equal_is_shown_with_its_digits_and_no_star(value, text):
     rewards = np.random.default_rng(0).standard_normal((FEWEST, 7))
     metrics = {"a": rewards, "b": np.full_like(rewards, value)}
-    found = measure(metrics, Reward.parse("a"), [1, 3, 7], 0)
+    found = measure(metrics, RewardWeights.parse("a"), [1, 3, 7], 0)
     _, rows = for_people([{"pool": "p", "generator": "g"} | line for line in found])
     assert [row[-1] for row in rows] == [text] * 3
 
 
 def test_pools_of_one_generator_are_told_apart():
-    lines = measure({"a": np.eye(2)}, Reward.parse("a"), [1, 2], 0)
+    lines = measure({"a": np.eye(2)}, RewardWeights.parse("a"), [1, 2], 0)
     pools = [("p", "g"), ("q", "g"), ("r", "h")]
     _, rows = for_people([{"pool": pool, "generator": name} | line for pool, name in pools for line in lines])
     names = ["g (p)", "g (q)", "h (r)"]
@@ -148,7 +152,7 @@ def test_bad_options_are_refused(tmp_path):
     with pytest.raises(InputError, match="--n must be numbers above 0"):
         Evaluate("pool", n="1,0")
     with pytest.raises(InputError, match="name a pool"):
-        parse_command(Evaluate, [""], positionals=("pools",))
+        parse_command(Evaluate, [""])
     (tmp_path / "pool").mkdir()
     with pytest.raises(InputError, match="empty"):
         complete(Pool(tmp_path / "pool", create=True), 1)

@@ -1,0 +1,49 @@
+"""``music-reward``: every command of the project by name.
+
+    music-reward best-of-n --n 10
+    music-reward score --reward lab-cmi-rm --pool runs/best_of_n/pool
+    music-reward listening-test demo
+
+It runs what ``python -m`` runs; several processes need ``accelerate launch`` or ``torchrun``, and a script's path. What
+the names below stand for is imported when it is asked for, so that no floor knows the ones above it.
+"""
+
+import sys
+
+from music.subcommands import Command, dispatch
+
+COMMANDS = {
+    "best-of-n": Command("scaling.best_of_n:BestOfN", "make n candidates for every prompt and keep the best"),
+    "evaluate": Command("scaling.evaluate:Evaluate", "measure what best of n brings, on pools that exist"),
+    "score": Command("reward.score:ScoreConfig", "score clips of a file, or candidates of a pool"),
+    "generators": Command("generators.__main__:COMMANDS", "list generators, or let one make a clip"),
+    "benchmark": Command("reward.benchmark.command:Benchmark", "measure a reward model on CMI-RewardBench"),
+    "train-reward": Command("reward.train:TrainConfig", "train a reward model on preferences and ratings"),
+    "train-curves": Command("reward.train_curves:DrawCurves", "draw the curves of such trainings"),
+    "embed": Command("reward.embed:Embed", "encode audio and texts ahead of such a training"),
+    "data": Command("reward.data.__main__:COMMANDS", "prepare, check and count preferences and ratings"),
+    "judge": Command("reward.judge.command:LabelPairs", "let an audio language model label pairs"),
+    "post-train": Command("rlhf.train:PostTraining", "train a generator with a reward"),
+    "assess": Command(
+        "rlhf.assess:Assess", "tell trained generators that are better from those that look better"
+    ),
+    "listening-test": Command(
+        "experiments.ab_test.__main__:COMMANDS", "build, serve and analyse a listening test"
+    ),
+    "analyses": Command("experiments.analyses.__main__:COMMANDS", "analyse scores and results"),
+    "ablations": Command("experiments.ablations.command:Ablate", "try choices of the reward model's recipe"),
+    "compare-algorithms": Command(
+        "experiments.post_training.command:ComparePostTraining", "compare post-training algorithms on the lab"
+    ),
+    "lab": Command("experiments.lab.__main__:COMMANDS", "train and measure the lab's models"),
+    "bench": Command("experiments.benchmarks.__main__:COMMANDS", "measure how fast this machine is"),
+}
+
+
+def main() -> None:
+    """Run the command that the first word names."""
+    dispatch("music-reward", "Reward, rerank and post-train music generators.", COMMANDS, sys.argv[1:])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Options that several commands share: each is a frozen dataclass of options that a command inherits."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """What models run on.
+
+    Attributes
+    ----------
+    dtype
+        Numeric type of the models.
+    device
+        Device of the models: auto, cpu, cuda, cuda:1 ...; auto is the GPU if there is one.
+    """
+
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    device: str = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judging:
+    """What judges.
+
+    Attributes
+    ----------
+    reward
+        Reward model: a name (lab-cmi-rm), hub id (HaiwenXia/CMI-RM), folder, or module:Class of a module that can be
+        imported (installed, or on PYTHONPATH).
+    weights
+        Weights of its metrics in the reward, such as musicality=0.5,alignment=0.5; a bare name has weight 1.
+    judges
+        Further scorers, separated by commas: they are measured, and have no part in the reward.
+    """
+
+    reward: str = "lab-cmi-rm"
+    weights: str = "musicality=0.5,alignment=0.5"
+    judges: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How a generator samples; what is not given is the model's own default.
+
+    Attributes
+    ----------
+    guidance
+        Scale of classifier-free guidance.
+    temperature
+        Temperature of a model that samples tokens.
+    sampling_steps
+        Denoising steps of a diffusion or flow model.
+    """
+
+    guidance: float | None = None
+    temperature: float | None = None
+    sampling_steps: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation(Sampling):
+    """How clips are generated; what is not given is the model's own default.
+
+    Attributes
+    ----------
+    backend
+        Library that runs the generator, where there is a choice.
+    negative_prompt
+        Text that guidance leads a diffusion model away from.
+    top_k
+        Number of the likeliest tokens that are sampled among.
+    continuation
+        Seconds of a prompt's reference that MusicGen goes on from; the clip begins with them.
+    batch_size
+        Number of candidates that are generated side by side; part of what decides their last bits.
+    ignore_unsupported
+        Whether to go on without lyrics and references where the generator does not look at them; scorers still do.
+    """
+
+    RENAMED: ClassVar = {"steps": "sampling_steps"}
+
+    backend: str | None = None
+    negative_prompt: str | None = None
+    top_k: int | None = None
+    continuation: float | None = None
+    batch_size: int | None = None
+    ignore_unsupported: bool = False

@@ -1,0 +1,75 @@
+"""Commands with subcommands: a table of names, of which only the one that is asked for is imported."""
+
+import difflib
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from music.command import run
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of a table.
+
+    Attributes
+    ----------
+    place
+        Its dataclass, as module:Class; `main` of the same module runs it. Or a table of subcommands, as module:TABLE.
+    summary
+        What it does, in one line.
+    """
+
+    place: str
+    summary: str
+
+
+def dispatch(name: str, about: str, table: Mapping[str, Command], argv: Sequence[str]) -> None:
+    """Hand the rest of a command line to the subcommand that its first word names.
+
+    Parameters
+    ----------
+    name
+        What the usage line calls the whole: ``python -m experiments.ab_test``, ``music-reward`` ...
+    about
+        What the subcommands are for; its first paragraph is shown.
+    table
+        The subcommands.
+    argv
+        The words after the name; without any, the subcommands are listed.
+    """
+    word, rest = (argv[0], argv[1:]) if argv else ("--help", [])
+    if word in ("--help", "-h"):
+        print(_listing(name, about, table))
+    elif word not in table:
+        near = difflib.get_close_matches(word, table, n=1)
+        hint = f"; did you mean {near[0]}?" if near else " (--help explains them)"
+        print(f"error: expected one of {', '.join(table)}, got {word!r}{hint}", file=sys.stderr)
+        sys.exit(2)
+    else:
+        module, _, attribute = table[word].place.partition(":")
+        found = importlib.import_module(module)
+        target = getattr(found, attribute)
+        if isinstance(target, Mapping):
+            dispatch(f"{name} {word}", table[word].summary, target, rest)
+        else:
+            run(found.main, target, rest, f"{name} {word}")
+
+
+def _listing(name: str, about: str, table: Mapping[str, Command]) -> str:
+    width = max(map(len, table))
+    lines = [f"  {word:{width}}  {command.summary}" for word, command in table.items()]
+    paragraph = about.strip().split("\n\n")[0]
+    return "\n".join(
+        [
+            f"usage: {name} COMMAND ...",
+            "",
+            paragraph,
+            "",
+            "commands:",
+            *lines,
+            "",
+            f"{name} COMMAND --help explains one.",
+        ]
+    )
