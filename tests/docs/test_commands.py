@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,8 +39,8 @@ RUN = {
     "experiments.ab_test.check": "",
     "experiments.ab_test.plan": "",
     "experiments.ab_test.simulate": "--raters 4",
-    "experiments.ab_test.export": "",
-    "experiments.ab_test.analyze": "",
+    "experiments.ab_test.export": "--screening.seconds 0",
+    "experiments.ab_test.analyze": "--screening.seconds 0",
     "reward.judge": "",
     "experiments.ab_test.static": "",
 }
@@ -81,7 +82,7 @@ PARSED_WHERE = {
     "runs/lab/pairs": "thousands of songs; tests/lab/test_judge_server.py",
 }
 #: commands that need what `reward.benchmark` takes minutes to make
-LAB_BENCHMARK = "python -m reward.benchmark"
+LAB_BENCHMARK = "music-reward benchmark"
 SERVE = "experiments.ab_test.serve"
 
 
@@ -93,6 +94,9 @@ def works(command: Command) -> None:
         return
     if first == "pip":
         return installs(rest)
+    if first == ".":
+        assert rest == [".venv/bin/activate"]
+        return
     if first == "export":
         assert re.fullmatch(r"OMP_NUM_THREADS=1", rest[0])
         return
@@ -104,7 +108,7 @@ def works(command: Command) -> None:
         program.parse()
     else:
         if program.job == SERVE:  # a server runs beside the raters whom it is for
-            program = Program("experiments.ab_test", ["simulate", str(Path(program.arguments[1]).parent)])
+            program = Program("experiments.ab_test", ["simulate", str(Path(program.arguments[-1]).parent)])
         assert program.job in RUN, f"a command that no table knows: {command}"
         places = [
             str(Path(place).resolve()) for place in command.settings.get("PYTHONPATH", "").split(":") if place
@@ -117,7 +121,9 @@ def works(command: Command) -> None:
 def server_of(program: Program) -> Iterator[list[str]]:
     """Run what a program talks to, if anything, and yield the option that says where."""
     if program.job == "experiments.ab_test.simulate":
-        with RunningServer(Path(program.arguments[1], "blinded").resolve()) as server:
+        with RunningServer(
+            Path(program.arguments[program.arguments.index("simulate") + 1], "blinded").resolve()
+        ) as server:
             yield ["--address", server.address]
     elif program.job == "reward.judge":
         judge = JudgeServer()
@@ -140,17 +146,21 @@ def installs(words: list[str]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_what_the_page_says_runs(page, workspace):
+def test_what_the_page_says_runs(page, workspace, capsys):
     for block in blocks(page):
         if block.language == "bash":
             for command in commands(block.text):
                 works(command)
         elif block.language == "python":
-            exec(compile(block.text, f"{page.name}", "exec"), {"__name__": "page"})
+            with warnings.catch_warnings():
+                warnings.filterwarnings("error", message=".* is called .* now")
+                exec(compile(block.text, page.name, "exec"), {"__name__": "page"})
         elif block.language == "json":
             assert all(isinstance(json.loads(line), dict) for line in block.text.splitlines())
         else:
             assert block.language == "text", f"a block in {block.language!r} that no test runs"
+    old_names = re.findall(r"note: .* is called .* now", capsys.readouterr().err)
+    assert old_names == []
 
 
 @pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: page.parent.name + "/" + page.name)
