@@ -18,13 +18,13 @@ from typing import Any
 import torch
 
 from generators.stand_ins import module, stand_ins
-from music.optional_libraries import OptionalLibraries
+from music.optional_libraries import OptionalLibraries, install_extra
 from music.torchaudio_repair import repair_torchaudio
 
 LIBRARIES = OptionalLibraries(
     "audiocraft",
     ("audiocraft", "omegaconf"),
-    'pip install -e ".[audiocraft]" && pip install --no-deps -r requirements/nodeps-backends.txt',
+    f"{install_extra('audiocraft')} && pip install --no-deps audiocraft==1.3.0",
 )
 
 

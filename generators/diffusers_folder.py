@@ -16,11 +16,11 @@ from generators.text_length import NO_LIMIT
 from music.errors import InputError
 from music.hashing import sha256_folder
 from music.json_files import read_object
-from music.optional_libraries import OptionalLibraries
+from music.optional_libraries import OptionalLibraries, install_extra
 from music.torchaudio_repair import repair_torchaudio
 
 # a scheduler of diffusers does not import without torchsde
-LIBRARIES = OptionalLibraries("diffusers", ("diffusers", "torchsde"), 'pip install -e ".[diffusers]"')
+LIBRARIES = OptionalLibraries("diffusers", ("diffusers", "torchsde"), install_extra("diffusers"))
 INDEX = "model_index.json"
 
 

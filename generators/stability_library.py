@@ -16,7 +16,7 @@ from functools import cache
 from typing import Any
 
 from generators.stand_ins import module, stand_ins
-from music.optional_libraries import OptionalLibraries
+from music.optional_libraries import OptionalLibraries, install_extra
 from music.torchaudio_repair import repair_torchaudio
 
 LIBRARIES = OptionalLibraries(
@@ -30,7 +30,8 @@ LIBRARIES = OptionalLibraries(
         "torchsde",
         "scipy",
     ),
-    'pip install -e ".[stable-audio-tools]" && pip install --no-deps -r requirements/nodeps-backends.txt',
+    f"{install_extra('stable-audio-tools')} && "
+    "pip install --no-deps stable-audio-tools==0.0.19 k-diffusion==0.1.1",
 )
 
 

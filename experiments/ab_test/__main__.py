@@ -5,6 +5,7 @@ import sys
 
 from music.command import run
 from music.errors import InputError
+from music.optional_libraries import install_extra
 
 #: name: module, its dataclass, and the fields that are given without their names
 COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -34,7 +35,7 @@ def main() -> None:
             return module.main(options)
         except ModuleNotFoundError as error:
             raise InputError(
-                f"listening tests need {error.name}, which is not installed: pip install -e '.[listening]'"
+                f"listening tests need {error.name}, which is not installed: {install_extra('listening')}"
             ) from error
 
     run(guarded, getattr(module, config), sys.argv[2:], positionals)

@@ -36,6 +36,7 @@ from music.command import refuse_below_one, run
 from music.durable import write_text
 from music.finished_folder import claim_work
 from music.pool import Candidate, Pool
+from music.shipped_files import LAB
 from reward.bradley_terry import wilson_interval
 from reward.cmi_rm.weights import hash_tensors
 
@@ -70,7 +71,7 @@ class GoldCheck:
     n: int = 600
     seconds: float = SECONDS
     pool: Path | None = None
-    models: Path = Path("assets/lab")
+    models: Path = LAB
     output: Path = Path("runs/lab/gold_check.json")
     seed: int = 0
     workers: int = cores()

@@ -40,6 +40,7 @@ from music.durable import write_bytes, write_text
 from music.errors import InputError
 from music.finished_folder import claim_work
 from music.jsonl import dump_line
+from music.shipped_files import LAB
 from reward.cmi_rm.weights import hash_tensors
 from reward.judge.consistency import label_of_pair
 from reward.judge.questions import ORDERS
@@ -88,7 +89,7 @@ class WriteSets:
     output: Path = Path("runs/lab/sets")
     only: str = ""
     share: float = 1.0
-    models: Path = Path("assets/lab")
+    models: Path = LAB
     workers: int = cores()
 
     def __post_init__(self) -> None:

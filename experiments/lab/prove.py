@@ -45,6 +45,7 @@ from music.errors import InputError
 from music.pool import Pool
 from music.prompts import load_prompts
 from music.scores import ScoreTable
+from music.shipped_files import LAB
 from reward import load_scorer
 from scaling import best_of_n
 from scaling.estimators import bootstrap_means, percentile_interval
@@ -84,7 +85,7 @@ class Prove:
     """
 
     output: Path = Path("runs/lab/prove")
-    models: Path = Path("assets/lab")
+    models: Path = LAB
     reward: str = "lab-cmi-rm"
     songs: int = 600
     pairs: int | None = None

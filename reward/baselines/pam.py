@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from music.errors import InputError
-from music.optional_libraries import OptionalLibraries
+from music.optional_libraries import OptionalLibraries, install_extra
 from music.prompts import Prompt
 from music.torchaudio_repair import repair_torchaudio
 from reward.baselines.clip_scorer import ClipScorer
@@ -30,7 +30,7 @@ from reward.cmi_rm.weights import load_strictly
 LIBRARIES = OptionalLibraries(
     "pam",
     ("msclap", "torchlibrosa"),
-    'pip install -e ".[pam]" && pip install --no-deps -r requirements/nodeps-baselines.txt',
+    f"{install_extra('pam')} && pip install --no-deps msclap==1.3.4",
 )
 TEXTS = ("the sound is clear and clean.", "the sound is noisy and with artifacts.")
 _WEIGHTS = "CLAP_weights_2023.pth"
