@@ -6,7 +6,7 @@ Nothing heavy is imported before it is used.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from generators.candidates import fill_pool
+    from generators.filling import fill_pool
     from generators.protocol import Generator, Job, Sample
     from generators.registry import load_generator
 
@@ -16,7 +16,7 @@ _HOMES = {
     "Generator": "generators.protocol",
     "Job": "generators.protocol",
     "Sample": "generators.protocol",
-    "fill_pool": "generators.candidates",
+    "fill_pool": "generators.filling",
     "load_generator": "generators.registry",
 }
 

@@ -54,7 +54,7 @@ class Generator(Protocol):
     """Makes music.
 
     A sample is a function of (`spec`, seconds, prompt, seed), or of the candidate index in place of the seed
-    (`generators.audio_folder`): the jobs beside it, their order and their number do not matter.
+    (`generators.recorded.audio_folder`): the jobs beside it, their order and their number do not matter.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Generator(Protocol):
         Longest clip, s.
     accepts
         What of a prompt it conditions on, a subset of {"text", "lyrics", "reference"}; it does not look at
-        the rest (`generators.unsupported` keeps prompts that have more from it).
+        the rest (`generators.filling` keeps prompts that have more from it).
     spec
         Weights hash, backend, library versions, numeric type, batch size, sampling options; JSON.
     """

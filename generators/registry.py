@@ -15,11 +15,11 @@ from music.errors import InputError
 
 # backend: the function that loads a model with it
 BACKENDS = {
-    "transformers": "generators.musicgen:load_musicgen",
-    "audiocraft": "generators.audiocraft_musicgen:load_audiocraft",
-    "diffusers": "generators.diffusers_backend:load_diffusers",
-    "stable-audio-tools": "generators.stability_audio:load_stability_audio",
-    "folder": "generators.audio_folder:load_audio_folder",
+    "transformers": "generators.musicgen.generator:load_musicgen",
+    "audiocraft": "generators.musicgen.audiocraft.generator:load_audiocraft",
+    "diffusers": "generators.diffusion.backend:load_diffusers",
+    "stable-audio-tools": "generators.stable_audio.tools.generator:load_stability_audio",
+    "folder": "generators.recorded.audio_folder:load_audio_folder",
 }
 _DEFAULT_BACKEND = "transformers"
 #: what the loaders of all backends take, and commands offer
@@ -67,9 +67,9 @@ def load_generator(
     dtype
         ``float32`` or ``bfloat16``.
     sampling
-        Options of the backend; for ``transformers`` those of `generators.musicgen.load_musicgen`: guidance,
+        Options of the backend; for ``transformers`` those of `generators.musicgen.generator.load_musicgen`: guidance,
         temperature, top_k, batch_size, continuation; for ``audiocraft`` the same without continuation; for
-        ``diffusers`` and ``stable-audio-tools`` those of `generators.diffusers_backend.load_diffusers`: steps,
+        ``diffusers`` and ``stable-audio-tools`` those of `generators.diffusion.backend.load_diffusers`: steps,
         guidance, negative_prompt, batch_size.
 
     Raises

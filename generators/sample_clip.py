@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from generators.filling import refuse_unsupported, warn_of_unsupported
 from generators.protocol import Job
 from generators.registry import given_sampling, load_generator, options_of
-from generators.unsupported import refuse_unsupported, warn_of_unsupported
 from music.clips import read_clip, write_clip
 from music.command import refuse_below_one
 from music.errors import InputError

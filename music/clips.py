@@ -13,7 +13,7 @@ import torch
 
 from music.durable import write_bytes
 from music.errors import InputError
-from music.vector_math import settle_vector_math
+from music.library_repairs import settle_vector_math
 
 settle_vector_math()  # here, as whatever computes on sound imports clips
 

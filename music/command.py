@@ -96,6 +96,11 @@ def run(
     sys.exit(code or 0)
 
 
+def split_names(names: str) -> list[str]:
+    """Return the names in a text with commas between."""
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
 def _one_line(text: str) -> str:
     return " ".join(text.split())
 

@@ -14,10 +14,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from music.csv_files import read_csv
 from music.errors import InputError
-from music.parquet_files import parquet_columns, read_parquet
-from music.text_files import read_text
+from music.files import parquet_columns, read_csv, read_parquet, read_text
 
 # selection: the column that decides, and what it must be
 SELECTIONS: dict[str, tuple[str, bool] | None] = {

@@ -1,8 +1,13 @@
-"""Adding candidates to a pool, so that a kill at any moment costs at most the clip that is being added."""
+"""Adding candidates to a pool, so that a kill at any moment costs at most the clip that is being added.
+
+Adding candidates to a pool in a thread, so that whoever makes them does not wait for encoder and disk.
+"""
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -35,7 +40,7 @@ def prompt_columns(prompt: Prompt) -> dict[str, str]:
 class PoolWriter:
     """Adds candidates on behalf of one process; a context manager, made by `music.pool.Pool.writer`.
 
-    `add` waits for encoder and disk; `music.background_writer` moves that into a thread.
+    `add` waits for encoder and disk; `music.pool_writer` moves that into a thread.
 
     Nothing is touched before the first `add`; that one locks the metadata file of this rank and removes the
     leftovers of a killed writer of the same rank.
@@ -144,3 +149,57 @@ class PoolWriter:
             self._folder / tokens_name, save({"tokens": tokens.detach().cpu().contiguous()}), self._rank
         )
         return tokens_name
+
+
+_WAITING = 16  # clips: one batch of the usual size, 170 MB if they are 30 s of stereo
+
+
+class BackgroundWriter:
+    """Adds candidates through a `PoolWriter` in one thread of its own; a context manager.
+
+    Candidates are written one after another in the order of `add`, each as `PoolWriter.add` does it: tokens,
+    audio, row. A kill loses those that are not written yet, `waiting` and the one in the hands of `add` at most.
+    Leaving the block, also through an error or Ctrl-C, waits until all that were added are written.
+
+    Parameters
+    ----------
+    writer
+        Who writes; it is not closed here.
+    waiting
+        How many candidates may wait to be written, the one in hand included; `add` waits while there are so
+        many.
+    """
+
+    def __init__(self, writer: PoolWriter, waiting: int = _WAITING) -> None:
+        self._writer = writer
+        self._waiting = waiting
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pool-writer")
+        self._pending: deque[Future[None]] = deque()
+
+    def __enter__(self) -> "BackgroundWriter":
+        """Return the writer."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Write what waits; unless an error is on its way already, raise that of the first failure."""
+        self._thread.shutdown(wait=True)
+        if error is None:
+            while self._pending:
+                self._pending.popleft().result()
+
+    def add(
+        self, prompt: Prompt, candidate: int, seed: int, clip: Clip, tokens: torch.Tensor | None = None
+    ) -> None:
+        """Let one candidate be written; neither clip nor tokens may change from here on.
+
+        Raises
+        ------
+        InputError
+            If a candidate added earlier could not be written; see `PoolWriter.add`.
+        """
+        while self._pending and (len(self._pending) >= self._waiting or self._pending[0].done()):
+            self._pending.popleft().result()
+        written = self._thread.submit(self._writer.add, prompt, candidate, seed, clip, tokens)
+        self._pending.append(written)

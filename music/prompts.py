@@ -8,11 +8,11 @@ from typing import Any
 
 from music.clips import read_clip
 from music.errors import InputError
+from music.files import read_text
 from music.hashing import path_name, sha256_file, sha256_text
 from music.jsonl import read_jsonl
 from music.musiccaps import SELECTIONS, SUFFIXES, download_musiccaps, read_musiccaps
 from music.shipped_files import asset
-from music.text_files import read_text
 
 _SHIPPED = {
     "lab": "lab/prompts.jsonl",

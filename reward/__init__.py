@@ -7,7 +7,7 @@ _EXPORTS = {
     "ScoreRequest": "reward.protocol",
     "Scorer": "reward.protocol",
     "load_scorer": "reward.registry",
-    "score_pool": "reward.pool_scores",
+    "score_pool": "reward.scoring.pool",
 }
 __all__ = ["Reward", "ScoreRequest", "Scorer", "load_scorer", "score_pool"]
 

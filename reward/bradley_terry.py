@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
+from music.intervals import wilson_interval
+
 CALIBRATION_BINS = 10
 
 
@@ -119,13 +121,3 @@ def _chances(differences: Sequence[float], labels: Sequence[str]) -> list[float]
     signs = {"a": 1.0, "b": -1.0}
     logits = [signs[label] * diff for diff, label in zip(differences, labels, strict=True) if label in signs]
     return torch.tensor(logits, dtype=torch.float64).sigmoid().tolist()
-
-
-def wilson_interval(successes: float, trials: int, z: float = 1.959964) -> tuple[float, float]:
-    """Return the Wilson score interval of a proportion (1927), 95 % by default; (0, 1) without trials."""
-    if trials == 0:
-        return 0.0, 1.0
-    share, weight = successes / trials, z * z / trials
-    centre = (share + weight / 2) / (1 + weight)
-    half = z / (1 + weight) * math.sqrt(share * (1 - share) / trials + weight / (4 * trials))
-    return max(0.0, centre - half), min(1.0, centre + half)

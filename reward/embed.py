@@ -3,9 +3,9 @@
     python -m reward.embed data/cmi_pref/rows.jsonl data/music_eval/rows.jsonl --output embeddings
     accelerate launch -m reward.embed rows.jsonl --output embeddings --dtype bfloat16
 
-The frozen towers encode each distinct audio and text that the rows name, and `reward.train --embeddings FOLDER` reads
-them from there (`reward.embeddings`). What is there is not encoded again; a killed run is simply run again; several
-processes share the work. At the end it tells how much there is and how long it took.
+The frozen towers encode each distinct audio and text that the rows name, and `reward.train --embeddings FOLDER`
+reads them from there (`reward.training.embeddings`). What is there is not encoded again; a killed run is simply run
+again; several processes share the work. At the end it tells how much there is and how long it took.
 """
 
 import json
@@ -21,8 +21,8 @@ from music.processes import Processes
 from reward.cmi_rm.checkpoint import load_towers
 from reward.cmi_rm.locations import Locator
 from reward.cmi_rm.towers import MAX_SECONDS
-from reward.embeddings import EmbeddingStore, audio_keys, fill_store
 from reward.judgements import audio_of, load_judgements, texts_of
+from reward.training.embeddings import EmbeddingStore, audio_keys, fill_store
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,10 @@
 A scorer is handed requests (one piece of audio and the prompt it was made for) and returns one number for
 each of its metrics. Higher is better for every metric. The numbers of a request never depend on its
 neighbours.
+
+Which scorers may check each other: two that hear with the same features err together.
+
+A generator that learned to please one of them may please the other in the same way, without better music.
 """
 
 from collections.abc import Sequence
@@ -50,7 +54,7 @@ class Scorer(Protocol):
     batch_size : int, optional
         How many requests it should be handed at a time at least, whatever the device.
     features : tuple of str, optional
-        Trained networks that it hears with, such as ``("MuQ",)``; see `reward.independence`.
+        Trained networks that it hears with, such as ``("MuQ",)``; see `reward.protocol`.
     """
 
     @property
@@ -71,3 +75,16 @@ class Scorer(Protocol):
             If a request cannot be scored (unreadable or too short audio).
         """
         ...
+
+
+MUQ = "MuQ"  # all of its trainings, that of MuQ-MuLan too
+
+
+def features_of(scorer: Scorer) -> tuple[str, ...]:
+    """Return what a scorer says it hears with; one that says nothing shares features with its own kind only."""
+    return tuple(getattr(scorer, "features", None) or (scorer.name,))
+
+
+def are_independent(one: Scorer, other: Scorer) -> bool:
+    """Return whether two scorers have no features in common."""
+    return not {*features_of(one)} & {*features_of(other)}

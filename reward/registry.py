@@ -52,7 +52,7 @@ def load_scorer(name: str | Path, device: str = "auto", dtype: str = "float32", 
     options
         Further arguments of the scorer's class, such as ``max_seconds``. A ``module:Class`` is called with
         them, and with `device` and `dtype` if its signature has them; one with `score_batch` in place of `score` is
-        used through `reward.batch_plug_in`.
+        used through `reward.baselines.batch_plug_in`.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def _call_plug_in(factory: Callable[..., Scorer], device: str, dtype: str, optio
         ) from error
     scorer = factory(**given, **options)
     if hasattr(scorer, "score_batch") and not hasattr(scorer, "score"):
-        from reward.batch_plug_in import BatchPlugIn
+        from reward.baselines.batch_plug_in import BatchPlugIn
 
         return BatchPlugIn(scorer, options.get("checkpoint"))
     for attribute in ("name", "metrics", "hash", "score"):

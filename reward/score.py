@@ -1,7 +1,7 @@
 """Score audio with any scorer.
 
-    python -m reward.score in.jsonl out.jsonl --reward lab-cmi-rm      rows (see `reward.score_rows`)
-    python -m reward.score --pool DIR --reward lab-cmi-rm              a pool (see `reward.pool_scores`)
+    python -m reward.score in.jsonl out.jsonl --reward lab-cmi-rm      rows (see `reward.scoring.rows`)
+    python -m reward.score --pool DIR --reward lab-cmi-rm              a pool (see `reward.scoring.pool`)
     torchrun --nproc-per-node 2 -m reward.score in.jsonl out.jsonl     several processes share the work
 
 What was scored before by the same version of the scorer is not scored again; killed runs are simply run
@@ -19,9 +19,9 @@ from music.command import run
 from music.errors import InputError
 from music.pool import Pool
 from music.processes import Processes
-from reward.pool_scores import score_pool
 from reward.registry import load_scorer
-from reward.score_rows import batch_on, score_rows
+from reward.scoring.pool import score_pool
+from reward.scoring.rows import batch_on, score_rows
 
 
 @dataclass(frozen=True)

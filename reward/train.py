@@ -7,7 +7,7 @@
    of which a part learns too (--text_encoder_tune, --lora_r, --train_muq_depth) encodes them anew in every step.
 2. Bradley-Terry on both heads: the loss of a pair is the cross-entropy between the smoothed label and
    sigmoid(score of a - score of b); that of a rating is its error, after a learned map from scores to ratings
-   (`reward.rating_map`). They are averaged over the rows that a head has a label for, then over heads. Ties
+   (`reward.training.objective`). They are averaged over the rows that a head has a label for, then over heads. Ties
    are left out. In each step every row may lose its text, lyrics or reference (modality dropout).
    --init_from starts from the head of another folder, as stage 2 does from stage 1.
 3. AdamW, linear warm-up, cosine decay, gradient clipping. After every `evaluate_every` steps: validation loss
@@ -41,21 +41,20 @@ from music.errors import InputError
 from music.hashing import sha256_file
 from music.processes import Processes
 from music.provenance import write_run_record
-from reward.batches import JudgementData, drops_of_step, indices_of_step
+from music.training_state import TrainLog, TrainState
 from reward.cmi_rm.checkpoint import WEIGHTS, load_head, load_towers, save_checkpoint
 from reward.cmi_rm.head import ALIGNMENT, MUSICALITY, RewardHead
 from reward.cmi_rm.locations import Locator
 from reward.cmi_rm.towers import Towers
 from reward.cmi_rm.tuning import tower_weights, unfreeze
-from reward.embeddings import EmbeddingStore, audio_keys, fill_store, text_key
 from reward.judgements import HEADS, audio_of, load_judgements, texts_of
-from reward.live_frames import LiveFrames
-from reward.objective import Objective
-from reward.rating_map import RatingMap
-from reward.train_config import TrainConfig
 from reward.train_curves import draw_curves
-from reward.train_state import TrainLog, TrainState
-from reward.validation import validate
+from reward.training.batches import JudgementData, drops_of_step, indices_of_step
+from reward.training.config import TrainConfig
+from reward.training.embeddings import EmbeddingStore, audio_keys, fill_store, text_key
+from reward.training.live_frames import LiveFrames
+from reward.training.objective import Objective, RatingMap
+from reward.training.validation import validate
 
 _LAST = "training.pt"
 

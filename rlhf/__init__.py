@@ -6,6 +6,6 @@ See `rlhf.train`. What a clip consists of comes from the candidate pool, or from
 encoded again from audio.
 """
 
-from music.torchaudio_repair import repair_torchaudio
+from music.library_repairs import repair_torchaudio
 
 repair_torchaudio()  # trl, peft and transformers probe for torchaudio

@@ -4,11 +4,12 @@
     python -m rlhf.assess --models runs/grpo/model --base facebook/musicgen-small --reward HaiwenXia/CMI-RM \
         --judges audiobox,clap --prompts google/MusicCaps --encoders clap --real data/musiccaps --seconds 10
 
-1. The base and each model make n clips for each held-out prompt, all with the same noise (`rlhf.held_out`).
+1. The base and each model make n clips for each held-out prompt, all with the same noise (`rlhf.assessment.held_out`).
 2. They are measured: by the proxy, which is the reward as it was trained on, with its guards; by judges, of which
-   those that hear with the reward's features are marked (`reward.independence`); how far a model went from the base
-   (`rlhf.divergence`); how diverse its clips are, and how far from real ones (`rlhf.diversity`); by meters
-   (`rlhf.indicators`); and what the reward's best of n would have given.
+   those that hear with the reward's features are marked (`reward.protocol`); how far a model went from the base
+   (`rlhf.assessment.divergence`); how diverse its clips are, and how far from real ones
+   (`rlhf.assessment.diversity`); by meters (`rlhf.assessment.indicators`); and what the reward's best of n would
+   have given.
 3. OUT holds ``metrics.csv``, ``table.md``, ``frontier.png``, ``report.html`` and ``run.json``; clips, scores and all
    else that costs time are kept beside them, so that a killed run goes on and another model is added at its own price.
 """
@@ -21,20 +22,20 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from music.command import refuse_below_one, run
+from music.command import refuse_below_one, run, split_names
 from music.errors import InputError
 from music.processes import Processes
 from music.prompts import load_prompts, prompts_record
 from music.provenance import device_name, write_run_record
 from reward import Reward
-from rlhf.assess_report import write_assessment
-from rlhf.comparison import BASE, Line, compare
-from rlhf.embeddings import audio_files, load_encoders
-from rlhf.guards import Guarded
-from rlhf.held_out import Asked, HeldOut
-from rlhf.loading import load_sampler
-from rlhf.model_names import named_models
-from scaling.judging import load_scorers, split_names
+from reward.scoring.candidates import load_scorers
+from rlhf.assessment.comparison import BASE, Line, compare
+from rlhf.assessment.diversity import audio_files, load_encoders
+from rlhf.assessment.held_out import Asked, HeldOut
+from rlhf.assessment.model_names import named_models
+from rlhf.assessment.report import write_assessment
+from rlhf.guarded_reward import Guarded
+from rlhf.models import load_sampler
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,35 @@
-"""What the candidates of a pool teach, by their rewards."""
+"""What the candidates of a pool teach, by their rewards.
+
+In which order things come to be learned from.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from music.candidate import Candidate
+from music.intervals import Array
 from scaling.choose_best import choose_best
-from scaling.estimators import Array
+
+T = TypeVar("T")
+
+
+def turns_of(items: Sequence[T], count: int, seed: int) -> list[T]:
+    """Return whose turn it is, `count` times: all in random order, then all in another order, and so on.
+
+    It hangs on nothing but its arguments, so that a killed run goes on with what comes next, however many processes
+    share it.
+    """
+    stream = np.random.default_rng(seed)
+    turns: list[T] = []
+    while len(turns) < count:
+        turns += [items[place] for place in stream.permutation(len(items))]
+    return turns[:count]
+
 
 _SPREADS = 5.0  # of an advantage; what is further away counts as this far
 

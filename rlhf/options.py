@@ -1,4 +1,7 @@
-"""The options of a post-training."""
+"""The options of a post-training.
+
+How weights are learned, whatever the algorithm and the library.
+"""
 
 import math
 from collections.abc import Mapping
@@ -8,7 +11,47 @@ from typing import Literal
 
 from music.command import refuse_below_one
 from music.errors import InputError
-from rlhf.optimisation import Optimisation
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """How weights are learned.
+
+    Attributes
+    ----------
+    steps
+        Of the optimiser.
+    learning_rate
+        Of AdamW, after a linear rise over a tenth of the steps.
+    batch_size
+        Clips (pairs, of preferences) a step, over all processes.
+    micro_batch_size
+        Of them at once in a process; the rest follows by accumulation.
+    lora_r
+        Rank of the update.
+    save_every
+        Steps from one checkpoint to the next.
+    gradient_checkpointing
+        Compute layers again for the gradient, in place of keeping what they gave.
+    bfloat16
+        Compute in bfloat16, with weights in float32.
+    seed
+        Of order and rollouts.
+    tracker
+        tensorboard, wandb or none.
+    """
+
+    steps: int = 100
+    learning_rate: float = 3e-4
+    batch_size: int = 32
+    micro_batch_size: int = 32
+    lora_r: int = 16
+    save_every: int = 25
+    gradient_checkpointing: bool = False
+    bfloat16: bool = False
+    seed: int = 0
+    tracker: str = "none"
+
 
 LOG = "log.jsonl"  # of a training, a row a step
 ONLINE = ("grpo", "rloo")  # algorithms that make their clips as they learn
@@ -31,7 +74,7 @@ class PostTraining:
     level
         What clips are brought to before they are judged, dBFS, so that loudness earns nothing; null leaves it.
     silence_cost
-        Taken from each metric of a clip that is silent throughout; see `rlhf.guards`.
+        Taken from each metric of a clip that is silent throughout; see `rlhf.guarded_reward`.
     prompts
         As in scaling/best_of_n.py.
     n
@@ -60,8 +103,8 @@ class PostTraining:
     lora_r
         Rank of the update.
     beta
-        How dear it is to leave the model before, in the terms of the algorithm: `rlhf.musicgen_offline`,
-        `rlhf.musicgen_online`, `rlhf.velocity_losses`.
+        How dear it is to leave the model before, in the terms of the algorithm: `rlhf.musicgen.offline`,
+        `rlhf.musicgen.online`, `rlhf.stable_audio.losses`.
     loss
         Of dpo: dpo or ipo.
     winner
@@ -76,7 +119,7 @@ class PostTraining:
         Further scorers for them, with commas between.
     stop_on
         Metrics of judges, with commas between, of which a fall ends the training while the reward rises: all of
-        independent judges if not given, none if empty. See `rlhf.stop_rule`.
+        independent judges if not given, none if empty. See `rlhf.assessment.watching`.
     encoders, real
         For diversity and the distance to real clips; as in rlhf/assess.py.
     samples

@@ -16,9 +16,9 @@ import torch
 from generators.protocol import Sample
 from music.clips import Clip
 from music.durable import write_text
+from music.intervals import estimate_mean
 from music.tables import markdown_table
-from reward.benchmark.intervals import estimate_mean
-from rlhf.clip_reward import REWARD, ClipReward
+from rlhf.guarded_reward import REWARD, ClipReward
 
 NOISE = -40.0  # dB, against the clip
 ROBUSTNESS = "robustness.md"

@@ -1,7 +1,8 @@
 """The rounds of a post-training: each begins with the model that the round before has left, which is its reference.
 
-For grpo this is the outer loop of algorithm 1 of its paper (arXiv 2402.03300). After a round its model is measured on
-held-out prompts, if there are any, and a judge that falls while the reward rises ends the training (`rlhf.stop_rule`).
+For grpo this is the outer loop of algorithm 1 of its paper (arXiv 2402.03300). After a round its model is measured
+on held-out prompts, if there are any, and a judge that falls while the reward rises ends the training
+(`rlhf.assessment.watching`).
 """
 
 from __future__ import annotations
@@ -20,15 +21,14 @@ from music.pool import Pool
 from music.processes import Processes
 from music.prompts import Prompt
 from reward import Reward, Scorer
+from reward.scoring.candidates import score_candidates
+from rlhf.assessment.watching import Watch, held_out_row
 from rlhf.choosing import Judged
-from rlhf.clip_reward import ClipReward
-from rlhf.loading import load_sampler
-from rlhf.musicgen_learner import MusicgenLearner
+from rlhf.guarded_reward import ClipReward
+from rlhf.models import copy_model, load_sampler
+from rlhf.musicgen.learner import MusicgenLearner
 from rlhf.options import LOG, ONLINE, PostTraining
-from rlhf.saving import copy_model
-from rlhf.stable_audio_learner import StableAudioLearner
-from rlhf.watching import Watch, held_out_row
-from scaling.judging import score_candidates
+from rlhf.stable_audio.learner import StableAudioLearner
 
 MODEL = "model"
 _POOL = "pool.json"

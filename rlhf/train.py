@@ -8,17 +8,17 @@
 Training goes in rounds, in ``OUT/rounds/0``, ``1``, ...; each begins with the model that the round before has left
 (`rlhf.rounds`). A round of `expert_iteration`, `dpo` or `nft`:
 
-1. generate: n candidates a prompt into a pool (`generators.candidates`);
+1. generate: n candidates a prompt into a pool (`generators.filling`);
 2. score: the reward model's scores beside it (`reward.score_pool`);
 3. learn: from the best of each prompt (`expert_iteration`), or the best against the worst (`dpo`), of the codes in the
-   pool, or from all of them by how good they are (`nft`): `rlhf.musicgen_offline`, `rlhf.stable_audio_learning`; a
+   pool, or from all of them by how good they are (`nft`): `rlhf.musicgen.offline`, `rlhf.stable_audio.training`; a
    low-rank update, merged into the weights afterwards.
 
-`grpo` and `rloo` make and judge their clips as they learn (`rlhf.musicgen_online`), `n` for a prompt in each step.
+`grpo` and `rloo` make and judge their clips as they learn (`rlhf.musicgen.online`), `n` for a prompt in each step.
 
 With `--held_out` and `--judges` the model of each round is measured on prompts that it does not learn from
 (`rlhf.assess` has the same numbers of any models); where a judge falls while the reward rises, training ends and keeps
-the model from before (`rlhf.stop_rule`). ``OUT/held_out`` has the tables and ``frontier.png``.
+the model from before (`rlhf.assessment.watching`). ``OUT/held_out`` has the tables and ``frontier.png``.
 
 ``OUT/model`` is the trained generator, for every command that takes one (``--generator OUT/model``). Beside it lie
 ``log.jsonl`` (a row a step), ``curves.png``, ``samples`` (the same prompts and noise before and after),
@@ -31,29 +31,27 @@ from typing import Any
 import torch
 
 from generators import Generator, Job, Sample, fill_pool
-from generators.musicgen import MusicGen
-from generators.stable_audio import StableAudio
+from generators.musicgen.generator import MusicGen
+from generators.stable_audio.diffusers.generator import StableAudio
 from music.command import run
 from music.devices import find_device
-from music.durable import make_folder, write_text
+from music.durable import claim_work, make_folder, write_text
 from music.errors import InputError
-from music.finished_folder import claim_work
 from music.jsonl import dump_line
 from music.pool import Pool
 from music.processes import Processes
 from music.prompts import Prompt, load_prompts, prompts_record
 from music.provenance import write_run_record
 from reward import Reward, load_scorer
-from rlhf.clip_reward import ClipReward
+from rlhf.assessment.watching import Watch
 from rlhf.curves import draw_curves
-from rlhf.guards import Guarded
-from rlhf.loading import load_sampler
-from rlhf.musicgen_learner import MusicgenLearner
+from rlhf.guarded_reward import ClipReward, Guarded
+from rlhf.models import load_sampler
+from rlhf.musicgen.learner import MusicgenLearner
 from rlhf.options import LOG, PostTraining
 from rlhf.robustness import ROBUSTNESS, robustness, write_robustness
 from rlhf.rounds import MODEL, Learner, Rounds, log_of
-from rlhf.stable_audio_learner import StableAudioLearner
-from rlhf.watching import Watch
+from rlhf.stable_audio.learner import StableAudioLearner
 
 
 def main(options: PostTraining) -> None:

@@ -9,7 +9,7 @@
 With no options it runs on the shipped lab suite, offline, on a CPU. Each stage takes up what an earlier,
 perhaps killed run has left in the output folder:
 
-1. generate: fill ``OUT/pool`` with candidates 0 to n-1 of each prompt (`generators.candidates`);
+1. generate: fill ``OUT/pool`` with candidates 0 to n-1 of each prompt (`generators.filling`);
 2. score: add the scores of the reward model, and of further judges, beside the pool (``OUT/pool/scores``);
 3. choose: copy the candidate with the highest reward of each prompt into ``OUT/best``;
 4. report: `summary.json` (all n by the unbiased estimator), `report.html` and `run.json` in OUT.
@@ -35,9 +35,8 @@ from music.pool import Pool
 from music.processes import Processes
 from music.prompts import load_prompts
 from reward import Reward
-from scaling.judging import load_scorers, score_candidates
-from scaling.outcome import Outcome
-from scaling.stages import Stages
+from reward.scoring.candidates import load_scorers, score_candidates
+from scaling.outcome import Outcome, Stages
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from music.drawing import ACCENT, INK, LINE, MUTED, QUIET, SIZE, figure_and_axes, round_ticks, svg
-from scaling.estimators import Array
+from music.intervals import Array
 
 _MOST_PROMPTS = 60  # as many as can be told apart side by side
 

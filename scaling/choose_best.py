@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from music.durable import leftovers, write_bytes, write_text, writing
 from music.hashing import path_name
+from music.intervals import Array
 from music.jsonl import dump_line, read_jsonl
 from music.pool import Candidate, Pool
-from scaling.estimators import Array
 
 
 def choose_best(rewards: Array) -> NDArray[np.int64]:

@@ -15,8 +15,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
-_CHUNK = 500  # bootstrap resamples held in memory at a time
+from music.intervals import Array
 
 
 def order_weights(total: int, n: int) -> Array:
@@ -63,38 +62,3 @@ def best_of_n(rewards: Array, metric: Array, n: int) -> Array:
 def count_ties(rewards: Array) -> int:
     """Return for how many prompts (rows of `[P, N]`) more than one candidate has the best reward."""
     return int(((rewards == rewards.max(axis=1, keepdims=True)).sum(axis=1) > 1).sum())
-
-
-def bootstrap_means(values: Array, seed: int, resamples: int = 10_000) -> Array:
-    """Return the means of resampled prompts, `[R, K]`.
-
-    Every column sees the same resampled prompts, so differences and ratios of columns are paired.
-
-    Parameters
-    ----------
-    values
-        `[P, K]`: K quantities of P prompts.
-    seed
-        Of the resampling.
-    resamples
-        How many, R.
-    """
-    generator = np.random.default_rng(seed)
-    prompts = values.shape[0]
-    means = []
-    for start in range(0, resamples, _CHUNK):
-        size = min(_CHUNK, resamples - start)
-        drawn = generator.integers(prompts, size=(size, prompts)) + prompts * np.arange(size)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=size * prompts).reshape(size, prompts)
-        means.append(counts.astype(float) @ values / prompts)
-    return np.concatenate(means)
-
-
-def percentile_interval(resampled: Array, level: float = 0.95) -> tuple[Array, Array]:
-    """Return the ends, `[K]` each, between which a share `level` of the resampled means `[R, K]` lies.
-
-    With one prompt both are its value: there is nothing to resample.
-    """
-    tail = (1 - level) / 2
-    low, high = np.quantile(resampled, [tail, 1 - tail], axis=0)
-    return low, high

@@ -25,17 +25,17 @@ from typing import Any
 
 import numpy as np
 
-from music.command import run
+from music.command import run, split_names
 from music.durable import make_folder, write_text
 from music.errors import InputError
+from music.intervals import FEWEST, Array, bootstrap_means, percentile_interval
 from music.pool import Candidate, Pool
 from music.processes import Processes
 from music.provenance import write_run_record
 from music.tables import latex_table, markdown_table
 from reward import Reward, Scorer
-from reward.benchmark.intervals import FEWEST
-from scaling.estimators import Array, best_of_n, bootstrap_means, percentile_interval
-from scaling.judging import load_scorers, score_candidates, split_names
+from reward.scoring.candidates import load_scorers, score_candidates
+from scaling.estimators import best_of_n
 
 _COLUMNS = ("pool", "generator", "prompts", "candidates", "n", "metric", "chooses")
 _NUMBERS = ("mean", "low", "high", "gain", "gain_low", "gain_high")

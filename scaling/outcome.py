@@ -1,9 +1,14 @@
-"""What a best-of-n run leaves behind: the chosen clips, ``summary.json``, ``report.html``, ``run.json``."""
+"""What a best-of-n run leaves behind: the chosen clips, ``summary.json``, ``report.html``, ``run.json``.
+
+How long each stage of a job took.
+"""
 
 import json
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +16,38 @@ from typing import Any
 import numpy as np
 
 from music.durable import write_text
+from music.intervals import Array
 from music.pool import Candidate, Pool
 from music.prompts import prompts_record
 from music.provenance import device_name, write_run_record
 from reward import Reward, Scorer
 from scaling.choose_best import choose_best, write_best
-from scaling.estimators import Array
 from scaling.report import Results, write_report
-from scaling.stages import Stages
 from scaling.summary import summarise
+
+
+class Stages:
+    """Wall time by stage.
+
+    Attributes
+    ----------
+    seconds : dict of str to float
+        In the order of the stages, s.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def time(self, name: str) -> Iterator[None]:
+        """Time the block; one that raises is not recorded."""
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - start, 3)
+
+    def __str__(self) -> str:
+        """Return all stages on one line."""
+        return ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.seconds.items())
 
 
 @dataclass(frozen=True)

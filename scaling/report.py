@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from music.clips import Clip, read_clip
+from music.intervals import Array
 from music.pool import Candidate, Pool
 from music.web_page import write_page
 from scaling.charts import curve, spread
-from scaling.estimators import Array, ascending
+from scaling.estimators import ascending
 from scaling.playable import mp3_uri, spectrogram_uri
 from scaling.summary import steps
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from music.errors import InputError
-from scaling.estimators import Array, best_of_n, bootstrap_means, count_ties, percentile_interval
+from music.intervals import Array, bootstrap_means, percentile_interval
+from scaling.estimators import best_of_n, count_ties
 
 _STEPS = (1, 2, 3, 5, 10, 15, 20, 30, 50, 100, 150, 200, 300, 500, 1000)
 _ALL = 100  # up to here every n is measured

@@ -47,6 +47,54 @@ def test_an_upward_import_is_found(tmp_path: Path):
     assert upward_imports("generators", imported_packages(path)) == {"reward", "scaling"}
 
 
+# Families of generators, each a room below `generators` and, where it can be trained, below `rlhf`.
+FAMILIES = ("ace_step", "audioldm2", "musicgen", "recorded", "stable_audio")
+HALLS = ("shared", "diffusion")  # what families use; they know no family
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Return the full names of all that a file imports, wherever in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def families_met(room: str, imported: set[str]) -> set[str]:
+    """Return the families of generators, other than the room's own, among imported modules."""
+    rooms = {
+        parts[1] for name in imported if (parts := name.split("."))[0] in ("generators", "rlhf") and parts[1:]
+    }
+    return rooms & set(FAMILIES) - {room}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in SOURCES if path.parts[len(ROOT.parts) + 1] in (*FAMILIES, *HALLS)],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_a_family_does_not_know_another(path: Path):
+    """A family of generators imports no other family, and what they share imports none."""
+    assert not families_met(path.relative_to(ROOT).parts[1], imported_modules(path))
+
+
+def test_a_family_that_meets_another_is_found(tmp_path: Path):
+    """The check above can fail."""
+    path = tmp_path / "bad.py"
+    path.write_text("from generators import ace_step\ndef late():\n    import rlhf.musicgen.policy\n")
+    assert families_met("stable_audio", imported_modules(path)) == {"ace_step", "musicgen"}
+    assert families_met("musicgen", imported_modules(path)) == {"ace_step"}
+
+
+def test_every_room_of_generators_is_a_family_or_shared():
+    """A new family is guarded from its first day."""
+    rooms = {path.name for path in (ROOT / "generators").iterdir() if (path / "__init__.py").exists()}
+    assert rooms == {*FAMILIES, "shared", "diffusion"}
+
+
 def test_no_relative_imports():
     """Relative imports would escape the check of the floors, and scripts launched by path cannot use them."""
     found = [

@@ -15,7 +15,7 @@ def build_tiny_ace_step(folder: Path) -> Path:
     """Write the folder and return it; the guidance is not in the weights."""
     import torch
 
-    from music.torchaudio_repair import repair_torchaudio
+    from music.library_repairs import repair_torchaudio
 
     repair_torchaudio()
     from diffusers import (

@@ -25,8 +25,8 @@ def build_tiny_audiocraft(
     import torch
     from omegaconf import OmegaConf
 
-    from generators.audiocraft_library import import_audiocraft
-    from generators.audiocraft_loading import build_language_model
+    from generators.musicgen.audiocraft.library import import_audiocraft
+    from generators.musicgen.audiocraft.loading import build_language_model
 
     library = import_audiocraft()
     state = torch.get_rng_state()

@@ -12,7 +12,7 @@ def build_tiny_audioldm2(folder: Path) -> Path:
     """Write the folder and return it."""
     import torch
 
-    from music.torchaudio_repair import repair_torchaudio
+    from music.library_repairs import repair_torchaudio
 
     repair_torchaudio()
     from diffusers import (

@@ -7,7 +7,7 @@ def build_tiny_clap(folder: Path) -> Path:
     """Write the folder and return it."""
     import torch
 
-    from music.torchaudio_repair import repair_torchaudio
+    from music.library_repairs import repair_torchaudio
 
     repair_torchaudio()
     from tokenizers import Tokenizer, models, pre_tokenizers

@@ -47,7 +47,7 @@ def build_tiny_musicgen(
 
     import torch
 
-    from music.torchaudio_repair import repair_torchaudio
+    from music.library_repairs import repair_torchaudio
 
     repair_torchaudio()
     from transformers import (
@@ -62,7 +62,7 @@ def build_tiny_musicgen(
         T5Config,
     )
 
-    from generators.spectral_codec import SpectralCodecConfig
+    from generators.musicgen.spectral_codec import SpectralCodecConfig
 
     tokenizer = character_tokenizer()
     text = T5Config(

@@ -42,8 +42,8 @@ def build_tiny_stability_audio(
     """
     import torch
 
-    from generators.stability_loading import create_model
-    from music.torchaudio_repair import repair_torchaudio
+    from generators.stable_audio.tools.loading import create_model
+    from music.library_repairs import repair_torchaudio
 
     repair_torchaudio()
     state = torch.get_rng_state()

@@ -41,7 +41,7 @@ def build_tiny_stable_audio(
     """
     import torch
 
-    from music.torchaudio_repair import repair_torchaudio
+    from music.library_repairs import repair_torchaudio
 
     repair_torchaudio()
     from diffusers import (

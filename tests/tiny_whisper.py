@@ -10,7 +10,7 @@ def build_tiny_whisper(folder: Path, multilingual: bool = True) -> Path:
     """Write the folder and return it."""
     import torch
 
-    from music.torchaudio_repair import repair_torchaudio
+    from music.library_repairs import repair_torchaudio
 
     repair_torchaudio()
     from tokenizers.pre_tokenizers import ByteLevel

@@ -9,15 +9,15 @@ from music.optional_libraries import install_extra
 
 #: name: module, its dataclass, and the fields that are given without their names
 COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    "build": ("build", "Build", ("systems",)),
-    "check": ("check", "Check", ("study",)),
-    "static": ("static", "Static", ("study",)),
+    "build": ("building.build", "Build", ("systems",)),
+    "check": ("building.check", "Check", ("study",)),
+    "static": ("serving.static", "Static", ("study",)),
     "demo": ("demo", "Demo", ()),
-    "export": ("export", "Export", ("study",)),
-    "analyze": ("analyze", "Analyze", ("study",)),
+    "export": ("analysis.export", "Export", ("study",)),
+    "analyze": ("analysis.analyze", "Analyze", ("study",)),
     "plan": ("plan", "Plan", ()),
     "simulate": ("simulate", "Simulate", ("study",)),
-    "serve": ("serve", "Serve", ("studies",)),
+    "serve": ("serving.serve", "Serve", ("studies",)),
 }
 
 

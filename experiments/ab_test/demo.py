@@ -9,8 +9,9 @@ again goes on with the same study and its answers.
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.ab_test import build, serve
-from experiments.ab_test.build_config import Build
+from experiments.ab_test.building import build
+from experiments.ab_test.building.config import Build
+from experiments.ab_test.serving import serve
 from experiments.ab_test.study import BLINDED, STUDY
 from music.errors import InputError
 

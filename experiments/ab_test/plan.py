@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from music.command import refuse_below_one
 from music.errors import InputError
+from music.intervals import Array
 
 _MOST = 100_000  # votes
 
@@ -86,7 +87,7 @@ def main(options: Plan) -> None:
     )
 
 
-def power_of(votes: NDArray[np.int64], share: float, level: float) -> NDArray[np.float64]:
+def power_of(votes: NDArray[np.int64], share: float, level: float) -> Array:
     """Return for numbers of votes the probability that an exact binomial test of one side finds a share above 1/2."""
     from scipy.stats import binom
 

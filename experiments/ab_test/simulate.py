@@ -23,12 +23,11 @@ from typing import Any
 import httpx
 import numpy as np
 
-from experiments.ab_test.preferences import prompt_of
+from experiments.ab_test.analysis.preferences import prompt_of
 from experiments.ab_test.study import AUDIO, BLINDED, HEADS, Key, KeyClip, Study, load_study
-from music.command import refuse_below_one
+from music.command import refuse_below_one, split_names
 from music.errors import InputError
 from reward import ScoreRequest, load_scorer
-from scaling.judging import split_names
 
 _SPOILT = -6.0  # utility of a clip that is drowned in noise, beside that of the clip itself
 _SURE = (0.5, 1.0, 2.0, 3.0)  # heard differences above which a rater is surer by one

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.ab_test.design import Turn
+from experiments.ab_test.building.design import Turn
 from music.durable import write_text
 from music.errors import InputError
-from music.json_files import read_object
+from music.files import read_object
 
 BLINDED, STUDY, KEY, AUDIO = "blinded", "study.json", "key.json", "audio"
 HEADS = ("alignment", "musicality")  # in the order in which they are asked

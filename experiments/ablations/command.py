@@ -23,10 +23,9 @@ from experiments.ablations.testing import (
     resampled_mean,
 )
 from music.command import refuse_below_one
-from music.durable import make_folder, write_text
+from music.durable import claim_work, make_folder, write_text
 from music.errors import InputError
-from music.finished_folder import claim_work
-from reward.bradley_terry import wilson_interval
+from music.intervals import wilson_interval
 
 ALL = "all"
 

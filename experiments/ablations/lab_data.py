@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.lab.pairs import pair_called
-from experiments.lab.spread import cores
+from experiments.lab.workers import cores
 from music.durable import write_text
 from music.errors import InputError
 from music.hashing import sha256_file

@@ -9,7 +9,7 @@ from multiprocessing import get_context
 import torch
 
 from experiments.ablations.stages import STAGES, Recipe
-from experiments.lab.spread import cores
+from experiments.lab.workers import cores
 
 Job = tuple[str, int]  # a stage and its seed
 

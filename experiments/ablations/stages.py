@@ -13,7 +13,7 @@ from music.errors import InputError
 from music.jsonl import read_jsonl
 from reward import train
 from reward.cmi_rm.checkpoint import is_checkpoint
-from reward.train_config import TrainConfig
+from reward.training.config import TrainConfig
 
 COUNTS = (500, 1_000, 2_000, 4_000)  # pseudo-labelled pairs
 MAPPINGS = ("none", "linear", "ordinal")  # beside tanh

@@ -14,16 +14,16 @@ from scipy.stats import rankdata
 from experiments.ablations.lab_data import LabData
 from experiments.ablations.windows import in_windows
 from music.durable import write_bytes
+from music.intervals import Array
 from music.prompts import Prompt
-from reward.batches import JudgementData
 from reward.cmi_rm.checkpoint import load_head, load_towers
 from reward.cmi_rm.head import ALIGNMENT, MUSICALITY, RewardHead
 from reward.cmi_rm.locations import Locator
-from reward.embeddings import EmbeddingStore, Key, audio_keys, fill_store
 from reward.judgements import Judgement, Preference, Rating, audio_of, load_judgements, texts_of
-from reward.validation import scores_of
+from reward.training.batches import JudgementData
+from reward.training.embeddings import EmbeddingStore, Key, audio_keys, fill_store
+from reward.training.validation import scores_of
 
-Array = NDArray[np.float64]
 RESAMPLES = 1_000
 COLUMNS = {"musicality": MUSICALITY, "alignment": ALIGNMENT}
 #: of pairs: which share is ordered as people did, and minus log of the chance that they were given

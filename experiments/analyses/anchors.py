@@ -27,11 +27,11 @@ from pathlib import Path
 import numpy as np
 
 from experiments.analyses.calibration import METRICS, Pairs, calibrate, known_pairs
-from experiments.analyses.report import COLOURS, draw_dots, drawing, shown, write_report
+from experiments.figures import COLOURS, draw_dots, drawing, shown, write_report
 from music.command import refuse_below_one
 from music.errors import InputError
+from music.intervals import FEWEST, RESAMPLES, Array, estimate_mean
 from music.tables import markdown_table
-from reward.benchmark.intervals import FEWEST, RESAMPLES, Values, estimate_mean
 from reward.benchmark.metrics import Line
 from reward.benchmark.result_rows import read_results
 
@@ -111,7 +111,7 @@ def calibrated(generators: Mapping[str, Pairs], anchors: int, draws: int, seed: 
         As in `Anchors`.
     """
     lines: list[Line] = []
-    whole: list[Values] = []
+    whole: list[Array] = []
     for generator, pairs in generators.items():
         found, fits = calibrate(pairs, anchors, draws, seed)
         temperature, offset = fits.mean(axis=0).tolist()
@@ -125,7 +125,7 @@ def calibrated(generators: Mapping[str, Pairs], anchors: int, draws: int, seed: 
     return lines
 
 
-def _lines(found: Values, prompts: Sequence[Hashable], seed: int) -> list[Line]:
+def _lines(found: Array, prompts: Sequence[Hashable], seed: int) -> list[Line]:
     """Return the line of each metric of `[draws, n, metrics, before and after]`."""
     asked = np.flatnonzero(~np.isnan(found[:, :, 0, 0]).all(axis=0))
     kept = [prompts[row] for row in asked.tolist()]

@@ -23,11 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.analyses.logistic import fit_logistic
-from experiments.analyses.report import draw_dots, drawing, shown, write_report
+from experiments.figures import draw_dots, drawing, shown, write_report
 from music.errors import InputError
+from music.intervals import RESAMPLES, Array, estimate_each
 from music.tables import markdown_table
 from reward.benchmark.extra import line_of, prompt_of
-from reward.benchmark.intervals import RESAMPLES, Values, estimate_each
 from reward.benchmark.metrics import Line, tested
 from reward.benchmark.result_rows import MUSIC_ARENA, Row, gap_of, preference_of, read_results
 
@@ -84,7 +84,7 @@ def main(options: Arena) -> None:
     _draw(options.output / "figure.png", fitted, predicted)
 
 
-def battles(rows: Sequence[Row]) -> tuple[Values, list[tuple[str, ...]]]:
+def battles(rows: Sequence[Row]) -> tuple[Array, list[tuple[str, ...]]]:
     """Return of each decided battle the differences of musicality and alignment and the vote, 1 for a; and its prompt.
 
     Returns
@@ -102,7 +102,7 @@ def battles(rows: Sequence[Row]) -> tuple[Values, list[tuple[str, ...]]]:
     return np.array(found, float).reshape(-1, 3), prompts
 
 
-def coefficients_of(values: Values, prompts: Sequence[Hashable], seed: int) -> list[Line]:
+def coefficients_of(values: Array, prompts: Sequence[Hashable], seed: int) -> list[Line]:
     """Return the lines of the coefficients of battles `[n, 3]`."""
     names = [
         ("first clip", "coefficient"),
@@ -113,7 +113,7 @@ def coefficients_of(values: Values, prompts: Sequence[Hashable], seed: int) -> l
         ("musicality minus alignment", "standardized"),
     ]
 
-    def found(drawn: Values) -> Values:
+    def found(drawn: Array) -> Array:
         fit, scale = _fit(drawn)
         return np.array([fit[0], *(fit[1:] / scale), *fit[1:], fit[1] - fit[2]])
 
@@ -121,14 +121,14 @@ def coefficients_of(values: Values, prompts: Sequence[Hashable], seed: int) -> l
     return [line_of(metric, one) | {"of": of} for (of, metric), one in zip(names, estimates, strict=True)]
 
 
-def predictions_of(values: Values, prompts: Sequence[Hashable], folds: int, seed: int) -> list[Line]:
+def predictions_of(values: Array, prompts: Sequence[Hashable], folds: int, seed: int) -> list[Line]:
     """Return the lines of what predicts the votes of battles `[n, 3]`, and of the fit's gain over musicality alone."""
     from scipy.special import expit
 
     gaps, votes = values[:, :2], values[:, 2]
     chances = [*expit(gaps).T, expit(gaps.mean(axis=1)), out_of_fold(values, folds_of(prompts, folds, seed))]
 
-    def found(drawn: Values) -> Values:
+    def found(drawn: Array) -> Array:
         vote = drawn[:, -1]
         scores = [_scores(chance, vote) for chance in drawn[:, :-1].T]
         return np.array([*np.ravel(scores), scores[-1][0] - scores[0][0]])
@@ -155,7 +155,7 @@ def folds_of(prompts: Sequence[Hashable], folds: int, seed: int) -> NDArray[np.i
     return np.array([fold[prompt] for prompt in prompts])
 
 
-def out_of_fold(values: Values, folds: NDArray[np.int64]) -> Values:
+def out_of_fold(values: Array, folds: NDArray[np.int64]) -> Array:
     """Return the chance of a vote for a `[n]`, fitted to the battles `[n, 3]` of all other folds."""
     from scipy.special import expit
 
@@ -167,7 +167,7 @@ def out_of_fold(values: Values, folds: NDArray[np.int64]) -> Values:
     return chances
 
 
-def _fit(values: Values) -> tuple[Values, Values]:
+def _fit(values: Array) -> tuple[Array, Array]:
     """Return intercept and standardized coefficients `[3]`, and the standard deviations of the differences `[2]`."""
     scale = values[:, :2].std(axis=0)
     scale[scale == 0] = 1.0  # what never differs decides nothing
@@ -175,7 +175,7 @@ def _fit(values: Values) -> tuple[Values, Values]:
     return fit_logistic(features, values[:, 2], np.zeros(3), np.full(3, SPREAD)), scale
 
 
-def _scores(chances: Values, votes: Values) -> tuple[float, float, float]:
+def _scores(chances: Array, votes: Array) -> tuple[float, float, float]:
     """Return accuracy, area under the ROC curve and mean square error of chances of a vote for a."""
     from scipy.stats import rankdata
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.analyses.logistic import fit_logistic
+from music.intervals import Array
 from reward.benchmark.extra import prompt_of
-from reward.benchmark.intervals import Values
 from reward.benchmark.metrics import PREFERENCE_TASKS, tested
 from reward.benchmark.result_rows import Row, gap_of, preference_of
 
@@ -34,10 +34,10 @@ class Pairs:
         What each was made for.
     """
 
-    gaps: Values
+    gaps: Array
     scale: float
-    sides: Values
-    votes: Values
+    sides: Array
+    votes: Array
     prompts: Sequence[Hashable]
 
     def asked_at_least(self, anchors: int) -> int:
@@ -72,7 +72,7 @@ def _by_generator(rows: Sequence[Row], task: str) -> dict[str, Pairs]:
     return pairs
 
 
-def calibrate(pairs: Pairs, anchors: int, draws: int, seed: int) -> tuple[Values, Values]:
+def calibrate(pairs: Pairs, anchors: int, draws: int, seed: int) -> tuple[Array, Array]:
     """Return how pairs are ordered without and with the calibration by each draw of anchors.
 
     Returns
@@ -93,7 +93,7 @@ def calibrate(pairs: Pairs, anchors: int, draws: int, seed: int) -> tuple[Values
     return found, fits
 
 
-def fit_offset(gaps: Values, sides: Values, votes: Values) -> Values:
+def fit_offset(gaps: Array, sides: Array, votes: Array) -> Array:
     """Return temperature and offset `[2]` of anchors: gaps in standard deviations, sides and votes `[n]` each."""
     features = np.stack([gaps, sides], axis=1)
     return fit_logistic(features, votes, np.array([1.0, 0.0]), np.ones(2))
@@ -115,7 +115,7 @@ def draw_anchors(
     return found
 
 
-def _scores(logits: Values, votes: Values) -> Values:
+def _scores(logits: Array, votes: Array) -> Array:
     """Return `[n, 2]`: whether each logit orders its pair as people did (equal ones half), and its cross-entropy."""
     signed = (2 * votes - 1) * logits
     return np.stack([(np.sign(signed) + 1) / 2, np.logaddexp(0, -signed)], axis=1)

@@ -3,8 +3,8 @@
     python -m experiments.analyses leaderboard --pools runs/musicgen/pool,runs/stable_audio/pool
     python -m experiments.analyses leaderboard --pools runs --reward HaiwenXia/CMI-RM     all pools below a folder
 
-1. Every candidate is scored, beside its pool; what is scored is not scored again (`scaling.judging`). The prompts that
-   all pools have count.
+1. Every candidate is scored, beside its pool; what is scored is not scored again (`reward.scoring.candidates`). The
+   prompts that all pools have count.
 2. For each prompt and pair of systems every candidate of the one meets every candidate of the other, and the higher
    reward wins; equal ones share the win. The mean over these meetings is the share of that prompt.
 3. The shares are summed over prompts, half a win is added to both sides of each pair (the correction of log-odds by
@@ -27,18 +27,19 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.analyses.report import draw_dots, drawing, shown, write_report
+from experiments.figures import draw_dots, drawing, shown, write_report
+from music.command import split_names
 from music.errors import InputError
+from music.intervals import RESAMPLES, Array, estimate_each
 from music.optional_libraries import install_extra
 from music.pool import Candidate, Pool
 from music.processes import Processes
 from music.tables import markdown_table
 from reward import Reward
 from reward.benchmark.extra import line_of
-from reward.benchmark.intervals import RESAMPLES, Values, estimate_each
 from reward.benchmark.metrics import Line
+from reward.scoring.candidates import load_scorers, score_candidates
 from scaling.evaluate import complete
-from scaling.judging import load_scorers, score_candidates, split_names
 
 COLUMNS = ("rank", "system", "metric", "value", "low", "high", "n", "prompts", "wins")
 SCALE, CENTRE = 400.0, 1500.0
@@ -166,7 +167,7 @@ def on_shared_prompts(pools: Sequence[Pool]) -> list[list[list[Candidate]]]:
     return [[rows[name] for name in shared] for rows in by_prompt]
 
 
-def win_shares(rewards: Sequence[Values]) -> Values:
+def win_shares(rewards: Sequence[Array]) -> Array:
     """Return how often each system beats each other on each prompt, `[P, M, M]` from 0 to 1; the diagonal is 0.
 
     Parameters
@@ -181,7 +182,7 @@ def win_shares(rewards: Sequence[Values]) -> Values:
     return wins
 
 
-def strengths(wins: Values) -> Values:
+def strengths(wins: Array) -> Array:
     """Return the Bradley-Terry strengths `[M]` of wins `[P, M, M]`, in nats, with a mean of 0."""
     from choix import ilsr_pairwise_dense
 
@@ -190,11 +191,11 @@ def strengths(wins: Values) -> Values:
     return found - found.mean()
 
 
-def ranked(wins: Values, systems: Sequence[str], seed: int) -> list[Line]:
+def ranked(wins: Array, systems: Sequence[str], seed: int) -> list[Line]:
     """Return two lines for each system, the strongest first: its points, and how far it is ahead of the next."""
     order = np.argsort(-strengths(wins), kind="stable")
 
-    def found(drawn: Values) -> Values:
+    def found(drawn: Array) -> Array:
         points = CENTRE + SCALE * strengths(drawn)[order]
         return np.concatenate([points, points[:-1] - points[1:]])
 
@@ -210,7 +211,7 @@ def ranked(wins: Values, systems: Sequence[str], seed: int) -> list[Line]:
 
 
 def _page(
-    lines: Sequence[Line], shares: Values, systems: Sequence[str], order: Sequence[int], note: str
+    lines: Sequence[Line], shares: Array, systems: Sequence[str], order: Sequence[int], note: str
 ) -> str:
     ahead = {line["rank"]: shown(line, 0) for line in lines if line["metric"] != "points"}
     rows = [
@@ -234,7 +235,7 @@ def _page(
 
 
 def _draw(
-    path: Path, lines: Sequence[Line], shares: Values, systems: Sequence[str], order: Sequence[int]
+    path: Path, lines: Sequence[Line], shares: Array, systems: Sequence[str], order: Sequence[int]
 ) -> None:
     names = [systems[place] for place in order]
     with drawing(path, 1, 2, (9.5, 0.45 * len(names) + 1.8)) as axes:

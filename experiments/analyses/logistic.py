@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from reward.benchmark.intervals import Values
+from music.intervals import Array
 
 
-def fit_logistic(features: Values, votes: Values, expected: Values, spread: Values) -> Values:
+def fit_logistic(features: Array, votes: Array, expected: Array, spread: Array) -> Array:
     """Return the most probable coefficients `[K]` of P(vote) = sigmoid(features @ coefficients).
 
     Parameters
@@ -24,15 +24,15 @@ def fit_logistic(features: Values, votes: Values, expected: Values, spread: Valu
     precision = 1 / np.square(spread)
     signs = 2 * votes - 1
 
-    def loss(coefficients: Values) -> float:
+    def loss(coefficients: Array) -> float:
         away = coefficients - expected
         misses = np.logaddexp(0, -signs * (features @ coefficients)).sum()
         return float(misses + precision @ np.square(away) / 2)
 
-    def gradient(coefficients: Values) -> Values:
+    def gradient(coefficients: Array) -> Array:
         return features.T @ (expit(features @ coefficients) - votes) + precision * (coefficients - expected)
 
-    def curvature(coefficients: Values) -> Values:
+    def curvature(coefficients: Array) -> Array:
         chance = expit(features @ coefficients)
         return (features.T * (chance * (1 - chance))) @ features + np.diag(precision)
 

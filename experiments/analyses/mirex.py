@@ -12,7 +12,7 @@ called was not published when this was written; these are read, the first that a
     lyrics
     reference, ref-audio-path, ref-audio
 
-1. Both clips of every row are scored (`reward.score_rows`), into OUTPUT/scores.jsonl; a killed run continues.
+1. Both clips of every row are scored (`reward.scoring.rows`), into OUTPUT/scores.jsonl; a killed run continues.
 2. The one with the higher reward is preferred. Of equal rewards the SHA-256 of the sample's id decides, if its last bit
    is 0 for A: every row has an answer, always the same, and neither side is favoured.
 
@@ -28,14 +28,14 @@ from typing import Any
 from music.command import refuse_below_one
 from music.durable import write_text
 from music.errors import InputError
+from music.file_hashes import file_hashes
 from music.hashing import sha256_text
 from music.jsonl import dump_line, read_jsonl
 from music.processes import Processes
 from music.provenance import write_run_record
 from reward import Reward, load_scorer
 from reward.data.cmi import ALIASES
-from reward.file_hashes import file_hashes
-from reward.score_rows import batch_on, score_rows
+from reward.scoring.rows import batch_on, score_rows
 
 #: what is asked for -> names of its field
 NAMES = {
@@ -161,7 +161,7 @@ def _named(row: Mapping[str, Any], name: str) -> Any:
 
 
 def requests_of(pairs: Sequence[Mapping[str, Any]], memory: Path) -> list[dict[str, str]]:
-    """Return what `reward.score_rows` shall score, two rows a pair; a folder remembers what the files hold."""
+    """Return what `reward.scoring.rows` shall score, two rows a pair; a folder remembers what the files hold."""
     named = {Path(pair[name]) for pair in pairs for name in FILES if pair[name]}
     contents = file_hashes(sorted(path for path in named if path.is_file()), memory)
     rows = []

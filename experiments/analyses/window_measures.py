@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from music.intervals import Array, Estimate, estimate_each
 from reward.baselines.windowed import WINDOWS
 from reward.benchmark.extra import duration_of, judged_pairs, line_of, prompt_of
-from reward.benchmark.intervals import Estimate, Values, estimate_each
 from reward.benchmark.metrics import PREFERENCE_TASKS, RATING_TASKS, Line
 from reward.benchmark.predictions import SIDES
 from reward.benchmark.result_rows import RATED, Row, dataset_of, number_of, rating_of
@@ -18,8 +18,8 @@ WHOLE = -1  # the place of first120 in `WINDOWS`
 BOTH = {"first10 and first120": (0, 2), "mean10 and first120": (1, 2), "first10 and mean10": (0, 1)}
 #: fields by which clips are told apart
 _CLIP = ("audio-path", "prompt", "lyrics", "ref-audio-path")
-Statistic = Callable[[Values], Sequence[float] | Values]
-Measures = Mapping[str, tuple[Values, Statistic]]
+Statistic = Callable[[Array], Sequence[float] | Array]
+Measures = Mapping[str, tuple[Array, Statistic]]
 
 
 def with_people(rows: Sequence[Sequence[Row]], seed: int) -> list[Line]:
@@ -35,7 +35,7 @@ def with_people(rows: Sequence[Sequence[Row]], seed: int) -> list[Line]:
     return lines
 
 
-def _of_windows(rows: Sequence[Row], values: Values, statistic: Statistic, seed: int) -> list[Line]:
+def _of_windows(rows: Sequence[Row], values: Array, statistic: Statistic, seed: int) -> list[Line]:
     """Return a line for each length and window; a statistic gives one number for each window of `values [n, K]`."""
     lines: list[Line] = []
     for duration, places in by_length(rows):
@@ -75,13 +75,13 @@ def side_by_side(rows: Sequence[Sequence[Row]], seed: int) -> list[Line]:
     return lines
 
 
-def rating_map(scores: Values, ratings: Values) -> Callable[[Values], Values]:
+def rating_map(scores: Array, ratings: Array) -> Callable[[Array], Array]:
     """Return the map 2 tanh(a s + b) + 3 that brings scores `[n]` nearest to ratings `[n]` from 1 to 5."""
     from scipy.optimize import least_squares
 
     centre, scale = scores.mean(), scores.std() or 1.0
 
-    def opinion(found: Values, slope: float, offset: float) -> Values:
+    def opinion(found: Array, slope: float, offset: float) -> Array:
         return 2 * np.tanh(slope * (found - centre) / scale + offset) + 3
 
     fit = least_squares(lambda fit: opinion(scores, *fit) - ratings, [0.2, 0.0]).x
@@ -132,14 +132,14 @@ def _rated(rows: Sequence[Sequence[Row]], task: str) -> tuple[list[Row], Measure
 def _compared(statistic: Statistic) -> Statistic:
     """Return a statistic of each window, and its differences to that of the last one, which is `WHOLE`."""
 
-    def found(values: Values) -> Values:
+    def found(values: Array) -> Array:
         each = np.asarray(statistic(values))
         return np.concatenate([each, each[:-1] - each[-1]])
 
     return found
 
 
-def _beside(values: Values) -> Values:
+def _beside(values: Array) -> Array:
     """Return LCC, RMSE and RMSE/SD of the scores `[n, windows]` of the windows of `BOTH`."""
     spread = values[:, WHOLE].std() or np.nan
     found = []
@@ -149,12 +149,12 @@ def _beside(values: Values) -> Values:
     return np.array(found)
 
 
-def _lcc(one: Values, other: Values) -> float:
+def _lcc(one: Array, other: Array) -> float:
     constant = np.ptp(one) == 0 or np.ptp(other) == 0
     return np.nan if constant else float(np.corrcoef(one, other)[0, 1])
 
 
-def _rmse(found: Values, true: Values) -> Values:
+def _rmse(found: Array, true: Array) -> Array:
     return np.sqrt(np.square(found - true).mean(axis=0))
 
 

@@ -22,15 +22,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.analyses.report import COLOURS, drawing, shown, write_report
 from experiments.analyses.window_measures import ALL, shortest_of, side_by_side, with_people
+from experiments.figures import COLOURS, drawing, shown, write_report
 from music.command import refuse_below_one
 from music.errors import InputError
+from music.intervals import RESAMPLES
 from music.processes import Processes
 from music.tables import markdown_table
 from reward.baselines.windowed import WINDOWS
 from reward.benchmark.command import RESULTS, Benchmark, predict
-from reward.benchmark.intervals import RESAMPLES
 from reward.benchmark.metrics import Line
 from reward.benchmark.result_rows import read_results
 

@@ -31,7 +31,7 @@ from music.errors import InputError
 from reward.cmi_rm.checkpoint import load_towers
 from reward.cmi_rm.locations import Locator
 from reward.cmi_rm.towers import FRAMES_PER_SECOND, MAX_SECONDS, Towers
-from reward.embeddings import DTYPES, EmbeddingStore
+from reward.training.embeddings import DTYPES, EmbeddingStore
 
 _LAB = "lab-mulan"
 _ARITHMETIC = ("float32", "bfloat16")

@@ -32,14 +32,14 @@ import torch
 from experiments.benchmarks.generation_report import Timings, report
 from experiments.benchmarks.machine_limits import decoding_work, matmul_rate, read_rate
 from experiments.benchmarks.random_musicgen import SIZES, TEXT, random_musicgen
-from generators.delay_pattern import DelayPattern
-from generators.model_folder import check_kind, find_folder
-from generators.musicgen import MusicGen
-from generators.musicgen_loading import load_model
+from generators.musicgen.conditioning import TextConditioner
+from generators.musicgen.delay_pattern import DelayPattern
+from generators.musicgen.generator import MusicGen
+from generators.musicgen.loading import load_model
+from generators.musicgen.sampling import SamplingOptions
 from generators.protocol import Job
 from generators.registry import NAMES
-from generators.sampling import SamplingOptions
-from generators.text_conditioning import TextConditioner
+from generators.shared.model_folder import check_kind, find_folder
 from music.command import refuse_below_one, run
 from music.devices import find_device, find_dtype
 from music.errors import InputError

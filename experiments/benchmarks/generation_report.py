@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from experiments.benchmarks.machine_limits import DecodingWork
-from generators.packed_linear import multiplies_bfloat16
+from generators.musicgen.decoder_weights import multiplies_bfloat16
 
 BASE = "float32"  # whose loop all are compared with, if it was timed
 

@@ -39,7 +39,7 @@ class DecodingWork:
 
 
 def decoding_work(decoder: Any, clips: int, guided: bool, text: int, steps: int) -> DecodingWork:
-    """Return what a step of `generators.incremental_decoder` takes; MusicGen's heads and norms have no biases.
+    """Return what a step of `generators.musicgen.incremental_decoder` takes; MusicGen's heads and norms have no biases.
 
     Parameters
     ----------

@@ -19,13 +19,13 @@ import numpy as np
 
 from music.command import run
 from music.errors import InputError
+from music.intervals import estimate_from, resample_weights
 from music.jsonl import read_jsonl
 from reward.benchmark.extra import line_of
-from reward.benchmark.intervals import estimate_from, resample_weights
 from reward.benchmark.metrics import correlations
 from reward.benchmark.weighted_correlations import correlations_of_resamples
 from reward.registry import load_scorer
-from reward.score_rows import batch_on, score_rows
+from reward.scoring.rows import batch_on, score_rows
 
 _DTYPES = ("float32", "bfloat16")
 

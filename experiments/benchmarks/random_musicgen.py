@@ -45,7 +45,7 @@ SIZES = {
 
 def random_musicgen(size: Size) -> tuple[Any, Any]:
     """Return a `MusicgenForConditionalGeneration` in evaluation mode, and a tokenizer that splits at spaces."""
-    from music.torchaudio_repair import repair_torchaudio
+    from music.library_repairs import repair_torchaudio
 
     repair_torchaudio()
     from transformers import (

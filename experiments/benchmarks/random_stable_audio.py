@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from experiments.benchmarks.random_musicgen import random_tokenizer
-from generators.stable_audio_loading import StableAudioParts
+from generators.stable_audio.diffusers.loading import StableAudioParts
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ SIZES = {
 
 def random_stable_audio(size: Size) -> StableAudioParts:
     """Return the parts of a `StableAudioPipeline` in evaluation mode, float32."""
-    from music.torchaudio_repair import repair_torchaudio
+    from music.library_repairs import repair_torchaudio
 
     repair_torchaudio()
     from diffusers import AutoencoderOobleck, CosineDPMSolverMultistepScheduler, StableAudioDiTModel

@@ -23,10 +23,10 @@ from experiments.benchmarks.generation_report import ratios, spread
 from experiments.benchmarks.machine_limits import matmul_rate
 from experiments.benchmarks.random_musicgen import TEXT
 from experiments.benchmarks.random_stable_audio import SIZES, random_stable_audio
-from generators.diffusion_sampling import DiffusionOptions
+from generators.diffusion.sampling import DiffusionOptions
 from generators.protocol import Job
-from generators.stable_audio import StableAudio
-from generators.stable_audio_loading import StableAudioParts
+from generators.stable_audio.diffusers.generator import StableAudio
+from generators.stable_audio.diffusers.loading import StableAudioParts
 from music.command import refuse_below_one, run
 from music.devices import find_device
 from music.errors import InputError

@@ -19,15 +19,14 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from experiments.lab.cached_rows import cached_rows
-from experiments.lab.coded_audio import shipped_codec
-from experiments.lab.corpus import song
 from experiments.lab.pairs import CONDITIONS, HELD_OUT, clip_of, pair
-from experiments.lab.spread import cores
-from generators.spectral_codec import SpectralCodecModel
+from experiments.lab.workers import cached_rows, cores
+from experiments.lab.world.coded_audio import shipped_codec
+from experiments.lab.world.corpus import song
+from generators.musicgen.spectral_codec import SpectralCodecModel
 from music.clips import encode_flac
 from music.command import refuse_below_one, run
-from music.finished_folder import claim_work
+from music.durable import claim_work
 from music.prompts import Prompt
 from music.shipped_files import LAB
 from reward import load_scorer

@@ -18,14 +18,14 @@ from typing import Any
 
 import torch
 
-from experiments.lab.damage import KINDS
-from experiments.lab.gold_features import MAX_SECONDS, prepared, spectrograms
-from experiments.lab.gold_model import HEARD, GoldModel
+from experiments.lab.gold_judge.features import MAX_SECONDS, prepared, spectrograms
+from experiments.lab.gold_judge.model import HEARD, GoldModel
+from experiments.lab.world.damage import KINDS
 from music.clips import Clip, read_clip
 from music.devices import find_device
 from music.errors import InputError
+from music.files import read_object
 from music.hashing import canonical_json, sha256_text
-from music.json_files import read_object
 from music.prompts import Prompt
 from music.shipped_files import asset
 from reward.cmi_rm.weights import hash_tensors, load_strictly, read_tensors

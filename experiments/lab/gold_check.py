@@ -22,22 +22,20 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
-from experiments.lab.cached_rows import cached_rows
-from experiments.lab.coded_audio import shipped_codec, through_codec
-from experiments.lab.facts import Facts
 from experiments.lab.gold import Gold, Impression, asked_facts
-from experiments.lab.gold_model import HEARD
-from experiments.lab.gold_songs import SECONDS, gold_song, pcm16
-from experiments.lab.rendering import SAMPLE_RATE
-from experiments.lab.spread import cores, spread
-from generators.spectral_codec import SpectralCodecModel
+from experiments.lab.gold_judge.model import HEARD
+from experiments.lab.gold_judge.songs import SECONDS, gold_song, pcm16
+from experiments.lab.workers import cached_rows, cores, spread
+from experiments.lab.world.coded_audio import shipped_codec, through_codec
+from experiments.lab.world.facts import Facts
+from experiments.lab.world.rendering import SAMPLE_RATE
+from generators.musicgen.spectral_codec import SpectralCodecModel
 from music.clips import Clip
 from music.command import refuse_below_one, run
-from music.durable import write_text
-from music.finished_folder import claim_work
+from music.durable import claim_work, write_text
+from music.intervals import wilson_interval
 from music.pool import Candidate, Pool
 from music.shipped_files import LAB
-from reward.bradley_terry import wilson_interval
 from reward.cmi_rm.weights import hash_tensors
 
 RESAMPLES = 1_000

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.lab.corpus import Song, stream
+from experiments.lab.world.corpus import Song, stream
 from reward.judge.answers import Verdict
 
 UNDECIDED = 0.1  # of what is heard

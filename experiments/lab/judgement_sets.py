@@ -27,18 +27,17 @@ from typing import Any
 
 import soundfile
 
-from experiments.lab.coded_audio import shipped_codec
-from experiments.lab.corpus import Song, song
 from experiments.lab.hearing import Hearing
 from experiments.lab.listeners import opinion, vote
 from experiments.lab.pairs import CONDITIONS, clip_of, pair
-from experiments.lab.spread import cores, spread
-from generators.spectral_codec import SpectralCodecModel
+from experiments.lab.workers import cores, spread
+from experiments.lab.world.coded_audio import shipped_codec
+from experiments.lab.world.corpus import Song, song
+from generators.musicgen.spectral_codec import SpectralCodecModel
 from music.clips import Clip, write_clip
 from music.command import refuse_below_one, run
-from music.durable import write_bytes, write_text
+from music.durable import claim_work, write_bytes, write_text
 from music.errors import InputError
-from music.finished_folder import claim_work
 from music.jsonl import dump_line
 from music.shipped_files import LAB
 from reward.cmi_rm.weights import hash_tensors

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.lab.corpus import stream
+from experiments.lab.world.corpus import stream
 
 NOISE = {"musicality": 0.4, "alignment": 0.8}  # scale of the logistic noise
 UNDECIDED = 0.05  # heard differences nearer to zero are no preference

@@ -36,18 +36,17 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from experiments.lab.coded_audio import shipped_codec, through_codec
-from experiments.lab.corpus import Song, song, stream
-from experiments.lab.damage import draw_damage, severity
-from experiments.lab.facts import CAPTION_FACTS, LYRICS_FACTS, change_facts, draw_facts
-from experiments.lab.rendering import SAMPLE_RATE
-from experiments.lab.spread import cores, spread
-from generators.spectral_codec import SpectralCodecModel
+from experiments.lab.workers import cores, spread
+from experiments.lab.world.coded_audio import shipped_codec, through_codec
+from experiments.lab.world.corpus import Song, song, stream
+from experiments.lab.world.damage import draw_damage, severity
+from experiments.lab.world.facts import CAPTION_FACTS, LYRICS_FACTS, change_facts, draw_facts
+from experiments.lab.world.rendering import SAMPLE_RATE
+from generators.musicgen.spectral_codec import SpectralCodecModel
 from music.clips import Clip, write_clip
 from music.command import refuse_below_one, run
-from music.durable import write_text
+from music.durable import claim_work, write_text
 from music.errors import InputError
-from music.finished_folder import claim_work
 from music.shipped_files import LAB
 from reward.cmi_rm.towers import hash_tensors
 

@@ -28,27 +28,27 @@ from typing import Any
 import numpy as np
 
 from experiments.lab.check import agreement
-from experiments.lab.coded_audio import shipped_codec, through_codec
-from experiments.lab.corpus import song
 from experiments.lab.ear_check import ear_check
 from experiments.lab.gold import Gold
 from experiments.lab.gold_check import GoldCheck, check_pool, check_songs, spread_of_scores
 from experiments.lab.pairs import HELD_OUT
-from experiments.lab.prompts import PromptSet, write_prompts
-from experiments.lab.rendering import SAMPLE_RATE
-from experiments.lab.spread import cores, spread
-from generators.spectral_codec import SpectralCodecModel
+from experiments.lab.workers import cores, spread
+from experiments.lab.world.coded_audio import shipped_codec, through_codec
+from experiments.lab.world.corpus import song
+from experiments.lab.world.prompts import PromptSet, write_prompts
+from experiments.lab.world.rendering import SAMPLE_RATE
+from generators.musicgen.spectral_codec import SpectralCodecModel
 from music.clips import read_clip
 from music.command import refuse_below_one, run
 from music.durable import make_folder, write_text
 from music.errors import InputError
+from music.intervals import bootstrap_means, percentile_interval
 from music.pool import Pool
 from music.prompts import load_prompts
 from music.scores import ScoreTable
 from music.shipped_files import LAB
 from reward import load_scorer
 from scaling import best_of_n
-from scaling.estimators import bootstrap_means, percentile_interval
 
 GOLD = "experiments.lab.gold:Gold"
 GOLD_METRICS = ("gold_alignment", "gold_musicality")

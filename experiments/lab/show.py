@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from experiments.lab.coded_audio import shipped_codec, through_codec
-from experiments.lab.corpus import song
+from experiments.lab.world.coded_audio import shipped_codec, through_codec
+from experiments.lab.world.corpus import song
 from generators import load_generator
 from generators.protocol import Job
 from music.command import refuse_below_one, run

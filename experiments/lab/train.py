@@ -40,30 +40,30 @@ class TrainLab:
 
 
 def _codec(options: TrainLab) -> None:
-    from experiments.lab.train_codec import train_codec
+    from experiments.lab.training.codec import train_codec
 
     if not (options.work / "codec" / "config.json").exists():
         train_codec(options.work / "codec")
 
 
 def _musicgen(options: TrainLab) -> None:
-    from experiments.lab.train_codec import load_codec
-    from experiments.lab.train_musicgen import train_musicgen
+    from experiments.lab.training.codec import load_codec
+    from experiments.lab.training.musicgen import train_musicgen
 
     train_musicgen(options.output / "musicgen", options.work / "musicgen", load_codec(options.work / "codec"))
 
 
 def _vae(options: TrainLab) -> None:
-    from experiments.lab.train_vae import train_vae
-    from generators.diffusers_folder import LIBRARIES
+    from experiments.lab.training.vae import train_vae
+    from generators.diffusion.pipeline_folder import LIBRARIES
 
     LIBRARIES.check()
     train_vae(options.work / "vae" / "finished", options.work / "vae")
 
 
 def _stable_audio(options: TrainLab) -> None:
-    from experiments.lab.train_stable_audio import train_stable_audio
-    from generators.diffusers_folder import LIBRARIES
+    from experiments.lab.training.stable_audio import train_stable_audio
+    from generators.diffusion.pipeline_folder import LIBRARIES
 
     LIBRARIES.check()
     train_stable_audio(
@@ -72,22 +72,22 @@ def _stable_audio(options: TrainLab) -> None:
 
 
 def _mulan(options: TrainLab) -> None:
-    from experiments.lab.train_codec import load_codec
-    from experiments.lab.train_mulan import train_mulan
+    from experiments.lab.training.codec import load_codec
+    from experiments.lab.training.mulan import train_mulan
 
     train_mulan(options.output, options.work / "mulan", load_codec(options.work / "codec"))
 
 
 def _cmi_rm(options: TrainLab) -> None:
-    from experiments.lab.train_cmi_rm import train_cmi_rm
-    from experiments.lab.train_codec import load_codec
+    from experiments.lab.training.cmi_rm import train_cmi_rm
+    from experiments.lab.training.codec import load_codec
 
     train_cmi_rm(options.output, options.work / "cmi_rm", load_codec(options.work / "codec"))
 
 
 def _gold(options: TrainLab) -> None:
-    from experiments.lab.train_codec import load_codec
-    from experiments.lab.train_gold import train_gold
+    from experiments.lab.training.codec import load_codec
+    from experiments.lab.training.gold import train_gold
 
     train_gold(options.output / "gold", options.work / "gold", load_codec(options.work / "codec"))
 
@@ -99,7 +99,7 @@ def _pairs(options: TrainLab) -> None:
 
 
 def _prompts(options: TrainLab) -> None:
-    from experiments.lab.prompts import SHIPPED, write_prompts
+    from experiments.lab.world.prompts import SHIPPED, write_prompts
 
     for name, prompts in SHIPPED.items():
         write_prompts(options.output / name, prompts)

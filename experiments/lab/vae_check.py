@@ -16,15 +16,14 @@ from typing import Any
 
 import torch
 
-from experiments.lab.corpus import song, stream
-from experiments.lab.facts import draw_facts
 from experiments.lab.gold import Gold
 from experiments.lab.gold_check import facts_heard
-from experiments.lab.rendering import SAMPLE_RATE
-from experiments.lab.spectral_distance import spectral_distances
-from experiments.lab.train_musicgen import SECONDS
-from experiments.lab.train_vae import load_vae
-from experiments.lab.vae_start import encoded, set_aside_idle_units
+from experiments.lab.training.musicgen import SECONDS
+from experiments.lab.training.vae import load_vae, spectral_distances
+from experiments.lab.training.vae_start import encoded, set_aside_idle_units
+from experiments.lab.world.corpus import song, stream
+from experiments.lab.world.facts import draw_facts
+from experiments.lab.world.rendering import SAMPLE_RATE
 from music.clips import Clip
 from music.command import refuse_below_one, run
 from music.durable import write_text

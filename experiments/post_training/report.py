@@ -13,7 +13,7 @@ from experiments.post_training.comparisons import Comparison
 from music.durable import write_text
 from music.jsonl import read_jsonl
 from music.tables import markdown_table
-from rlhf.comparison import BASE, DIVERGENCE, DIVERSITY, JUDGE, NUMBERS, PROXY, REWARD
+from rlhf.assessment.comparison import BASE, DIVERGENCE, DIVERSITY, JUDGE, NUMBERS, PROXY, REWARD
 from rlhf.options import LOG
 
 TITLES = {"expert_iteration": "expert iteration", "dpo": "DPO", "grpo": "GRPO", "nft": "DiffusionNFT"}
@@ -27,7 +27,7 @@ class Number:
     Attributes
     ----------
     kind
-        Of the metric, as in `rlhf.comparison`.
+        Of the metric, as in `rlhf.assessment.comparison`.
     mean
         Of all clips.
     difference, low, high

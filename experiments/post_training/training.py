@@ -11,7 +11,7 @@ from pathlib import Path
 
 import rlhf.assess
 import rlhf.train
-from experiments.lab.spread import cores
+from experiments.lab.workers import cores
 from experiments.post_training.comparisons import Comparison
 from music.durable import make_folder
 from music.errors import InputError

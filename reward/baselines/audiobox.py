@@ -14,7 +14,7 @@ import torch
 from torch.nn.functional import pad
 
 from music.errors import InputError
-from music.json_files import read_object
+from music.files import read_object
 from music.optional_libraries import OptionalLibraries
 from music.prompts import Prompt
 from reward.baselines.clip_scorer import ClipScorer

@@ -15,7 +15,7 @@ from music.clips import Clip
 from music.devices import find_device, find_dtype
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_text
-from music.torchaudio_repair import repair_torchaudio
+from music.library_repairs import repair_torchaudio
 from reward.baselines.similarity import Similarity
 from reward.baselines.waves import mean_over_pieces, mono_wave
 from reward.cmi_rm.locations import Locator

@@ -13,8 +13,7 @@ from statistics import fmean, pvariance
 
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_text
-from reward.independence import features_of
-from reward.protocol import Scorer, ScoreRequest
+from reward.protocol import Scorer, ScoreRequest, features_of
 
 RULES: dict[str, Callable[[Sequence[float]], float]] = {
     "mean": fmean,

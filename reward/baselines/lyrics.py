@@ -15,9 +15,9 @@ import torch
 
 from music.errors import InputError
 from music.hashing import sha256_text
+from music.library_repairs import repair_torchaudio
 from music.optional_libraries import OptionalLibraries, install_extra
 from music.prompts import Prompt
-from music.torchaudio_repair import repair_torchaudio
 from reward.baselines.clip_scorer import ClipScorer
 from reward.cmi_rm.locations import Locator
 

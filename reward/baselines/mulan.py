@@ -17,7 +17,7 @@ from reward.cmi_rm.checkpoint import muq_tensors, tower_weights
 from reward.cmi_rm.locations import Locator
 from reward.cmi_rm.towers import MAX_SECONDS, Towers, find_tower_files
 from reward.cmi_rm.weights import hash_tensors, load_strictly
-from reward.independence import MUQ
+from reward.protocol import MUQ
 
 _PROJECTIONS = ("audio_to_latents", "text_to_latents")
 

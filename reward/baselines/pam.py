@@ -19,9 +19,9 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from music.errors import InputError
+from music.library_repairs import repair_torchaudio
 from music.optional_libraries import OptionalLibraries, install_extra
 from music.prompts import Prompt
-from music.torchaudio_repair import repair_torchaudio
 from reward.baselines.clip_scorer import ClipScorer
 from reward.baselines.in_float32 import InFloat32
 from reward.cmi_rm.locations import Locator

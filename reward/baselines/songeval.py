@@ -15,7 +15,7 @@ import yaml
 from torch import nn
 
 from music.errors import InputError
-from music.json_files import read_object
+from music.files import read_object
 from music.prompts import Prompt
 from reward.baselines.clip_scorer import ClipScorer
 from reward.cmi_rm import towers
@@ -23,7 +23,7 @@ from reward.cmi_rm.checkpoint import muq_tensors
 from reward.cmi_rm.folded_subsampling import FoldedSubsampling
 from reward.cmi_rm.locations import Locator
 from reward.cmi_rm.weights import load_strictly, read_tensors
-from reward.independence import MUQ
+from reward.protocol import MUQ
 
 _CONFIG, _WEIGHTS = "config.yaml", "ckpt/model.safetensors"
 _SIZES = ("in_features", "ffd_hidden_size", "num_classes", "attn_layer_num")

@@ -14,9 +14,8 @@ from statistics import fmean
 
 from music.clips import Clip, read_clip
 from music.hashing import canonical_json, sha256_text
-from reward.clips_in_memory import score_clips
-from reward.independence import features_of
-from reward.protocol import Scorer, ScoreRequest
+from reward.protocol import Scorer, ScoreRequest, features_of
+from reward.scoring.in_memory import score_clips
 
 WINDOWS = ("first10", "mean10", "first120")
 PIECE, LONGEST, SHORTEST = 10, 120, 1  # s

@@ -11,23 +11,23 @@ from music.command import refuse_below_one
 from music.durable import write_text
 from music.errors import InputError
 from music.hashing import sha256_file
+from music.intervals import FEWEST, RESAMPLES, wilson_interval
 from music.jsonl import dump_line, read_jsonl
 from music.processes import Processes
 from music.provenance import device_name, write_run_record
 from reward.benchmark.comparison import COMPARISON, compare
 from reward.benchmark.coverage import coverage
 from reward.benchmark.extra import EXTRA, extra, judged_pairs
-from reward.benchmark.intervals import FEWEST, RESAMPLES
 from reward.benchmark.metrics import DETAIL, PREFERENCE_TASKS, SUMMARY, Line, detail, summary, table, tested
 from reward.benchmark.paper_tables import all_lines, caution, write_tables
 from reward.benchmark.predictions import answers, contents_of, requests_of, with_predictions
 from reward.benchmark.report import Findings, write_report
 from reward.benchmark.result_rows import Row, checked, read_results
-from reward.bradley_terry import reliability_of, wilson_interval
+from reward.bradley_terry import reliability_of
 from reward.data.tables import table_rows
 from reward.protocol import Scorer
 from reward.registry import load_scorer
-from reward.score_rows import batch_on, score_rows
+from reward.scoring.rows import batch_on, score_rows
 
 RESULTS = "results.jsonl"
 OUTPUT = Path("runs/benchmark")

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from music.errors import InputError
+from music.intervals import Array, estimate_from, estimate_mean, resample_weights
 from reward.benchmark.extra import identity_of, judged_pairs, prompt_of, vote_of
-from reward.benchmark.intervals import Values, estimate_from, estimate_mean, resample_weights
 from reward.benchmark.metrics import PREFERENCE_TASKS, RATING_TASKS, Line, correlations, tested
 from reward.benchmark.result_rows import PREFERRED, RATED, Row, number_of, rating_of
 from reward.benchmark.weighted_correlations import correlations_of_resamples
@@ -108,7 +108,7 @@ def _ratings(rows: Sequence[tuple[Row, Row]], dataset: str, task: str) -> list[L
     return [{"dataset": dataset, "task": task, "metric": "SRCC", "n": len(both), **shown}]
 
 
-def _spearman(gold: Values, predicted: Values) -> float:
+def _spearman(gold: Array, predicted: Array) -> float:
     found = correlations(list(zip(gold, predicted, strict=True)), ("SRCC",))["SRCC"]
     return np.nan if found is None else found
 

@@ -26,7 +26,7 @@ from typing import cast
 import numpy as np
 import torch
 
-from reward.benchmark.intervals import Estimate, estimate_from, estimate_mean, resample_weights
+from music.intervals import Estimate, estimate_from, estimate_mean, resample_weights
 from reward.benchmark.metrics import CONFIDENCES, PREFERENCE_TASKS, RATING_TASKS, Line, correlations, tested
 from reward.benchmark.result_rows import (
     CMI_PREF,

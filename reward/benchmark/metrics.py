@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from reward.benchmark.intervals import Values
+from music.intervals import Array
 from reward.benchmark.result_rows import (
     CMI_PREF,
     MUSIC_ARENA,
@@ -45,17 +45,17 @@ CONFIDENCES: dict[str, Callable[[float], bool]] = {
 }
 
 
-def _pearson(gold: Values, predicted: Values) -> float:
+def _pearson(gold: Array, predicted: Array) -> float:
     return float(np.corrcoef(gold, predicted)[0, 1])
 
 
-def _spearman(gold: Values, predicted: Values) -> float:
+def _spearman(gold: Array, predicted: Array) -> float:
     from scipy.stats import rankdata
 
     return _pearson(rankdata(gold), rankdata(predicted))
 
 
-def _kendall(gold: Values, predicted: Values) -> float:
+def _kendall(gold: Array, predicted: Array) -> float:
     from scipy.stats import kendalltau
 
     # the method is that of the p-value, which is not used: the exact one is slow, the other fails for two values

@@ -24,8 +24,8 @@ from pathlib import Path
 from music.durable import make_folder, write_text
 from music.tables import latex_table, markdown_table
 from reward.benchmark.metrics import Line
+from reward.benchmark.panels import dataset_name
 from reward.benchmark.result_rows import CMI_PREF, MUSIC_ARENA, MUSIC_EVAL, PAM, Row
-from reward.benchmark.wording import dataset_name
 
 #: rows of each data set that the paper measured on
 PAPER_ROWS = {PAM: 500, MUSIC_EVAL: 413, MUSIC_ARENA: 1_340, CMI_PREF: 500}

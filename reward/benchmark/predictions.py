@@ -1,6 +1,6 @@
 """Predictions of any scorer for rows of CMI-RewardBench.
 
-Each distinct pair of audio and prompt is scored once, by `reward.score_rows`: killed runs continue, several processes
+Each distinct pair of audio and prompt is scored once, by `reward.scoring.rows`: killed runs continue, several processes
 share the work, and audio that cannot be scored is an error of its own rows. Then every row gets the scores of its
 clips, what they prefer, and how long they are (`seconds`, `seconds_b`).
 """
@@ -11,10 +11,10 @@ from typing import Any
 
 from music.clips import read_header
 from music.errors import InputError
+from music.file_hashes import file_hashes
 from music.hashing import canonical_json, sha256_text
 from reward.benchmark.metrics import PREFERENCE_TASKS
 from reward.benchmark.result_rows import PREFERRED, RATED, Row, dataset_of, preferred
-from reward.file_hashes import file_hashes
 
 #: field of a clip -> what its predictions end with
 SIDES = {"audio-path": "", "audio2": "_b"}
@@ -23,7 +23,7 @@ _NAMES = {"a": "model_a", "b": "model_b", "both": "both"}
 
 
 def requests_of(rows: Iterable[Row], root: Path, contents: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return what is to be scored, by id, as `reward.score_rows` reads it; the same clip and prompt come once.
+    """Return what is to be scored, by id, as `reward.scoring.rows` reads it; the same clip and prompt come once.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def contents_of(rows: Iterable[Row], root: Path, memory: Path) -> dict[str, str]
     root
         Folder that their paths are relative to.
     memory
-        Folder that remembers them (`reward.file_hashes`).
+        Folder that remembers them (`music.file_hashes`).
     """
     named = {
         root.absolute() / str(row[name])
@@ -104,7 +104,7 @@ def with_predictions(
     contents
         From `contents_of`.
     scored
-        Results of `reward.score_rows` by id.
+        Results of `reward.scoring.rows` by id.
     metrics
         Task of `RATED` -> the scorer's metric that answers it.
     """

@@ -11,12 +11,12 @@ these ranks. So all resamples together are a few products of matrices.
 
 import numpy as np
 
-from reward.benchmark.intervals import Values
+from music.intervals import Array
 
 _BLOCK = 512  # rows of s(x) at a time, which has one for each row and a column for each
 
 
-def correlations_of_resamples(values: Values, weights: Values) -> dict[str, Values]:
+def correlations_of_resamples(values: Array, weights: Array) -> dict[str, Array]:
     """Return SRCC, LCC and K-Tau (b) of each resample, `[R]`; NaN where a side is constant.
 
     Parameters
@@ -46,7 +46,7 @@ def correlations_of_resamples(values: Values, weights: Values) -> dict[str, Valu
     return {name: np.where(varies, numbers, np.nan) for name, numbers in found.items()}
 
 
-def _pearson(x: Values, y: Values, weights: Values) -> Values:
+def _pearson(x: Array, y: Array, weights: Array) -> Array:
     """Return the correlation in each resample; a side is `[n]`, or `[R, n]` where it differs between them."""
     total = weights.sum(axis=1, keepdims=True)
     x, y = (side - (weights * side).sum(axis=1, keepdims=True) / total for side in (x, y))

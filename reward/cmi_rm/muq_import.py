@@ -1,6 +1,6 @@
 """Import `muq` where two of its dependencies are not healthy.
 
-- torchaudio: see `music.torchaudio_repair`.
+- torchaudio: see `music.library_repairs`.
 - `muq` imports `x_clip` for the vocabulary size in the default argument of a class that MuQ-MuLan
   never builds; the real package drags torchvision in. A stand-in with that one number serves.
 
@@ -14,7 +14,7 @@ import sys
 import types
 
 from music.errors import InputError
-from music.torchaudio_repair import repair_torchaudio
+from music.library_repairs import repair_torchaudio
 
 _CLIP_VOCABULARY = 49_408
 _CURE = "pip install --no-deps muq==0.1.0 torchaudio==2.11.0"

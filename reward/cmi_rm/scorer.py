@@ -8,8 +8,7 @@ from pathlib import Path
 import torch
 
 from music.clips import Clip, read_clip
-from music.cores import on_cores
-from music.devices import find_device
+from music.devices import find_device, on_cores
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_file, sha256_text
 from music.prompts import Prompt
@@ -18,8 +17,7 @@ from reward.cmi_rm.checkpoint import CMIRM, load_checkpoint
 from reward.cmi_rm.head import ALIGNMENT, MUSICALITY
 from reward.cmi_rm.towers import MAX_SECONDS
 from reward.cmi_rm.weights import hash_tensors
-from reward.independence import MUQ
-from reward.protocol import ScoreRequest
+from reward.protocol import MUQ, ScoreRequest
 
 # Part of every hash: raise it with any change of the head's code that moves scores; the towers have their own.
 ARITHMETIC = 1

@@ -18,9 +18,9 @@ from torch import nn
 
 from music.clips import Clip
 from music.errors import InputError
+from music.files import read_object
 from music.hashing import canonical_json, sha256_text
-from music.json_files import read_object
-from music.torchaudio_repair import repair_torchaudio
+from music.library_repairs import repair_torchaudio
 from reward.cmi_rm.folded_subsampling import FoldedSubsampling
 from reward.cmi_rm.locations import Locator
 from reward.cmi_rm.muq_import import import_muq

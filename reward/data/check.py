@@ -18,8 +18,8 @@ from music.clips import read_header
 from music.errors import InputError
 from music.jsonl import read_jsonl
 from reward.data.leakage import find_leaks, load_benchmark
-from reward.embeddings import audio_keys
 from reward.judgements import FILE_FIELDS, HEADS, Judgement, Preference, audio_of, load_judgements
+from reward.training.embeddings import audio_keys
 
 SHOWN = 10  # of each kind of finding
 

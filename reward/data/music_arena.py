@@ -7,7 +7,7 @@ judge: `vote` says for which head it counts. The audio of some systems is not pu
 from pathlib import Path
 
 from music.errors import InputError
-from music.json_files import read_object
+from music.files import read_object
 from reward.data.rows import (
     Found,
     Row,

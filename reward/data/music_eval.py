@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from music.errors import InputError
-from music.parquet_files import read_parquet
-from music.text_files import read_text
+from music.files import read_parquet, read_text
 from reward.data.rows import Found, Skipped, Source, UnusableError, audio_of, ratings_of, write_packed_audio
 
 

@@ -6,8 +6,8 @@ and the audio in ``human_eval/music/<Model>/<File Name>.wav``. OVL becomes music
 
 from pathlib import Path
 
-from music.csv_files import read_csv
 from music.errors import InputError
+from music.files import read_csv
 from reward.data.rows import Found, Skipped, Source, UnusableError, audio_of, ratings_of, without_empty
 
 _TEXTS = ("text", "Text", "prompt", "Prompt", "caption", "Caption")

@@ -1,6 +1,6 @@
 """Write a published set as rows that `reward.train` reads.
 
-    python -m reward.data prepare --format cmi --source CMI-Pref/train.jsonl --output data/cmi_pref \
+python -m reward.data prepare --format cmi --source CMI-Pref/train.jsonl --output data/cmi_pref \
         --benchmark data/cmi_test/rows.jsonl
 
 1. Every row of the source becomes one of ours, or is skipped for a reason that has a name: an unknown label, audio that
@@ -11,12 +11,14 @@
 OUTPUT holds ``rows.jsonl``; ``skipped.jsonl``, a row for all that is not in it; ``audio/``, with what had to be cut;
 and ``run.json`` with the counts. Audio is not copied: rows name it relative to themselves. An id tells the place of a
 row in the source, so it stays when missing audio comes later.
+
+The published sets that can be read, by the name of their layout.
 """
 
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,12 +30,22 @@ from music.durable import make_folder, write_text
 from music.errors import InputError
 from music.jsonl import dump_line
 from music.provenance import write_run_record
-from reward.data.formats import FORMATS
+from reward.data import aime, cmi, music_arena, music_eval, pam, song_eval
 from reward.data.leakage import Leak, find_leaks, load_benchmark
-from reward.data.rows import Row, Skipped, Source
+from reward.data.rows import Found, Row, Skipped, Source
 from reward.data.tables import from_hub
-from reward.embeddings import audio_keys
 from reward.judgements import FILE_FIELDS, HEADS, Judgement, load_judgements
+from reward.training.embeddings import audio_keys
+
+FORMATS: dict[str, Callable[[Source], Found]] = {
+    "cmi": cmi.read,
+    "music_eval": music_eval.read,
+    "pam": pam.read,
+    "music_arena": music_arena.read,
+    "aime": aime.read,
+    "song_eval": song_eval.read,
+}
+
 
 ROWS, SKIPPED = "rows.jsonl", "skipped.jsonl"
 

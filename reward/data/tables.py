@@ -4,10 +4,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from music.csv_files import read_csv
 from music.errors import InputError
+from music.files import read_csv, read_parquet
 from music.jsonl import read_jsonl
-from music.parquet_files import read_parquet
 
 SUFFIXES = (".jsonl", ".csv", ".parquet")
 

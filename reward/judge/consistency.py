@@ -7,7 +7,7 @@ round. Where both answers name the same clip, the lean of the judge did not deci
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reward.bradley_terry import wilson_interval
+from music.intervals import wilson_interval
 from reward.judge.answers import AnswerStore, Verdict
 from reward.judge.questions import ORDERS, Judge
 from reward.judgements import HEADS, Preference

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from music.errors import InputError
+from music.files import read_text
 from music.hashing import canonical_json, sha256_file, sha256_text
 from music.prompts import Prompt
-from music.text_files import read_text
 from reward.judge.sound import Sound
 from reward.judgements import Preference
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.ab_test.build import main
-from experiments.ab_test.build_config import Build
+from experiments.ab_test.building.build import main
+from experiments.ab_test.building.config import Build
 from tests.ab_test.browser import chromium
 from tests.ab_test.simulated_answers import ONE, THREE, TWO
 from tests.ab_test.small_study import make_pool

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from experiments.ab_test.build import main
-from experiments.ab_test.build_config import Build
+from experiments.ab_test.building.build import main
+from experiments.ab_test.building.config import Build
 from tests.scaling.noise_pool import NoisePool, make_noise_pool
 
 CHOSEN = {"reward": "loudness", "weights": "loudness"}

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from scipy.stats import t as t_distribution
 
-from experiments.ab_test import analyze, plan
-from experiments.ab_test.agreement import _alpha, agreement, strata
+from experiments.ab_test import plan
+from experiments.ab_test.analysis import analyze
+from experiments.ab_test.analysis.agreement import _alpha, agreement, strata
+from experiments.ab_test.analysis.screening import Limits, screen
+from experiments.ab_test.analysis.votes import ANSWERS, Vote, counted, headphones_of, read_rows, votes_of
+from experiments.ab_test.analysis.wins import fit, holm, strengths, win_rates
 from experiments.ab_test.plan import Plan, power_of, votes_needed
-from experiments.ab_test.screening import Limits, screen
 from experiments.ab_test.study import HEADS, load_study
-from experiments.ab_test.votes import ANSWERS, Vote, counted, headphones_of, read_rows, votes_of
-from experiments.ab_test.wins import fit, holm, strengths, win_rates
 from music.errors import InputError
 from music.jsonl import dump_line
 from tests.ab_test.simulated_answers import ONE, THREE, TWO, answer_rows

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from experiments.ab_test import check
-from experiments.ab_test.build import main
-from experiments.ab_test.build_config import Build
+from experiments.ab_test.building import check
+from experiments.ab_test.building.build import main
+from experiments.ab_test.building.config import Build
+from experiments.ab_test.building.systems import parse_systems
 from experiments.ab_test.study import AUDIO, BLINDED, KEY, STUDY, load_study, read_study
-from experiments.ab_test.systems import parse_systems
 from music.command import parse_command
 from music.errors import InputError
 from music.hashing import sha256_file

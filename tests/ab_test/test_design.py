@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.ab_test.design import (
+from experiments.ab_test.building.design import (
     Checks,
     choose_pairs,
     latin_row,

@@ -8,14 +8,14 @@ import soundfile
 import torch
 import yaml
 
-from experiments.ab_test import export
-from experiments.ab_test.agreement import scorer_agreement
-from experiments.ab_test.build import main as build
-from experiments.ab_test.build_config import Build
-from experiments.ab_test.export import PREFERENCES, VALIDATION, Export
-from experiments.ab_test.screening import Limits
+from experiments.ab_test.analysis import export
+from experiments.ab_test.analysis.agreement import scorer_agreement
+from experiments.ab_test.analysis.export import PREFERENCES, VALIDATION, Export
+from experiments.ab_test.analysis.screening import Limits
+from experiments.ab_test.analysis.votes import ANSWERS, load_votes
+from experiments.ab_test.building.build import main as build
+from experiments.ab_test.building.config import Build
 from experiments.ab_test.study import AUDIO, BLINDED, load_study
-from experiments.ab_test.votes import ANSWERS, load_votes
 from music.clips import Clip, write_clip
 from music.errors import InputError
 from music.jsonl import dump_line
@@ -94,7 +94,7 @@ def tones_and_noise(tmp_path_factory):
 def test_a_study_trains_a_reward_model_that_hears_what_the_raters_heard(tones_and_noise, tmp_path, capsys):
     from reward import load_scorer
     from reward.train import main
-    from reward.train_config import TrainConfig
+    from reward.training.config import TrainConfig
 
     study, key = load_study(tones_and_noise)
     answers = tmp_path / ANSWERS

@@ -6,9 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.ab_test.audio_files import FORMATS, encode, outline_of, tags_of
-from experiments.ab_test.loudness import Level, amplified, common_gains, measure, shaped
-from experiments.ab_test.stimuli import huggins_trial, level_noise, spoilt
+from experiments.ab_test.building.sounds import (
+    FORMATS,
+    Level,
+    amplified,
+    common_gains,
+    encode,
+    huggins_trial,
+    level_noise,
+    measure,
+    outline_of,
+    shaped,
+    spoilt,
+    tags_of,
+)
 from music.clips import Clip, read_clip
 from music.errors import InputError
 

@@ -5,12 +5,13 @@ import re
 
 import pytest
 
-from experiments.ab_test import analyze, static
-from experiments.ab_test.leaks import leaks_in_texts, secrets_of_key
-from experiments.ab_test.screening import Limits
-from experiments.ab_test.static import Static
+from experiments.ab_test.analysis import analyze
+from experiments.ab_test.analysis.screening import Limits
+from experiments.ab_test.analysis.votes import read_rows
+from experiments.ab_test.building.check import leaks_in_texts, secrets_of_key
+from experiments.ab_test.serving import static
+from experiments.ab_test.serving.static import Static
 from experiments.ab_test.study import BLINDED, load_study
-from experiments.ab_test.votes import read_rows
 from music.errors import InputError
 from tests.ab_test.browser import WAIT, BrowserRater
 

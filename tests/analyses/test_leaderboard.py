@@ -22,8 +22,8 @@ from music.errors import InputError
 from music.pool import Pool
 from music.processes import Processes
 from music.prompts import Prompt
-from reward.pool_scores import score_pool
 from reward.registry import load_scorer
+from reward.scoring.pool import score_pool
 
 pytest.importorskip("choix", reason="needs the extra analyses")
 

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 
 from music.errors import InputError
-from music.jsonl import dump_line, read_jsonl
-from reward.benchmark.command import Benchmark, main
-from reward.benchmark.comparison import compare
-from reward.benchmark.extra import extra, prompt_of
-from reward.benchmark.intervals import (
+from music.intervals import (
     RESAMPLES,
     estimate_each,
     estimate_from,
     estimate_mean,
     resample_weights,
 )
+from music.jsonl import dump_line, read_jsonl
+from reward.benchmark.command import Benchmark, main
+from reward.benchmark.comparison import compare
+from reward.benchmark.extra import extra, prompt_of
 from reward.benchmark.metrics import DETAIL, SUMMARY, correlations, detail, summary, table
 from reward.benchmark.weighted_correlations import correlations_of_resamples
 

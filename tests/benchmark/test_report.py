@@ -35,7 +35,7 @@ SECTIONS = {
 @pytest.fixture(scope="module", autouse=True)
 def _few_resamples():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("reward.benchmark.intervals.RESAMPLES", 60)
+        patch.setattr("music.intervals.RESAMPLES", 60)
         yield
 
 

@@ -12,7 +12,7 @@ from music.clips import Clip, write_clip
 from music.command import parse_command
 from reward import load_scorer, train
 from reward.cmi_rm.head import RewardHead
-from reward.train_config import TrainConfig
+from reward.training.config import TrainConfig
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "experiments" / "configs"

@@ -14,9 +14,9 @@ from experiments.benchmarks.machine_limits import DecodingWork, decoding_work
 from experiments.benchmarks.random_musicgen import SIZES, TEXT, random_musicgen
 from experiments.benchmarks.random_stable_audio import SIZES as STABLE_SIZES
 from experiments.benchmarks.random_stable_audio import random_stable_audio
-from generators.decoder_weights import DecoderWeights
-from generators.incremental_decoder import IncrementalDecoder
-from generators.text_conditioning import TextConditioner
+from generators.musicgen.conditioning import TextConditioner
+from generators.musicgen.decoder_weights import DecoderWeights
+from generators.musicgen.incremental_decoder import IncrementalDecoder
 from music.errors import InputError
 from music.prompts import Prompt
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from experiments.benchmarks.numeric_types import NumericTypes, main
-from experiments.lab.corpus import Song, stream
-from experiments.lab.facts import draw_facts
-from experiments.lab.rendering import SAMPLE_RATE
+from experiments.lab.world.corpus import Song, stream
+from experiments.lab.world.facts import draw_facts
+from experiments.lab.world.rendering import SAMPLE_RATE
 from music.clips import Clip, write_clip
 from music.errors import InputError
 from music.jsonl import dump_line

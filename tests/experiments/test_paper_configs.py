@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from generators import stability_library
+from generators.stable_audio.tools import library as stability_library
 from music.clips import read_clip
 from music.command import parse_command
 from music.pool import Pool

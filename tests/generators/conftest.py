@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from generators import audiocraft_library, diffusers_folder, stability_library
+from generators.diffusion import pipeline_folder as diffusers_folder
+from generators.musicgen.audiocraft import library as audiocraft_library
 from generators.protocol import Job
 from generators.registry import load_generator
+from generators.stable_audio.tools import library as stability_library
 from music.prompts import Prompt
 from tests.missing_extras import skip_without
 from tests.tiny_ace_step import build_tiny_ace_step

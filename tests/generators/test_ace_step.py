@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from generators.ace_step_conditioning import excerpts
-from generators.diffusion_sampling import GaussianNoise
+from generators.ace_step.conditioning import excerpts
+from generators.diffusion.sampling import GaussianNoise
+from generators.filling import refuse_unsupported
 from generators.protocol import Job
 from generators.registry import load_generator
-from generators.unsupported import refuse_unsupported
 from music.clips import read_clip
 from music.errors import InputError
 from music.prompts import Prompt

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from generators.audiocraft_library import import_audiocraft
+from generators.filling import refuse_unsupported
+from generators.musicgen.audiocraft.library import import_audiocraft
 from generators.protocol import Job
 from generators.registry import load_generator
-from generators.unsupported import refuse_unsupported
 from music.clips import Clip, write_clip
 from music.errors import InputError
 from music.prompts import Prompt
@@ -104,7 +104,7 @@ def test_a_model_that_computes_nan_is_an_error_not_noise(audiocraft_folder: Path
 def test_the_chroma_filters_are_those_of_librosa():
     librosa = pytest.importorskip("librosa", reason="librosa is not installed")
     import_audiocraft()
-    from generators.audiocraft_library import _chroma_filters
+    from generators.musicgen.audiocraft.library import _chroma_filters
 
     found = _chroma_filters(sr=32_000, n_fft=4096, tuning=0, n_chroma=12)
     expected = librosa.filters.chroma(sr=32_000, n_fft=4096, tuning=0, n_chroma=12)

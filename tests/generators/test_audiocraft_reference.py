@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from generators.audiocraft_library import attention
-from generators.audiocraft_musicgen import AudiocraftMusicGen, sample_audiocraft
-from generators.delay_pattern import DelayPattern
+from generators.musicgen.audiocraft.generator import AudiocraftMusicGen, sample_audiocraft
+from generators.musicgen.audiocraft.library import attention
+from generators.musicgen.delay_pattern import DelayPattern
 from generators.registry import load_generator
 from music.clips import Clip, write_clip
 from music.prompts import Prompt

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from generators.diffusion_sampling import GaussianNoise
+from generators.diffusion.sampling import GaussianNoise
 from generators.protocol import Job
 from generators.registry import load_generator
 from music.errors import InputError

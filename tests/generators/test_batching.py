@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generators.batching import plan_batches
+from generators.shared.batch_generator import plan_batches
 
 
 def test_a_batch_is_of_one_kind_and_full_ones_come_first():

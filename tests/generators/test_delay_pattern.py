@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generators.delay_pattern import DelayPattern
+from generators.musicgen.delay_pattern import DelayPattern
 
 
 def test_mono_codebooks_lag_one_frame_each():

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from generators.diffusion_sampling import DiffusionOptions, GaussianNoise
+from generators.diffusion.sampling import DiffusionOptions, GaussianNoise
 from music.errors import InputError
 
 

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import torch
 
-from generators import candidates, fill_pool
-from generators.batching import plan_batches
+from generators import fill_pool
+from generators import filling as candidates
 from generators.protocol import Job, Sample
+from generators.shared.batch_generator import plan_batches
 from music import pool_writer
 from music.clips import Clip, write_clip
 from music.errors import InputError

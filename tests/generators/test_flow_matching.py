@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from generators.diffusion_sampling import GaussianNoise
-from generators.flow_matching import log_snr_levels, renoised
+from generators.diffusion.flow_matching import log_snr_levels, renoised
+from generators.diffusion.sampling import GaussianNoise
 
 
 def test_levels_go_down_from_pure_noise_evenly_in_the_logarithm_of_signal_to_noise():

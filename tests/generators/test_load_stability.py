@@ -11,7 +11,7 @@ import torch
 
 from generators.protocol import Job
 from generators.registry import load_generator
-from generators.stability_library import import_stability
+from generators.stable_audio.tools.library import import_stability
 from music.errors import InputError
 from tests.generators.conftest import PROMPTS
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from generators.incremental_decoder import IncrementalDecoder
+from generators.musicgen.incremental_decoder import IncrementalDecoder
 from generators.protocol import Job
 from generators.registry import load_generator
 from music.errors import InputError

@@ -6,14 +6,14 @@ import pytest
 import soundfile
 import torch
 
-from generators.code_sampling import sample_codes
-from generators.continuation import Continuation
-from generators.delay_pattern import DelayPattern
-from generators.musicgen_loading import load_model
+from generators.filling import refuse_unsupported
+from generators.musicgen.conditioning import TextConditioner
+from generators.musicgen.continuation import Continuation
+from generators.musicgen.delay_pattern import DelayPattern
+from generators.musicgen.loading import load_model
+from generators.musicgen.sampling import sample_codes
 from generators.protocol import Job
 from generators.registry import load_generator
-from generators.text_conditioning import TextConditioner
-from generators.unsupported import refuse_unsupported
 from music.errors import InputError
 from music.prompts import Prompt
 from tests.generators.conftest import PROMPTS

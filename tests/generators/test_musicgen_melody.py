@@ -7,13 +7,13 @@ import pytest
 import soundfile
 import torch
 
-from generators.code_sampling import sample_codes
-from generators.delay_pattern import DelayPattern
-from generators.melody_conditioning import MelodyConditioner
-from generators.musicgen_loading import load_chroma, load_model
+from generators.filling import refuse_unsupported
+from generators.musicgen.conditioning import MelodyConditioner
+from generators.musicgen.delay_pattern import DelayPattern
+from generators.musicgen.loading import load_chroma, load_model
+from generators.musicgen.sampling import sample_codes
 from generators.protocol import Job
 from generators.registry import load_generator
-from generators.unsupported import refuse_unsupported
 from music.errors import InputError
 from music.prompts import Prompt
 from tests.generators.conftest import PROMPTS
@@ -141,7 +141,7 @@ def test_a_reference_that_is_no_audio_is_refused_before_anything_is_made(melody_
 
 
 def test_a_sequence_beyond_the_table_of_positions_goes_on_by_the_same_formula(melody_folder: Path):
-    from generators.melody_conditioning import position_states
+    from generators.musicgen.conditioning import position_states
 
     model, _ = load_model(melody_folder, torch.device("cpu"), torch.float32)
     decoder = model.decoder.model.decoder

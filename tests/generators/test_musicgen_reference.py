@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from generators.code_sampling import sample_codes
-from generators.delay_pattern import DelayPattern
-from generators.musicgen_loading import load_model
-from generators.text_conditioning import TextConditioner
+from generators.musicgen.conditioning import TextConditioner
+from generators.musicgen.delay_pattern import DelayPattern
+from generators.musicgen.loading import load_model
+from generators.musicgen.sampling import sample_codes
 from tests.generators.conftest import PROMPTS
 
 FRAMES = 24

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import linear
 
-from generators.packed_linear import PackedLinear, multiplies_bfloat16
+from generators.musicgen.decoder_weights import PackedLinear, multiplies_bfloat16
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 

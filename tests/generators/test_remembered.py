@@ -1,6 +1,6 @@
 """Results are computed once, and those that were not asked for the longest time are forgotten."""
 
-from generators.remembered import Remembered
+from generators.shared.texts import Remembered
 
 
 def test_each_result_is_computed_once_while_it_is_in_use():

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from generators.sampling import GumbelNoise, SamplingOptions, gumbel_max
+from generators.musicgen.sampling import GumbelNoise, SamplingOptions, gumbel_max
 from music.errors import InputError
 
 LOGITS = torch.tensor([2.0, 1.0, 0.5, 0.0, -0.5, -1.0, -3.0, 1.5])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel
 
-from generators.spectral_codec import SpectralCodecConfig, SpectralCodecModel, _Transform
+from generators.musicgen.spectral_codec import SpectralCodecConfig, SpectralCodecModel, _Transform
 
 
 @pytest.fixture(scope="module")

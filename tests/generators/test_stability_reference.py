@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from generators.diffusion_sampling import GaussianNoise
+from generators.diffusion.sampling import GaussianNoise
 from generators.protocol import Job
 from generators.registry import load_generator
-from generators.stability_library import import_stability
+from generators.stable_audio.tools.library import import_stability
 from tests.generators.conftest import PROMPTS
 
 SEEDS = (3, 2**40 + 3, 5)

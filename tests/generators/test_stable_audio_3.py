@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from generators.diffusion_sampling import GaussianNoise
-from generators.flow_matching import log_snr_levels
+from generators.diffusion.flow_matching import log_snr_levels
+from generators.diffusion.sampling import GaussianNoise
 from generators.protocol import Job
 from generators.registry import load_generator
 from tests.generators.conftest import PROMPTS

@@ -7,7 +7,7 @@ import soundfile
 import torch
 
 from generators import fill_pool
-from generators.latent_decoder import LatentDecoder
+from generators.diffusion.latent_decoder import LatentDecoder
 from generators.protocol import Job
 from generators.registry import load_generator
 from music.errors import InputError

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from generators.diffusion_sampling import GaussianNoise
-from generators.stable_audio import denoise
-from generators.velocity_target import draw_sigmas, noisy_and_target, times_of
-from music.torchaudio_repair import repair_torchaudio
+from generators.diffusion.sampling import GaussianNoise
+from generators.stable_audio.diffusers.generator import denoise
+from generators.stable_audio.velocity_target import draw_sigmas, noisy_and_target, times_of
+from music.library_repairs import repair_torchaudio
 
 MEAN, DEVIATION = 0.7, 0.5
 

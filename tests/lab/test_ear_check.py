@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from experiments.lab.corpus import song
 from experiments.lab.ear_check import ear_check
+from experiments.lab.world.corpus import song
 
 RATE = 16_000
 TIME = np.arange(5 * RATE) / RATE

@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.lab import train_gold
-from experiments.lab.corpus import Song, stream
-from experiments.lab.damage import KINDS
-from experiments.lab.facts import CAPTION_FACTS, Facts, draw_facts
 from experiments.lab.gold import CONFIG, WEIGHTS, Gold, Impression, asked_facts, config_of_model
 from experiments.lab.gold_check import GoldCheck, bootstrap, check_pool, musicality_order
 from experiments.lab.gold_check import main as check
-from experiments.lab.gold_features import LOWEST_PITCH, MEL_HOP, STEPS, spectrograms, tempogram
-from experiments.lab.gold_model import HEARD, GoldModel
-from experiments.lab.gold_songs import gold_damage, gold_song
-from experiments.lab.rendering import SAMPLE_RATE, render
-from experiments.lab.train_codec import train_codec
-from experiments.lab.training_loop import Schedule
-from generators.spectral_codec import SpectralCodecConfig
+from experiments.lab.gold_judge.features import LOWEST_PITCH, MEL_HOP, STEPS, spectrograms, tempogram
+from experiments.lab.gold_judge.model import HEARD, GoldModel
+from experiments.lab.gold_judge.songs import gold_damage, gold_song
+from experiments.lab.training import gold as train_gold
+from experiments.lab.training.codec import train_codec
+from experiments.lab.training.loop import Schedule
+from experiments.lab.world.corpus import Song, stream
+from experiments.lab.world.damage import KINDS
+from experiments.lab.world.facts import CAPTION_FACTS, Facts, draw_facts
+from experiments.lab.world.rendering import SAMPLE_RATE, render
+from generators.musicgen.spectral_codec import SpectralCodecConfig
 from music.clips import Clip, write_clip
 from music.errors import InputError
 from music.pool import Pool

@@ -11,7 +11,7 @@ import pytest
 from experiments.lab.hearing import Hearing
 from experiments.lab.judge_server import TrueJudge, make_server
 from experiments.lab.pairs import clip_of, pair
-from experiments.lab.rendering import SAMPLE_RATE
+from experiments.lab.world.rendering import SAMPLE_RATE
 from music.clips import Clip, write_clip
 from reward.judge.command import LabelPairs, main
 from reward.judge.sound import Sound

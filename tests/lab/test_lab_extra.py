@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from experiments.lab import rendering
-from experiments.lab.corpus import song
+from experiments.lab.world import rendering
+from experiments.lab.world.corpus import song
 from music.errors import InputError
 
 

@@ -4,23 +4,20 @@ import json
 
 import pytest
 
-from experiments.lab import (
-    pairs,
-    train,
-    train_cmi_rm,
-    train_codec,
-    train_gold,
-    train_mulan,
-    train_musicgen,
-    train_stable_audio,
-    train_vae,
-)
-from experiments.lab.dit_start import DitShape
-from experiments.lab.training_loop import Schedule
-from experiments.lab.vae_start import VaeShape
+from experiments.lab import pairs, train
+from experiments.lab.training import cmi_rm as train_cmi_rm
+from experiments.lab.training import codec as train_codec
+from experiments.lab.training import gold as train_gold
+from experiments.lab.training import mulan as train_mulan
+from experiments.lab.training import musicgen as train_musicgen
+from experiments.lab.training import stable_audio as train_stable_audio
+from experiments.lab.training import vae as train_vae
+from experiments.lab.training.dit_start import DitShape
+from experiments.lab.training.loop import Schedule
+from experiments.lab.training.vae_start import VaeShape
 from generators import load_generator
+from generators.musicgen.spectral_codec import SpectralCodecConfig
 from generators.protocol import Job
-from generators.spectral_codec import SpectralCodecConfig
 from music.errors import InputError
 from music.prompts import load_prompts
 from reward import ScoreRequest, load_scorer

@@ -3,12 +3,19 @@
 import numpy as np
 import pytest
 
-from experiments.lab.composition import SCALES, compose
-from experiments.lab.corpus import SPLITS, Song, song, stream
-from experiments.lab.damage import KINDS, NOTE_DAMAGE, SOUND_DAMAGE, damage_notes, damage_sound, severity
-from experiments.lab.facts import CAPTION_FACTS, LYRICS_FACTS, TEMPI, change_facts, draw_facts
-from experiments.lab.rendering import SAMPLE_RATE
-from experiments.lab.wording import ADJECTIVES, CLAUSES, INSTRUMENT_WORDS, LYRICS_WORDS, caption
+from experiments.lab.world.composition import SCALES, compose
+from experiments.lab.world.corpus import SPLITS, Song, song, stream
+from experiments.lab.world.damage import (
+    KINDS,
+    NOTE_DAMAGE,
+    SOUND_DAMAGE,
+    damage_notes,
+    damage_sound,
+    severity,
+)
+from experiments.lab.world.facts import CAPTION_FACTS, LYRICS_FACTS, TEMPI, change_facts, draw_facts
+from experiments.lab.world.rendering import SAMPLE_RATE
+from experiments.lab.world.wording import ADJECTIVES, CLAUSES, INSTRUMENT_WORDS, LYRICS_WORDS, caption
 
 
 def test_a_song_is_a_function_of_split_purpose_and_index():

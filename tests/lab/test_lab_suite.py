@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from experiments.lab.check import OVERALL, agreement
-from experiments.lab.coded_audio import shipped_codec
 from experiments.lab.pairs import CONDITIONS
+from experiments.lab.world.coded_audio import shipped_codec
 from generators import load_generator
 from generators.protocol import Job
 from music.clips import read_clip

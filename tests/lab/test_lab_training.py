@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.lab.prompts import SHIPPED, write_prompts
-from experiments.lab.spread import spread
-from experiments.lab.training_loop import Schedule, train
+from experiments.lab.training.loop import Schedule, train
+from experiments.lab.workers import spread
+from experiments.lab.world.prompts import SHIPPED, write_prompts
 from music.prompts import load_prompts
 
 

@@ -6,12 +6,12 @@ from collections import Counter
 import pytest
 
 from experiments.lab.check import OVERALL, agreement
-from experiments.lab.facts import LYRICS_FACTS
 from experiments.lab.pairs import CONDITIONS, GAP, HELD_OUT, pair, write_pairs
-from experiments.lab.train_cmi_rm import write_ratings
-from experiments.lab.train_codec import train_codec
-from experiments.lab.wording import ADJECTIVES, CLAUSES
-from generators.spectral_codec import SpectralCodecConfig
+from experiments.lab.training.cmi_rm import write_ratings
+from experiments.lab.training.codec import train_codec
+from experiments.lab.world.facts import LYRICS_FACTS
+from experiments.lab.world.wording import ADJECTIVES, CLAUSES
+from generators.musicgen.spectral_codec import SpectralCodecConfig
 from music.errors import InputError
 from music.shipped_files import asset
 from reward import load_scorer

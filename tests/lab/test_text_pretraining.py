@@ -5,9 +5,9 @@ import json
 import torch
 from torch import nn
 
-from experiments.lab.facts import CAPTION_FACTS, Facts
-from experiments.lab.text_pretraining import NOT_NAMED, Captions, named_values, pretrain_text
-from experiments.lab.training_loop import Schedule
+from experiments.lab.training.loop import Schedule
+from experiments.lab.training.text_pretraining import NOT_NAMED, Captions, named_values, pretrain_text
+from experiments.lab.world.facts import CAPTION_FACTS, Facts
 
 FACTS = Facts("flute", "fast", "minor", True, "low", "melody")
 

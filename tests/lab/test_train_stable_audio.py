@@ -7,14 +7,18 @@ import shutil
 import pytest
 import torch
 
-from experiments.lab import train_musicgen, train_stable_audio, train_vae, vae_check, vocabulary
-from experiments.lab.dit_start import DitShape, build_dit
-from experiments.lab.training_loop import Schedule
-from experiments.lab.vae_start import VaeShape
+from experiments.lab import vae_check
+from experiments.lab.training import musicgen as train_musicgen
+from experiments.lab.training import stable_audio as train_stable_audio
+from experiments.lab.training import vae as train_vae
+from experiments.lab.training.dit_start import DitShape, build_dit
+from experiments.lab.training.loop import Schedule
+from experiments.lab.training.vae_start import VaeShape
+from experiments.lab.world import vocabulary
 from generators import load_generator
 from generators.protocol import Job
-from generators.stable_audio_conditioning import StableAudioConditioner
-from generators.stable_audio_denoiser import Denoiser
+from generators.stable_audio.diffusers.conditioning import StableAudioConditioner
+from generators.stable_audio.diffusers.denoiser import Denoiser
 from music.errors import InputError
 from music.prompts import Prompt
 from music.shipped_files import asset

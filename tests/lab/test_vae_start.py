@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from experiments.lab.vae_start import (
+from experiments.lab.training.vae_start import (
     VaeShape,
     build_vae,
     encoded,

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
-from music.background_writer import BackgroundWriter
 from music.clips import Clip
 from music.errors import InputError
 from music.pool import Pool
+from music.pool_writer import BackgroundWriter
 from music.processes import Processes
 from music.prompts import Prompt
 

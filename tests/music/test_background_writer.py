@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from music.background_writer import BackgroundWriter
 from music.clips import Clip
 from music.errors import InputError
 from music.pool import Pool
+from music.pool_writer import BackgroundWriter
 from music.prompts import Prompt
 
 PROMPT = Prompt("a", "first")

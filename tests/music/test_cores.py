@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from music.cores import on_cores
+from music.devices import on_cores
 
 
 @pytest.fixture(params=[1, 2, 4])

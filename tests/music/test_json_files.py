@@ -3,7 +3,7 @@
 import pytest
 
 from music.errors import InputError
-from music.json_files import read_object
+from music.files import read_object
 
 
 def test_the_fields_of_an_object(tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from music.vector_math import FUNCTIONS
+from music.library_repairs import FUNCTIONS
 
 ASKED = """
 import math, torch
@@ -23,7 +23,7 @@ import torch
 called = []
 def counting(name, function):
     return lambda given: called.append((name, given.dtype)) or function(given)
-from music.vector_math import FUNCTIONS
+from music.library_repairs import FUNCTIONS
 for name in FUNCTIONS:
     setattr(torch, name, counting(name, getattr(torch, name)))
 import music.clips

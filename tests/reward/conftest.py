@@ -13,7 +13,7 @@ from reward import ScoreRequest, load_scorer
 from reward.baselines import audiobox, lyrics, pam
 from reward.cmi_rm.checkpoint import load_towers
 from reward.cmi_rm.locations import Locator
-from reward.train_config import TrainConfig
+from reward.training.config import TrainConfig
 from tests.missing_extras import skip_without
 from tests.reward.judge_server import JudgeServer
 from tests.reward.training_runs import rated, write_pairs

@@ -50,7 +50,7 @@ def test_scores_are_finite_and_named(place, clips):
 
 
 def test_a_reward_model_can_be_judged_by_it(place):
-    """`scaling.judging` refuses two scorers with a metric of the same name."""
+    """`reward.scoring.candidates` refuses two scorers with a metric of the same name."""
     assert not set(load_scorer(place, device="cpu").metrics) & {"reward", "musicality", "alignment"}
 
 

@@ -5,14 +5,8 @@ import math
 import pytest
 import torch
 
-from reward.bradley_terry import (
-    accuracy_of,
-    calibration_error_of,
-    cross_entropy_of,
-    losses_of,
-    targets_of,
-    wilson_interval,
-)
+from music.intervals import wilson_interval
+from reward.bradley_terry import accuracy_of, calibration_error_of, cross_entropy_of, losses_of, targets_of
 
 
 def test_targets_are_smoothed_and_ties_weigh_nothing():

@@ -7,7 +7,7 @@ import torch
 
 from music.clips import write_clip
 from music.errors import InputError
-from reward.embeddings import EmbeddingStore, audio_keys, fill_store, text_key
+from reward.training.embeddings import EmbeddingStore, audio_keys, fill_store, text_key
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_what_is_there_is_not_encoded_again(tmp_path, towers, sounds, monkeypatc
 
 
 def test_a_kill_keeps_what_was_written_and_shows_nothing_half(tmp_path, towers, sounds, monkeypatch):
-    monkeypatch.setattr("reward.embeddings._FLUSH_BYTES", 1)  # a file an item
+    monkeypatch.setattr("reward.training.embeddings._FLUSH_BYTES", 1)  # a file an item
     encode, count = towers.encode_audios, []
 
     def die_at_third(clips):

@@ -5,10 +5,10 @@ import time
 
 import pytest
 
+from music import file_hashes as subject
 from music.errors import InputError
+from music.file_hashes import file_hashes
 from music.hashing import sha256_file
-from reward import file_hashes as subject
-from reward.file_hashes import file_hashes
 
 
 @pytest.fixture

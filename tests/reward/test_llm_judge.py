@@ -17,7 +17,7 @@ from reward.judge.client import Patience
 from reward.judge.questions import Judge, load_instruction
 from reward.judge.sound import Sound
 from reward.score import ScoreConfig, main
-from reward.score_rows import score_rows
+from reward.scoring.rows import score_rows
 
 LEVELS = (0.1, 0.4, 0.7, 1.0)
 

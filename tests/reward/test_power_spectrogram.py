@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from music.errors import InputError
-from music.torchaudio_repair import repair_torchaudio
+from music.library_repairs import repair_torchaudio
 from reward.cmi_rm.power_spectrogram import PowerSpectrogram
 
 

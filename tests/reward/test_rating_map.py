@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from music.errors import InputError
-from reward.rating_map import KINDS, RatingMap
+from reward.training.objective import KINDS, RatingMap
 
 SCORES = torch.linspace(-60, 60, 41)[:, None].repeat(1, 2)
 

@@ -14,9 +14,9 @@ import pytest
 from music.clips import write_clip
 from music.errors import InputError
 from reward import load_scorer, score
-from reward.read_ahead import read_ahead
 from reward.score import ScoreConfig, main
-from reward.score_rows import score_rows
+from reward.scoring.read_ahead import read_ahead
+from reward.scoring.rows import score_rows
 
 JUDGE = '''
 import hashlib, os, time

@@ -17,15 +17,13 @@ from safetensors.torch import load_file
 import reward
 from music.errors import InputError
 from reward import ScoreRequest, embed, load_scorer, train_curves
-from reward.batch_model import BatchModel
-from reward.batches import JudgementData
 from reward.cmi_rm.head import ALIGNMENT, MUSICALITY, RewardHead
-from reward.embeddings import EmbeddingStore, audio_keys, fill_store
 from reward.judgements import load_judgements, load_preferences
-from reward.objective import Objective
-from reward.rating_map import KINDS, RatingMap
 from reward.train import main
-from reward.validation import scores_of, validate
+from reward.training.batches import JudgementData
+from reward.training.embeddings import EmbeddingStore, audio_keys, fill_store
+from reward.training.objective import KINDS, BatchModel, Objective, RatingMap
+from reward.training.validation import scores_of, validate
 from tests.reward.training_runs import curve, die_at, read_log
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from music.errors import InputError
-from reward.batches import drops_of_step, indices_of_step
 from reward.train import learning_rate
-from reward.train_config import TrainConfig
+from reward.training.batches import drops_of_step, indices_of_step
+from reward.training.config import TrainConfig
 
 CONFIG = TrainConfig("train.jsonl", "validation.jsonl", "run")
 

@@ -16,11 +16,11 @@ from reward import ScoreRequest, load_scorer
 from reward.cmi_rm.checkpoint import load_towers
 from reward.cmi_rm.locations import Locator
 from reward.cmi_rm.tuning import Tuning, tower_weights, unfreeze
-from reward.embeddings import EmbeddingStore, audio_keys, text_key
 from reward.judgements import load_judgements
-from reward.live_frames import LiveFrames
 from reward.train import main
-from reward.train_config import TrainConfig
+from reward.training.config import TrainConfig
+from reward.training.embeddings import EmbeddingStore, audio_keys, text_key
+from reward.training.live_frames import LiveFrames
 from tests.reward.training_runs import curve, die_at, read_log
 
 #: settings, and beginnings of the names of what they change

@@ -3,7 +3,7 @@
 import pytest
 
 from generators import load_generator
-from generators.musicgen_loading import load_model
+from generators.musicgen.loading import load_model
 from music.prompts import Prompt
 from tests.tiny_musicgen import build_tiny_musicgen
 from tests.tiny_stable_audio import build_tiny_stable_audio
@@ -36,7 +36,7 @@ def sampler(tiny):
 def policy_and_tokenizer(tiny, sampler):
     import torch
 
-    from rlhf.musicgen_policy import MusicgenPolicy
+    from rlhf.musicgen.policy import MusicgenPolicy
 
     model, tokenizer = load_model(tiny, torch.device("cpu"), torch.float32)
     return MusicgenPolicy(model, sampler.options.guidance, sampler.options.temperature), tokenizer

@@ -11,10 +11,10 @@ from music.clips import Clip, write_clip
 from music.errors import InputError
 from music.processes import Processes
 from reward import load_scorer
-from reward.independence import are_independent, features_of
+from reward.protocol import are_independent, features_of
 from rlhf.assess import Assess, assess, main
-from rlhf.embeddings import EmbeddingStore, audio_files, load_encoders
-from rlhf.guards import Guarded
+from rlhf.assessment.diversity import EmbeddingStore, audio_files, load_encoders
+from rlhf.guarded_reward import Guarded
 from tests.rlhf.trained_models import STABLE_AUDIO, moved_model
 from tests.tiny_clap import build_tiny_clap
 from tests.web_pages import assert_balanced, assert_loads_nothing

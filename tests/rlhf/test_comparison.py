@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from music.errors import InputError
-from reward.benchmark.intervals import estimate_mean
-from rlhf.comparison import (
+from music.intervals import estimate_mean
+from rlhf.assessment.comparison import (
     BASE,
     DIVERSITY,
     JUDGE,
@@ -17,8 +17,8 @@ from rlhf.comparison import (
     compare,
     difference,
 )
-from rlhf.model_names import named_models
-from rlhf.stop_rule import fallen, watched
+from rlhf.assessment.model_names import named_models
+from rlhf.assessment.watching import fallen, watched
 from scaling.estimators import best_of_n
 
 PROMPTS, CLIPS = 40, 3

@@ -6,9 +6,9 @@ import torch
 from generators import fill_pool, load_generator
 from music.pool import Pool
 from music.processes import Processes
-from rlhf.code_divergence import k3
-from rlhf.divergence import divergence_between, measure_divergence, sampled
-from rlhf.musicgen_policy import IGNORED, MusicgenPolicy, flat_codes
+from rlhf.assessment.divergence import divergence_between, measure_divergence, sampled
+from rlhf.musicgen.divergence import k3
+from rlhf.musicgen.policy import IGNORED, MusicgenPolicy, flat_codes
 from tests.rlhf.conftest import PROMPTS, SECONDS
 from tests.rlhf.trained_models import STABLE_AUDIO, moved_model
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from music.clips import Clip
-from rlhf.diversity import distance_within, kernel_audio_distance, vendi_score
-from rlhf.indicators import indicators
+from rlhf.assessment.diversity import distance_within, kernel_audio_distance, vendi_score
+from rlhf.assessment.indicators import indicators
 
 RATE = 16_000
 

@@ -9,16 +9,14 @@ from generators.protocol import Job
 from music.errors import InputError
 from music.hashing import candidate_seed
 from reward import Reward, load_scorer
-from rlhf import trl_settings
-from rlhf.clip_reward import REWARD, ClipReward
-from rlhf.lora import updated_weights
-from rlhf.musicgen_offline import Preferring, imitate, prefer
-from rlhf.musicgen_online import Exploring, Rollouts, explore
-from rlhf.musicgen_policy import IGNORED, flat_codes
-from rlhf.optimisation import Optimisation
-from rlhf.options import LOG
-from rlhf.trl_settings import arguments
-from rlhf.turns import turns_of
+from rlhf.choosing import turns_of
+from rlhf.guarded_reward import REWARD, ClipReward
+from rlhf.musicgen import trl_settings
+from rlhf.musicgen.offline import Preferring, imitate, prefer
+from rlhf.musicgen.online import Exploring, Rollouts, explore
+from rlhf.musicgen.policy import IGNORED, flat_codes
+from rlhf.musicgen.trl_settings import arguments, updated_weights
+from rlhf.options import LOG, Optimisation
 from tests.rlhf.conftest import PROMPTS, SECONDS
 
 HOW = Optimisation(steps=6, learning_rate=0.01, batch_size=8, micro_batch_size=4, lora_r=4, save_every=2)
@@ -126,8 +124,8 @@ def test_rollouts_are_the_candidates_of_turn_and_place(policy_and_tokenizer, sam
 def test_the_sampler_follows_the_policy(policy_and_tokenizer, sampler):
     from peft import get_peft_model
 
-    from generators.musicgen import MusicGen
-    from rlhf.lora import lora_config
+    from generators.musicgen.generator import MusicGen
+    from rlhf.musicgen.trl_settings import lora_config
 
     policy, _ = policy_and_tokenizer
     job = [Job(PROMPTS[1], 0, 7)]
@@ -153,8 +151,8 @@ def die(callback, args, state, control, **_):
 def test_a_killed_training_ends_with_the_same_weights(
     tiny, sampler, tmp_path, monkeypatch, algorithm, policy_and_tokenizer
 ):
-    from generators.musicgen_loading import load_model
-    from rlhf.musicgen_policy import MusicgenPolicy
+    from generators.musicgen.loading import load_model
+    from rlhf.musicgen.policy import MusicgenPolicy
 
     made = clips(sampler)
 

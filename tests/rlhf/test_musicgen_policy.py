@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from generators import load_generator
-from generators.code_sampling import sample_codes
-from generators.delay_pattern import DelayPattern
+from generators.musicgen.delay_pattern import DelayPattern
+from generators.musicgen.sampling import sample_codes
 from music.prompts import Prompt
-from rlhf.musicgen_policy import IGNORED, MusicgenPolicy, flat_codes
+from rlhf.musicgen.policy import IGNORED, MusicgenPolicy, flat_codes
 from tests.tiny_musicgen import build_tiny_musicgen
 
 TEXTS = ("slow piano", "a loud and fast drum loop with a bass", "x")

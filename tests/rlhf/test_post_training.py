@@ -104,7 +104,7 @@ def test_a_run_is_taken_up_where_it_was_left(options, tmp_path, monkeypatch):
     main(options)
     whole = weights_of(options.output)
     second = change(options, output=tmp_path / "second")
-    from rlhf import musicgen_learner
+    from rlhf.musicgen import learner as musicgen_learner
 
     def die(*_):
         raise KeyboardInterrupt

@@ -10,8 +10,7 @@ from generators.protocol import Job, Sample
 from music.clips import Clip, write_clip
 from music.prompts import Prompt
 from reward import Reward, ScoreRequest, load_scorer
-from rlhf.clip_reward import REWARD, ClipReward
-from rlhf.guards import Guarded, level_of, silent_share
+from rlhf.guarded_reward import REWARD, ClipReward, Guarded, level_of, silent_share
 from rlhf.robustness import CHANGES, ROBUSTNESS, robustness, write_robustness
 
 PROMPT = Prompt("p", "text")

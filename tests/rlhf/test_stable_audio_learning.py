@@ -7,16 +7,16 @@ import torch
 
 pytest.importorskip("diffusers")
 
-from generators.stable_audio_conditioning import StableAudioConditioner
-from generators.stable_audio_denoiser import Denoiser
-from generators.stable_audio_loading import load_parts
-from generators.velocity_target import times_of
+from generators.stable_audio.diffusers.conditioning import StableAudioConditioner
+from generators.stable_audio.diffusers.denoiser import Denoiser
+from generators.stable_audio.diffusers.loading import load_parts
+from generators.stable_audio.velocity_target import times_of
+from music import training_state as train_state
 from music.errors import InputError
 from music.processes import Processes
-from reward import train_state
-from rlhf.optimisation import Optimisation
-from rlhf.stable_audio_learning import Batches, Example, Objective, VelocityModel, learn
-from rlhf.velocity_losses import error, forward_process, preference
+from rlhf.options import Optimisation
+from rlhf.stable_audio.losses import error, forward_process, preference
+from rlhf.stable_audio.training import Batches, Example, Objective, VelocityModel, learn
 
 HOW = Optimisation(steps=6, learning_rate=0.01, batch_size=4, micro_batch_size=2, lora_r=2, save_every=2)
 

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 
 from music.errors import InputError
-from rlhf import watching
+from rlhf.assessment import watching
+from rlhf.models import copy_model
 from rlhf.options import PostTraining
-from rlhf.saving import copy_model
 from rlhf.train import main
 from tests.rlhf.test_post_training import SMALL
 

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 
 from music.clips import Clip, write_clip
+from music.intervals import Array
 from music.pool import Candidate, Pool
 from music.processes import Processes
 from music.prompts import Prompt
-from scaling.estimators import Array
 
 RATE = 8000
 

@@ -192,7 +192,7 @@ def test_numbers_out_of_range_never_start(argv):
 def test_a_known_prompt_with_another_text_is_refused_before_models_are_loaded(
     config, whole, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("scaling.judging.load_scorer", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("reward.scoring.candidates.load_scorer", lambda *_: pytest.fail("a model was loaded"))
     (tmp_path / "other.jsonl").write_text('{"id": "z", "text": "polka", "facts": {"bpm": 60}}\n')
     before = contents(whole)
     with pytest.raises(InputError, match="prompt 'z' had another text"):
@@ -201,7 +201,7 @@ def test_a_known_prompt_with_another_text_is_refused_before_models_are_loaded(
 
 
 def test_an_output_folder_that_cannot_be_is_refused_before_models_are_loaded(config, tmp_path, monkeypatch):
-    monkeypatch.setattr("scaling.judging.load_scorer", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("reward.scoring.candidates.load_scorer", lambda *_: pytest.fail("a model was loaded"))
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(InputError, match=r"cannot write .*file"):
         main(replace(config, output=tmp_path / "file" / "run"))

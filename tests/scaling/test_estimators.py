@@ -7,14 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaling.estimators import (
-    ascending,
-    best_of_n,
-    bootstrap_means,
-    count_ties,
-    order_weights,
-    percentile_interval,
-)
+from music.intervals import bootstrap_means, percentile_interval
+from scaling.estimators import ascending, best_of_n, count_ties, order_weights
 
 
 def by_enumeration(rewards, metric, n):

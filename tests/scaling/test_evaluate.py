@@ -7,9 +7,9 @@ import pytest
 
 from music.command import parse_command
 from music.errors import InputError
+from music.intervals import FEWEST
 from music.pool import Pool
 from reward import Reward
-from reward.benchmark.intervals import FEWEST
 from scaling.evaluate import Evaluate, complete, for_people, main, measure
 from tests.scaling.noise_pool import RATE, clip, make_noise_pool
 

@@ -1,0 +1,1 @@
+"""What a listening test found: votes, screening, preferences, agreement, report and exports."""

@@ -1,0 +1,94 @@
+"""Analyse the answers to a study: tables, figures and a page that one can publish from.
+
+    python -m experiments.ab_test export runs/listening_test --to answers
+    python -m experiments.ab_test analyze runs/listening_test --scorers lab-cmi-rm,experiments.lab.gold:Gold
+
+1. Raters are screened (`experiments.ab_test.analysis.screening`); those who are left out are told, with the reason.
+2. Of the others: win rates with intervals and exact tests, Bradley-Terry strengths (`wins`), how far they agree with
+   each other and with scorers, and by confidence (`agreement`). Repeats and trials that check raters do not count.
+3. OUTPUT holds ``report.html``, ``wins.csv``, ``strengths.csv``, ``agreement.csv``, ``scorers.csv``, ``raters.csv``,
+   ``wins_alignment.tex``, ``wins_musicality.tex``, ``strengths.tex``, ``wins.png``, ``strengths.png`` and ``run.json``.
+"""
+
+import shlex
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from experiments.ab_test.analysis.agreement import scorer_agreement
+from experiments.ab_test.analysis.findings import find
+from experiments.ab_test.analysis.report import write_all
+from experiments.ab_test.analysis.screening import Limits, believed, screen
+from experiments.ab_test.analysis.votes import ANSWERS, counted, load_votes
+from experiments.ab_test.study import Key, Study, load_study
+from music.command import split_names
+from music.errors import InputError
+from music.provenance import write_run_record
+from reward import load_scorer
+
+
+@dataclass(frozen=True)
+class Analyze:
+    """Analyse the answers to a listening test.
+
+    Parameters
+    ----------
+    study
+        The folder that build wrote.
+    answers
+        A file of answers, or a folder of those that raters have downloaded; STUDY/answers.jsonl by default.
+    output
+        Folder for tables and page; STUDY/analysis by default.
+    scorers
+        Scorers that are compared with the raters, as in reward.score, with commas between.
+    screening
+        Where a rater's answers are left out.
+    seed
+        Of the resampling.
+    dtype
+        float32 or bfloat16, of the scorers.
+    device
+        auto, cpu or cuda, of the scorers.
+    """
+
+    study: Path
+    answers: Path | None = None
+    output: Path | None = None
+    scorers: str = ""
+    screening: Limits = field(default_factory=Limits)
+    seed: int = 0
+    dtype: str = "float32"
+    device: str = "auto"
+
+
+def main(options: Analyze) -> None:
+    """Read, screen, count and write."""
+    study, key = load_study(options.study)
+    votes, headphones = load_votes(options.study, options.answers, study, key)
+    raters = screen(votes, headphones, options.screening)
+    votes = believed(votes, raters)
+    if not counted(votes):
+        reasons = "; ".join(
+            f"{record.rater} {', '.join(record.reasons)}" for record in raters if record.reasons
+        )
+        raise InputError(
+            f"no vote on a pair by a rater who passes the screening ({reasons or 'nobody voted'})"
+        )
+    loaded = [load_scorer(name, options.device, options.dtype) for name in split_names(options.scorers)]
+    scorers = scorer_agreement(loaded, votes, options.study, study, key, options.seed)
+    findings = find(votes, raters, key, scorers, options.seed)
+    output = options.output or options.study / "analysis"
+    print(write_all(output, study.settings.title, findings, _facts(options, study, key)))
+    write_run_record(output, options, study=study.id, votes=findings.votes)
+
+
+def _facts(options: Analyze, study: Study, key: Key) -> dict[str, str]:
+    limits = ", ".join(f"{name} {value:g}" for name, value in vars(options.screening).items())
+    return {
+        **{f"System {name}": place for name, place in key.systems.items()},
+        "Study": study.id,
+        "Answers": str(options.answers or options.study / ANSWERS),
+        "Raters are left out below": limits,
+        "Seed of the resampling": str(options.seed),
+        "Command": shlex.join(sys.argv),
+    }

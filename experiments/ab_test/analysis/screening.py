@@ -1,0 +1,122 @@
+"""Which raters to believe: those who hear the obvious, do not always click one side, and take their time."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from experiments.ab_test.analysis.votes import Vote
+from experiments.ab_test.study import HEADS, SPOILT
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where a rater's answers are left out.
+
+    Parameters
+    ----------
+    catch
+        Least share of spoilt clips that were not preferred as music.
+    repeat
+        Least share of repeated questions with the same answer.
+    seconds
+        Least median time for a trial.
+    side
+        Least probability of so many choices of one side by tossing a coin.
+    headphones
+        Least number of headphone trials that were right.
+    """
+
+    catch: float = 0.75
+    repeat: float = 0.0
+    seconds: float = 5.0
+    side: float = 0.001
+    headphones: int = 0
+
+
+@dataclass(frozen=True)
+class RaterRecord:
+    """What a rater did; shares are NaN where there was nothing to share.
+
+    Attributes
+    ----------
+    rater, answers
+        Who, and how many turns were answered.
+    catch, repeat, seconds
+        As in `Limits`.
+    share_a
+        Of A among all choices that are no tie.
+    side_p
+        Two-sided exact binomial probability of such a share or a more extreme one.
+    headphones
+        Trials that were right; None without the check.
+    reasons
+        Why the answers are left out; empty for those that are kept.
+    """
+
+    rater: str
+    answers: int
+    catch: float
+    repeat: float
+    seconds: float
+    share_a: float
+    side_p: float
+    headphones: int | None
+    reasons: tuple[str, ...]
+
+
+def screen(votes: Sequence[Vote], headphones: Mapping[str, int | None], limits: Limits) -> list[RaterRecord]:
+    """Return a record for each rater, in the order of their ids."""
+    by_rater: dict[str, list[Vote]] = {}
+    for vote in votes:
+        by_rater.setdefault(vote.rater, []).append(vote)
+    return [_record(rater, by_rater[rater], headphones.get(rater), limits) for rater in sorted(by_rater)]
+
+
+def believed(votes: Sequence[Vote], records: Sequence[RaterRecord]) -> list[Vote]:
+    """Return the votes of the raters who are kept."""
+    kept = {record.rater for record in records if not record.reasons}
+    return [vote for vote in votes if vote.rater in kept]
+
+
+def _record(rater: str, votes: Sequence[Vote], headphones: int | None, limits: Limits) -> RaterRecord:
+    from scipy.stats import binomtest
+
+    caught = [
+        vote.preferred["musicality"] != ("first" if vote.first == SPOILT else "second")
+        and vote.preferred["musicality"] != "tie"
+        for vote in votes
+        if vote.kind == "catch"
+    ]
+    before: dict[str, Vote] = {}
+    same = []
+    for vote in votes:
+        if vote.repeat:
+            same += [vote.preferred[head] == before[vote.trial].preferred[head] for head in HEADS]
+        before.setdefault(vote.trial, vote)
+    sides = [vote.side(head) for vote in votes for head in HEADS if vote.kind != "catch"]
+    chosen_a, chosen = sides.count("a"), len(sides) - sides.count("tie")
+    side_p = float(binomtest(chosen_a, chosen).pvalue) if chosen else math.nan
+    catch, repeat = _share(caught), _share(same)
+    seconds = float(np.median([vote.seconds for vote in votes]))
+    reasons = [
+        reason
+        for reason, failed in {
+            f"preferred {caught.count(False)} of {len(caught)} spoilt clips, or did not tell": catch
+            < limits.catch,
+            f"gave {same.count(True)} of {len(same)} repeated answers again": repeat < limits.repeat,
+            f"took {seconds:.1f} s in the median": seconds < limits.seconds,
+            f"chose A in {chosen_a} of {chosen} choices": side_p < limits.side,
+            f"heard {headphones} headphone trials right": headphones is not None
+            and headphones < limits.headphones,
+            "did not do the headphone check": headphones is None and limits.headphones > 0,
+        }.items()
+        if failed
+    ]
+    share_a = chosen_a / chosen if chosen else math.nan
+    return RaterRecord(rater, len(votes), catch, repeat, seconds, share_a, side_p, headphones, tuple(reasons))
+
+
+def _share(found: Sequence[bool]) -> float:
+    return sum(found) / len(found) if found else math.nan

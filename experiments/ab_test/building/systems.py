@@ -1,0 +1,187 @@
+"""The systems of a listening test: where the clip of each comes from for a prompt."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from generators.recorded.clip_listing import ClipListing
+from music.candidate import Candidate
+from music.command import split_names
+from music.errors import InputError
+from music.hashing import sha256_file
+from music.pool import Pool
+from music.prompts import Prompt
+from reward import Reward, Scorer, score_pool
+from scaling.choose_best import choose_best
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+ -]*")
+
+
+@dataclass(frozen=True)
+class System:
+    """One contestant.
+
+    Attributes
+    ----------
+    name
+        As the tables call it; raters never see it.
+    folder
+        A pool, or any folder of clips with a list (see `generators.recorded.clip_listing`).
+    n
+        The reward picks the best of the first n candidates of the pool; None takes the first clip listed.
+    """
+
+    name: str
+    folder: Path
+    n: int | None
+
+    @property
+    def place(self) -> str:
+        """The folder, and n, as they were asked for."""
+        return f"{self.folder}:{self.n}" if self.n else str(self.folder)
+
+
+@dataclass(frozen=True)
+class Source:
+    """The clip that a system offers for a prompt.
+
+    Attributes
+    ----------
+    path
+        The file.
+    sha256
+        Of its bytes.
+    generator
+        What made it, as far as the folder says.
+    candidate
+        Which of the clips of the prompt it is.
+    """
+
+    path: Path
+    sha256: str
+    generator: str
+    candidate: int
+
+
+def parse_systems(text: str) -> list[System]:
+    """Read ``NAME=FOLDER`` and ``NAME=POOL:n``, with commas between.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two, a name comes twice or is unusable, or a folder does not exist.
+    """
+    systems: list[System] = []
+    for part in split_names(text):
+        name, equals, place = (piece.strip() for piece in part.partition("="))
+        if not equals or not place or not _NAME.fullmatch(name):
+            raise InputError(
+                f"system {part!r}: expected NAME=FOLDER or NAME=POOL:n, names of letters and digits"
+            )
+        folder, colon, number = place.rpartition(":")
+        counted = bool(colon) and number.isdecimal() and not Path(place).exists()
+        n = int(number) if counted else None
+        if n == 0:
+            raise InputError(f"system {part!r}: the reward cannot pick from 0 candidates")
+        system = System(name, Path(folder if counted else place), n)
+        if not system.folder.is_dir():
+            raise InputError(f"system {name!r}: {system.folder} is not a folder")
+        if any(system.name.lower() == other.name.lower() for other in systems):
+            raise InputError(f"system {name!r} comes twice")
+        systems.append(system)
+    if len(systems) < 2:
+        raise InputError(f"a listening test compares two systems or more, got {text!r}")
+    return systems
+
+
+def prompts_of(systems: Sequence[System]) -> list[Prompt]:
+    """Return the prompts of the first system that is a pool, in its order; `InputError` if none is."""
+    for system in systems:
+        if (system.folder / "specs").is_dir():
+            pool = Pool(system.folder)
+            return list({candidate.prompt_id: pool.prompt(candidate) for candidate in pool}.values())
+    raise InputError("none of the systems is a pool, which would hold the prompts: name them with --prompts")
+
+
+def find_sources(
+    systems: Sequence[System], prompts: Iterable[Prompt], reward: Reward, scorer: Scorer | None
+) -> dict[str, dict[str, Source]]:
+    """Return the clip of each system for each prompt that all systems have: prompt id, then name of the system.
+
+    Parameters
+    ----------
+    systems
+        The contestants.
+    prompts
+        What to look for.
+    reward, scorer
+        What picks the best of n; the scorer may be None if no system asks for that. Scores that lie beside the pool
+        are used, missing ones are added.
+
+    Raises
+    ------
+    InputError
+        If no prompt has a clip of every system, or a file was changed.
+    """
+    prompts = list(prompts)
+    offers = [
+        _listed(system, prompts) if system.n is None else _picked(system, prompts, reward, scorer)
+        for system in systems
+    ]
+    common = [prompt.id for prompt in prompts if all(prompt.id in offer for offer in offers)]
+    if not common:
+        counts = ", ".join(f"{one.name} has {len(offer)}" for one, offer in zip(systems, offers, strict=True))
+        raise InputError(f"no prompt has a clip of every system: of {len(prompts)} prompts {counts}")
+    return {
+        prompt: {system.name: offer[prompt] for system, offer in zip(systems, offers, strict=True)}
+        for prompt in common
+    }
+
+
+def _listed(system: System, prompts: Iterable[Prompt]) -> dict[str, Source]:
+    listing = ClipListing(system.folder)
+    found = {}
+    for prompt in prompts:
+        if clips := listing.of(prompt):
+            path = system.folder / clips[0].file_name
+            found[prompt.id] = Source(path, sha256_file(path), clips[0].system, clips[0].candidate or 0)
+    return found
+
+
+def _picked(
+    system: System, prompts: Iterable[Prompt], reward: Reward, scorer: Scorer | None
+) -> dict[str, Source]:
+    pool, n = Pool(system.folder), system.n or 1
+    rows: dict[str, dict[int, Candidate]] = {}
+    for candidate in pool:
+        if candidate.candidate < n:
+            rows.setdefault(candidate.prompt_id, {})[candidate.candidate] = candidate
+    wanted = [prompt.id for prompt in prompts if len(rows.get(prompt.id, {})) == n]
+    chosen = {name: 0 for name in wanted} if n == 1 else _best(pool, rows, wanted, reward, scorer)
+    found = {}
+    for name in wanted:
+        candidate = rows[name][chosen[name]]
+        pool.verify([candidate])
+        found[name] = Source(pool.path(candidate), candidate.sha256, candidate.generator, candidate.candidate)
+    return found
+
+
+def _best(
+    pool: Pool,
+    rows: Mapping[str, Mapping[int, Candidate]],
+    wanted: Sequence[str],
+    reward: Reward,
+    scorer: Scorer | None,
+) -> dict[str, int]:
+    """Return which candidate of each wanted prompt the reward picks."""
+    if scorer is None:
+        raise InputError("the best of several candidates needs a --reward")
+    flat = [rows[name][index] for name in wanted for index in range(len(rows[name]))]
+    if not flat:
+        return {}
+    table = score_pool(pool, scorer, flat).table(flat)
+    rewards = np.array([reward(scores) for scores in table]).reshape(len(wanted), -1)
+    return dict(zip(wanted, map(int, choose_best(rewards)), strict=True))

@@ -1,0 +1,1 @@
+"""The model behind `experiments.lab.gold:Gold`: its features, its songs, its networks."""

@@ -1,0 +1,1 @@
+"""Trainings of the lab's models, each resumable and for one process."""

@@ -1,0 +1,81 @@
+"""Trains the lab's CMI-RM with `reward.train` on judgements whose truth is known (`pairs.py`), over the lab's towers.
+
+In two stages, as the published one: from preferences alone, among them pairs across prompts; then from preferences and
+ratings of the same clips, which tell how far apart two clips are.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from experiments.lab.pairs import CONDITIONS, CONTRASTS, ratings, write_pairs
+from generators.musicgen.spectral_codec import SpectralCodecModel
+from music.durable import finished_folder, write_text
+from music.jsonl import read_jsonl
+from reward import train as reward_training
+from reward.training.config import TrainConfig
+
+#: pairs of each kind
+PAIRS = {
+    "train": {**dict.fromkeys(CONDITIONS, 2_500), **dict.fromkeys(CONTRASTS, 1_250)},
+    "validation": dict.fromkeys((*CONDITIONS, *CONTRASTS), 80),
+}
+#: pairs across prompts, of the same clips
+ACROSS = {"train": 12_500, "validation": 0}
+STEPS = (1_800, 300)  # of the two stages
+
+
+def train_cmi_rm(output: Path, work: Path, codec: SpectralCodecModel) -> None:
+    """Write the judgements, train over the towers in `output / "mulan"`, and save `output / "cmi_rm"`."""
+    pairs = {
+        split: write_pairs(work / "pairs", split, counts, codec, more=ACROSS[split])
+        for split, counts in PAIRS.items()
+    }
+    first = TrainConfig(
+        train=str(pairs["train"]),
+        validation=str(pairs["validation"]),
+        output=str(work / "model" / "first"),
+        towers=str(output / "mulan"),
+        model_name="mulan",
+        embeddings=str(work / "embeddings"),
+        embedding_dtype="float16",
+        in_memory=True,
+        prompt_depth=2,
+        joint_depth=1,
+        downsample="mean",
+        downsample_factor=5,
+        dropout=0.1,
+        text_dropout=0.05,
+        lyrics_dropout=0.1,
+        reference_dropout=0.1,
+        label_smoothing=0.1,
+        steps=STEPS[0],
+        batch_size=48,
+        learning_rate=7e-4,
+        patience=8,
+    )
+    reward_training.main(first)
+    second = replace(
+        first,
+        train=str(write_ratings(pairs["train"])),
+        init_from=first.output,
+        output=str(work / "model" / "second"),
+        steps=STEPS[1],
+        learning_rate=3e-4,
+    )
+    reward_training.main(second)
+    with finished_folder(output / "cmi_rm") as folder:
+        for name in ("config.yaml", "model.safetensors"):
+            shutil.copy(Path(second.output) / name, folder / name)
+
+
+def write_ratings(pairs: Path) -> Path:
+    """Write the pairs of a file that have one prompt, and ratings of all their clips, beside it."""
+    rows = [row for _, row in read_jsonl(pairs) if row["facts"]["kind"] != "across"]
+    rated = [rating for row in rows for rating in ratings(row)]
+    path = pairs.with_name(f"{pairs.stem}_rated.jsonl")
+    write_text(path, "".join(json.dumps(row) + "\n" for row in (*rows, *rated)))
+    return path

@@ -1,0 +1,1 @@
+"""ACE-Step 1.5 in the format of diffusers."""

@@ -1,0 +1,1 @@
+"""What generators that denoise latents share: sampling, flow matching, decoding, folders of pipelines."""

@@ -1,0 +1,83 @@
+"""Sampling from models of a velocity (rectified flow): along the ordinary differential equation, or by re-noising.
+
+A clip at noise level s is (1 - s) * music + s * noise, and the model predicts noise - music.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from generators.diffusion.sampling import GaussianNoise
+
+
+def integrate(
+    predict: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    scheduler: Any,
+    levels: Sequence[float],
+    noise: GaussianNoise,
+) -> torch.Tensor:
+    """Turn noise into latents.
+
+    Parameters
+    ----------
+    predict
+        From latents `[B, ...]` and a time (scalar tensor) to the velocity.
+    scheduler
+        A `FlowMatchEulerDiscreteScheduler`, whose configuration may shift the levels; with `stochastic_sampling`
+        each step goes all the way to music and adds new noise for the next level (ping-pong).
+    levels
+        Of noise, from the first step to the last; after it there is none.
+    noise
+        For each clip that of the beginning, then that of each step, if the sampling is stochastic.
+
+    Returns
+    -------
+    torch.Tensor
+        `[B, ...]`, float32.
+    """
+    latents = noise.draw().clone()
+    scheduler.set_timesteps(sigmas=list(levels), device=latents.device)
+    stochastic: bool = scheduler.config.stochastic_sampling
+    for step, time in enumerate(scheduler.timesteps):
+        now, then = scheduler.sigmas[step], scheduler.sigmas[step + 1]
+        velocity = predict(latents, time)
+        latents = (
+            renoised(latents, velocity, now, then, noise) if stochastic else latents + (then - now) * velocity
+        )
+    return latents
+
+
+def renoised(
+    latents: torch.Tensor,
+    velocity: torch.Tensor,
+    now: torch.Tensor | float,
+    then: torch.Tensor | float,
+    noise: GaussianNoise,
+) -> torch.Tensor:
+    """Return latents after a step of ping-pong: all the way to music, and back to the next level with new noise.
+
+    Parameters
+    ----------
+    latents, velocity
+        `[B, ...]`.
+    now, then
+        Levels of noise before and after the step; at 0 no noise is drawn.
+    noise
+        Of the batch.
+    """
+    clean = latents - now * velocity
+    return (1.0 - then) * clean + then * noise.draw() if then > 0 else clean
+
+
+def log_snr_levels(steps: int, first: float, last: float) -> list[float]:
+    """Return the noise level of each step: 1, then evenly spaced in the logarithm of signal to noise.
+
+    Parameters
+    ----------
+    steps
+        How many.
+    first, last
+        Logarithms of signal to noise at the first step, where 1 is taken instead, and beyond the last.
+    """
+    return [1.0, *torch.sigmoid(-torch.linspace(first, last, steps + 1))[1:-1].tolist()]

@@ -1,0 +1,145 @@
+"""Fill a pool with candidates: make what is missing, each process as much as it can, and write it meanwhile.
+
+Prompts that ask for more than a generator looks at.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tqdm import tqdm
+
+from generators.protocol import Generator, Job, samples_of
+from music.errors import InputError
+from music.pool import Pool
+from music.pool_writer import BackgroundWriter
+from music.processes import Processes
+from music.prompts import Prompt
+
+_PARTS = ("lyrics", "reference")
+
+
+def refuse_unsupported(generator: Generator, prompts: Sequence[Prompt]) -> None:
+    """`InputError` for the first prompt with a part that the generator does not accept."""
+    for prompt in prompts:
+        for part in _PARTS:
+            if getattr(prompt, part) and part not in generator.accepts:
+                article, follow = "", ""
+                if part == "reference":
+                    article, follow = "a ", "let a MusicGen go on from it by --continuation S, "
+                raise InputError(
+                    f"prompt {prompt.id!r} has {article}{part}, which {generator.name} does not look at: choose "
+                    f"another generator (python -m generators list), {follow}or go on without by "
+                    "--ignore_unsupported true"
+                )
+
+
+def warn_of_unsupported(generator: Generator, prompts: Sequence[Prompt]) -> None:
+    """Say on stderr, a line each, which parts of the prompts the generator does not look at."""
+    for part in _PARTS:
+        count = sum(bool(getattr(prompt, part)) for prompt in prompts)
+        if count and part not in generator.accepts:
+            prompts_have = "1 prompt has" if count == 1 else f"{count} prompts have"
+            message = f"warning: {generator.name} does not look at {part}, which {prompts_have}"
+            tqdm.write(message, file=sys.stderr)
+
+
+_QUIET = 1.0  # s; a job that is done sooner shows no progress
+
+
+def pool_spec(generator: Generator, seconds: float) -> dict[str, Any]:
+    """Return everything but prompt and seed that decides the audio, as pools record it."""
+    spec: Mapping[str, Any] = generator.spec
+    return {**spec, "seconds": float(seconds)}
+
+
+def fill_pool(
+    generator: Generator,
+    prompts: Sequence[Prompt],
+    n: int,
+    seconds: float,
+    pool: Pool,
+    seed: int,
+    processes: Processes,
+    ignore_unsupported: bool = False,
+) -> int:
+    """Make the candidates that a pool lacks.
+
+    Every process must call it, with the same arguments. Whoever is free takes the next batch. On return the pool
+    of every process holds all candidates. It can be stopped at any moment; the next call makes what is missing.
+
+    Parameters
+    ----------
+    generator
+        Who makes them.
+    prompts, n
+        Candidates 0 to n-1 of each prompt are wanted.
+    seconds
+        Length of each clip, s.
+    pool
+        Where to.
+    seed
+        Of the run.
+    processes
+        Who shares the work.
+    ignore_unsupported
+        Go on, with a warning, if a prompt has lyrics or a reference that the generator does not look at.
+
+    Returns
+    -------
+    int
+        How many candidates this process made.
+
+    Raises
+    ------
+    InputError
+        If n or seconds is out of range, a prompt is not for this generator or asks for what it does not look at,
+        or the pool was made otherwise; what the pool holds stays as it is.
+    """
+    if n < 1:
+        raise InputError(f"--n must be at least 1, got {n}")
+    samples_of(seconds, generator)
+    if not ignore_unsupported:
+        refuse_unsupported(generator, prompts)
+    spec = pool_spec(generator, seconds)
+    jobs = [Job(*missing) for missing in pool.missing(prompts, n, seed, spec, processes)]
+    batches = generator.batches(jobs, seconds)
+    if processes.is_main:
+        warn_of_unsupported(generator, prompts)
+    made, wanted = 0, len(prompts) * n
+    there, done = wanted - len(jobs), processes.count()
+    with _progress(generator.name, there, wanted, processes) as bar:
+        with (
+            pool.writer(generator.name, spec, processes.rank) as writer,
+            BackgroundWriter(writer) as background,
+        ):
+            for batch in processes.claim(batches):
+                for sample in generator.generate(batch, seconds):
+                    job = sample.job
+                    background.add(job.prompt, job.candidate, job.seed, sample.clip, sample.tokens)
+                    made += 1
+                    bar.update(there + done.add(1) - bar.n)
+        processes.barrier()
+        bar.update(wanted - bar.n)  # what the others have made since
+    if processes.is_main:
+        pool.merge()
+    processes.barrier()
+    pool.reload()
+    return made
+
+
+def _progress(name: str, there: int, wanted: int, processes: Processes) -> tqdm:
+    """Return a bar of the clips of all processes, those found in the pool included, on the main one's terminal.
+
+    Clips come in bursts, a batch at a time: rate and time left are over all that was made.
+    """
+    return tqdm(
+        total=wanted,
+        initial=there,
+        desc=name,
+        unit="clip",
+        smoothing=0,
+        miniters=1,
+        delay=_QUIET,
+        disable=not processes.is_main,
+    )

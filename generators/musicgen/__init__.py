@@ -1,0 +1,1 @@
+"""MusicGen: transformers' models (plain, stereo, melody) and, in `audiocraft`, those of audiocraft."""

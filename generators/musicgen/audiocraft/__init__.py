@@ -1,0 +1,1 @@
+"""MusicGen in audiocraft's own format and library."""

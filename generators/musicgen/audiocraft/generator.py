@@ -1,0 +1,272 @@
+"""MusicGen (Copet et al. 2023), mono, stereo and melody, in its authors' own format, through audiocraft.
+
+Language model, conditioners and codec are the library's. The loop over the steps is our own, because the library's
+`generate` draws a whole batch from torch's global stream and pads texts to the longest of a batch, which its attention
+looks at: see `generators.musicgen.sampling` and `generators.musicgen.audiocraft.generator`.
+
+It conditions on the text of a prompt, melody models also on the melody of its reference, whatever its length. It does
+not look at lyrics.
+
+From prompts to what audiocraft's language model is conditioned on, by its own conditioners.
+
+Each distinct text and reference is encoded once and alone. audiocraft's attention looks at the padding of texts too,
+so that a clip would depend on the longest text beside it: texts are never padded, and only those of the same length
+share a batch.
+"""
+
+from collections.abc import Hashable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+
+from generators.musicgen.audiocraft.library import LIBRARIES, attention, import_audiocraft
+from generators.musicgen.audiocraft.loading import (
+    LANGUAGE_MODEL,
+    MELODY,
+    TEXT,
+    AudiocraftParts,
+    download_audiocraft,
+    load_parts,
+)
+from generators.musicgen.code_generator import CodeGenerator
+from generators.musicgen.delay_pattern import DelayPattern
+from generators.musicgen.sampling import Choose, SamplingOptions, write_codes
+from generators.shared.batch_generator import check_batch_size
+from generators.shared.model_folder import locate
+from generators.shared.texts import FileState, Remembered, check_length, longest_text, token_count
+from music.clips import read_clip, read_header
+from music.devices import find_device, find_dtype
+from music.prompts import Prompt
+
+# Of each condition its states `[rows, positions, dimension]`, and None: the library does not look at their mask.
+Conditions = dict[str, tuple[torch.Tensor, None]]
+
+
+class AudiocraftConditioner:
+    """The conditioners of an `LMModel`.
+
+    Encoded prompts are remembered: the weights are taken to stay as they are.
+
+    Parameters
+    ----------
+    model
+        The `LMModel`.
+    guided
+        Whether there is guidance, which needs the rows without conditions as well.
+    """
+
+    def __init__(self, model: Any, guided: bool) -> None:
+        self._conditioners = model.condition_provider.conditioners
+        self._guided = guided
+        self.hears_melodies = MELODY in self._conditioners
+        self._tokenizer = self._conditioners[TEXT].t5_tokenizer
+        self.longest = longest_text(self._tokenizer)
+        self._text = Remembered(self._encode_text)
+        self._melody = Remembered(self._encode_melody)
+
+    def check(self, prompt: Prompt) -> None:
+        """`InputError` if a text is longer than the text encoder was made for, or a reference cannot be read."""
+        check_length(self._tokenizer, prompt.text, self.longest, f"prompt {prompt.id!r}: its text")
+        if self.hears_melodies and prompt.reference is not None:
+            read_header(prompt.reference)
+
+    def length(self, prompt: Prompt) -> int:
+        """Return the length of the text of a prompt in tokens."""
+        return token_count(self._tokenizer, prompt.text)
+
+    @torch.inference_mode()
+    def batch(self, prompts: Sequence[Prompt]) -> Conditions:
+        """Return the conditions of prompts whose texts have the same length; with guidance, those without follow."""
+        texts = torch.cat([self._text(prompt.text) for prompt in prompts])
+        found = {TEXT: [texts, torch.zeros_like(texts)]}
+        if self.hears_melodies:
+            melodies = torch.cat([self._melody(FileState.of(prompt.reference)) for prompt in prompts])
+            found[MELODY] = [melodies, self._melody(None).expand_as(melodies)]
+        rows = 2 if self._guided else 1
+        return {name: (torch.cat(parts[:rows]), None) for name, parts in found.items()}
+
+    def _encode_text(self, text: str) -> torch.Tensor:
+        conditioner = self._conditioners[TEXT]
+        states, _ = conditioner(conditioner.tokenize([text]))
+        return states
+
+    def _encode_melody(self, reference: FileState | None) -> torch.Tensor:
+        """Return the states of the chroma of a recording, repeated or cut to the one length that the model knows."""
+        conditioner = self._conditioners[MELODY]
+        rate = conditioner.sample_rate
+        wave = torch.zeros(1, 1)  # what the library takes for silence
+        if reference is not None:
+            # a little more than is used, so that resampling meets no edge there
+            wave = read_clip(reference.path, conditioner.duration + 1).mono().resampled(rate).waveform
+        length = torch.tensor([wave.shape[1] if reference is not None else 0])
+        given = import_audiocraft().wave(wave[None], length, [rate], [None], [None])
+        states, _ = conditioner(conditioner.tokenize(given))
+        return states
+
+
+# Part of every spec: raise it with any change of our own code that changes the audio of a seed.
+SAMPLER = 1
+
+
+class AudiocraftMusicGen(CodeGenerator):
+    """A MusicGen of audiocraft; see `generators.musicgen.code_generator.CodeGenerator`.
+
+    Parameters
+    ----------
+    name
+        As it was asked for.
+    parts
+        Of the model.
+    dtype
+        Of its transformer.
+    options
+        How tokens are drawn.
+    batch_size
+        Clips decoded at once; fixed, a shorter batch is padded.
+
+    Raises
+    ------
+    InputError
+        If the batch size is below 1.
+    """
+
+    backend = "audiocraft"
+    libraries = ("audiocraft", "numpy", "torch", "transformers")
+
+    def __init__(
+        self,
+        name: str,
+        parts: AudiocraftParts,
+        dtype: torch.dtype,
+        options: SamplingOptions,
+        batch_size: int,
+    ) -> None:
+        model = parts.language_model
+        super().__init__(
+            name,
+            parts.weights,
+            options,
+            batch_size,
+            SAMPLER,
+            next(model.parameters()).device,
+            dtype,
+            model.num_codebooks,
+            model.card,
+            parts.frame,
+        )
+        self.sample_rate = parts.codec.sample_rate
+        self.channels = parts.codec.channels
+        self.max_seconds = parts.seconds
+        self._parts = parts
+        self._dtype = dtype
+        self._conditioner = AudiocraftConditioner(model, guided=options.guidance > 1)
+        if self._conditioner.hears_melodies:
+            self._accept_references()
+
+    def _check(self, prompt: Prompt, seconds: float) -> None:
+        self._conditioner.check(prompt)
+
+    def _kind(self, prompt: Prompt, seconds: float) -> Hashable:
+        return self._conditioner.length(prompt)
+
+    def _write(self, prompts: Sequence[Prompt], pattern: DelayPattern, choose: Choose) -> torch.Tensor:
+        model, guidance = self._parts.language_model, self.options.guidance
+        conditions = {
+            name: (states.to(self._dtype), mask)
+            for name, (states, mask) in self._conditioner.batch(prompts).items()
+        }
+        exact = self._dtype == torch.float32
+        with nullcontext() if exact else torch.autocast(self._device.type, self._dtype):
+            return sample_audiocraft(model, conditions, len(prompts), pattern, guidance, choose)
+
+    def _audio(self, codes: torch.Tensor) -> torch.Tensor:
+        return self._parts.codec.decode(codes[None], None)[0]
+
+
+@torch.inference_mode()
+def sample_audiocraft(
+    model: Any,
+    conditions: Conditions,
+    clips: int,
+    pattern: DelayPattern,
+    guidance: float,
+    choose: Choose,
+) -> torch.Tensor:
+    """Let a language model of audiocraft write a batch of codes.
+
+    Parameters
+    ----------
+    model
+        An `LMModel` in evaluation mode.
+    conditions
+        What each clip is conditioned on; with guidance, the rows without conditions follow.
+    clips
+        B.
+    pattern
+        When which code is predicted.
+    guidance
+        Scale of classifier-free guidance.
+    choose
+        Draws the codes of one position.
+
+    Returns
+    -------
+    torch.Tensor
+        `[B, codebooks, frames]`, int64.
+
+    Raises
+    ------
+    InputError
+        If the model computes NaN or infinity at any step.
+    """
+
+    def step(tokens: torch.Tensor) -> torch.Tensor:
+        fed = torch.cat([tokens, tokens]) if guidance > 1 else tokens
+        logits = model(fed[..., None], conditions=[], condition_tensors=conditions)[:, :, -1].float()
+        if guidance > 1:
+            towards, away = logits.chunk(2)
+            logits = torch.lerp(away, towards, guidance)
+        return logits
+
+    device = next(model.parameters()).device
+    first = torch.full((clips, pattern.codebooks), model.special_token_id, device=device)
+    with model.streaming(), attention():
+        return write_codes(step, first, pattern, choose)
+
+
+def load_audiocraft(
+    name: str,
+    source: str,
+    known: Sequence[str],
+    device: str = "auto",
+    dtype: str = "float32",
+    guidance: float = 3.0,
+    temperature: float = 1.0,
+    top_k: int = 250,
+    batch_size: int = 16,
+) -> AudiocraftMusicGen:
+    """Load a MusicGen of audiocraft.
+
+    Parameters
+    ----------
+    name, source, known
+        What it is called, where it lies, and what else there is; see `generators.shared.model_folder.locate`.
+    device, dtype
+        As in `generators.registry.load_generator`.
+    guidance, temperature, top_k
+        As in `generators.musicgen.sampling.SamplingOptions`; the defaults are those of audiocraft.
+    batch_size
+        Clips decoded at once.
+
+    Raises
+    ------
+    InputError
+        If an option is out of range, a library is missing, or the model cannot be found or loaded.
+    """
+    options = SamplingOptions(guidance, temperature, top_k)
+    check_batch_size(batch_size)
+    where, kind = find_device(device), find_dtype(dtype)
+    LIBRARIES.check()
+    folder = locate(name, source, known, LANGUAGE_MODEL, download_audiocraft)
+    return AudiocraftMusicGen(name, load_parts(folder, known, where, kind), kind, options, batch_size)

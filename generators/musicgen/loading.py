@@ -1,0 +1,122 @@
+"""Load a MusicGen folder, plain or melody, with transformers, and refuse early what could not generate."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from generators.shared.model_folder import check_kind
+from generators.shared.quiet_loading import quiet_loading
+from music.errors import InputError
+from music.files import read_object
+from music.library_repairs import repair_torchaudio
+
+MELODY = "musicgen_melody"
+MODEL_TYPES = ("musicgen", MELODY)
+CHROMA_CONFIG = "preprocessor_config.json"  # says how a melody becomes chroma
+
+
+def own_sampling(folder: Path) -> dict[str, Any]:
+    """Return the options of `SamplingOptions` that a folder's ``generation_config.json`` sets.
+
+    Raises
+    ------
+    InputError
+        If the file is there and cannot be read.
+    """
+    path = folder / "generation_config.json"
+    if not path.is_file():
+        return {}
+    config = read_object(path)
+    named = {"guidance": config.get("guidance_scale")}
+    named |= {option: config.get(option) for option in ("temperature", "top_k")}
+    return {option: value for option, value in named.items() if value is not None}
+
+
+def load_model(folder: Path, device: torch.device, dtype: torch.dtype) -> tuple[Any, Any]:
+    """Load model and tokenizer.
+
+    Parameters
+    ----------
+    folder
+        Config, weights and tokenizer, as `save_pretrained` writes them.
+    device
+        Where to.
+    dtype
+        Of the decoder, which does nearly all the work; text encoder and codec stay in float32.
+
+    Returns
+    -------
+    tuple
+        A `MusicgenForConditionalGeneration` or a `MusicgenMelodyForConditionalGeneration` in evaluation mode, and
+        the tokenizer of its text encoder.
+
+    Raises
+    ------
+    InputError
+        If the folder does not hold a whole MusicGen.
+    """
+    melody = check_kind(folder, MODEL_TYPES) == MELODY
+    repair_torchaudio()
+    from safetensors import SafetensorError
+    from transformers import (
+        AutoTokenizer,
+        MusicgenForConditionalGeneration,
+        MusicgenMelodyForConditionalGeneration,
+    )
+
+    import generators.musicgen.spectral_codec  # noqa: F401  registers the codec of the lab's models
+
+    try:
+        with quiet_loading():
+            kind: Any = MusicgenMelodyForConditionalGeneration if melody else MusicgenForConditionalGeneration
+            model, report = kind.from_pretrained(
+                folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
+            )
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"{folder} cannot be loaded as MusicGen: {reason}") from error
+    if report["missing_keys"]:
+        names = sorted(report["missing_keys"])
+        raise InputError(f"{folder}: {len(names)} weights are missing, the first is {names[0]}")
+    _check_parts(folder, model.config)
+    model.decoder.to(dtype)
+    return model.to(device).eval(), tokenizer
+
+
+def load_chroma(folder: Path) -> Any:
+    """Return the `MusicgenMelodyFeatureExtractor` of a melody model.
+
+    Raises
+    ------
+    InputError
+        If its configuration is missing or damaged.
+    """
+    repair_torchaudio()
+    from transformers.models.musicgen_melody.feature_extraction_musicgen_melody import (
+        MusicgenMelodyFeatureExtractor,
+    )
+
+    try:
+        return MusicgenMelodyFeatureExtractor.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"{folder / CHROMA_CONFIG} cannot be read: {reason}") from error
+
+
+def _check_parts(folder: Path, config: Any) -> None:
+    decoder, codec = config.decoder, config.audio_encoder
+    if decoder.num_codebooks % decoder.audio_channels:
+        raise InputError(
+            f"{folder}: {decoder.num_codebooks} codebooks cannot serve {decoder.audio_channels} channels"
+        )
+    if codec.codebook_size != decoder.vocab_size:
+        raise InputError(
+            f"{folder}: the decoder knows {decoder.vocab_size} codes, the codec has {codec.codebook_size}"
+        )
+    needed = decoder.num_codebooks // decoder.audio_channels
+    if codec.num_quantizers < needed:
+        raise InputError(
+            f"{folder}: the decoder makes {needed} codebooks a channel, the codec has {codec.num_quantizers}"
+        )

@@ -1,0 +1,1 @@
+"""Clips that exist already, as a generator: ``folder:PATH``."""

@@ -1,0 +1,1 @@
+"""What generators of several families share; it knows no family."""

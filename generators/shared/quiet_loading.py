@@ -1,0 +1,88 @@
+"""Loading libraries and models without their noise, and without modules that making music does not need.
+
+Load models without what their libraries say while doing it.
+
+Let a library be imported although modules are missing that it names and that making music does not need.
+"""
+
+import logging
+import sys
+import types
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def stand_ins(modules: Mapping[str, types.ModuleType | None]) -> Iterator[None]:
+    """While it lasts, imports find these modules; afterwards nothing of them is left for others to find.
+
+    What was imported meanwhile keeps the stand-ins that it bound to a name.
+
+    Parameters
+    ----------
+    modules
+        By full name; None makes the import fail, as if the module were not installed.
+    """
+    before = {name: sys.modules[name] for name in _known(modules)}
+    for name in before:
+        del sys.modules[name]
+    present: Any = modules  # None is not in the type of `sys.modules`, but it is what makes an import fail
+    sys.modules.update(present)
+    try:
+        yield
+    finally:
+        for name in _known(modules):
+            del sys.modules[name]
+        sys.modules.update(before)
+
+
+def module(name: str, path: list[str] | None = None, **contents: object) -> types.ModuleType:
+    """Return a stand-in: a module with nothing but these contents.
+
+    Parameters
+    ----------
+    name
+        Its full name.
+    path
+        Of a package: where its submodules are found.
+    contents
+        Its attributes.
+    """
+    made = types.ModuleType(name)
+    if path is not None:
+        made.__path__ = path
+    made.__dict__.update(contents)
+    return made
+
+
+def _known(modules: Mapping[str, types.ModuleType | None]) -> list[str]:
+    """Return the names of loaded modules that are among these or lie in one of them."""
+    return [
+        name
+        for name in list(sys.modules)
+        if any(name == top or name.startswith(f"{top}.") for top in modules)
+    ]
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Silence transformers' warnings and progress bar, and torch's words on how diffusers normalises weights.
+
+    MusicGen's special token lies outside of the vocabulary, as it should; the bar is over the weights of small
+    parts, which take no time. What is missing in a checkpoint must be looked for by whoever loads it.
+    """
+    from transformers.utils import logging as transformers_logging
+
+    verbosity, had_bar = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity(logging.ERROR)
+    transformers_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*weight_norm. is deprecated", FutureWarning)
+            yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if had_bar:
+            transformers_logging.enable_progress_bar()

@@ -1,0 +1,1 @@
+"""Stable Audio: Open in diffusers' and stable-audio-tools' formats, and version 3."""

@@ -1,0 +1,1 @@
+"""Stable Audio Open in the format of diffusers."""

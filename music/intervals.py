@@ -1,0 +1,158 @@
+"""95 % intervals by resampling prompts: judgements of one prompt are not independent of each other.
+
+This is the cluster bootstrap (Davison and Hinkley 1997, section 3.8) with percentile intervals.
+"""
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+_CHUNK = 500  # bootstrap resamples held in memory at a time
+RESAMPLES = 1_000
+FEWEST = 10
+_ROUNDING = 1e-12  # of the largest value: a bound that is nearer to 0 is 0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A statistic with its interval.
+
+    Attributes
+    ----------
+    value
+        Of all rows; NaN where it is not defined.
+    low, high
+        Its 95 % interval; NaN where resampling says nothing: with less than `FEWEST` prompts, or if all values agree.
+    rows, prompts
+        How many there are.
+    """
+
+    value: float
+    low: float
+    high: float
+    rows: int
+    prompts: int
+
+
+def estimate_mean(values: Sequence[float], prompts: Sequence[Hashable], seed: int = 0) -> Estimate:
+    """Return the mean of at least one value and its interval.
+
+    Parameters
+    ----------
+    values
+        One for each row.
+    prompts
+        What each row belongs to; all rows of one are drawn together.
+    seed
+        Of the resampling.
+    """
+    members = _members(prompts)
+    numbers = np.asarray(values, float)
+    sums, sizes = (
+        np.array([numbers[rows].sum() for rows in members]),
+        np.array([len(rows) for rows in members]),
+    )
+    drawn = np.random.default_rng(seed).integers(len(members), size=(RESAMPLES, len(members)))
+    found = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+    return estimate_from(math.fsum(values) / len(numbers), found, len(numbers), len(members))
+
+
+def resample_weights(prompts: Sequence[Hashable], seed: int = 0) -> Array:
+    """Return how often each row comes in each resample, `[RESAMPLES, n]`: as often as its prompt was drawn."""
+    members = _members(prompts)
+    drawn = np.random.default_rng(seed).integers(len(members), size=(RESAMPLES, len(members)))
+    counts = np.stack([np.bincount(draw, minlength=len(members)) for draw in drawn]).astype(float)
+    weights = np.empty((RESAMPLES, len(prompts)))
+    for rows, count in zip(members, counts.T, strict=True):
+        weights[:, rows] = count[:, None]
+    return weights
+
+
+def estimate_each(
+    statistic: Callable[[Array], Sequence[float] | Array],
+    values: Array,
+    prompts: Sequence[Hashable],
+    seed: int = 0,
+) -> list[Estimate]:
+    """Return statistics of rows `[n, ...]`, NaN where undefined, and their intervals; else as `estimate_mean`.
+
+    All of them see the same resampled prompts.
+    """
+    members = _members(prompts)
+    drawn = np.random.default_rng(seed).integers(
+        len(members), size=(RESAMPLES if len(members) >= FEWEST else 0, len(members))
+    )
+    found = [statistic(values[np.concatenate([members[one] for one in draw])]) for draw in drawn]
+    whole = statistic(values)
+    resampled = np.array(found, float).reshape(-1, len(whole))
+    return [
+        estimate_from(float(one), resampled[:, place], len(values), len(members))
+        for place, one in enumerate(whole)
+    ]
+
+
+def _members(prompts: Sequence[Hashable]) -> list[NDArray[np.int64]]:
+    """Return the rows of each prompt."""
+    found: dict[Hashable, list[int]] = {}
+    for row, prompt in enumerate(prompts):
+        found.setdefault(prompt, []).append(row)
+    return [np.array(rows) for rows in found.values()]
+
+
+def estimate_from(value: float, resampled: Array, rows: int, prompts: int) -> Estimate:
+    """Return a statistic with the interval that its values in resamples span, NaN where undefined."""
+    if prompts < FEWEST or np.isnan(resampled).all() or np.nanmin(resampled) == np.nanmax(resampled):
+        return Estimate(value, math.nan, math.nan, rows, prompts)
+    bounds = np.nanquantile(resampled, [0.025, 0.975])
+    bounds[np.abs(bounds) < _ROUNDING * np.nanmax(np.abs(resampled))] = 0.0
+    return Estimate(value, float(bounds[0]), float(bounds[1]), rows, prompts)
+
+
+def bootstrap_means(values: Array, seed: int, resamples: int = 10_000) -> Array:
+    """Return the means of resampled prompts, `[R, K]`.
+
+    Every column sees the same resampled prompts, so differences and ratios of columns are paired.
+
+    Parameters
+    ----------
+    values
+        `[P, K]`: K quantities of P prompts.
+    seed
+        Of the resampling.
+    resamples
+        How many, R.
+    """
+    generator = np.random.default_rng(seed)
+    prompts = values.shape[0]
+    means = []
+    for start in range(0, resamples, _CHUNK):
+        size = min(_CHUNK, resamples - start)
+        drawn = generator.integers(prompts, size=(size, prompts)) + prompts * np.arange(size)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=size * prompts).reshape(size, prompts)
+        means.append(counts.astype(float) @ values / prompts)
+    return np.concatenate(means)
+
+
+def percentile_interval(resampled: Array, level: float = 0.95) -> tuple[Array, Array]:
+    """Return the ends, `[K]` each, between which a share `level` of the resampled means `[R, K]` lies.
+
+    With one prompt both are its value: there is nothing to resample.
+    """
+    tail = (1 - level) / 2
+    low, high = np.quantile(resampled, [tail, 1 - tail], axis=0)
+    return low, high
+
+
+def wilson_interval(successes: float, trials: int, z: float = 1.959964) -> tuple[float, float]:
+    """Return the Wilson score interval of a proportion (1927), 95 % by default; (0, 1) without trials."""
+    if trials == 0:
+        return 0.0, 1.0
+    share, weight = successes / trials, z * z / trials
+    centre = (share + weight / 2) / (1 + weight)
+    half = z / (1 + weight) * math.sqrt(share * (1 - share) / trials + weight / (4 * trials))
+    return max(0.0, centre - half), min(1.0, centre + half)

@@ -1,0 +1,1 @@
+"""Scoring clips: rows of a file, candidates of a pool, clips in memory, audio decoded ahead."""

@@ -1,0 +1,116 @@
+"""Scorers of a job, and what they say of all candidates."""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from music.command import split_names
+from music.errors import InputError
+from music.intervals import Array
+from music.pool import Candidate, Pool
+from music.processes import Processes
+from reward import Reward, Scorer, load_scorer, score_pool
+
+
+def load_scorers(reward_model: str, judges: str, reward: Reward, device: str, dtype: str) -> list[Scorer]:
+    """Load the reward model, then the judges.
+
+    Raises
+    ------
+    InputError
+        If the reward model lacks a metric of the reward, or two metrics would be called the same (`metric_names`).
+    """
+    scorers = [load_scorer(name, device, dtype) for name in [reward_model, *split_names(judges)]]
+    reward.check(tuple(scorers[0].metrics))
+    metric_names(scorers)
+    return scorers
+
+
+def metric_names(scorers: Sequence[Scorer]) -> list[dict[str, str]]:
+    """Return what tables call each scorer's metrics: as it does, or a judge's `JUDGE.metric` if another has it too.
+
+    Parameters
+    ----------
+    scorers
+        The reward model, then the judges.
+
+    Raises
+    ------
+    InputError
+        If the reward model has a metric "reward", or two scorers share their own name and a metric.
+    """
+    if "reward" in scorers[0].metrics:
+        raise InputError(f"{scorers[0].name} calls a metric 'reward': that is the name of the weighted sum")
+    counts = Counter(["reward", *(metric for scorer in scorers for metric in scorer.metrics)])
+    names = []
+    for place, scorer in enumerate(scorers):
+        if any(one.name == scorer.name and {*one.metrics} & {*scorer.metrics} for one in scorers[:place]):
+            raise InputError(
+                f"two scorers are called {scorer.name!r} and have the same metrics: name each once, "
+                "and give folders of models another name"
+            )
+        names.append(
+            {
+                metric: f"{scorer.name}.{metric}" if place and counts[metric] > 1 else metric
+                for metric in scorer.metrics
+            }
+        )
+    return names
+
+
+def score_candidates(
+    scorers: Sequence[Scorer],
+    pool: Pool,
+    candidates: Sequence[Sequence[Candidate]],
+    processes: Processes,
+    leave_out: bool = False,
+) -> dict[str, Array]:
+    """Return each metric of each candidate by its name in tables, `[P, N]`, scoring what is not scored yet.
+
+    Parameters
+    ----------
+    scorers
+        The reward model, then the judges.
+    pool
+        Where the candidates are.
+    candidates
+        N of each of P prompts.
+    processes
+        Who shares the work.
+    leave_out
+        A prompt of which a judge cannot score a candidate, as it has no lyrics perhaps, is NaN in that judge's metrics
+        (and told); by default it is an error.
+
+    Raises
+    ------
+    InputError
+        If a candidate was changed or cannot be scored.
+    """
+    flat = [candidate for row in candidates for candidate in row]
+    pool.verify(processes.shard(flat))
+    metrics: dict[str, Array] = {}
+    for place, (scorer, names) in enumerate(zip(scorers, metric_names(scorers), strict=True)):
+        table = score_pool(pool, scorer, flat, processes, _told_once(scorer) if leave_out and place else None)
+        unscored = {candidate.prompt_id for candidate in table.missing(flat)}
+        known = np.array([row[0].prompt_id not in unscored for row in candidates])
+        scores = table.table([candidate for candidate in flat if candidate.prompt_id not in unscored])
+        for metric, name in names.items():
+            metrics[name] = np.full((len(candidates), len(candidates[0])), np.nan)
+            metrics[name][known] = np.reshape([one[metric] for one in scores], (-1, len(candidates[0])))
+    return metrics
+
+
+def _told_once(scorer: Scorer) -> Callable[[Candidate, InputError], None]:
+    """Return what tells of each prompt that a judge cannot score."""
+    from tqdm import tqdm
+
+    told = set()
+
+    def tell(candidate: Candidate, error: InputError) -> None:
+        if candidate.prompt_id not in told:
+            told.add(candidate.prompt_id)
+            tqdm.write(f"left out: {scorer.name} on prompt {candidate.prompt_id!r}: {error}", file=sys.stderr)
+
+    return tell

@@ -1,0 +1,238 @@
+"""Score the rows of a JSON Lines file.
+
+A row of the input is ``id, audio`` and optionally ``text, lyrics, reference``; paths are relative to the
+file, other fields are carried. A row of the output is the row of the input, then the metrics (or ``error``
+with the cause) and ``model``, the scorer's hash.
+
+While it runs, rows are appended to ``<output>-0000R.jsonl`` by each process; at the end they are merged
+into the output in the order of the input. So a killed run can be run again: rows that are there without an
+error, and are the same in the input, are kept; the others are scored. Audio is decoded ahead by threads.
+"""
+
+import itertools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from music.clips import read_clip
+from music.errors import InputError
+from music.jsonl import read_jsonl
+from music.processes import Processes
+from music.prompts import Prompt
+from music.shards import Located, ShardedRows
+from reward.protocol import Scorer, ScoreRequest
+from reward.scoring.read_ahead import read_ahead
+
+Row = dict[str, Any]
+
+_GPU_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How many rows were scored now, kept from an earlier run, and could not be scored."""
+
+    scored: int
+    kept: int
+    failed: int
+
+
+def score_rows(
+    source: Path,
+    output: Path,
+    scorer: Scorer,
+    processes: Processes | None = None,
+    batch: int = 1,
+    workers: int = 0,
+    accumulate: bool = False,
+) -> Outcome:
+    """Score the rows of `source` into `output`.
+
+    Parameters
+    ----------
+    source, output
+        The files.
+    scorer
+        The judge.
+    processes
+        Who shares the work; all must call.
+    batch
+        How many requests the scorer is handed at a time, or more if it says so; at most so many are lost by a kill.
+    workers
+        Threads that decode audio ahead for a scorer that takes clips; with 0 it is handed paths, and reads them itself.
+    accumulate
+        Keep results of rows that are not in `source`, behind the others, instead of refusing them.
+
+    Returns
+    -------
+    Outcome
+        Over all processes.
+
+    Raises
+    ------
+    InputError
+        If an id is missing or comes twice, a field's name is needed for the result, the output belongs to
+        another version of the scorer or (unless it accumulates) another input, or the scorer does not give what it
+        announces.
+    """
+    from tqdm import tqdm
+
+    processes = processes or Processes()
+    batch = max(batch, getattr(scorer, "batch_size", 1))
+    rows = _read(source, scorer)
+    if output.suffix != ".jsonl" or output.resolve() == source.resolve():
+        raise InputError(f"the output must be a .jsonl file other than the input, got {output}")
+    table = ShardedRows(output.parent, output.stem)
+    _check(table, rows, source, scorer, accumulate)
+    done = {place.row["id"] for place in table.rows() if _is_finished(place.row, rows, scorer)} & rows.keys()
+    processes.barrier()  # all have read before anybody writes
+    share = processes.shard([row for identity, row in rows.items() if identity not in done])
+    bar = tqdm(total=len(share), desc=f"score ({scorer.name})", disable=not (processes.is_main and share))
+    with bar, table.appender(processes.rank) as file:
+        read = partial(
+            _loaded,
+            source=source,
+            scorer=scorer,
+            decode=workers > 0 and getattr(scorer, "takes_clips", False),
+        )
+        loaded = read_ahead(read, share, workers, batch + workers)
+        for start in range(0, len(share), batch):
+            part = share[start : start + batch]
+            file.append(*_scored(part, list(itertools.islice(loaded, len(part))), scorer))
+            bar.update(len(part))
+    processes.barrier()
+    if processes.is_main:
+        table.merge(lambda located: _in_order(located, rows, scorer))
+    processes.barrier()
+    failed = sum("error" in place.row for place in table.rows() if place.row["id"] in rows)
+    return Outcome(len(rows) - len(done) - failed, len(done), failed)
+
+
+def batch_on(device: str) -> int:
+    """Return how many requests a scorer is best handed at a time on a device of `music.devices`."""
+    import torch
+
+    return _GPU_BATCH if device != "cpu" and torch.cuda.is_available() else 1
+
+
+def _read(source: Path, scorer: Scorer) -> dict[str, Row]:
+    """Return the rows by id."""
+    rows: dict[str, Row] = {}
+    lines: dict[str, int] = {}
+    for line, row in read_jsonl(source, torn_end=False):
+        where = f"{source} line {line}"
+        identity = row.get("id")
+        if not isinstance(identity, str) or not identity:
+            raise InputError(f"{where}: expected a field 'id' with a text, got {identity!r}")
+        if _writable(identity) != identity:
+            raise InputError(f"{where}: the id {identity!a} holds a lone surrogate, which is no character")
+        if identity in rows:
+            raise InputError(f"{where}: id {identity!r} comes twice, first in line {lines[identity]}")
+        for name in (*scorer.metrics, "model", "error"):
+            if name in row:
+                raise InputError(f"{where}: the field {name!r} would be overwritten by the result: rename it")
+        rows[identity], lines[identity] = row, line
+    return rows
+
+
+def _check(
+    table: ShardedRows, rows: Mapping[str, Row], source: Path, scorer: Scorer, accumulate: bool
+) -> None:
+    """`InputError` if the results that are there belong to another version of the scorer, or to another input."""
+    for place in table.rows():
+        identity, model = place.row.get("id"), place.row.get("model")
+        if identity not in rows and not (accumulate and identity):
+            raise InputError(f"{place.where}: id {identity!r} is not in {source}: choose another output")
+        if model != scorer.hash:
+            raise InputError(
+                f"{place.where}: scored by another model ({str(model)[:12]}, not {scorer.hash[:12]}): "
+                "choose another output, or delete this one to score it again"
+            )
+
+
+def _is_finished(result: Row, rows: Mapping[str, Row], scorer: Scorer) -> bool:
+    """Tell whether a result is a score of the row as it is in the input now; of one that is not there, a score."""
+    if result["id"] not in rows:
+        return "error" not in result
+    added = (*scorer.metrics, "model")
+    return {name: value for name, value in result.items() if name not in added} == rows[result["id"]]
+
+
+def _in_order(located: Sequence[Located], rows: Mapping[str, Row], scorer: Scorer) -> list[Mapping[str, Any]]:
+    """Return one result for each id, in the order of the input, others behind; a score goes before an error."""
+    best: dict[str, Row] = {}
+    for place in located:
+        if place.row["id"] not in best or _is_finished(place.row, rows, scorer):
+            best[place.row["id"]] = place.row
+    return [best[identity] for identity in dict.fromkeys([*rows, *best]) if identity in best]
+
+
+def _loaded(row: Row, source: Path, scorer: Scorer, decode: bool) -> ScoreRequest | InputError:
+    """Return the request of a row, with its audio decoded if that is wanted, or what is wrong with it."""
+    try:
+        request = _request(row, source)
+        if decode and isinstance(request.audio, Path):
+            return replace(request, audio=read_clip(request.audio, getattr(scorer, "max_seconds", None)))
+    except InputError as error:
+        return error
+    return request
+
+
+def _scored(rows: Sequence[Row], loaded: Sequence[ScoreRequest | InputError], scorer: Scorer) -> list[Row]:
+    """Return the rows with their results; a row that cannot be scored does not harm its neighbours."""
+    try:
+        scores = scorer.score([_sound(request) for request in loaded])
+        for found in scores:
+            for name, value in found.items():
+                if not math.isfinite(value):
+                    raise InputError(f"{name} is {value}, not a finite number")
+    except InputError as error:
+        if len(rows) == 1:
+            return [_writable({**rows[0], "error": str(error), "model": scorer.hash})]
+        return [
+            result for row, one in zip(rows, loaded, strict=True) for result in _scored([row], [one], scorer)
+        ]
+    _check_metrics(scores, len(rows), scorer)
+    return [{**row, **found, "model": scorer.hash} for row, found in zip(rows, scores, strict=True)]
+
+
+def _sound(request: ScoreRequest | InputError) -> ScoreRequest:
+    if isinstance(request, InputError):
+        raise request
+    return request
+
+
+def _check_metrics(scores: Sequence[Mapping[str, float]], count: int, scorer: Scorer) -> None:
+    """`InputError` unless there are `count` scores of exactly the metrics that the scorer announces."""
+    if len(scores) != count:
+        raise InputError(f"scorer {scorer.name} gave {len(scores)} scores for {count} requests: repair it")
+    for found in scores:
+        if found.keys() != set(scorer.metrics):
+            given, announced = ", ".join(sorted(found)), ", ".join(sorted(scorer.metrics))
+            raise InputError(
+                f"scorer {scorer.name} announces the metrics {announced} but gave {given or 'none'}: repair it"
+            )
+
+
+def _writable(value: Any) -> Any:
+    """Return a JSON value as UTF-8 can hold it: lone surrogates, which JSON can escape, become question marks."""
+    return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+
+
+def _request(row: Row, source: Path) -> ScoreRequest:
+    for name, value in row.items():
+        if _writable([name, value]) != [name, value]:
+            raise InputError(f"field {name!a} holds a lone surrogate, which is no character: {value!a}")
+    fields = {name: row.get(name) or "" for name in ("audio", "text", "lyrics", "reference")}
+    for name, value in fields.items():
+        if not isinstance(value, str):
+            raise InputError(f"field {name!r} must be a text, got {value!r}")
+    if not fields["audio"]:
+        raise InputError("field 'audio' is missing")
+    reference = source.parent / fields["reference"] if fields["reference"] else None
+    prompt = Prompt(row["id"], fields["text"], fields["lyrics"], reference)
+    return ScoreRequest(source.parent / fields["audio"], prompt)

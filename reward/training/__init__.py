@@ -1,0 +1,1 @@
+"""Training a reward model: batches, objective, embeddings of the frozen towers, validation."""

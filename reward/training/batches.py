@@ -1,0 +1,288 @@
+"""Training batches of judgements: their order, their padding, and which modalities are dropped.
+
+Everything is a function of (seed, step, index of the row), so neither a resumed run nor another number of
+processes changes what is learned from.
+"""
+
+import functools
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
+
+from reward.bradley_terry import targets_of
+from reward.cmi_rm.downsamplers import Stream
+from reward.cmi_rm.head import ALIGNMENT, MUSICALITY
+from reward.judgements import Judgement, Preference, Rating
+from reward.training.embeddings import EmbeddingStore, Key, text_key
+from reward.training.live_frames import LiveFrames
+
+MODALITIES = ("text", "lyrics", "reference")
+Mixture = Sequence[tuple[int, float]]  # rows of each file, and how often a row comes in an epoch
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Q judgements, padded: P preferences and R ratings, of M = 2 P + R pieces of audio.
+
+    Attributes
+    ----------
+    text, lyrics, reference
+        Streams of Q items: the prompt of each judgement.
+    audio
+        Stream of M items: all a, then all b, then those that are rated.
+    asker
+        `[M]`, integers: the judgement that a piece of audio belongs to.
+    places
+        `[Q]`, integers: which judgement of the step each is.
+    step_size
+        Judgements of the step, of which the batch may be a part.
+    dropped
+        `[Q, 3]`, boolean: which of text, lyrics and reference is hidden.
+    targets, pair_weights
+        `[P, 2]`, columns as the model's (alignment, musicality); see `reward.bradley_terry.targets_of`.
+    ratings, rating_weights
+        `[R, 2]`, the same columns; a weight of 0 is where nobody judged.
+    """
+
+    text: Stream
+    lyrics: Stream
+    reference: Stream
+    audio: Stream
+    asker: torch.Tensor
+    places: torch.Tensor
+    step_size: int
+    dropped: torch.Tensor
+    targets: torch.Tensor
+    pair_weights: torch.Tensor
+    ratings: torch.Tensor
+    rating_weights: torch.Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch on a device."""
+        moved: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, tuple):
+                moved[field.name] = tuple(part.to(device) for part in value)
+            elif isinstance(value, torch.Tensor):
+                moved[field.name] = value.to(device)
+        return replace(self, **moved)
+
+    @property
+    def audio_places(self) -> torch.Tensor:
+        """Which piece of audio of the step each is `[M]`, if every judgement of the step had two."""
+        pairs = len(self.targets)
+        return 2 * self.places[self.asker] + torch.cat(
+            [
+                torch.zeros_like(self.asker[:pairs]),
+                torch.ones_like(self.asker[:pairs]),
+                torch.zeros_like(self.asker[2 * pairs :]),
+            ]
+        )
+
+
+class JudgementData:
+    """Rows of judgement with the tower outputs they refer to.
+
+    Parameters
+    ----------
+    rows
+        Preferences and ratings.
+    store
+        Holds the frames of all their audio and texts, or makes them.
+    keys
+        The key of each audio file.
+    smoothing
+        Label smoothing of preferences.
+    mixture
+        How many rows come from each file, and how often they come in an epoch; each once by default.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[Judgement],
+        store: EmbeddingStore | LiveFrames,
+        keys: Mapping[Path, Key],
+        smoothing: float,
+        mixture: Mixture | None = None,
+    ) -> None:
+        self.rows, self._store, self._keys, self._smoothing = rows, store, keys, smoothing
+        self.mixture = mixture or [(len(rows), 1.0)]
+        self._dim = store.get(keys[rows[0].audio[0]]).shape[1]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(
+        self,
+        indices: Sequence[int],
+        dropped: torch.Tensor | None = None,
+        places: Sequence[int] | None = None,
+        padded_as_step: bool = True,
+    ) -> Batch:
+        """Return rows as a batch.
+
+        Parameters
+        ----------
+        indices
+            The rows of a step.
+        dropped
+            `[len(indices), 3]`: which modalities of them are hidden.
+        places
+            Which of them are in the batch; all by default.
+        padded_as_step
+            Whether padding is that of the whole step, as noise needs that shall not depend on the part.
+        """
+        step, places = indices, range(len(indices)) if places is None else places
+        indices = [step[place] for place in places]
+        order = sorted(range(len(indices)), key=lambda place: isinstance(self.rows[indices[place]], Rating))
+        rows = [self.rows[indices[place]] for place in order]
+        frames = functools.cache(self._store.get)  # an item that comes twice is encoded once
+        pairs = [row for row in rows if isinstance(row, Preference)]
+        rated = [row for row in rows if isinstance(row, Rating)]
+        absent = torch.zeros(0, self._dim, dtype=self._store.dtype)
+        references = [row.prompt.reference for row in rows]
+        audio = [
+            *(row.audio_a for row in pairs),
+            *(row.audio_b for row in pairs),
+            *(row.file for row in rated),
+        ]
+        own = torch.arange(len(rows))
+        at = torch.tensor([places[place] for place in order])
+        longest = self._longest([self.rows[index] for index in step] if padded_as_step else rows)
+        targets, pair_weights = self.targets(pairs)
+        ratings, rating_weights = self.ratings(rated)
+        return Batch(
+            text=_pad([frames(text_key(row.prompt.text)) for row in rows], longest["text"]),
+            lyrics=_pad([frames(text_key(row.prompt.lyrics)) for row in rows], longest["lyrics"]),
+            reference=_pad(
+                [absent if path is None else frames(self._keys[path]) for path in references],
+                longest["reference"],
+            ),
+            audio=_pad([frames(self._keys[path]) for path in audio], longest["audio"]),
+            asker=torch.cat([own[: len(pairs)], own]),
+            places=at,
+            step_size=len(step),
+            dropped=torch.zeros(len(rows), 3, dtype=torch.bool) if dropped is None else dropped[at],
+            targets=targets,
+            pair_weights=pair_weights,
+            ratings=ratings,
+            rating_weights=rating_weights,
+        )
+
+    def prompt_length(self, index: int) -> int:
+        """Return how many frames the prompt of a row has."""
+        prompt = self.rows[index].prompt
+        keys = [text_key(prompt.text), text_key(prompt.lyrics)]
+        keys += [self._keys[prompt.reference]] if prompt.reference else []
+        return sum(map(self._store.length, keys))
+
+    def lengths(self, index: int) -> tuple[int, int]:
+        """Return how many frames the longest audio of a row has, and its prompt."""
+        audio = max(self._store.length(self._keys[path]) for path in self.rows[index].audio)
+        return audio, self.prompt_length(index)
+
+    @property
+    def preferences(self) -> list[Preference]:
+        """The rows that are preferences."""
+        return [row for row in self.rows if isinstance(row, Preference)]
+
+    @property
+    def rated(self) -> list[Rating]:
+        """The rows that are ratings."""
+        return [row for row in self.rows if isinstance(row, Rating)]
+
+    def judged(self, indices: Sequence[int]) -> torch.Tensor:
+        """Return how many of the rows each head `[2]` has a label for, columns alignment and musicality."""
+        rows = [self.rows[index] for index in indices]
+        pairs = self.targets([row for row in rows if isinstance(row, Preference)])[1]
+        clips = self.ratings([row for row in rows if isinstance(row, Rating)])[1]
+        return pairs.sum(dim=0) + clips.sum(dim=0)
+
+    def targets(self, pairs: Sequence[Preference]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return targets and weights `[P, 2]` of preferences, columns alignment and musicality."""
+        both = [(torch.empty(0), torch.empty(0))] * 2
+        both[MUSICALITY] = targets_of([row.musicality for row in pairs], self._smoothing)
+        both[ALIGNMENT] = targets_of([row.alignment for row in pairs], self._smoothing)
+        targets, weights = (torch.stack(part, dim=1) for part in zip(*both, strict=True))
+        return targets, weights
+
+    @staticmethod
+    def ratings(rated: Sequence[Rating]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return ratings and weights `[R, 2]`, columns alignment and musicality."""
+        both: list[list[float | None]] = [[], []]
+        both[MUSICALITY] = [row.musicality for row in rated]
+        both[ALIGNMENT] = [row.alignment for row in rated]
+        numbers = [[math.nan if x is None else x for x in column] for column in both]
+        values = torch.tensor(numbers, dtype=torch.float32).T
+        judged = ~values.isnan()
+        return values.nan_to_num(0.0), judged.float()
+
+    def _longest(self, rows: Sequence[Judgement]) -> dict[str, int]:
+        """Return how many frames the longest of each stream has."""
+        keys: dict[str, list[Key]] = {
+            "text": [text_key(row.prompt.text) for row in rows],
+            "lyrics": [text_key(row.prompt.lyrics) for row in rows],
+            "reference": [self._keys[row.prompt.reference] for row in rows if row.prompt.reference],
+            "audio": [self._keys[path] for row in rows for path in row.audio],
+        }
+        return {name: max(map(self._store.length, of), default=0) for name, of in keys.items()}
+
+
+def indices_of_step(seed: int, step: int, batch_size: int, mixture: Mixture) -> list[int]:
+    """Return the rows of a step: consecutive pieces of an endless sequence of shuffled epochs.
+
+    Of a file with the weight 2.5 every row comes twice in an epoch, and half of them, other ones in each, a third time.
+    """
+    length = sum(int(weight) * rows + _rest(rows, weight) for rows, weight in mixture)
+    orders: dict[int, list[int]] = {}
+    indices = []
+    for position in range(step * batch_size, (step + 1) * batch_size):
+        epoch, offset = divmod(position, length)
+        if epoch not in orders:
+            orders[epoch] = _epoch(_number(seed, "epoch", epoch) >> 1, mixture)
+        indices.append(orders[epoch][offset])
+    return indices
+
+
+def _epoch(seed: int, mixture: Mixture) -> list[int]:
+    generator = torch.Generator().manual_seed(seed)
+    parts, first = [], 0
+    for rows, weight in mixture:
+        every = torch.arange(first, first + rows)
+        parts += [every] * int(weight)
+        if rest := _rest(rows, weight):
+            parts.append(every[torch.randperm(rows, generator=generator)[:rest]])
+        first += rows
+    together = torch.cat(parts)
+    return together[torch.randperm(len(together), generator=generator)].tolist()
+
+
+def _rest(rows: int, weight: float) -> int:
+    """Return how many rows of a file come once more than the others."""
+    return round((weight - int(weight)) * rows)
+
+
+def drops_of_step(seed: int, step: int, indices: Sequence[int], rates: Sequence[float]) -> torch.Tensor:
+    """Return which modalities are dropped `[B, 3]`: text, lyrics, reference with probabilities `rates`."""
+    noise = [[_number(seed, step, index, name) / 2**64 for name in MODALITIES] for index in indices]
+    return torch.tensor(noise, dtype=torch.float64) < torch.tensor(rates, dtype=torch.float64)
+
+
+def _number(*parts: object) -> int:
+    """Return a 64-bit number that is a function of its arguments."""
+    text = " ".join(map(str, parts))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def _pad(items: Sequence[torch.Tensor], longest: int) -> Stream:
+    lengths = torch.tensor([len(item) for item in items])
+    padded = pad_sequence(list(items), batch_first=True).float()
+    return functional.pad(padded, (0, 0, 0, longest - padded.shape[1])), lengths

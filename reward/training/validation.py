@@ -1,0 +1,82 @@
+"""How well a head orders pairs, and rates clips, that it was not trained on."""
+
+import dataclasses
+from typing import Any
+
+import torch
+
+from reward.bradley_terry import accuracy_of, calibration_error_of, cross_entropy_of, losses_of
+from reward.cmi_rm.head import ALIGNMENT, MUSICALITY, RewardHead
+from reward.training.batches import JudgementData
+from reward.training.objective import BatchModel, Objective
+
+_HEADS = (("musicality", MUSICALITY), ("alignment", ALIGNMENT))
+
+
+@torch.no_grad()
+def scores_of(head: RewardHead, data: JudgementData, batch_size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return score of a minus score of b of every pair `[P, 2]`, and the score of every rated clip `[R, 2]`.
+
+    The columns are alignment and musicality; both have the order of the rows.
+    """
+    device = next(head.parameters()).device
+    model = BatchModel(head).eval()
+    of_pair: dict[int, torch.Tensor] = {}
+    of_clip: dict[int, torch.Tensor] = {}
+    order = sorted(
+        range(len(data)), key=data.lengths
+    )  # what is as long shares a batch, and little is padding
+    for start in range(0, len(order), batch_size):
+        indices = order[start : start + batch_size]
+        batch = data.batch(indices).to(device)
+        scores, pairs = model(batch).float().cpu(), len(batch.targets)
+        rows = [indices[place] for place in batch.places.tolist()]
+        of_pair |= dict(zip(rows[:pairs], scores[:pairs] - scores[pairs : 2 * pairs], strict=True))
+        of_clip |= dict(zip(rows[pairs:], scores[2 * pairs :], strict=True))
+    return _stacked(of_pair), _stacked(of_clip)
+
+
+def _stacked(found: dict[int, torch.Tensor]) -> torch.Tensor:
+    return torch.stack([found[row] for row in sorted(found)]) if found else torch.empty(0, 2)
+
+
+@torch.no_grad()
+def validate(model: Objective, data: JudgementData, batch_size: int) -> dict[str, Any]:
+    """Return the loss (mean over heads, smoothed as in training) and, for each head, what it gets right.
+
+    That is `loss`; of pairs the `accuracy` with its interval, the `cross_entropy` of labels as they are and `ece`, the
+    error of calibration; and where clips are rated their number and `srcc`, Spearman's correlation of scores with
+    ratings. The head is left in eval mode.
+    """
+    from scipy.stats import spearmanr
+
+    differences, scores = scores_of(model.scores.head, data, batch_size)
+    pairs, clips = data.preferences, data.rated
+    targets, pair_weights = data.targets(pairs)
+    ratings, rating_weights = data.ratings(clips)
+    losses = (losses_of(differences, targets) * pair_weights).sum(dim=0)
+    if clips:
+        device = next(model.parameters()).device
+        errors = model.ratings.losses(scores.to(device), ratings.to(device)).cpu()
+        losses += (errors * rating_weights).sum(dim=0)
+    counts = pair_weights.sum(dim=0) + rating_weights.sum(dim=0)
+    found: dict[str, Any] = {}
+    for name, column in _HEADS:
+        gaps, labels = differences[:, column].tolist(), [getattr(row, name) for row in pairs]
+        counted = dataclasses.asdict(accuracy_of(gaps, labels))
+        value = counted.pop("value")  # NaN without pairs, which JSON lacks
+        accuracy = {"accuracy": value if counted["pairs"] else None, **counted}
+        found[name] = {
+            "loss": (losses[column] / counts[column].clamp(min=1)).item(),
+            **accuracy,
+            "cross_entropy": cross_entropy_of(gaps, labels),
+            "ece": calibration_error_of(gaps, labels),
+        }
+        judged = rating_weights[:, column] > 0
+        if judged.any():
+            both = scores[judged, column], ratings[judged, column]
+            varied = all(len(values.unique()) > 1 for values in both)
+            order = float(spearmanr(*both).statistic) if varied else None
+            found[name] |= {"rated": int(judged.sum()), "srcc": order}
+    judged_heads = [name for name, column in _HEADS if counts[column]]
+    return {"loss": sum(found[name]["loss"] for name in judged_heads) / max(1, len(judged_heads)), **found}

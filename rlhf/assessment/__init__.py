@@ -1,0 +1,1 @@
+"""Whether a trained generator got better or only looks better."""

@@ -1,0 +1,171 @@
+"""Trained models against the one they began as, on the same prompts with the same noise.
+
+Differences are paired: the clip of a prompt and candidate by one model less that by the other, of the same noise. Their
+mean has a 95 % interval over prompts (`music.intervals`). What belongs to a set of clips and not to a
+clip has none: a resample holds clips twice, which lowers the Vendi score and raises the distance to real clips, so that
+an interval from resamples would lie beside the value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import nan
+from typing import Any
+
+import numpy as np
+
+from music.intervals import Array, Estimate, estimate_mean
+from scaling.estimators import best_of_n
+
+BASE = "base"
+REWARD = "reward"
+PROXY, JUDGE, DIVERGENCE, DIVERSITY, SOUND = KINDS = ("proxy", "judge", "divergence", "diversity", "sound")
+NUMBERS = ("mean", "low", "high", "difference", "difference_low", "difference_high")
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What was measured of a model.
+
+    Attributes
+    ----------
+    name
+        Of the model.
+    metrics
+        By name, `[P, N]` (prompts, candidates), or `[P, 1]` for what is a prompt's; NaN where a judge cannot score. The
+        reward is among them.
+    of_all
+        Of all its clips together, by name.
+    """
+
+    name: str
+    metrics: Mapping[str, Array]
+    of_all: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a number is.
+
+    Attributes
+    ----------
+    name
+        As in `Measured`.
+    kind
+        One of `KINDS`.
+    independent
+        Of a judge: whether it shares no features with the reward.
+    """
+
+    name: str
+    kind: str
+    independent: bool | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A metric of a model: a row of ``metrics.csv``.
+
+    Attributes
+    ----------
+    model
+        Its name; `BASE` is what the others are compared with.
+    metric
+        Which.
+    best_of
+        Among how many candidates the reward picks; 1 is a single one.
+    value
+        Its mean.
+    difference
+        From the base's clips, picked alike; of what is picked from the base, from its single clips; else None.
+    """
+
+    model: str
+    metric: Metric
+    best_of: int
+    value: Estimate
+    difference: Estimate | None
+
+    def row(self) -> dict[str, Any]:
+        """Return the columns of ``metrics.csv``; what is not known is None."""
+        found = [None if one is None else _ends(one) for one in (self.value, self.difference)]
+        numbers = [number for ends in found for number in (ends or (None, None, None))]
+        independent = {True: "yes", False: "no", None: ""}[self.metric.independent]
+        return {
+            "model": self.model,
+            "metric": self.metric.name,
+            "kind": self.metric.kind,
+            "independent": independent,
+            "best_of": self.best_of,
+            **dict(zip(NUMBERS, numbers, strict=True)),
+            "prompts": self.value.prompts,
+            "clips": self.value.rows,
+        }
+
+
+def _ends(one: Estimate) -> tuple[float | None, ...]:
+    return tuple(None if np.isnan(number) else number for number in (one.value, one.low, one.high))
+
+
+def compare(
+    models: Sequence[Measured], metrics: Sequence[Metric], numbers: Sequence[int] = (1,), seed: int = 0
+) -> list[Line]:
+    """Return a line for each model and metric, and for proxy and judges each number of candidates to pick from.
+
+    Parameters
+    ----------
+    models
+        The base, then the others.
+    metrics
+        What is told, in this order; one that a model does not have has no line.
+    numbers
+        The n of best of n.
+    seed
+        Of the resampling.
+    """
+    base, lines = models[0], []
+    for model in models:
+        for metric in metrics:
+            if metric.name in model.of_all:
+                own, before = (one.of_all[metric.name] for one in (model, base))
+                moved = None if model is base else _alone(own - before)
+                lines.append(Line(model.name, metric, 1, _alone(own), moved))
+        for n in numbers:
+            for metric in metrics:
+                if metric.name not in model.metrics or (n > 1 and metric.kind not in (PROXY, JUDGE)):
+                    continue
+                picked = _picked(model, metric.name, n)
+                if model is not base:
+                    moved = difference(model, base, metric.name, n, seed)
+                elif n > 1:
+                    moved = _mean(picked - base.metrics[metric.name], seed)
+                else:
+                    moved = None
+                value = _mean(picked, seed)
+                lines.append(Line(model.name, metric, n, value, moved))
+    return lines
+
+
+def difference(one: Measured, other: Measured, metric: str, n: int = 1, seed: int = 0) -> Estimate:
+    """Return the mean difference of a metric between two models, paired, on the prompts that both have it of."""
+    return _mean(_picked(one, metric, n) - _picked(other, metric, n), seed)
+
+
+def _picked(model: Measured, metric: str, n: int) -> Array:
+    """Return a metric of single candidates `[P, N]`, or of the reward's best of n `[P, 1]`."""
+    values = model.metrics[metric]
+    return values if n == 1 else best_of_n(model.metrics[REWARD], values, n)[:, None]
+
+
+def _mean(values: Array, seed: int) -> Estimate:
+    """Return the mean of those prompts `[P, N]` that have no NaN."""
+    known = values[~np.isnan(values).any(axis=1)]
+    if not len(known):
+        return Estimate(nan, nan, nan, 0, 0)
+    return estimate_mean(known.ravel().tolist(), np.arange(len(known)).repeat(known.shape[1]).tolist(), seed)
+
+
+def _alone(value: float) -> Estimate:
+    """Return a number of a whole set, which has no interval."""
+    return Estimate(value, nan, nan, 0, 0)

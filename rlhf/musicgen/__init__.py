@@ -1,0 +1,1 @@
+"""Post-training of MusicGen, with TRL's trainers."""

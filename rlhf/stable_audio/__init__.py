@@ -1,0 +1,1 @@
+"""Post-training of Stable Audio, with Accelerate."""
