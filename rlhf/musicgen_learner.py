@@ -23,8 +23,6 @@ from rlhf.saving import save_musicgen
 
 # of dpo and rloo for a whole clip, in nats; of grpo for a code
 _BETA = {"dpo": 0.1, "grpo": 0.02, "rloo": 0.001}
-
-
 LIBRARIES = OptionalLibraries("post-training of MusicGen", ("trl", "peft", "datasets"), install_extra("rlhf"))
 
 
