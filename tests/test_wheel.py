@@ -1,6 +1,7 @@
 """The wheel holds what the packages load, nothing that would collide, and runs without the checkout."""
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -32,7 +33,7 @@ def wheel(tmp_path_factory) -> Path:
     for name in files_of_the_checkout():
         if name.split("/")[0] != "tests":
             (source / name).parent.mkdir(parents=True, exist_ok=True)
-            (source / name).hardlink_to(ROOT / name)
+            shutil.copy(ROOT / name, source / name)
     build = ["wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(output), str(source)]
     subprocess.run([sys.executable, "-m", "pip", *build], check=True)
     (built,) = output.iterdir()
