@@ -11,6 +11,7 @@ import torch
 from generators import load_generator
 from generators.musicgen.generator import MusicGen
 from generators.musicgen.loading import load_model
+from music.optional_libraries import OptionalLibraries, install_extra
 from music.pool import Pool
 from music.processes import Processes
 from music.prompts import Prompt
