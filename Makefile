@@ -1,16 +1,17 @@
 # make demo   the main job on the lab's models, with judges that know the truth: from a bare clone to runs/demo/report.html
 # make test   lint, types and tests
-# Both build .venv on the first call and install nothing on the next; only Python packages are downloaded.
+# make wheel  dist/music_reward-*.whl, to install elsewhere
+# They build .venv on the first call and install nothing on the next; only Python packages are downloaded.
 
 PYTHON ?= python3
 BIN := .venv/bin
 # A stamp stands for a finished installation; it is older than what it was made from when that changes.
 RUN_STAMP := .venv/installed-run
 DEV_STAMP := .venv/installed-dev
-SOURCES := pyproject.toml requirements/nodeps.txt
+SOURCES := pyproject.toml setup.py requirements/nodeps.txt
 NODEPS_DEV := requirements/nodeps-backends.txt requirements/nodeps-baselines.txt
 
-.PHONY: demo test lint types clean
+.PHONY: demo test lint types wheel clean
 
 demo: $(RUN_STAMP)
 	$(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
@@ -27,6 +28,11 @@ lint: $(DEV_STAMP)
 types: $(DEV_STAMP)
 	$(BIN)/mypy
 
+# build/ is removed because files that have since moved would be packed from it.
+wheel: $(RUN_STAMP)
+	rm -rf build dist
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+
 $(RUN_STAMP): $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
@@ -39,4 +45,4 @@ $(DEV_STAMP): $(RUN_STAMP) $(NODEPS_DEV)
 	touch $@
 
 clean:
-	rm -rf .venv runs build *.egg-info
+	rm -rf .venv runs build dist *.egg-info

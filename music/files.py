@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from music.errors import InputError
+from music.optional_libraries import install_extra
 
 Row = dict[str, str | None]  # None where a line ends early
 _TOGETHER = 16  # rows; one may hold minutes of audio
@@ -108,7 +109,7 @@ def _opened(path: Path) -> Any:
         import pyarrow
         from pyarrow.parquet import ParquetFile
     except ImportError as error:
-        cure = 'pip install -e ".[parquet]"'
+        cure = install_extra("parquet")
         raise InputError(f'reading {path} needs the extra "parquet" ({error}): {cure}') from error
     try:
         return ParquetFile(path)
