@@ -1,7 +1,8 @@
 # make demo   the main job on the lab's models, with judges that know the truth: from a bare clone to runs/demo/report.html
 # make test   lint, types and tests
 # make docs   the pages of docs/ as a site: build/docs/index.html
-# All build .venv on the first call and install nothing on the next; only Python packages are downloaded.
+# make wheel  dist/music_reward-*.whl, to install elsewhere
+# They build .venv on the first call and install nothing on the next; only Python packages are downloaded.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,10 +10,10 @@ BIN := .venv/bin
 RUN_STAMP := .venv/installed-run
 DEV_STAMP := .venv/installed-dev
 DOCS_STAMP := .venv/installed-docs
-SOURCES := pyproject.toml requirements/nodeps.txt
+SOURCES := pyproject.toml setup.py requirements/nodeps.txt
 NODEPS_DEV := requirements/nodeps-backends.txt requirements/nodeps-baselines.txt
 
-.PHONY: demo test lint types docs clean
+.PHONY: demo test lint types docs wheel clean
 
 demo: $(RUN_STAMP)
 	$(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
@@ -33,6 +34,11 @@ docs: $(DOCS_STAMP)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "Open build/docs/index.html; its search needs a server: python3 -m http.server --directory build/docs"
 
+# build/ is removed because files that have since moved would be packed from it.
+wheel: $(RUN_STAMP)
+	rm -rf build dist
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+
 $(RUN_STAMP): $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
@@ -49,4 +55,4 @@ $(DOCS_STAMP): $(RUN_STAMP)
 	touch $@
 
 clean:
-	rm -rf .venv runs build *.egg-info
+	rm -rf .venv runs build dist *.egg-info

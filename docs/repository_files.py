@@ -1,4 +1,4 @@
-"""What the site has beside docs/: the README as its home, CONTRIBUTING.md, and the results under assets/.
+"""What the site has beside docs/: the README as its home, files beside it, and the results under assets/.
 
 Pages link to files of the repository as a forge shows them (``../assets/lab/README.md``); the site has these files one
 folder nearer.
@@ -16,7 +16,7 @@ SHOWN = ("*.md", "*.png", "*.csv")
 def on_files(files: Any, config: Any) -> Any:
     """Add the files of the repository that pages link to."""
     files.append(File.generated(config, "index.md", abs_src_path=str(ROOT / "README.md")))
-    beside = [ROOT / "CONTRIBUTING.md", ROOT / "LICENSE"]
+    beside = [ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "LICENSE")]
     results = [path for kind in SHOWN for path in sorted((ROOT / "assets").rglob(kind))]
     for path in (*beside, *results):
         name = path.relative_to(ROOT).as_posix()

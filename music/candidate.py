@@ -20,23 +20,23 @@ class Candidate:
     seed
         `music.hashing.candidate_seed` of run seed, prompt id and candidate.
     text, lyrics
-        Of the prompt.
+        Text and lyrics of the prompt.
     reference
         Path of the copy of the reference clip, relative to the pool; empty if there is none.
     facts
-        Of the prompt, as JSON text (so that rows with different facts form one table).
+        Facts of the prompt, as JSON text (so that rows with different facts form one table).
     generator
-        Its name.
+        Name of the generator.
     spec
         SHA-256 of everything else that decides the audio; the JSON lies in ``specs/<spec>.json``.
     seconds
-        Length in s.
+        Length of the clip in s.
     sample_rate
-        Hz.
+        Sample rate in Hz.
     gain
         Factor applied on writing: 1.0, or less for a peak above 1.
     sha256
-        Of the audio file.
+        SHA-256 of the audio file.
     tokens
         Path of the safetensors file with the codes or latents, relative to the pool; empty if there is none.
     """

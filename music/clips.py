@@ -29,7 +29,7 @@ class Clip:
     waveform
         `[channels, samples]`, torch.float32, in [-1, 1] by convention.
     sample_rate
-        Hz.
+        Sample rate in Hz.
     """
 
     waveform: torch.Tensor
@@ -119,11 +119,11 @@ class ClipHeader:
     Attributes
     ----------
     sample_rate
-        Hz.
+        Sample rate in Hz.
     channels
         Number of channels.
     samples
-        A channel; an MP3 may only estimate it.
+        Number of samples a channel; an MP3 may only estimate it.
     """
 
     sample_rate: int
@@ -165,11 +165,11 @@ def write_clip(path: str | Path, clip: Clip, owner: int = 0) -> float:
     Parameters
     ----------
     path
-        Where to, usually ``*.flac``; the folder is created.
+        Path of the file, usually ``*.flac``; its folder is created.
     clip
         The audio.
     owner
-        The rank of the writing process, for the temporary name.
+        Rank of the writing process, for the temporary name.
 
     Returns
     -------

@@ -23,7 +23,7 @@ import docstring_parser
 import jsonargparse
 
 from music.errors import InputError, ServiceError
-from music.optional_libraries import extra_with
+from music.optional_libraries import extra_with, install_extra
 
 C = TypeVar("C")
 _EXAMPLE = re.compile(r"^ {4}(?:accelerate launch|torchrun|python|music-reward) ")
@@ -155,7 +155,7 @@ def run(
         extra = extra_with(error.name or "")
         if extra is None:
             raise
-        print(f"error: {error.name} is not installed: pip install -e '.[{extra}]'", file=sys.stderr)
+        print(f"error: {error.name} is not installed: {install_extra(extra)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -1,10 +1,7 @@
-"""Where models run: devices, numeric types, and the cores of a CPU.
+"""Where models run and in which numbers: devices, numeric types, and the cores of a CPU.
 
-Where models run, and in which numbers.
-
-Work of models on a CPU, side by side on its cores.
-
-Within one pass of a small model cores wait for each other after every operation; between passes they need not.
+Within one pass of a small model the cores wait for each other after every operation; between passes they need not, so
+`on_cores` gives every core an item of its own.
 """
 
 import os
@@ -19,32 +16,6 @@ from music.errors import InputError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-def on_cores(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """Return what a function makes of each item, in order, without gradients.
-
-    As many items as torch has threads here are worked on at once, each with its share of these threads.
-    """
-    cores = torch.get_num_threads()
-    at_once = min(cores, len(items))
-    if at_once < 2:
-        with torch.no_grad():
-            return [function(item) for item in items]
-
-    def work(item: Item) -> Result:
-        with torch.no_grad():  # holds for one thread alone
-            return function(item)
-
-    return list(_threads(os.getpid(), at_once, cores // at_once).map(work, items))
-
-
-@lru_cache(maxsize=4)
-def _threads(process: int, count: int, share: int) -> ThreadPoolExecutor:
-    """Return workers of this process (a fork has none of its parent's), each of which computes on `share` threads."""
-    return ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(share,))
-
-
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -72,3 +43,27 @@ def find_dtype(name: str) -> torch.dtype:
     if name not in _DTYPES:
         raise InputError(f"--dtype must be one of {', '.join(_DTYPES)}, got {name!r}")
     return _DTYPES[name]
+
+
+def on_cores(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """Return what a function makes of each item, in order, without gradients.
+
+    As many items as torch has threads here are worked on at once, each with its share of these threads.
+    """
+    cores = torch.get_num_threads()
+    at_once = min(cores, len(items))
+    if at_once < 2:
+        with torch.no_grad():
+            return [function(item) for item in items]
+
+    def work(item: Item) -> Result:
+        with torch.no_grad():  # holds for one thread alone
+            return function(item)
+
+    return list(_threads(os.getpid(), at_once, cores // at_once).map(work, items))
+
+
+@lru_cache(maxsize=4)
+def _threads(process: int, count: int, share: int) -> ThreadPoolExecutor:
+    """Return workers of this process (a fork has none of its parent's), each of which computes on `share` threads."""
+    return ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(share,))

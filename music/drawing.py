@@ -50,9 +50,9 @@ def svg(figure: Any, title: str) -> str:
     Parameters
     ----------
     figure
-        Of `figure_and_axes`.
+        Figure made by `figure_and_axes`.
     title
-        What it shows, for those who cannot see it.
+        Text that says what it shows, for those who cannot see it.
     """
     import matplotlib
 

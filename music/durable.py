@@ -1,15 +1,12 @@
-"""Files that are whole or absent: written under a temporary name, synced, then renamed.
+"""Files and folders that are whole or absent: written under a temporary name, synced, then renamed.
 
-A kill at any moment leaves the old file or the new one, and at worst a leftover whose name starts with
-`TEMPORARY`, which `remove_leftovers` clears. Leading dots also hide leftovers from dataset loaders.
-
-Folders that are whole or not there (written beside their place, which they then take), and whose work is
-whose.
+A kill at any moment leaves the old file or the new one, and at worst a leftover whose name starts with `TEMPORARY`,
+which `remove_leftovers` clears. Leading dots also hide leftovers from dataset loaders. `claim_work` notes what a folder
+of unfinished work was made from, so that it is not continued from anything else.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -22,43 +19,11 @@ from typing import Any
 from music.errors import InputError
 from music.hashing import canonical_json
 
-
-@contextmanager
-def finished_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder to write to; when the block ends without an error it replaces `folder`."""
-    part = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    yield part
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
-
-
-def claim_work(folder: Path, **facts: Any) -> None:
-    """Note what a work folder was made from, and refuse to continue it from anything else.
-
-    Raises
-    ------
-    InputError
-        If the folder holds work that was made from other facts.
-    """
-    path = folder / "made_from.json"
-    wanted = canonical_json(facts)
-    if not path.exists():
-        write_text(path, wanted + "\n")
-        return
-    found: Mapping[str, Any] = json.loads(path.read_text())
-    if canonical_json(found) != wanted:
-        now = json.loads(wanted)
-        changed = [name for name in sorted({*found, *now}) if found.get(name) != now.get(name)]
-        raise InputError(f"{folder} holds work with another {', '.join(changed)}: delete it to start anew")
-
-
 TEMPORARY = ".tmp-"
 _LEFTOVER = re.compile(re.escape(TEMPORARY) + r"(\d+)-.+")
 
 
-@contextlib.contextmanager
+@contextmanager
 def writing(path: str | Path) -> Iterator[None]:
     """Turn any `OSError` inside the block into an `InputError` that names `path` and the reason."""
     try:
@@ -87,11 +52,11 @@ def write_bytes(path: Path, data: bytes, owner: int = 0) -> None:
     Parameters
     ----------
     path
-        Where the file shall lie; its folder is created.
+        Path of the file; its folder is created.
     data
         All of its bytes.
     owner
-        The rank of the writing process; keeps the temporary names of two processes apart.
+        Rank of the writing process; it keeps the temporary names of two processes apart.
 
     Raises
     ------
@@ -145,3 +110,34 @@ def remove_leftovers(folder: Path, owner: int | None = None) -> None:
         for rank, path in leftovers(folder):
             if owner in (None, rank):
                 path.unlink(missing_ok=True)
+
+
+@contextmanager
+def finished_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder to write to; when the block ends without an error it replaces `folder`."""
+    part = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    yield part
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+
+
+def claim_work(folder: Path, **facts: Any) -> None:
+    """Note what a work folder was made from, and refuse to continue it from anything else.
+
+    Raises
+    ------
+    InputError
+        If the folder holds work that was made from other facts.
+    """
+    path = folder / "made_from.json"
+    wanted = canonical_json(facts)
+    if not path.exists():
+        write_text(path, wanted + "\n")
+        return
+    found: Mapping[str, Any] = json.loads(path.read_text())
+    if canonical_json(found) != wanted:
+        now = json.loads(wanted)
+        changed = [name for name in sorted({*found, *now}) if found.get(name) != now.get(name)]
+        raise InputError(f"{folder} holds work with another {', '.join(changed)}: delete it to start anew")

@@ -1,12 +1,6 @@
-"""Text, CSV, JSON and Parquet files that people hand in, read with errors that name the file and the place.
+"""Files that people hand in: text, CSV, JSON objects and Parquet, with errors that name the file and the line.
 
-Text files that people write: UTF-8, with or without a byte order mark.
-
-CSV tables that people write: read with line numbers.
-
-JSON files that hold one object, such as a model's configuration.
-
-Parquet files, read a few rows at a time.
+Text is UTF-8, with or without a byte order mark. JSON Lines are read by `music.jsonl`.
 """
 
 import csv
@@ -16,8 +10,26 @@ from pathlib import Path
 from typing import Any
 
 from music.errors import InputError
+from music.optional_libraries import install_extra
 
 Row = dict[str, str | None]  # None where a line ends early
+_TOGETHER = 16  # rows; one may hold minutes of audio
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read or is not UTF-8; the message names file and byte.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text (byte {error.start})") from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
 
 
 def read_csv(path: Path) -> tuple[Sequence[str], list[tuple[int, Row]]]:
@@ -66,9 +78,6 @@ def read_object(path: str | Path) -> dict[str, Any]:
     return content
 
 
-_TOGETHER = 16  # rows; one may hold minutes of audio
-
-
 def read_parquet(path: Path, columns: Collection[str] | None = None) -> Iterator[dict[str, Any]]:
     """Yield the rows of a parquet file.
 
@@ -100,7 +109,7 @@ def _opened(path: Path) -> Any:
         import pyarrow
         from pyarrow.parquet import ParquetFile
     except ImportError as error:
-        cure = 'pip install -e ".[parquet]"'
+        cure = install_extra("parquet")
         raise InputError(f'reading {path} needs the extra "parquet" ({error}): {cure}') from error
     try:
         return ParquetFile(path)
@@ -119,19 +128,3 @@ def _guarded(path: Path, batches: Iterator[Any]) -> Iterator[Any]:
         if batch is None:
             return
         yield batch
-
-
-def read_text(path: Path) -> str:
-    """Return the text of a file.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read or is not UTF-8; the message names file and byte.
-    """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text (byte {error.start})") from error
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error

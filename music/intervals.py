@@ -25,11 +25,11 @@ class Estimate:
     Attributes
     ----------
     value
-        Of all rows; NaN where it is not defined.
+        Value over all rows; NaN where it is not defined.
     low, high
-        Its 95 % interval; NaN where resampling says nothing: with less than `FEWEST` prompts, or if all values agree.
+        Its 95 % interval; NaN where resampling says nothing: with fewer than `FEWEST` prompts, or if all values agree.
     rows, prompts
-        How many there are.
+        Number of rows and of prompts.
     """
 
     value: float
@@ -60,11 +60,11 @@ def estimate_mean(values: Sequence[float], prompts: Sequence[Hashable], seed: in
     Parameters
     ----------
     values
-        One for each row.
+        One value for each row.
     prompts
-        What each row belongs to; all rows of one are drawn together.
+        Prompt of each row; all rows of a prompt are drawn together.
     seed
-        Of the resampling.
+        Seed of the resampling.
     """
     members = _members(prompts)
     numbers = np.asarray(values, float)
@@ -138,9 +138,9 @@ def bootstrap_means(values: Array, seed: int, resamples: int = 10_000) -> Array:
     values
         `[P, K]`: K quantities of P prompts.
     seed
-        Of the resampling.
+        Seed of the resampling.
     resamples
-        How many, R.
+        Number of resamples, R.
     """
     generator = np.random.default_rng(seed)
     prompts = values.shape[0]

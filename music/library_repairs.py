@@ -1,18 +1,14 @@
-"""What torchaudio and MKL need before their results can be used.
+"""Repairs of torchaudio and MKL, for what their present releases get wrong.
 
-Make torchaudio importable where only its compiled extension is not healthy.
+PyPI's torchaudio wheel links its compiled extension against CUDA, so `import torchaudio` fails beside a CPU build of
+torch, and with it whatever probes for torchaudio (transformers' MusicGen and audio utilities, MuQ). The transforms are
+pure Python and run without the extension when its file is absent: `repair_torchaudio` puts the package into that state.
 
-PyPI's torchaudio wheel links that extension against CUDA, so `import torchaudio` fails beside a CPU build of
-torch, and with it whatever probes for torchaudio (transformers' MusicGen and audio utilities, MuQ). The
-transforms are pure Python and run without the extension when its file is absent: `repair_torchaudio` puts the
-package into that state.
-
-Vector functions of torch, settled before threads share them.
-
-MKL, with which torch computes these on a CPU, chooses the kernel of a function when it is first called. Where several
-threads make that first call together, one of them may compute its share with a kernel of low accuracy: a cosine is
-then wrong by up to 8e-5, once in a process, and a score that begins with a Hann window by up to 0.07
-(https://github.com/pytorch/pytorch/issues/188792; MKL 2024.2, which torch's wheels carry).
+MKL, with which torch computes vector functions on a CPU, chooses the kernel of a function when it is first called.
+Where several threads make that first call together, one of them may compute its share with a kernel of low accuracy: a
+cosine is then wrong by up to 8e-5, once in a process, and a score that begins with a Hann window by up to 0.07
+(https://github.com/pytorch/pytorch/issues/188792; MKL 2024.2, which torch's wheels carry). `settle_vector_math` makes
+the first calls from one thread.
 """
 
 import importlib

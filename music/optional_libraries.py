@@ -6,6 +6,12 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from music.errors import InputError
+from music.shipped_files import INSTALLED
+
+
+def install_extra(name: str) -> str:
+    """Return the command that installs an extra of the project, in a checkout or where a wheel was installed."""
+    return f'pip install "music-reward[{name}]"' if INSTALLED else f'pip install -e ".[{name}]"'
 
 
 @dataclass(frozen=True)

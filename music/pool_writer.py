@@ -1,6 +1,7 @@
-"""Adding candidates to a pool, so that a kill at any moment costs at most the clip that is being added.
+"""Adding candidates to a pool, so that a kill at any moment costs at most the clips that are being added.
 
-Adding candidates to a pool in a thread, so that whoever makes them does not wait for encoder and disk.
+`PoolWriter` writes one candidate and waits for encoder and disk; `BackgroundWriter` hands candidates to it in a thread,
+so that whoever makes them does not wait.
 """
 
 import hashlib
@@ -23,6 +24,7 @@ from music.prompts import Prompt
 from music.shards import ShardedRows
 
 FOLDERS = ("audio", "tokens", "specs", "references")  # of a pool, where its writers put files
+_WAITING = 16  # clips: one batch of the usual size, 170 MB if they are 30 s of stereo
 
 
 def prompt_columns(prompt: Prompt) -> dict[str, str]:
@@ -40,8 +42,6 @@ def prompt_columns(prompt: Prompt) -> dict[str, str]:
 class PoolWriter:
     """Adds candidates on behalf of one process; a context manager, made by `music.pool.Pool.writer`.
 
-    `add` waits for encoder and disk; `music.pool_writer` moves that into a thread.
-
     Nothing is touched before the first `add`; that one locks the metadata file of this rank and removes the
     leftovers of a killed writer of the same rank.
 
@@ -56,7 +56,7 @@ class PoolWriter:
     spec
         Everything but prompt and seed that decides the audio; JSON.
     rank
-        Of this process.
+        Rank of this process.
     """
 
     def __init__(
@@ -149,9 +149,6 @@ class PoolWriter:
             self._folder / tokens_name, save({"tokens": tokens.detach().cpu().contiguous()}), self._rank
         )
         return tokens_name
-
-
-_WAITING = 16  # clips: one batch of the usual size, 170 MB if they are 30 s of stereo
 
 
 class BackgroundWriter:

@@ -40,14 +40,14 @@ class Processes:
     rank : int
         Index of this process, from 0.
     world_size : int
-        How many there are.
+        Number of processes.
     is_main : bool
         Whether this is rank 0, which alone prints, merges and reports.
 
     Parameters
     ----------
     environment
-        Where the launcher announced itself; the environment of this process by default.
+        Environment in which the launcher announced itself; that of this process by default.
 
     Raises
     ------

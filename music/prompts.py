@@ -1,4 +1,4 @@
-"""Prompts: what a piece of music shall be, and the files they are read from."""
+"""Prompts: what a piece of music should be, and the files they are read from."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence

@@ -34,7 +34,7 @@ class ScoreTable:
     metrics
         Its metrics: what every row holds.
     rank
-        Of this process; each writes a file of its own until `merge`.
+        Rank of this process; each process writes a file of its own until `merge`.
 
     Raises
     ------

@@ -1,12 +1,17 @@
-"""Where the files that ship with the project lie (small trained models, prompts)."""
+"""Where the files that ship with the project are (small trained models, prompts)."""
 
 from pathlib import Path
 
 from music.errors import InputError
 
-# Beside the packages, in a checkout and in site-packages alike. Not `importlib.resources`, for which a folder called
-# `assets` in the working directory would stand in.
-_ASSETS = Path(__file__).resolve().parent.parent / "assets"
+# Not `importlib.resources`, for which a folder called `assets` in the working directory would stand in. An installed
+# copy has them inside this package (setup.py), where a folder `assets` beside it belongs to somebody else.
+_PACKAGE = Path(__file__).resolve().parent
+INSTALLED = (_PACKAGE / "assets").is_dir()
+_ASSETS = (_PACKAGE if INSTALLED else _PACKAGE.parent) / "assets"
+
+#: The folder of the lab's models: ``assets/lab`` of a checkout.
+LAB = _ASSETS / "lab"
 
 
 def asset(name: str) -> Path:

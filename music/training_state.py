@@ -1,4 +1,4 @@
-"""What a training run needs to continue after a kill: its state and its log."""
+"""What a training needs to continue after a kill: its state and its log."""
 
 import io
 import json
@@ -20,9 +20,9 @@ class TrainState:
     Parameters
     ----------
     path
-        The file.
+        Path of the file.
     identity
-        The settings that the run depends on; a file with others is refused.
+        Settings that the run depends on; a file with others is refused.
 
     Raises
     ------
@@ -83,9 +83,9 @@ class TrainLog:
     Parameters
     ----------
     path
-        The file.
+        Path of the file.
     step
-        The step that the run resumes from.
+        Step that the run resumes from.
     """
 
     def __init__(self, path: Path, step: int) -> None:

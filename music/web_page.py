@@ -17,9 +17,9 @@ def write_page(path: Path, package: str, context: Mapping[str, Any]) -> None:
     Parameters
     ----------
     path
-        The page.
+        Path of the page.
     package
-        The one in whose folder ``templates/report.html.j2`` lies.
+        Name of the package in whose folder ``templates/report.html.j2`` lies.
     context
         What the template shows, among it `facts`: what ran, label and value, in order. Text is escaped.
 

@@ -31,6 +31,7 @@ from experiments.figures import draw_dots, drawing, shown, write_report
 from music.command import split_names
 from music.errors import InputError
 from music.intervals import RESAMPLES, Array, estimate_each
+from music.optional_libraries import install_extra
 from music.pool import Candidate, Pool
 from music.processes import Processes
 from music.tables import markdown_table
@@ -78,7 +79,7 @@ class Leaderboard:
 def main(options: Leaderboard) -> None:
     """Score all pools, rank them and write tables and figure; every process of a parallel run calls it."""
     if importlib.util.find_spec("choix") is None:
-        raise InputError('the leaderboard needs the extra "analyses": pip install -e ".[analyses]"')
+        raise InputError(f'the leaderboard needs the extra "analyses": {install_extra("analyses")}')
     reward = RewardWeights.parse(options.weights)
     pools = [Pool(folder) for name in split_names(options.pools) for folder in pools_in(Path(name))]
     rows = on_shared_prompts(pools)

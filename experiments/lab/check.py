@@ -28,6 +28,7 @@ from music.clips import encode_flac
 from music.command import refuse_below_one, run
 from music.durable import claim_work
 from music.prompts import Prompt
+from music.shipped_files import LAB
 from reward import load_scorer
 from reward.bradley_terry import Accuracy, accuracy_of
 from reward.cmi_rm.towers import hash_tensors
@@ -57,7 +58,7 @@ class Check:
     """
 
     reward: str = "lab-cmi-rm"
-    models: Path = Path("assets/lab")
+    models: Path = LAB
     n: int = 200
     output: Path = Path("runs/lab/check")
     workers: int = cores()

@@ -35,6 +35,7 @@ from music.command import refuse_below_one, run
 from music.durable import claim_work, write_text
 from music.intervals import wilson_interval
 from music.pool import Candidate, Pool
+from music.shipped_files import LAB
 from reward.cmi_rm.weights import hash_tensors
 
 RESAMPLES = 1_000
@@ -68,7 +69,7 @@ class GoldCheck:
     n: int = 600
     seconds: float = SECONDS
     pool: Path | None = None
-    models: Path = Path("assets/lab")
+    models: Path = LAB
     output: Path = Path("runs/lab/gold_check.json")
     seed: int = 0
     workers: int = cores()

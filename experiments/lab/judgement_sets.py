@@ -39,6 +39,7 @@ from music.command import refuse_below_one, run
 from music.durable import claim_work, write_bytes, write_text
 from music.errors import InputError
 from music.jsonl import dump_line
+from music.shipped_files import LAB
 from reward.cmi_rm.weights import hash_tensors
 from reward.judge.consistency import label_of_pair
 from reward.judge.questions import ORDERS
@@ -87,7 +88,7 @@ class WriteSets:
     output: Path = Path("runs/lab/sets")
     only: str = ""
     share: float = 1.0
-    models: Path = Path("assets/lab")
+    models: Path = LAB
     workers: int = cores()
 
     def __post_init__(self) -> None:

@@ -47,6 +47,7 @@ from music.clips import Clip, write_clip
 from music.command import refuse_below_one, run
 from music.durable import claim_work, write_text
 from music.errors import InputError
+from music.shipped_files import LAB
 from reward.cmi_rm.towers import hash_tensors
 
 CONDITIONS = ("text", "text+lyrics", "text+reference", "all")
@@ -281,7 +282,7 @@ class WritePairs:
 
     output: Path = Path("runs/lab/pairs")
     limit: int | None = None
-    models: Path = Path("assets/lab")
+    models: Path = LAB
     workers: int = cores()
 
     def __post_init__(self) -> None:

@@ -46,6 +46,7 @@ from music.intervals import bootstrap_means, percentile_interval
 from music.pool import Pool
 from music.prompts import load_prompts
 from music.scores import ScoreTable
+from music.shipped_files import LAB
 from reward import load_scorer
 from scaling import best_of_n
 
@@ -84,7 +85,7 @@ class Prove:
     """
 
     output: Path = Path("runs/lab/prove")
-    models: Path = Path("assets/lab")
+    models: Path = LAB
     reward: str = "lab-cmi-rm"
     songs: int = 600
     pairs: int | None = None

@@ -17,6 +17,7 @@ from generators import load_generator
 from generators.protocol import Job
 from music.command import refuse_below_one, run
 from music.prompts import Prompt
+from music.shipped_files import LAB
 
 NAMED = ("instrument", "tempo", "drums", "mode")
 
@@ -42,7 +43,7 @@ class Show:
     """
 
     generator: str = "lab-musicgen"
-    models: Path = Path("assets/lab")
+    models: Path = LAB
     n: int = 6
     seconds: float = 5.0
     seed: int = 0

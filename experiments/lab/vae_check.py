@@ -27,6 +27,7 @@ from experiments.lab.world.rendering import SAMPLE_RATE
 from music.clips import Clip
 from music.command import refuse_below_one, run
 from music.durable import write_text
+from music.shipped_files import LAB
 from reward.cmi_rm.towers import hash_tensors
 
 
@@ -50,7 +51,7 @@ class VaeCheck:
 
     n: int = 200
     noise: float = 0.3
-    models: Path = Path("assets/lab")
+    models: Path = LAB
     vae: Path = Path("runs/lab/vae/finished")
     output: Path = Path("runs/lab/vae_check.json")
 

@@ -17,10 +17,10 @@ from music.errors import InputError
 from music.files import read_object
 from music.hashing import sha256_folder
 from music.library_repairs import repair_torchaudio
-from music.optional_libraries import OptionalLibraries
+from music.optional_libraries import OptionalLibraries, install_extra
 
 # a scheduler of diffusers does not import without torchsde
-LIBRARIES = OptionalLibraries("diffusers", ("diffusers", "torchsde"), 'pip install -e ".[diffusers]"')
+LIBRARIES = OptionalLibraries("diffusers", ("diffusers", "torchsde"), install_extra("diffusers"))
 INDEX = "model_index.json"
 
 

@@ -24,7 +24,7 @@ from reward.cmi_rm.locations import Locator
 from reward.cmi_rm.weights import load_strictly, read_tensors
 
 LIBRARIES = OptionalLibraries(
-    "audiobox", ("audiobox_aesthetics",), "pip install --no-deps -r requirements/nodeps-baselines.txt"
+    "audiobox", ("audiobox_aesthetics",), "pip install --no-deps audiobox_aesthetics==0.0.4"
 )
 _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
 _ARITHMETIC = 1  # raise it with any change of the code that moves scores

@@ -16,12 +16,12 @@ import torch
 from music.errors import InputError
 from music.hashing import sha256_text
 from music.library_repairs import repair_torchaudio
-from music.optional_libraries import OptionalLibraries
+from music.optional_libraries import OptionalLibraries, install_extra
 from music.prompts import Prompt
 from reward.baselines.clip_scorer import ClipScorer
 from reward.cmi_rm.locations import Locator
 
-LIBRARIES = OptionalLibraries("lyrics", ("jiwer",), 'pip install -e ".[lyrics]"')
+LIBRARIES = OptionalLibraries("lyrics", ("jiwer",), install_extra("lyrics"))
 _PATTERNS = (
     "config.json",
     "generation_config.json",

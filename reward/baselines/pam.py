@@ -20,7 +20,7 @@ from torch.nn.functional import normalize
 
 from music.errors import InputError
 from music.library_repairs import repair_torchaudio
-from music.optional_libraries import OptionalLibraries
+from music.optional_libraries import OptionalLibraries, install_extra
 from music.prompts import Prompt
 from reward.baselines.clip_scorer import ClipScorer
 from reward.baselines.in_float32 import InFloat32
@@ -30,7 +30,7 @@ from reward.cmi_rm.weights import load_strictly
 LIBRARIES = OptionalLibraries(
     "pam",
     ("msclap", "torchlibrosa"),
-    'pip install -e ".[pam]" && pip install --no-deps -r requirements/nodeps-baselines.txt',
+    f"{install_extra('pam')} && pip install --no-deps msclap==1.3.4",
 )
 TEXTS = ("the sound is clear and clean.", "the sound is noisy and with artifacts.")
 _WEIGHTS = "CLAP_weights_2023.pth"

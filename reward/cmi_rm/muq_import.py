@@ -17,6 +17,7 @@ from music.errors import InputError
 from music.library_repairs import repair_torchaudio
 
 _CLIP_VOCABULARY = 49_408
+_CURE = "pip install --no-deps muq==0.1.0 torchaudio==2.11.0"
 
 
 def import_muq() -> types.ModuleType:
@@ -29,9 +30,7 @@ def import_muq() -> types.ModuleType:
     """
     for package in ("torchaudio", "muq"):
         if package not in sys.modules and importlib.util.find_spec(package) is None:
-            raise InputError(
-                f"{package} is not installed: `pip install --no-deps -r requirements/nodeps.txt`"
-            )
+            raise InputError(f"{package} is not installed: {_CURE}")
     repair_torchaudio()
     _stand_in_for_x_clip()
     return importlib.import_module("muq")

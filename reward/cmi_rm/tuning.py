@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from music.errors import InputError
+from music.optional_libraries import install_extra
 from reward.cmi_rm.dropout import Dropout
 from reward.cmi_rm.towers import Towers
 
@@ -111,7 +112,7 @@ def _add_updates(model: nn.Module, tuning: Tuning, seed: int) -> None:
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
-        raise InputError('--lora_r needs peft: pip install -e ".[lora]"') from error
+        raise InputError(f"--lora_r needs peft: {install_extra('lora')}") from error
     names = list(tuning.lora_target_modules)
     config = LoraConfig(r=tuning.lora_r, lora_alpha=tuning.lora_alpha, target_modules=names)
     with torch.random.fork_rng(devices=[]):

@@ -11,6 +11,7 @@ import torch
 from generators import load_generator
 from generators.musicgen.generator import MusicGen
 from generators.musicgen.loading import load_model
+from music.optional_libraries import OptionalLibraries, install_extra
 from music.pool import Pool
 from music.processes import Processes
 from music.prompts import Prompt
@@ -22,6 +23,7 @@ from rlhf.options import ONLINE, PostTraining
 
 # of dpo and rloo for a whole clip, in nats; of grpo for a code
 _BETA = {"dpo": 0.1, "grpo": 0.02, "rloo": 0.001}
+LIBRARIES = OptionalLibraries("post-training of MusicGen", ("trl", "peft", "datasets"), install_extra("rlhf"))
 
 
 class MusicgenLearner:
@@ -42,6 +44,11 @@ class MusicgenLearner:
     ----------
     start
         Folder of that model.
+
+    Raises
+    ------
+    InputError
+        If TRL is not installed.
     """
 
     algorithms = ("expert_iteration", "dpo", *ONLINE)
@@ -49,6 +56,7 @@ class MusicgenLearner:
     def __init__(
         self, options: PostTraining, generator: MusicGen, device: torch.device, processes: Processes
     ) -> None:
+        LIBRARIES.check()
         assert generator.folder is not None
         self._options, self._sampling, self.start = options, generator.options, generator.folder
         self._device, self._processes = device, processes

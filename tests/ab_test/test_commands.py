@@ -75,7 +75,7 @@ def test_a_library_that_is_missing_is_told_with_its_cure(short_study, tmp_path):
     (tmp_path / "fastapi.py").write_text("raise ModuleNotFoundError('No module', name='fastapi')\n")
     done = run("serve", short_study / BLINDED, PYTHONPATH=f"{tmp_path}:{ROOT}")
     assert done.returncode == 2
-    assert "fastapi is not installed: pip install -e '.[listening]'" in done.stderr
+    assert 'fastapi is not installed: pip install -e ".[listening]"' in done.stderr
 
 
 def test_the_demo_builds_and_serves_and_goes_on(tmp_path):

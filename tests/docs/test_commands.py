@@ -97,6 +97,9 @@ def works(command: Command) -> None:
     if first == ".":
         assert rest == [".venv/bin/activate"]
         return
+    if first == "docker":
+        assert str(command) in (ROOT / "Dockerfile").read_text()
+        return
     if first == "export":
         assert re.fullmatch(r"OMP_NUM_THREADS=1", rest[0])
         return

@@ -1,5 +1,6 @@
 """The command: every algorithm leaves a generator that loads, from whatever moment it is taken up again."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -53,6 +54,14 @@ def change(options, **changes):
 
 def weights_of(folder):
     return load_file(folder / "model" / "model.safetensors")
+
+
+def test_a_missing_library_is_named_before_any_work(options, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "trl" else find(name))
+    with pytest.raises(InputError, match=r'needs trl, which is not installed: pip install -e "\.\[rlhf\]"'):
+        main(options)
+    assert not options.output.exists()
 
 
 @pytest.mark.parametrize("algorithm", ["expert_iteration", "dpo", "grpo", "rloo"])

@@ -9,6 +9,7 @@ import numpy as np
 
 from experiments.lab.world.composition import Composition
 from music.errors import InputError
+from music.optional_libraries import install_extra
 
 SAMPLE_RATE = 16_000  # Hz, of every lab clip
 TICKS_PER_BEAT = 480
@@ -27,7 +28,7 @@ def _synthesizer():
         from symusic import Synthesizer
     except ImportError as error:
         raise InputError(
-            f'rendering songs needs the extra "lab" ({error}): pip install -e ".[lab]"'
+            f'rendering songs needs the extra "lab" ({error}): {install_extra("lab")}'
         ) from error
     return Synthesizer(str(Path(pretty_midi.__file__).parent / "TimGM6mb.sf2"), SAMPLE_RATE)
 

@@ -19,12 +19,12 @@ import torch
 
 from generators.shared.quiet_loading import module, stand_ins
 from music.library_repairs import repair_torchaudio
-from music.optional_libraries import OptionalLibraries
+from music.optional_libraries import OptionalLibraries, install_extra
 
 LIBRARIES = OptionalLibraries(
     "audiocraft",
     ("audiocraft", "omegaconf"),
-    'pip install -e ".[audiocraft]" && pip install --no-deps -r requirements/nodeps-backends.txt',
+    f"{install_extra('audiocraft')} && pip install --no-deps audiocraft==1.3.0",
 )
 
 

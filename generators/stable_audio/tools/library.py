@@ -17,7 +17,7 @@ from typing import Any
 
 from generators.shared.quiet_loading import module, stand_ins
 from music.library_repairs import repair_torchaudio
-from music.optional_libraries import OptionalLibraries
+from music.optional_libraries import OptionalLibraries, install_extra
 
 LIBRARIES = OptionalLibraries(
     "stable-audio-tools",
@@ -30,7 +30,8 @@ LIBRARIES = OptionalLibraries(
         "torchsde",
         "scipy",
     ),
-    'pip install -e ".[stable-audio-tools]" && pip install --no-deps -r requirements/nodeps-backends.txt',
+    f"{install_extra('stable-audio-tools')} && "
+    "pip install --no-deps stable-audio-tools==0.0.19 k-diffusion==0.1.1",
 )
 
 

@@ -1,1 +1,0 @@
-"""Small trained models and data files that ship with the project."""
