@@ -4,6 +4,7 @@ import contextlib
 import io
 import runpy
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -36,7 +37,8 @@ class Program:
         is_script = self.name.endswith(".py")
         argv = [str(ROOT / self.name) if is_script else self.name, *self.arguments, *more]
         code: Any = 0
-        with patch.object(sys, "argv", argv):
+        with patch.object(sys, "argv", argv), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=RuntimeWarning, module="runpy|<frozen runpy>")
             try:
                 if is_script:
                     runpy.run_path(argv[0], run_name="__main__")
