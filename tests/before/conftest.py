@@ -44,12 +44,16 @@ def command(monkeypatch, capsys):
     def run(what, *options):
         monkeypatch.setattr(sys, "argv", [what, *map(str, options)])
         with pytest.raises(SystemExit) as ended:
-            if what.endswith(".py"):
-                runpy.run_path(str(ROOT / what), run_name="__main__")
-            else:
-                runpy.run_module(what, run_name="__main__", alter_sys=True)
+            _launch(what)
         told = capsys.readouterr()
         assert ended.value.code == 0, told.err
         return told.out + told.err
 
     return run
+
+
+def _launch(what):
+    if what.endswith(".py"):
+        runpy.run_path(str(ROOT / what), run_name="__main__")
+    else:
+        runpy.run_module(what, run_name="__main__", alter_sys=True)

@@ -17,6 +17,19 @@ def rows(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def record(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
+def close_to(value):
+    """Return a JSON value whose numbers are compared with a tolerance."""
+    if isinstance(value, dict):
+        return {name: close_to(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [close_to(one) for one in value]
+    return pytest.approx(value, abs=1e-6, nan_ok=True) if isinstance(value, float) else value
+
+
 def table(path: Path) -> list[dict]:
     """Return the lines of a CSV file, its numbers to be compared with a tolerance."""
     with path.open(newline="") as file:
@@ -25,6 +38,6 @@ def table(path: Path) -> list[dict]:
 
 def _cell(text: str):
     try:
-        return pytest.approx(float(text), abs=1e-6, nan_ok=True)
+        return close_to(float(text))
     except ValueError:
         return text

@@ -5,8 +5,9 @@ import pytest
 from generators import load_generator
 from music.pool import Pool
 from reward import load_scorer
-from tests.before.files import rows, state, table
+from tests.before.files import close_to, record, rows, state, table
 
+MACHINE = ("revision", "device", "threads", "processes", "python", "platform", "versions")
 MADE = ("*.flac", "*.safetensors")
 STABLE_AUDIO = {
     "generator": "lab-stable-audio",
@@ -21,7 +22,7 @@ STABLE_AUDIO |= {"negative_prompt": "noise", "device": "cpu", "output": "stable_
 
 @pytest.mark.parametrize("run", ["best_of_n", "stable_audio"])
 def test_a_finished_run_is_repeated_without_making_or_scoring(before, command, run):
-    """What a spec or a hash would call another model is made, scored or refused; here nothing is."""
+    """What a spec or a hash calls another model would be made, scored or refused."""
     if run == "stable_audio":
         pytest.importorskip("diffusers")
         options = [f"--{name}={value}" for name, value in STABLE_AUDIO.items()]
@@ -29,10 +30,17 @@ def test_a_finished_run_is_repeated_without_making_or_scoring(before, command, r
         options = ["--config", "configs/best_of_n.yaml"]
     made, written = state(before / run / "pool", *MADE), state(before / run, "*.jsonl")
     best = state(before / run / "best", "*")
+    records = {name: record(before / run / name) for name in ("run.json", "summary.json")}
     command("scaling/best_of_n.py", *options)
     assert state(before / run / "pool", *MADE) == made
     assert _bytes(state(before / run, "*.jsonl")) == _bytes(written)
     assert _bytes(state(before / run / "best", "*")) == _bytes(best)
+    for name, known in records.items():
+        found = record(before / run / name)
+        assert known.keys() <= found.keys()
+        # an option may have another name by now, and no run takes as long as another
+        lasting = known.keys() - {"command", "config", "started", "wall_seconds", "seconds", *MACHINE}
+        assert {key: found[key] for key in lasting} == close_to({key: known[key] for key in lasting})
 
 
 def _bytes(found):
