@@ -1,0 +1,104 @@
+"""Pools and scores that the version before has made: nothing is made or scored anew."""
+
+import pytest
+
+from generators import load_generator
+from music.pool import Pool
+from reward import load_scorer
+from tests.before.files import close_to, record, rows, state, table
+
+MACHINE = ("revision", "device", "threads", "processes", "python", "platform", "versions")
+MADE = ("*.flac", "*.safetensors")
+STABLE_AUDIO = {
+    "generator": "lab-stable-audio",
+    "n": 1,
+    "limit": 1,
+    "seconds": 0.5,
+    "steps": 4,
+    "guidance": 3,
+}
+STABLE_AUDIO |= {"negative_prompt": "noise", "device": "cpu", "output": "stable_audio"}
+
+
+@pytest.mark.parametrize("run", ["best_of_n", "stable_audio"])
+def test_a_finished_run_is_repeated_without_making_or_scoring(before, command, run):
+    """What a spec or a hash calls another model would be made, scored or refused."""
+    if run == "stable_audio":
+        pytest.importorskip("diffusers")
+        options = [f"--{name}={value}" for name, value in STABLE_AUDIO.items()]
+    else:
+        options = ["--config", "configs/best_of_n.yaml"]
+    made, written = state(before / run / "pool", *MADE), state(before / run, "*.jsonl")
+    best = state(before / run / "best", "*")
+    records = {name: record(before / run / name) for name in ("run.json", "summary.json")}
+    command("scaling/best_of_n.py", *options)
+    assert state(before / run / "pool", *MADE) == made
+    assert _bytes(state(before / run, "*.jsonl")) == _bytes(written)
+    assert _bytes(state(before / run / "best", "*")) == _bytes(best)
+    for name, known in records.items():
+        found = record(before / run / name)
+        assert known.keys() <= found.keys()
+        # an option may have another name by now, and no run takes as long as another
+        lasting = known.keys() - {"command", "config", "started", "wall_seconds", "seconds", *MACHINE}
+        assert {key: found[key] for key in lasting} == close_to({key: known[key] for key in lasting})
+
+
+def _bytes(found):
+    return {name: data for name, (_, data) in found.items()}
+
+
+def test_a_pool_is_read(before):
+    pool = Pool("best_of_n/pool")
+    pool.verify()
+    assert [candidate.candidate for candidate in pool] == [0, 1, 0, 1]
+    generator = load_generator("lab-musicgen", device="cpu")
+    for candidate in pool:
+        assert pool.spec(candidate) == {**generator.spec, "seconds": 1.0}
+        assert pool.clip(candidate).waveform.shape == (1, 16_000)
+        assert pool.tokens(candidate).ndim == 2
+        assert pool.prompt(candidate).facts["instrument"] in ("piano", "guitar")
+
+
+@pytest.mark.parametrize("name", ["lab-cmi-rm", "experiments.lab.gold:Gold"])
+def test_scorers_have_the_hash_that_they_had(before, name):
+    scorer = load_scorer(name, device="cpu")
+    scored = rows(before / "best_of_n" / "pool" / "scores" / f"{scorer.name}.jsonl")
+    assert {row["hash"] for row in scored} == {scorer.hash}
+    assert {tuple(sorted(row["scores"])) for row in scored} == {tuple(sorted(scorer.metrics))}
+
+
+def test_a_killed_pool_is_filled(before, command):
+    """It was killed with its rows in the file of its process."""
+    folder = before / "half_made" / "pool"
+    made = state(folder, *MADE)
+    options = {"generator": "models/musicgen", "reward": "loudness", "weights": "loudness=1", "n": 2}
+    options |= {"prompts": "prompts.txt", "seconds": 0.5, "device": "cpu", "output": "half_made"}
+    command("scaling/best_of_n.py", *(f"--{name}={value}" for name, value in options.items()))
+    found = state(folder, *MADE)
+    assert made.items() <= found.items()
+    assert len([name for name in found if name.endswith(".flac")]) == 4
+    assert [row["candidate"] for row in rows(folder / "metadata.jsonl")] == [0, 1, 0, 1]
+
+
+def test_a_pool_is_evaluated_by_the_scores_it_has(before, command):
+    written = state(before / "best_of_n", "scores/*")
+    command("scaling.evaluate", "--config", "configs/evaluate.yaml")
+    assert _bytes(state(before / "best_of_n", "scores/*")) == _bytes(written)
+    assert {line["metric"] for line in table(before / "evaluated" / "table.csv")} >= {
+        "reward",
+        "gold_musicality",
+    }
+
+
+def test_scored_rows_are_kept_and_the_others_added(before, command):
+    scored = before / "scored"
+    whole, half = ((scored / name).read_text() for name in ("complete.jsonl", "half-00000.jsonl"))
+    told = command("reward.score", "scored/rows.jsonl", "scored/complete.jsonl", "--device", "cpu")
+    assert "0 rows scored, 4 kept, 0 failed" in told
+    assert (scored / "complete.jsonl").read_text() == whole
+    told = command("reward.score", "scored/rows.jsonl", "scored/half.jsonl", "--device", "cpu")
+    assert "2 rows scored, 2 kept, 0 failed" in told
+    assert (scored / "half.jsonl").read_text().startswith(half)
+    for row, wanted in zip(rows(scored / "half.jsonl"), rows(scored / "complete.jsonl"), strict=True):
+        close = {name: pytest.approx(wanted[name], abs=1e-4) for name in ("musicality", "alignment")}
+        assert row == wanted | close
