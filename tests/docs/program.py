@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
+import music.command
 from music.console import COMMANDS
 from music.subcommands import Command
-
-import music.command
 from tests.docs.pages import ROOT
 
 
