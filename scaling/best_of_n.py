@@ -11,7 +11,8 @@ perhaps killed run has left in the output folder:
 
 1. generate: fill ``OUT/pool`` with candidates 0 to n-1 of each prompt (`generators.candidates`);
 2. score: add the scores of the reward model, and of further judges, beside the pool (``OUT/pool/scores``);
-3. choose: copy the candidate with the highest reward of each prompt into ``OUT/best``;
+3. choose: copy the candidate with the highest reward of each prompt into ``OUT/best``, or with --favourites true
+   the one that a person has marked in `scaling.browse`;
 4. report: `summary.json` (all n by the unbiased estimator), `report.html` and `run.json` in OUT.
 
 Each run adds to ``OUT/pool`` and replaces what it draws from it: ``OUT/best``, `summary.json`, `report.html`
@@ -35,6 +36,7 @@ from music.pool import Pool
 from music.processes import Processes
 from music.prompts import load_prompts
 from reward import Reward
+from scaling.browsing.favourites import read_favourites
 from scaling.judging import load_scorers, score_candidates
 from scaling.outcome import Outcome
 from scaling.stages import Stages
@@ -71,6 +73,9 @@ class BestOfN:
     output
         Folder for pool, best, summary.json, report.html, run.json. The same folder again resumes or extends
         the pool; all else in it is replaced by that of the new run.
+    favourites
+        Let best/ hold the favourite of each prompt that has one (python -m scaling.browse marks them), and the reward's
+        choice elsewhere. What n brings is told of the reward's choice all the same.
     ignore_unsupported
         Go on without lyrics and references where the generator does not look at them; scorers still do.
     backend
@@ -105,6 +110,7 @@ class BestOfN:
     seed: int = 0
     limit: int | None = None
     output: Path = Path("runs/best_of_n")
+    favourites: bool = False
     ignore_unsupported: bool = False
     backend: str | None = None
     guidance: float | None = None
@@ -132,6 +138,7 @@ def main(config: BestOfN) -> None:
     make_folder(config.output)
     pool = Pool(config.output / "pool", create=True)
     pool.check_prompts(prompts)
+    favourites = read_favourites(pool.folder) if config.favourites else None
     processes = Processes()
     with stages.time("load"):
         scorers = load_scorers(config.reward, config.judges, reward, config.device, config.dtype)
@@ -154,7 +161,7 @@ def main(config: BestOfN) -> None:
         metrics = score_candidates(scorers, pool, candidates, processes)
     processes.close()
     if processes.is_main:
-        outcome = Outcome(config, reward, scorers, pool, candidates, metrics, stages)
+        outcome = Outcome(config, reward, scorers, pool, candidates, metrics, stages, favourites)
         print(outcome.write(config.output))
 
 
