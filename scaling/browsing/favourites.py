@@ -5,6 +5,7 @@ under the same name is nobody's favourite. The file is replaced as a whole under
 acknowledged, and two servers of one pool lose none of each other's.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -60,7 +61,7 @@ def mark(pool_folder: Path, candidate: Candidate, favourite: bool) -> None:
         elif candidate.prompt_id in favourites and favourites[candidate.prompt_id].is_of(candidate):
             del favourites[candidate.prompt_id]
         rows = [{"prompt_id": prompt_id, **one._asdict()} for prompt_id, one in sorted(favourites.items())]
-        write_text(path, "".join(map(dump_line, rows)))
+        write_text(path, "".join(map(dump_line, rows)), owner=os.getpid())
 
 
 def favourite_places(

@@ -108,8 +108,7 @@ def read_listing(folder: Path, weights: str | None = None) -> Listing:
     pool = Pool(folder / "pool" if (folder / "pool").is_dir() else folder)
     if not len(pool):
         raise InputError(f"{pool.folder} has no candidates")
-    path = pool.folder.absolute().parent / "run.json"
-    record = read_object(path) if path.is_file() else {}
+    record = _last_run(pool.folder.absolute())
     last = record.get("scorers", {})
     scores = read_scores(pool.folder)
     labels = _labels(scores, last)
@@ -122,6 +121,12 @@ def read_listing(folder: Path, weights: str | None = None) -> Listing:
         columns = {REWARD: total, **columns}
     scorers = [f"{labels[scorer]} ({scorer[1][:8]})" for scorer in labels]
     return Listing(str(folder), pool, pool.candidates, columns, reward, scorers)
+
+
+def _last_run(pool_folder: Path) -> dict[str, Any]:
+    """Return ``run.json`` of the run of `scaling.best_of_n` that a pool is part of, empty if of none."""
+    path = pool_folder.parent / "run.json"
+    return read_object(path) if pool_folder.name == "pool" and path.is_file() else {}
 
 
 def _labels(scores: Mapping[tuple[str, str], Any], last: Mapping[str, str]) -> dict[tuple[str, str], str]:
@@ -144,12 +149,13 @@ def _columns(
         scorer: list(dict.fromkeys(name for row in scores[scorer].values() for name in row))
         for scorer in labels
     }
-    counts = Counter([REWARD, *(name for names in metrics.values() for name in names)])
+    named = {(scorer[0], metric) for scorer in labels for metric in metrics[scorer]}
+    counts = Counter([REWARD, *(metric for _, metric in named)])
     columns = {}
     for scorer, label in labels.items():
         rows = [scores[scorer].get((*candidate.key, candidate.sha256), {}) for candidate in candidates]
         for metric in metrics[scorer]:
-            own = (label == reward_model and metric != REWARD) or counts[metric] == 1
-            name = metric if own else f"{label}.{metric}"
+            alone = counts[metric] == 1 or (label == reward_model and metric != REWARD)
+            name = metric if alone and label == scorer[0] else f"{label}.{metric}"
             columns[name] = np.array([row.get(metric, np.nan) for row in rows])
     return columns

@@ -56,6 +56,7 @@ class Shelf:
             query=query,
             selection=selection,
             each=_EACH,
+            default_each=Query.each,
             names=list(self.columns),
             narrow=len(self.columns) > _MOST_COLUMNS,
             title=" against ".join(generators),
