@@ -8,7 +8,6 @@ from tests.ab_test.browser import WAIT, chromium
 from tests.scaling.browsing import BrowseServer, add_scores
 from tests.scaling.noise_pool import make_noise_pool
 
-
 _LOOPING = """() => {
   const play = HTMLMediaElement.prototype.play;
   HTMLMediaElement.prototype.play = function () {
