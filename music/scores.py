@@ -144,8 +144,9 @@ def read_scores(
     for path in sorted((Path(pool_folder) / "scores").glob("*.jsonl")):
         if path.exists() and not path.name.startswith(TEMPORARY):
             for line, row in read_jsonl(path):
-                *key, version = _key(Located(path, line, row))
-                found.setdefault((str(row.get("scorer")), version), {})[tuple(key)] = row["scores"]
+                prompt_id, candidate, sha256, version = _key(Located(path, line, row))
+                scores = found.setdefault((str(row.get("scorer")), version), {})
+                scores[prompt_id, candidate, sha256] = row["scores"]
     return found
 
 

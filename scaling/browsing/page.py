@@ -35,6 +35,8 @@ class Shelf:
         self._ranges = {
             name: (values.min(), values.max()) for name, values in self.columns.items() if len(values)
         }
+        self._pools = [_described(*item) for item in zip("AB", listings, strict=False)]
+        self._facts = _facts(listings)
         self._template = page_template("scaling", "browse.html.j2")
 
     def page(self, query: Query, selection: Selection, favourites: Sequence[Mapping[str, int]]) -> str:
@@ -60,21 +62,11 @@ class Shelf:
             names=list(self.columns),
             narrow=len(self.columns) > _MOST_COLUMNS,
             title=" against ".join(generators),
-            pools=[self._pool(number) for number in range(len(self.listings))],
+            pools=self._pools,
             marked=sum(map(len, favourites)),
             sections=[self._section(*section, query, favourites) for section in selection.sections],
-            facts=self._facts(),
+            facts=self._facts,
         )
-
-    def _pool(self, number: int) -> dict[str, Any]:
-        listing = self.listings[number]
-        return {
-            "letter": "AB"[number],
-            "name": listing.name,
-            "prompts": len(listing.starts),
-            "candidates": len(listing.candidates),
-            "minutes": sum(candidate.seconds for candidate in listing.candidates) / 60,
-        }
 
     def _section(
         self, prompt_id: str, found: list[list[int]], query: Query, favourites: Sequence[Mapping[str, int]]
@@ -123,25 +115,30 @@ class Shelf:
             "percent": 100 * (value - low) / ((high - low) or 1),
         }
 
-    def _facts(self) -> dict[str, str]:
-        facts = {}
-        for letter, listing in zip("AB", self.listings, strict=False):
-            candidate = listing.candidates[0]
-            clips = f"{candidate.seconds:g} s at {candidate.sample_rate} Hz"
-            told = {
-                "Pool": str(listing.pool.folder.absolute()),
-                "Generator": f"{candidate.generator}, {clips}",
-                "Spec": candidate.spec,
-                "Reward": listing.reward.name
-                if REWARD in listing.columns
-                else "none of its metrics are in the pool",
-                "Scorers": ", ".join(listing.scorers) or "none",
-            }
-            facts |= {
-                f"{label} {letter}" if len(self.listings) > 1 else label: value
-                for label, value in told.items()
-            }
-        return facts
+
+def _described(letter: str, listing: Listing) -> dict[str, Any]:
+    return {
+        "letter": letter,
+        "name": listing.name,
+        "prompts": len(listing.starts),
+        "candidates": len(listing.candidates),
+        "minutes": sum(candidate.seconds for candidate in listing.candidates) / 60,
+    }
+
+
+def _facts(listings: Sequence[Listing]) -> dict[str, str]:
+    facts: dict[str, str] = {}
+    for letter, listing in zip("AB", listings, strict=False):
+        candidate = listing.candidates[0]
+        told = {
+            "Pool": str(listing.pool.folder.absolute()),
+            "Generator": f"{candidate.generator}, {candidate.seconds:g} s at {candidate.sample_rate} Hz",
+            "Spec": candidate.spec,
+            "Reward": listing.reward.name if REWARD in listing.columns else "its metrics are not in the pool",
+            "Scorers": ", ".join(listing.scorers) or "none",
+        }
+        facts |= {f"{label} {letter}" if len(listings) > 1 else label: value for label, value in told.items()}
+    return facts
 
 
 def _known(listings: Sequence[Listing], name: str) -> Array:
