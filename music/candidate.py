@@ -77,13 +77,15 @@ def distinct(located: Iterable[Located]) -> dict[tuple[str, int], tuple[Candidat
     return rows
 
 
+_KINDS = {field.name: field.type for field in fields(Candidate)}
+
+
 def _candidate(place: Located) -> Candidate:
-    kinds = {field.name: field.type for field in fields(Candidate)}
-    if wrong := sorted(set(kinds) ^ set(place.row)):
-        state = "is missing" if wrong[0] in kinds else "is unknown"
+    if wrong := sorted(_KINDS.keys() ^ place.row.keys()):
+        state = "is missing" if wrong[0] in _KINDS else "is unknown"
         raise InputError(f"{place.where}: column {wrong[0]!r} {state}; this is no row of a pool")
     for name, value in place.row.items():
-        if type(value) is not kinds[name]:
-            kind = getattr(kinds[name], "__name__", kinds[name])
+        if type(value) is not _KINDS[name]:
+            kind = getattr(_KINDS[name], "__name__", _KINDS[name])
             raise InputError(f"{place.where}: column {name!r} must be a {kind}, got {value!r}")
     return Candidate(**place.row)

@@ -15,6 +15,7 @@ from music.subcommands import Command, dispatch
 COMMANDS = {
     "best-of-n": Command("scaling.best_of_n:BestOfN", "make n candidates for every prompt and keep the best"),
     "evaluate": Command("scaling.evaluate:Evaluate", "measure what best of n brings, on pools that exist"),
+    "browse": Command("scaling.browse:Browse", "listen to the candidates of a pool and mark favourites"),
     "score": Command("reward.score:ScoreConfig", "score clips of a file, or candidates of a pool"),
     "generators": Command("generators.__main__:COMMANDS", "list generators, or let one make a clip"),
     "benchmark": Command("reward.benchmark.command:Benchmark", "measure a reward model on CMI-RewardBench"),

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from music.durable import TEMPORARY
 from music.errors import InputError
 from music.hashing import path_name
-from music.jsonl import JsonlAppender
+from music.jsonl import JsonlAppender, read_jsonl
 from music.pool import Candidate
 from music.shards import Located, ShardedRows
 
@@ -121,6 +122,32 @@ class ScoreTable:
 
     def _key(self, candidate: Candidate) -> Key:
         return candidate.prompt_id, candidate.candidate, candidate.sha256, self.hash
+
+
+def read_scores(
+    pool_folder: str | Path,
+) -> dict[tuple[str, str], dict[tuple[str, int, str], dict[str, float]]]:
+    """Return what all scorers have said of the candidates of a pool.
+
+    Returns
+    -------
+    dict
+        By name and hash of the scorer, then by prompt id, candidate and SHA-256 of the audio: the scores by metric.
+
+    Raises
+    ------
+    InputError
+        If a row of a file is not whole.
+    """
+    found: dict[tuple[str, str], dict[tuple[str, int, str], dict[str, float]]] = {}
+    # in this order the files of single writers come before the merged one, as in `ShardedRows.rows`
+    for path in sorted((Path(pool_folder) / "scores").glob("*.jsonl")):
+        if path.exists() and not path.name.startswith(TEMPORARY):
+            for line, row in read_jsonl(path):
+                prompt_id, candidate, sha256, version = _key(Located(path, line, row))
+                scores = found.setdefault((str(row.get("scorer")), version), {})
+                scores[prompt_id, candidate, sha256] = row["scores"]
+    return found
 
 
 def _key(place: Located) -> Key:

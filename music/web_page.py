@@ -6,9 +6,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from music.durable import write_text
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 
 def write_page(path: Path, package: str, context: Mapping[str, Any]) -> None:
@@ -28,13 +31,18 @@ def write_page(path: Path, package: str, context: Mapping[str, Any]) -> None:
     InputError
         If the page cannot be written.
     """
+    write_text(path, page_template(package, "report.html.j2").render(**context))
+
+
+def page_template(package: str, name: str) -> "Template":
+    """Return a template in the folder ``templates`` of a package, which may extend ``page.html.j2``."""
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     loader = ChoiceLoader([PackageLoader(package), PackageLoader("music")])
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
     environment.filters["signed"] = lambda value, digits: _number(f"{value:+.{digits}f}")
     environment.filters["plain"] = lambda value, digits: _number(f"{value:.{digits}f}")
-    write_text(path, environment.get_template("report.html.j2").render(**context))
+    return environment.get_template(name)
 
 
 def _number(text: str) -> str:

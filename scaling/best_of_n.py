@@ -11,7 +11,8 @@ perhaps killed run has left in the output folder:
 
 1. generate: fill ``OUT/pool`` with candidates 0 to n-1 of each prompt (`generators.filling`);
 2. score: add the scores of the reward model, and of further judges, beside the pool (``OUT/pool/scores``);
-3. choose: copy the candidate with the highest reward of each prompt into ``OUT/best``;
+3. choose: copy the candidate with the highest reward of each prompt into ``OUT/best``, or with --favourites true
+   the one that a person has marked in `scaling.browse`;
 4. report: `summary.json` (all n by the unbiased estimator), `report.html` and `run.json` in OUT.
 
 Each run adds to ``OUT/pool`` and replaces what it draws from it: ``OUT/best``, `summary.json`, `report.html`
@@ -36,6 +37,7 @@ from music.processes import Processes
 from music.prompts import load_prompts
 from reward import RewardWeights
 from reward.scoring.candidates import load_scorers, score_candidates
+from scaling.browsing.favourites import read_favourites
 from scaling.outcome import Outcome, Stages
 
 
@@ -70,6 +72,9 @@ class BestOfN:
     output
         Folder for pool, best, summary.json, report.html, run.json. The same folder again resumes or extends
         the pool; all else in it is replaced by that of the new run.
+    favourites
+        Let best/ hold the favourite of each prompt that has one (python -m scaling.browse marks them), and the reward's
+        choice elsewhere. What n brings is told of the reward's choice all the same.
     ignore_unsupported
         Go on without lyrics and references where the generator does not look at them; scorers still do.
     backend
@@ -104,6 +109,7 @@ class BestOfN:
     seed: int = 0
     limit: int | None = None
     output: Path = Path("runs/best_of_n")
+    favourites: bool = False
     ignore_unsupported: bool = False
     backend: str | None = None
     guidance: float | None = None
@@ -131,6 +137,7 @@ def main(config: BestOfN) -> None:
     make_folder(config.output)
     pool = Pool(config.output / "pool", create=True)
     pool.check_prompts(prompts)
+    favourites = read_favourites(pool.folder) if config.favourites else None
     processes = Processes()
     with stages.time("load"):
         scorers = load_scorers(config.reward, config.judges, reward, config.device, config.dtype)
@@ -153,7 +160,7 @@ def main(config: BestOfN) -> None:
         metrics = score_candidates(scorers, pool, candidates, processes)
     processes.close()
     if processes.is_main:
-        outcome = Outcome(config, reward, scorers, pool, candidates, metrics, stages)
+        outcome = Outcome(config, reward, scorers, pool, candidates, metrics, stages, favourites)
         print(outcome.write(config.output))
 
 

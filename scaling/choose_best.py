@@ -30,7 +30,7 @@ def choose_best(rewards: Array) -> NDArray[np.int64]:
 
 
 def write_best(
-    folder: Path, pool: Pool, chosen: Sequence[Candidate], scores: Sequence[Mapping[str, float]]
+    folder: Path, pool: Pool, chosen: Sequence[Candidate], scores: Sequence[Mapping[str, Any]]
 ) -> None:
     """Copy the chosen clips into a folder.
 
@@ -46,7 +46,7 @@ def write_best(
     chosen
         One candidate a prompt.
     scores
-        Reward and metrics of each.
+        Reward and metrics of each, and what else its row is to say.
 
     Raises
     ------
@@ -83,6 +83,6 @@ def _listed(metadata: Path) -> set[str]:
     return {name for name in names if Path(name).name == name and name.endswith(".flac")}
 
 
-def _row(name: str, candidate: Candidate, scores: Mapping[str, float]) -> dict[str, Any]:
+def _row(name: str, candidate: Candidate, scores: Mapping[str, Any]) -> dict[str, Any]:
     kept = ("prompt_id", "candidate", "seed", "text", "lyrics", "facts", "generator", "spec", "sha256")
     return {"file_name": name, **{column: getattr(candidate, column) for column in kept}, **scores}

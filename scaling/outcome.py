@@ -19,6 +19,7 @@ from music.pool import Candidate, Pool
 from music.prompts import prompts_record
 from music.provenance import device_name, write_run_record
 from reward import RewardWeights, Scorer
+from scaling.browsing.favourites import Favourite, favourite_places
 from scaling.choose_best import choose_best, write_best
 from scaling.report import Results, write_report
 from scaling.summary import summarise
@@ -68,6 +69,8 @@ class Outcome:
         All metrics of all scorers by name, `[P, N]` each.
     stages
         How long it took so far.
+    favourites
+        Candidates that people prefer to the reward's choice, by prompt id; None if nobody was asked.
     """
 
     config: Any
@@ -77,6 +80,7 @@ class Outcome:
     candidates: Sequence[Sequence[Candidate]]
     metrics: Mapping[str, Array]
     stages: Stages
+    favourites: Mapping[str, Favourite] | None = None
 
     def write(self, folder: Path) -> str:
         """Write everything into the output folder and return what to tell the user.
@@ -94,6 +98,7 @@ class Outcome:
                 "n": rewards.shape[1],
                 "reward": self.scorers[0].name,
                 **summarise(rewards, self.metrics, self.config.seed),
+                **self._by_hand(chosen),
             }
         with self.stages.time("report"):
             facts = self._facts(chosen[0], summary)
@@ -116,7 +121,8 @@ class Outcome:
         low, high = gain["ci95"]
         return (
             f"best of {summary['n']} for {summary['n_prompts']} prompts: reward {gain['mean']:+.4g} "
-            f"(95 % {low:+.4g} to {high:+.4g}); {self.stages}\nreport: {folder / 'report.html'}"
+            f"(95 % {low:+.4g} to {high:+.4g}); {self.stages}\n{self._told_by_hand(summary)}"
+            f"report: {folder / 'report.html'}"
         )
 
     def rewards(self) -> Array:
@@ -124,15 +130,40 @@ class Outcome:
         return self.reward(self.metrics)
 
     def _write_best(self, folder: Path, rewards: Array) -> list[Candidate]:
+        places = favourite_places(self.favourites or {}, self.candidates)
         best = choose_best(rewards)
+        best[list(places)] = list(places.values())
         chosen = [row[index] for row, index in zip(self.candidates, best, strict=True)]
         table = {"reward": rewards, **self.metrics}
-        scores = [
+        rows: list[dict[str, Any]] = [
             {name: float(values[row, index]) for name, values in table.items()}
             for row, index in enumerate(best)
         ]
-        write_best(folder, self.pool, chosen, scores)
+        if self.favourites is not None:
+            for place, row in enumerate(rows):
+                row["chosen_by"] = "hand" if place in places else "reward"
+        write_best(folder, self.pool, chosen, rows)
         return chosen
+
+    def _by_hand(self, chosen: Sequence[Candidate]) -> dict[str, Any]:
+        """Return what ``summary.json`` says of favourites, if they were asked for."""
+        if self.favourites is None:
+            return {}
+        wanted = [(one, self.favourites[one.prompt_id]) for one in chosen if one.prompt_id in self.favourites]
+        return {
+            "by_hand": {one.prompt_id: one.candidate for one, favourite in wanted if favourite.is_of(one)},
+            # not among the candidates of this run, or of other audio
+            "favourites_left_out": [one.prompt_id for one, favourite in wanted if not favourite.is_of(one)],
+        }
+
+    def _told_by_hand(self, summary: Mapping[str, Any]) -> str:
+        if self.favourites is None:
+            return ""
+        left_out = summary["favourites_left_out"]
+        reason = "not among these candidates, or of other audio than now"
+        return f"best/: {len(summary['by_hand'])} of {summary['n_prompts']} chosen by hand" + (
+            f"; {len(left_out)} favourites left out ({reason}): {', '.join(left_out)}\n" if left_out else "\n"
+        )
 
     def _facts(self, candidate: Candidate, summary: Mapping[str, Any]) -> dict[str, str]:
         spec = self.pool.spec(candidate)
@@ -150,6 +181,9 @@ class Outcome:
             "Spec": candidate.spec,
             "Reward model": self.scorers[0].hash,
             "Ties": str(summary["ties"]),
+            "Chosen by hand": ", ".join(
+                f"{prompt_id} (candidate {index})" for prompt_id, index in summary.get("by_hand", {}).items()
+            ),
             "Time": str(self.stages),
             "Device": device_name(self.config.device),
             "Command": shlex.join(sys.argv),

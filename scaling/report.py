@@ -88,8 +88,8 @@ def ranks(rewards: Array) -> dict[str, int]:
 def _context(results: Results) -> dict[str, Any]:
     summary = results.summary
     names = ["reward", *results.metrics]
-    digits = {"reward": _digits(results.rewards)}
-    digits |= {name: _digits(values) for name, values in results.metrics.items()}
+    digits = {"reward": shown_digits(results.rewards)}
+    digits |= {name: shown_digits(values) for name, values in results.metrics.items()}
     decides = {name: name == "reward" or bool(results.weights.get(name)) for name in names}
     shown = examples(results.rewards)
     clips = sum(len(ranks(results.rewards[row])) for row in shown)
@@ -111,9 +111,10 @@ def _context(results: Results) -> dict[str, Any]:
     }
 
 
-def _digits(values: Array) -> int:
-    """Return how many digits behind the point show differences between candidates, 2 to 6."""
-    spread = float(values.std())
+def shown_digits(values: Array) -> int:
+    """Return how many digits behind the point show differences between candidates, 2 to 6; NaN does not count."""
+    known = values[~np.isnan(values)]
+    spread = float(known.std()) if len(known) else 0.0
     return 3 if spread == 0 else int(np.clip(2 - np.floor(np.log10(spread)), 2, 6))
 
 

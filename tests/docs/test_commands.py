@@ -46,6 +46,7 @@ RUN = {
 }
 #: what is only parsed, by its own parser, and why
 PARSED = {
+    "scaling.browse": "serves until Ctrl-C; tests/scaling/test_browse.py",
     "experiments.ab_test.demo": "serves until Ctrl-C; tests/ab_test/test_end_to_end.py serves",
     "experiments.analyses.arena": "needs hundreds of votes; tests/analyses/test_arena.py",
     "experiments.analyses.anchors": "needs hundreds of votes; tests/analyses/test_anchors.py",

@@ -11,6 +11,7 @@ from music.pool import Pool
 from music.processes import Processes
 from music.prompts import Prompt
 from music.scores import ScoreTable
+from scaling.browsing.favourites import mark
 
 datasets = pytest.importorskip("datasets")
 
@@ -43,6 +44,7 @@ def test_audiofolder_loads_every_row(tmp_path, audio_folder_without_codec, monke
     with ScoreTable(pool.folder, "gold", "1", ["a"]) as table:
         for candidate in pool:
             table.append(candidate, {"a": 0.5})
+    mark(pool.folder, pool.candidates[0], True)
     loaded = datasets.load_dataset(
         "audiofolder", data_dir=str(pool.folder), cache_dir=str(tmp_path / "cache")
     )
