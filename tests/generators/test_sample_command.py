@@ -111,7 +111,10 @@ def test_the_commands_know_the_options_of_all_backends():
     options = {option for backend in BACKENDS for option in options_of(f"{backend}:x")}
     assert options == set(SAMPLING_OPTIONS)
     for command in (SampleClip, BestOfN):
-        assert {*SAMPLING_OPTIONS, "backend", "device", "dtype"} <= {one.name for one in fields(command)}
+        assert {*SAMPLING_OPTIONS, "backend", "device", "dtype"} <= {
+            *(one.name for one in fields(command)),
+            *renamed_of(command),
+        }
 
 
 def test_options_that_were_not_given_are_left_to_the_generator():
