@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from music.drawing import ACCENT, INK, MUTED, SIZE, figure_and_axes, png_panels, round_ticks, svg
 from music.intervals import Estimate
 from rlhf.assessment.comparison import JUDGE, PROXY, Line, Metric
 from rlhf.assessment.divergence import UNITS
@@ -26,13 +27,13 @@ class Panel:
     Attributes
     ----------
     metric
-        Which.
+        The metric.
     names
-        Of the models, in order.
+        Names of the models, in order.
     divergences, differences
-        Of each of them.
+        Divergence of each of them, and difference of the metric from the base.
     unit
-        Of the divergence.
+        Unit of the divergence.
     """
 
     metric: Metric
@@ -72,13 +73,13 @@ def draw_panel(axes: Any, panel: Panel, colours: tuple[str, str, str], size: flo
     Parameters
     ----------
     axes
-        Of matplotlib.
+        Axes of matplotlib.
     panel
-        What.
+        The panel.
     colours
-        Of the proxy, of a judge, and of what is beside them.
+        Colours of the proxy, of a judge, and of lines and letters beside them.
     size
-        Of letters, points.
+        Size of the letters, points.
     """
     proxy, judge, beside = colours
     colour = proxy if panel.metric.kind == PROXY else judge
@@ -106,30 +107,15 @@ def draw_panel(axes: Any, panel: Panel, colours: tuple[str, str, str], size: flo
 
 def draw_frontier(lines: Sequence[Line], path: Path) -> None:
     """Draw all panels into a PNG; nothing if there is none."""
-    found = panels(lines)
-    if not found:
-        return
-    from matplotlib.figure import Figure
-
-    columns = min(3, len(found))
-    rows = math.ceil(len(found) / columns)
-    figure = Figure(figsize=(4.6 * columns, 3.4 * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for place, axes in enumerate(grid.flat):
-        if place >= len(found):
-            axes.set_visible(False)
-            continue
-        axes.grid(alpha=0.25)
-        axes.set_title(found[place].title, fontsize=9)
-        axes.tick_params(labelsize=8)
-        draw_panel(axes, found[place], ("#d6431f", "#1d1b22", "#6d6875"), 8)
-    figure.savefig(path, dpi=110)
+    if found := panels(lines):
+        figure, grid = png_panels([panel.title for panel in found], 4.6, 3.4)
+        for axes, panel in zip(grid, found, strict=True):
+            draw_panel(axes, panel, ("#d6431f", "#1d1b22", "#6d6875"), 8)
+        figure.savefig(path, dpi=110)
 
 
 def svg_panels(lines: Sequence[Line]) -> list[tuple[str, str]]:
     """Return title and ``<svg>`` of each panel, in the colours of a page."""
-    from music.drawing import ACCENT, INK, MUTED, SIZE, figure_and_axes, round_ticks, svg
-
     drawn = []
     for panel in panels(lines):
         figure, axes = figure_and_axes(4.2, 3.2)

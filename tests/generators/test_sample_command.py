@@ -15,6 +15,7 @@ from generators.registry import BACKENDS, SAMPLING_OPTIONS, given_sampling, opti
 from generators.sample_clip import SampleClip
 from generators.sample_clip import main as sample
 from music.clips import Clip, read_clip, write_clip
+from music.command import renamed_of
 from music.errors import InputError
 from music.pool import Pool
 from music.processes import Processes

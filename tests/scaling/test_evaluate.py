@@ -1,6 +1,7 @@
 """Best of n measured on pools that exist, by any scorers."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,17 +20,27 @@ def pool(tmp_path):
     return make_noise_pool(tmp_path, prompts=12, n=5)
 
 
-def test_the_table_of_a_pool(pool, tmp_path, capsys):
-    folder, output = pool.pool.folder, tmp_path / "out"
-    options = {
-        "pools": str(folder),
-        "reward": "loudness",
-        "weights": "loudness=1",
-        "best_of": "1,2,5",
-        "device": "cpu",
-    }
-    main(Evaluate(**options, judges="constant", output=output))
-    rows = list(csv.DictReader((output / "table.csv").open()))
+@pytest.fixture
+def options(pool, tmp_path):
+    return Evaluate(
+        str(pool.pool.folder),
+        best_of="1,2",
+        reward="loudness",
+        weights="loudness=1",
+        device="cpu",
+        output=tmp_path / "out",
+    )
+
+
+def table_of(options):
+    """Evaluate and return the rows of ``table.csv``."""
+    main(options)
+    return list(csv.DictReader((options.output / "table.csv").open()))
+
+
+def test_the_table_of_a_pool(pool, options, capsys):
+    folder, output = pool.pool.folder, options.output
+    rows = table_of(replace(options, best_of="1,2,5", judges="constant"))
     assert [(row["n"], row["metric"]) for row in rows] == [
         (n, metric) for n in "125" for metric in ("reward", "loudness", "constant")
     ]
@@ -49,7 +60,7 @@ def test_the_table_of_a_pool(pool, tmp_path, capsys):
     assert page in capsys.readouterr().out
     assert r"\toprule" in (output / "table.tex").read_text()
     scored = (folder / "scores" / "loudness.jsonl").stat().st_mtime_ns
-    main(Evaluate(**options, output=output))
+    main(options)
     assert (folder / "scores" / "loudness.jsonl").stat().st_mtime_ns == scored  # nothing is scored twice
 
 
@@ -75,24 +86,21 @@ def test_a_star_says_that_the_gain_is_above_chance():
     assert not any(cell.endswith("*") for cell in rows[0])
 
 
-def test_judges_may_have_metrics_of_the_same_names(pool, tmp_path):
+def test_judges_may_have_metrics_of_the_same_names(options):
     names = [f"tests.scaling.loudness_scorer:{kind}Scorer" for kind in ("Loudness", "Constant", "Gold")]
-    options = {"reward": names[0], "best_of": "1,2", "device": "cpu", "output": tmp_path / "out"}
-    main(Evaluate(str(pool.pool.folder), judges=",".join(names[1:]), **options))
-    rows = list(csv.DictReader((tmp_path / "out" / "table.csv").open()))
+    options = replace(options, reward=names[0], weights="musicality,alignment", judges=",".join(names[1:]))
+    rows = table_of(options)
     metrics = ["reward", "musicality", "alignment", "constant.musicality", "constant.alignment", "peak"]
     assert [row["metric"] for row in rows if row["n"] == "2"] == metrics
     assert {row["mean"] for row in rows if row["metric"] == "constant.alignment"} == {"2.0"}
     assert {row["metric"] for row in rows if row["chooses"] == "yes"} == set(metrics[:3])
     with pytest.raises(InputError, match=r"two scorers are called 'loudness'.*another name"):
-        main(Evaluate(str(pool.pool.folder), judges=names[0], **options))
+        main(replace(options, judges=names[0]))
 
 
-def test_a_judge_is_measured_on_the_prompts_that_it_can_score(pool, tmp_path, capsys):
-    options = {"reward": "loudness", "weights": "loudness=1", "best_of": "1,2", "device": "cpu"}
-    options |= {"judges": "tests.scaling.loudness_scorer:LyricsScorer", "output": tmp_path / "out"}
-    main(Evaluate(str(pool.pool.folder), **options))
-    rows = list(csv.DictReader((tmp_path / "out" / "table.csv").open()))
+def test_a_judge_is_measured_on_the_prompts_that_it_can_score(pool, options, tmp_path, capsys):
+    options = replace(options, judges="tests.scaling.loudness_scorer:LyricsScorer")
+    rows = table_of(options)
     assert {(row["metric"], row["prompts"]) for row in rows} == {
         ("reward", "12"),
         ("loudness", "12"),
@@ -106,7 +114,7 @@ def test_a_judge_is_measured_on_the_prompts_that_it_can_score(pool, tmp_path, ca
     assert len(told) == 11
     assert "left out: lyrics on prompt 'song/0 <b>': there are no lyrics" in told
     silent = make_noise_pool(tmp_path / "silent", prompts=1, n=2).pool.folder
-    main(Evaluate(str(silent), **options))
+    main(replace(options, pools=str(silent)))
     (cells,) = [line for line in (tmp_path / "out" / "table.md").read_text().splitlines() if "n = 2" in line]
     assert cells.endswith("| – |")
 
