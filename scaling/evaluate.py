@@ -16,7 +16,7 @@ is the finding.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
 from typing import Any, ClassVar
@@ -90,18 +90,12 @@ class Finding:
 
     Attributes
     ----------
-    n
-        Number of candidates that the reward picks from.
-    metric
-        Name of the metric.
-    chooses
-        Whether it is the reward or a part of it.
-    candidates
-        Number of candidates of each prompt in the pool.
-    value
-        Mean over the prompts that have the metric.
-    gain
-        Its difference from n = 1, paired by prompt.
+    n, candidates
+        Number of candidates that the reward picks from, and of all candidates of a prompt.
+    metric, chooses
+        Name of the metric, and whether it is the reward or a part of it.
+    value, gain
+        Mean over the prompts that have the metric, and its difference from n = 1, paired by prompt.
     pool, generator
         Folder of the pool, and who made the clips in it.
     """
@@ -146,7 +140,8 @@ def main(options: Evaluate) -> None:
     for pool, candidates in zip(pools, rows, strict=True):
         metrics = score_candidates(scorers, pool, candidates, processes, leave_out=True)
         generator = ", ".join(dict.fromkeys(one.generator for row in candidates for one in row))
-        findings += measure(metrics, reward, options.numbers, options.seed, str(pool.folder), generator)
+        found = measure(metrics, reward, options.numbers, options.seed)
+        findings += [replace(one, pool=str(pool.folder), generator=generator) for one in found]
     processes.close()
     if processes.is_main:
         write(options, findings, scorers)
@@ -179,12 +174,7 @@ def complete(pool: Pool, needed: int) -> list[list[Candidate]]:
 
 
 def measure(
-    metrics: Mapping[str, Array],
-    reward: RewardWeights,
-    numbers: Sequence[int],
-    seed: int,
-    pool: str = "",
-    generator: str = "",
+    metrics: Mapping[str, Array], reward: RewardWeights, numbers: Sequence[int], seed: int
 ) -> list[Finding]:
     """Return what is found for each n and metric, the reward first.
 
@@ -198,8 +188,6 @@ def measure(
         Numbers of candidates to pick from.
     seed
         Seed of the resampling.
-    pool, generator
-        Names of the pool and of the generator, for the tables.
     """
     rewards = reward(metrics)
     found = []
@@ -209,7 +197,7 @@ def measure(
             picked, single = (best_of_n(rewards[known], values[known], size) for size in (n, 1))
             value, gain = _estimates(np.stack([picked, picked - single], axis=1), seed)
             chooses = name == "reward" or bool(reward.weights.get(name))
-            found.append(Finding(n, name, chooses, rewards.shape[1], value, gain, pool, generator))
+            found.append(Finding(n, name, chooses, rewards.shape[1], value, gain))
     return found
 
 

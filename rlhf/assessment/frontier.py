@@ -28,18 +28,14 @@ class Panel:
     ----------
     metric
         The metric.
-    names
-        Names of the models, in order.
-    divergences, differences
-        Divergence of each of them, and difference of the metric from the base.
+    points
+        Name of each model, its divergence, and the difference of the metric from the base.
     unit
         Unit of the divergence.
     """
 
     metric: Metric
-    names: Sequence[str]
-    divergences: Sequence[Estimate]
-    differences: Sequence[Estimate]
+    points: Sequence[tuple[str, Estimate, Estimate]]
     unit: str
 
     @property
@@ -56,14 +52,13 @@ def panels(lines: Sequence[Line]) -> list[Panel]:
     unit = next((UNITS[line.metric.name] for line in single if line.metric.name in UNITS), "")
     found = []
     for metric in dict.fromkeys(line.metric for line in single if line.metric.kind in (PROXY, JUDGE)):
-        moved = {
-            line.model: line.difference
+        points = [
+            (line.model, gone[line.model], line.difference)
             for line in single
             if line.metric == metric and line.model in gone and line.difference is not None
-        }
-        if moved:
-            divergences = [gone[name] for name in moved]
-            found.append(Panel(metric, list(moved), divergences, list(moved.values()), unit))
+        ]
+        if points:
+            found.append(Panel(metric, points, unit))
     return found
 
 
@@ -83,26 +78,25 @@ def draw_panel(axes: Any, panel: Panel, colours: tuple[str, str, str], size: flo
     """
     proxy, judge, beside = colours
     colour = proxy if panel.metric.kind == PROXY else judge
-    across = [math.sqrt(max(0.0, one.value)) for one in panel.divergences]
-    up = [one.value for one in panel.differences]
+    across = [_root(divergence.value) for _, divergence, _ in panel.points]
+    up = [difference.value for *_, difference in panel.points]
     style = "-" if panel.metric.independent is not False else ":"
     axes.axhline(0, color=beside, linewidth=0.9, linestyle=(0, (3, 3)))
-    if all(map(_ROUND.fullmatch, panel.names)):
+    if all(_ROUND.fullmatch(name) for name, *_ in panel.points):
         axes.plot([0, *across], [0, *up], style, color=colour, linewidth=0.8, alpha=0.6)
     axes.plot([0, *across], [0, *up], "o", color=colour, markersize=5)
-    for x, y, far, gained, name in zip(
-        across, up, panel.divergences, panel.differences, panel.names, strict=True
-    ):
-        if not math.isnan(gained.low):
-            axes.vlines(x, gained.low, gained.high, color=colour, linewidth=1.2)
-        if not math.isnan(far.low):
-            axes.hlines(
-                y, math.sqrt(max(0.0, far.low)), math.sqrt(max(0.0, far.high)), color=colour, linewidth=1.2
-            )
+    for x, y, (name, divergence, difference) in zip(across, up, panel.points, strict=True):
+        axes.plot([x, x], [difference.low, difference.high], color=colour, linewidth=1.2)
+        axes.plot([_root(divergence.low), _root(divergence.high)], [y, y], color=colour, linewidth=1.2)
         axes.annotate(name, (x, y), xytext=(5, 5), textcoords="offset points", color=beside, fontsize=size)
     axes.set_xlabel(f"square root of divergence ({panel.unit})", color=beside)
     axes.set_ylabel("difference from base", color=beside)
     axes.margins(x=0.2, y=0.15)
+
+
+def _root(divergence: float) -> float:
+    """Return the square root, 0 of what is below it; NaN of NaN."""
+    return math.sqrt(divergence) if not divergence < 0 else 0.0
 
 
 def draw_frontier(lines: Sequence[Line], path: Path) -> None:

@@ -43,8 +43,8 @@ class Example:
 
 
 @dataclass(frozen=True, eq=False)
-class Noised:
-    """Clips of a step with noise.
+class Batch:
+    """Clips with noise: a process's share of a step. Of pairs, all winners come first, then all losers.
 
     Attributes
     ----------
@@ -54,6 +54,8 @@ class Noised:
         Noise levels, `[B]`.
     attended, prepended
         What it is conditioned on; see `generators.stable_audio.diffusers.conditioning.Conditions`.
+    optimality
+        Optimality of each example.
     """
 
     noisy: torch.Tensor
@@ -61,13 +63,6 @@ class Noised:
     sigmas: torch.Tensor
     attended: torch.Tensor
     prepended: torch.Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """A process's share of a step: clips (of pairs all winners, then all losers) and the optimality of each, `[B]`."""
-
-    clips: Noised
     optimality: torch.Tensor
 
 
@@ -107,7 +102,7 @@ class Batches:
         config = parts.scheduler.config
         self._levels = (config.sigma_min, config.sigma_max)
 
-    def of(self, step: int, places: Sequence[int]) -> Step:
+    def of(self, step: int, places: Sequence[int]) -> Batch:
         """Return some places of a step's batch."""
         size, seed = self._optimisation.batch_size, self._optimisation.seed
         chosen = [self._examples[self._turns[step * size + place]] for place in places]
@@ -133,4 +128,4 @@ class Batches:
         noisy, target = noisy_and_target(clean, noise, sigmas)
         optimality = torch.tensor([one.optimality for one in chosen], device=self._device)
         noisy, target, sigmas = (part.to(self._device) for part in (noisy, target, sigmas))
-        return Step(Noised(noisy, target, sigmas, attended, prepended), optimality)
+        return Batch(noisy, target, sigmas, attended, prepended, optimality)

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import logsigmoid
 
-from rlhf.stable_audio.batches import Noised, Step
+from rlhf.stable_audio.batches import Batch
 
 _HIDDEN = 0.1  # share of clips whose text is not shown where velocities are not guided
 
@@ -114,15 +114,14 @@ class VelocityLoss:
         return _HIDDEN if self.own_guidance == 1 else 0.0
 
     def __call__(
-        self, model: Callable[[Noised], torch.Tensor], before: Callable[[Noised], torch.Tensor], step: Step
+        self, model: Callable[[Batch], torch.Tensor], before: Callable[[Batch], torch.Tensor], clips: Batch
     ) -> dict[str, torch.Tensor]:
-        """Return the loss of each example of a step, and what else is worth a look, each `[B]`."""
-        clips = step.clips
+        """Return the loss of each example, by ``loss``, and numbers for the log by their names."""
         predicted, old = model(clips), before(clips)
         moved = error(predicted, old).detach()
         own = error(predicted, clips.target)
         if self.algorithm == "nft":
-            loss = forward_process(predicted, old, clips.target, step.optimality, self.beta)
+            loss = forward_process(predicted, old, clips.target, clips.optimality, self.beta)
             return {"loss": loss, "error": own.detach(), "moved": moved}
         if self.algorithm == "expert_iteration":
             return {"loss": own, "moved": moved}

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from generators.stable_audio.velocity_target import times_of
-from rlhf.stable_audio.batches import Noised
+from rlhf.stable_audio.batches import Batch
 
 _TARGETS = r"transformer_blocks\.\d+\.(attn[12]\.(to_q|to_k|to_v|to_out\.0)|ff\.net\.(0\.proj|2))"
 
@@ -43,7 +43,7 @@ class VelocityModel(nn.Module):
         )
         self._guidance = guidance
 
-    def forward(self, clips: Noised) -> torch.Tensor:
+    def forward(self, clips: Batch) -> torch.Tensor:
         """Return the velocities of clips, `[B, channels, frames]`."""
         attended, rows = clips.attended, [clips]
         if self._guidance != 1:
@@ -62,7 +62,7 @@ class VelocityModel(nn.Module):
         return torch.lerp(away, towards, self._guidance)
 
     @torch.no_grad()
-    def before(self, clips: Noised) -> torch.Tensor:
+    def before(self, clips: Batch) -> torch.Tensor:
         """Return the velocities of the transformer without its update."""
         with self.transformer.disable_adapter():
             return self(clips)

@@ -63,15 +63,14 @@ def learn(
     from accelerate import Accelerator
     from tqdm import tqdm
 
-    size, micro = optimisation.batch_size, optimisation.micro_batch_size
     optimisation.accumulation(processes.world_size)
+    size, micro = optimisation.batch_size, optimisation.micro_batch_size
+    steps, rise = optimisation.steps, max(1, optimisation.steps // 10)
     device = parts.transformer.device
-    accelerator = Accelerator(
-        cpu=device.type == "cpu", mixed_precision="bf16" if optimisation.bfloat16 else "no"
-    )
-    model = VelocityModel(parts.transformer, optimisation.lora_r, optimisation.seed, loss.own_guidance).to(
-        device
-    )
+    precision = "bf16" if optimisation.bfloat16 else "no"
+    accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=precision)
+    model = VelocityModel(parts.transformer, optimisation.lora_r, optimisation.seed, loss.own_guidance)
+    model.to(device)
     if optimisation.gradient_checkpointing:
         parts.transformer.enable_gradient_checkpointing()
     update = nn.ParameterDict({name.replace(".", "/"): weight for name, weight in model.update().items()})
@@ -84,14 +83,10 @@ def learn(
     log = TrainLog(folder / LOG, state.step)
     places = processes.shard(range(size))
     chunks = [places[start : start + micro] for start in range(0, len(places), micro)]
-    bar = tqdm(
-        total=optimisation.steps, initial=state.step, desc=loss.algorithm, disable=not processes.is_main
-    )
-    while state.step < optimisation.steps:
+    bar = tqdm(total=steps, initial=state.step, desc=loss.algorithm, disable=not processes.is_main)
+    while state.step < steps:
         for group in optimiser.param_groups:
-            group["lr"] = optimisation.learning_rate * min(
-                1.0, (state.step + 1) / max(1, optimisation.steps // 10)
-            )
+            group["lr"] = optimisation.learning_rate * min(1.0, (state.step + 1) / rise)
         sums: dict[str, torch.Tensor] = {}
         for number, chunk in enumerate(chunks, start=1):
             with accelerator.no_sync(prepared) if number < len(chunks) else nullcontext():
@@ -110,7 +105,7 @@ def learn(
         state.step += 1
         bar.update()
         log.add({"step": state.step, **means, "grad_norm": float(norm)})
-        if state.step % optimisation.save_every == 0 or state.step == optimisation.steps:
+        if state.step % optimisation.save_every == 0 or state.step == steps:
             if processes.is_main:
                 log.flush()
                 state.save(update, optimiser)

@@ -47,8 +47,8 @@ def error_of(parts, transformer, examples):
     model.transformer = transformer
     with torch.no_grad():
         return sum(
-            error(model(step.clips), step.clips.target).mean().item()
-            for step in (batches.of(number, range(4)) for number in range(12))
+            error(model(clips), clips.target).mean().item()
+            for clips in (batches.of(number, range(4)) for number in range(12))
         )
 
 
@@ -79,7 +79,7 @@ def test_clips_that_are_imitated_are_better_denoised(parts, tmp_path):
 @pytest.mark.parametrize("guidance", [1.0, 7.0])
 def test_velocities_are_those_of_the_sampling(parts, guidance):
     own = parts()
-    clips = Batches([example(seed) for seed in (1, 3, 5)], own, 8.0, HOW).of(0, [0, 1, 2]).clips
+    clips = Batches([example(seed) for seed in (1, 3, 5)], own, 8.0, HOW).of(0, [0, 1, 2])
     conditioner = StableAudioConditioner(own.tokenizer, own.text_encoder, own.projection_model)
     conditions = conditioner.batch(["piano"] * 3, 8.0, "", guided=guidance > 1)
     denoiser = Denoiser(own.transformer, conditions, guidance, 16)
@@ -157,8 +157,7 @@ def test_what_is_learned_does_not_depend_on_how_a_batch_is_cut(parts, tmp_path):
 
 def test_a_pair_shares_its_noise(parts):
     pair = example(1, loser=example(2).latents)
-    step = Batches([pair], parts(), 8.0, HOW).of(0, [0, 1])
-    clips = step.clips
+    clips = Batches([pair], parts(), 8.0, HOW).of(0, [0, 1])
     assert clips.noisy.shape[0] == 4
     assert torch.equal(clips.sigmas[:2], clips.sigmas[2:])
     scale = (1 + clips.sigmas.square()).rsqrt()[:, None, None]

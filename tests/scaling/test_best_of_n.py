@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from music.command import parse_command, run
+from music.command import parse_command
 from music.errors import InputError
 from music.pool import Pool
 from music.scores import ScoreTable
@@ -199,10 +199,3 @@ def test_damaged_audio_in_the_pool_is_found(config):
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(InputError, match=r"metadata\.jsonl line 6: .*was changed"):
         main(config)
-
-
-def test_exit_code_2_and_one_line(capsys):
-    with pytest.raises(SystemExit) as stop:
-        run(main, BestOfN, ["--n", "0"])
-    assert stop.value.code == 2
-    assert capsys.readouterr().err == "error: --n must be at least 1, got 0\n"

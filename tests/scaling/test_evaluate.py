@@ -145,7 +145,8 @@ def test_a_metric_that_finds_everything_equal_is_shown_with_its_digits_and_no_st
 def test_pools_of_one_generator_are_told_apart():
     def names(*pools):
         reward, numbers = RewardWeights.parse("a"), [1, 2]
-        found = [one for pool in pools for one in measure({"a": np.eye(2)}, reward, numbers, 0, *pool)]
+        found = measure({"a": np.eye(2)}, reward, numbers, 0)
+        found = [replace(one, pool=pool, generator=name) for pool, name in pools for one in found]
         return [row[0] for row in for_people(found)[1]]
 
     pools = [("p", "g"), ("q", "g"), ("r", "h")]
