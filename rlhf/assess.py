@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from music.command import run, split_names
+from music.command import refuse_below_one, run, split_names
 from music.errors import InputError
 from music.processes import Processes
 from music.prompts import load_prompts, prompts_record
@@ -65,6 +65,7 @@ class Assess(Measuring):
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
         super().__post_init__()
+        refuse_below_one(self, "n")
         given = split_names(self.best_of)
         if not all(one.isdecimal() and 0 < int(one) <= self.n for one in given):
             raise InputError(f"--best_of must be numbers from 1 to --n {self.n}, got {self.best_of!r}")

@@ -54,7 +54,7 @@ class Measuring(Judging, Sampling, Runtime):
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
-        refuse_below_one(self, "n", "limit", "sampling_steps")
+        refuse_below_one(self, "limit", "sampling_steps")
         if not (math.isfinite(self.seconds) and self.seconds > 0):
             raise InputError(f"--seconds must be above 0, got {self.seconds}")
         if self.silence_cost < 0:

@@ -12,7 +12,6 @@ from generators import load_generator
 from music.command import parse_command
 from rlhf.options import PostTraining
 from rlhf.train import main
-from tests.rlhf.test_post_training import SMALL
 from tests.rlhf.trained_models import launched
 
 CONFIGS = Path(__file__).parents[2] / "experiments" / "configs"
@@ -30,17 +29,9 @@ def test_the_configs_are_of_a_training_and_of_the_command_in_them():
 
 
 @pytest.mark.slow
-def test_two_processes_that_share_the_weights_learn_what_one_does(tiny, tmp_path):
-    (tmp_path / "prompts.txt").write_text("piano\ndrums\na slow bass\nx\n")
+def test_two_processes_that_share_the_weights_learn_what_one_does(options, tiny, tmp_path):
     published = parse_command(PostTraining, ["--config", str(OPTIONS)])
-    small = {**SMALL, "rounds": 1, "batch_size": 4, "micro_batch_size": 4}
-    alone = PostTraining(
-        algorithm=published.algorithm,
-        generator=str(tiny),
-        prompts=str(tmp_path / "prompts.txt"),
-        output=tmp_path / "one",
-        **small,
-    )
+    alone = replace(options, algorithm=published.algorithm, rounds=1)
     main(alone)
     shared = replace(alone, output=tmp_path / "two", micro_batch_size=2)
     launcher = ["-m", "accelerate.commands.launch", "--config_file", str(FSDP), "--num_processes", "2"]

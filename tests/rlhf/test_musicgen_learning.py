@@ -1,6 +1,6 @@
 """What TRL's trainers make of the policy: they learn what they shall, begin at the reference, and survive a kill."""
 
-import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,8 +16,9 @@ from rlhf.musicgen.offline import Preference, imitate, prefer
 from rlhf.musicgen.online import Exploration, Rollouts, explore
 from rlhf.musicgen.policy import IGNORED, flat_codes
 from rlhf.musicgen.trl_settings import TrlRun, updated_weights
-from rlhf.options import LOG, Optimisation
+from rlhf.options import Optimisation
 from tests.rlhf.conftest import PROMPTS, SECONDS
+from tests.rlhf.trained_models import log_of
 
 HOW = Optimisation(steps=6, learning_rate=0.01, batch_size=8, micro_batch_size=4, lora_r=4, save_every=2)
 LOUD = ClipReward(load_scorer("loudness"), RewardWeights({"loudness": 1.0}))
@@ -44,10 +45,6 @@ def likelihood(policy, tokenizer, examples):
             loss = policy(row, torch.ones_like(row), torch.tensor([[IGNORED] * len(ids) + flat])).loss
         found.append(-loss.item())
     return sum(found) / len(found)
-
-
-def log_of(folder):
-    return [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
 
 
 def test_clips_that_are_imitated_become_likelier(policy_and_tokenizer, sampler, tmp_path):
@@ -88,9 +85,7 @@ def test_exploring_begins_at_the_reference_and_raises_the_reward(
     policy_and_tokenizer, sampler, tmp_path, algorithm
 ):
     policy, tokenizer = policy_and_tokenizer
-    how = Optimisation(
-        steps=16, learning_rate=0.03, batch_size=16, micro_batch_size=16, lora_r=4, save_every=50
-    )
+    how = replace(HOW, steps=16, learning_rate=0.03, batch_size=16, micro_batch_size=16, save_every=50)
     exploration = Exploration(algorithm, group_size=8, seconds=SECONDS, beta=0.001)
     explore(TrlRun(policy, tokenizer, how, tmp_path, "cpu"), sampler, PROMPTS, high_codes, exploration)
     log = [row for row in log_of(tmp_path) if "reward" in row]

@@ -11,35 +11,8 @@ from safetensors.torch import load_file
 from generators import load_generator
 from music.errors import InputError
 from rlhf.learners import LEARNERS
-from rlhf.options import PostTraining
 from rlhf.train import main
-from tests.rlhf.trained_models import MUSICGEN, STABLE_AUDIO, launched
-
-SMALL = {
-    "weights": "loudness=1",
-    "reward": "loudness",
-    "level": None,
-    "n": 4,
-    "rounds": 2,
-    "steps": 2,
-    "seconds": 0.4,
-    "limit": 4,
-    "batch_size": 4,
-    "micro_batch_size": 4,
-    "lora_r": 2,
-    "learning_rate": 0.01,
-    "samples": 2,
-    "save_every": 1,
-    "device": "cpu",
-}
-
-
-@pytest.fixture
-def options(tiny, tmp_path):
-    (tmp_path / "prompts.txt").write_text("piano\ndrums\na slow bass\nx\n")
-    return PostTraining(
-        generator=str(tiny), prompts=str(tmp_path / "prompts.txt"), output=tmp_path / "out", **SMALL
-    )
+from tests.rlhf.trained_models import MUSICGEN, STABLE_AUDIO, launched, log_of
 
 
 def weights_of(folder):
@@ -51,8 +24,7 @@ def trained(options, source, weights):
     main(options)
     before, after = (load_file(folder / weights) for folder in (source, options.output / "model"))
     assert before.keys() == after.keys()
-    rows = [json.loads(line) for line in (options.output / "log.jsonl").read_text().splitlines()]
-    rows = [row for row in rows if "loss" in row]
+    rows = [row for row in log_of(options.output) if "loss" in row]
     assert [row["step"] for row in rows] == [1, 2, 3, 4]
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed

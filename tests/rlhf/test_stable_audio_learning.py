@@ -1,6 +1,5 @@
 """What a diffusion transformer learns from judged clips, and that a kill or a second process does not matter."""
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -19,6 +18,7 @@ from rlhf.stable_audio.batches import Batches, Example
 from rlhf.stable_audio.losses import VelocityLoss, error, forward_process, preference
 from rlhf.stable_audio.model import VelocityModel
 from rlhf.stable_audio.training import learn
+from tests.rlhf.trained_models import log_of
 
 HOW = Optimisation(steps=6, learning_rate=0.01, batch_size=4, micro_batch_size=2, lora_r=2, save_every=2)
 
@@ -36,7 +36,7 @@ def parts(tiny_stable_audio):
 def train(parts, examples, algorithm, folder, how=HOW, **options):
     loss = VelocityLoss(algorithm, **{"loss": "dpo", "beta": 2.0, "winner": 0.0, "guidance": 1.0, **options})
     transformer = learn(parts(), examples, 8.0, how, loss, folder, Processes())
-    return transformer, [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return transformer, log_of(folder)
 
 
 def error_of(parts, transformer, examples):

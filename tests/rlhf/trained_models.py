@@ -1,16 +1,18 @@
 """Models that have moved from the one they began as, and trainings in several processes."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 
-from rlhf.options import PostTraining
+from rlhf.options import LOG, PostTraining
 
 ROOT = Path(__file__).parents[2]
 MUSICGEN, STABLE_AUDIO = "model.safetensors", "transformer/diffusion_pytorch_model.safetensors"
@@ -26,6 +28,11 @@ def moved_model(source: Path, folder: Path, size: float, weights: str = MUSICGEN
             tensors[name] += size * torch.randn(tensors[name].shape, generator=noise)
     save_file(tensors, folder / weights, {"format": "pt"})
     return folder
+
+
+def log_of(folder: Path) -> list[dict[str, Any]]:
+    """Return the rows of a training's log."""
+    return [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
 
 
 def launched(launcher: Sequence[str], options: PostTraining) -> subprocess.CompletedProcess[str]:
