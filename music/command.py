@@ -36,6 +36,18 @@ class _Formatter(jsonargparse.DefaultHelpFormatter, argparse.RawDescriptionHelpF
         return super()._expand_help(action).replace("<class 'Path'>", "path").replace(", default: )", ")")
 
 
+class _Parser(jsonargparse.ArgumentParser):
+    """A parser whose ``--print_config`` gives new names to what was given under old ones."""
+
+    renamed: Mapping[str, str]
+
+    def dump(self, cfg: jsonargparse.Namespace, **options: Any) -> str:
+        for old, new in self.renamed.items():
+            if old in cfg:
+                cfg[new] = cfg.pop(old)
+        return super().dump(cfg, **options)
+
+
 def parse_command(config: type[C], argv: Sequence[str] | None = None, name: str | None = None) -> C:
     """Read a command line into a config.
 
@@ -166,7 +178,7 @@ def run(
 def _parser_of(config: type, name: str) -> jsonargparse.ArgumentParser:
     jsonargparse.set_parsing_settings(docstring_parse_style=docstring_parser.DocstringStyle.NUMPYDOC)
     examples = "".join(f"  {example}\n" for example in examples_of(config))
-    parser = jsonargparse.ArgumentParser(
+    parser = _Parser(
         prog=name,
         description=_first_line(config),
         epilog=f"examples:\n{examples}" if examples else None,
@@ -193,7 +205,8 @@ def _parser_of(config: type, name: str) -> jsonargparse.ArgumentParser:
                     {"required": True} if default is dataclasses.MISSING else {"default": default}
                 )
                 group.add_argument(f"--{option}", type=types[option], help=help_of(config, option), **given)
-    for old, new in renamed_of(config).items():
+    parser.renamed = renamed_of(config)
+    for old, new in parser.renamed.items():
         parser.add_argument(f"--{old}", type=types[new], default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return parser
 

@@ -1,11 +1,13 @@
-"""Drawings of reports, as inline SVG whose colours follow the page (light and dark).
+"""Drawings: for reports as inline SVG whose colours follow the page (light and dark), and panels for pictures.
 
 matplotlib writes fixed colours; `INK` and the others are stand-ins, which `svg` replaces by CSS variables of the page.
 """
 
 import html
 import io
+import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 # stand-in colour -> CSS variable of the page
@@ -80,3 +82,38 @@ def _themed(document: str, title: str) -> str:
     for stand_in, variable in _COLOURS.items():
         element = element.replace(stand_in, variable)
     return element
+
+
+def png_panels(titles: Sequence[str], width: float, height: float) -> tuple[Any, list[Any]]:
+    """Return a figure of panels, for a picture, and the axes of each.
+
+    Parameters
+    ----------
+    titles
+        Titles of the panels, row by row, three to a row.
+    width, height
+        Size of a panel, inches.
+    """
+    from matplotlib.figure import Figure
+
+    columns = min(3, len(titles))
+    rows = math.ceil(len(titles) / columns)
+    figure = Figure(figsize=(width * columns, height * rows))
+    grid = figure.subplots(rows, columns, squeeze=False)
+    # fixed margins: to measure all labels takes as long as to draw
+    figure.subplots_adjust(
+        left=0.85 / (width * columns),
+        right=1 - 0.1 / (width * columns),
+        bottom=0.45 / (height * rows),
+        top=1 - 0.3 / (height * rows),
+        wspace=0.25,
+        hspace=0.36,
+    )
+    axes = list(grid.flat)
+    for panel, title in zip(axes, titles, strict=False):
+        panel.set_title(title, fontsize=9)
+        panel.tick_params(labelsize=8)
+        panel.grid(alpha=0.25)
+    for panel in axes[len(titles) :]:
+        panel.set_visible(False)
+    return figure, axes[: len(titles)]

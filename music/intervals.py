@@ -4,7 +4,7 @@ This is the cluster bootstrap (Davison and Hinkley 1997, section 3.8) with perce
 """
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ Array = NDArray[np.float64]
 _CHUNK = 500  # bootstrap resamples held in memory at a time
 RESAMPLES = 1_000
 FEWEST = 10
+_SAME = 1e-9  # share of the largest value: an interval that is narrower has no width
 _ROUNDING = 1e-12  # of the largest value: a bound that is nearer to 0 is 0
 
 
@@ -52,6 +53,20 @@ class Estimate:
             return value
         ends = spec.replace("+", "")
         return f"{value} [{format(self.low, ends)}, {format(self.high, ends)}]"
+
+    def columns(self, value: str = "value", low: str = "low", high: str = "high") -> dict[str, float | None]:
+        """Return the numbers as columns of a table, by these names; None for NaN."""
+        named = {value: self.value, low: self.low, high: self.high}
+        return {name: None if math.isnan(number) else number for name, number in named.items()}
+
+
+def telling_digits(estimates: Iterable[Estimate]) -> int:
+    """Return how many decimals, 1 to 6, tell the ends of intervals apart, or else show three digits of the values."""
+    known = [one for one in estimates if not math.isnan(one.value)]
+    largest = max((abs(one.value) for one in known), default=0.0)
+    widths = [one.high - one.low for one in known if one.high - one.low > _SAME * largest]
+    scale = min(widths, default=largest) or 1.0
+    return min(6, max(1, (1 if widths else 2) - math.floor(math.log10(scale))))
 
 
 def estimate_mean(values: Sequence[float], prompts: Sequence[Hashable], seed: int = 0) -> Estimate:

@@ -11,15 +11,13 @@
    (`rlhf.assessment.diversity`); by meters (`rlhf.assessment.indicators`); and what the reward's best of n would
    have given.
 3. OUT holds ``metrics.csv``, ``table.md``, ``frontier.png``, ``report.html`` and ``run.json``; clips, scores and all
-   else that costs time are kept beside them, so that a killed run goes on and another model is added at its own price.
+   else that costs time are kept beside them, so that a killed run resumes and another model costs only its own share.
 """
 
-import math
 import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from music.command import refuse_below_one, run, split_names
@@ -30,89 +28,46 @@ from music.provenance import device_name, write_run_record
 from reward import RewardWeights
 from reward.scoring.candidates import load_scorers
 from rlhf.assessment.comparison import BASE, Line, compare
-from rlhf.assessment.diversity import audio_files, load_encoders
-from rlhf.assessment.held_out import Asked, HeldOut
+from rlhf.assessment.held_out import HeldOut
 from rlhf.assessment.model_names import named_models
 from rlhf.assessment.report import write_assessment
 from rlhf.guarded_reward import Guarded
-from rlhf.models import load_sampler
+from rlhf.options import Measuring
 
 
 @dataclass(frozen=True)
-class Assess:
+class Assess(Measuring):
     """Measure post-trained generators against the one that they began as.
 
     Attributes
     ----------
     models
-        Their folders, with commas between; NAME=FOLDER names one.
+        Folders of the trained models, separated by commas; NAME=FOLDER names one.
     base
-        What they began as: a name, hub id or folder.
-    reward
-        The scorer that they learned from, as in rlhf/train.py.
-    weights
-        What the reward is made of.
-    level, silence_cost
-        Of the reward's guards; see rlhf/train.py.
-    judges
-        Further scorers, with commas between.
+        Model that they began as: a name, hub id or folder.
     prompts
-        Held out; as in scaling/best_of_n.py.
+        Held-out prompts, given as in scaling/best_of_n.py.
     n
-        Clips of a prompt.
+        Number of clips for each prompt.
     best_of
-        Numbers of candidates to pick from by the reward, with commas between.
-    encoders
-        Joint embeddings that tell clips apart, with commas between: mulan:lab-mulan, clap ...
-    real
-        A folder of real clips to be near to.
-    seconds
-        Length of each clip, s.
-    seed
-        Of all noise, and of the resampling of prompts.
-    limit
-        Only the first so many prompts.
+        Numbers of candidates to pick from by the reward, separated by commas.
     output
-        Folder for all that is made. The same folder again goes on, with other models too.
-    guidance, temperature, sampling_steps
-        Of the sampling; the generator's own default if not given.
-    dtype
-        Numeric type of generators and scorers; divergences are computed in float32.
-    device
-        auto, cpu, cuda ...
+        Folder for all that is made. The same folder again resumes, with other models too.
     """
 
     models: str
     base: str = "lab-musicgen"
-    reward: str = "lab-cmi-rm"
-    weights: str = "musicality=0.5,alignment=0.5"
-    level: float | None = -20.0
-    silence_cost: float = 1.0
-    judges: str = ""
     prompts: str = "lab-held-out"
     n: int = 4
     best_of: str = "1"
-    encoders: str = "mulan:lab-mulan"
-    real: Path | None = None
-    seconds: float = 5.0
-    seed: int = 0
-    limit: int | None = None
     output: Path = Path("runs/assess")
-    guidance: float | None = None
-    temperature: float | None = None
-    sampling_steps: int | None = None
-    dtype: str = "float32"
-    device: str = "auto"
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
-        refuse_below_one(self, "n", "limit", "sampling_steps")
-        if not (math.isfinite(self.seconds) and self.seconds > 0):
-            raise InputError(f"--seconds must be above 0, got {self.seconds}")
-        if self.silence_cost < 0:
-            raise InputError(f"--silence_cost must be at least 0, got {self.silence_cost}")
-        asked = split_names(self.best_of)
-        if not all(one.isdecimal() and 0 < int(one) <= self.n for one in asked):
+        super().__post_init__()
+        refuse_below_one(self, "n")
+        given = split_names(self.best_of)
+        if not all(one.isdecimal() and 0 < int(one) <= self.n for one in given):
             raise InputError(f"--best_of must be numbers from 1 to --n {self.n}, got {self.best_of!r}")
 
     @property
@@ -132,9 +87,9 @@ def assess(options: Assess, models: Mapping[str, str | Path]) -> list[Line]:
     Parameters
     ----------
     options
-        What for; its `models` are not looked at.
+        Options of the command, whose `models` are not looked at.
     models
-        Folders by name.
+        Folders of the models, by name.
 
     Raises
     ------
@@ -143,16 +98,10 @@ def assess(options: Assess, models: Mapping[str, str | Path]) -> list[Line]:
     """
     reward = RewardWeights.parse(options.weights)
     prompts = load_prompts(options.prompts, options.limit)
-    real = audio_files(options.real) if options.real else []
     processes = Processes()
     judge, *judges = load_scorers(options.reward, options.judges, reward, options.device, options.dtype)
-    proxy = Guarded(judge, options.level, options.silence_cost)
-    encoders = load_encoders(options.encoders, options.device, options.dtype)
-
-    asked = Asked(prompts, options.n, options.seconds, options.seed, real)
-    load, scorers = partial(load_sampler, options), [proxy, *judges]
-    where = (options.device, processes)
-    held_out = HeldOut(options.output, asked, load, scorers, reward, encoders, *where)
+    scorers = [Guarded(judge, options.level, options.silence_cost), *judges]
+    held_out = HeldOut(options.output, options, prompts, options.n, scorers, reward, processes)
     for name, source in {BASE: options.base, **models}.items():
         held_out.measure(name, source)
     lines = compare(held_out.measured, held_out.metrics, options.numbers, options.seed)
@@ -164,7 +113,7 @@ def assess(options: Assess, models: Mapping[str, str | Path]) -> list[Line]:
             "Judges": ", ".join(one.name for one in judges) or "none",
             "Prompts": f"{options.prompts} ({len(prompts)}), {options.n} clips of {options.seconds:g} s each",
             "Seed": str(options.seed),
-            "Reward model": proxy.hash,
+            "Reward model": scorers[0].hash,
             "Device": device_name(options.device),
             "Command": shlex.join(sys.argv),
         }
@@ -174,9 +123,9 @@ def assess(options: Assess, models: Mapping[str, str | Path]) -> list[Line]:
             options,
             models=dict(models),
             prompts=prompts_record(options.prompts, prompts),
-            scorers={scorer.name: scorer.hash for scorer in (proxy, *judges)},
-            encoders={encoder.name: encoder.hash for encoder in encoders},
-            real=len(real),
+            scorers={scorer.name: scorer.hash for scorer in scorers},
+            encoders={encoder.name: encoder.hash for encoder in held_out.encoders},
+            real=len(held_out.real),
         )
     processes.close()
     return lines

@@ -1,7 +1,4 @@
-"""What the candidates of a pool teach, by their rewards.
-
-In which order things come to be learned from.
-"""
+"""What the candidates of a pool teach by their rewards, and in which order they are learned from."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ T = TypeVar("T")
 def turns_of(items: Sequence[T], count: int, seed: int) -> list[T]:
     """Return whose turn it is, `count` times: all in random order, then all in another order, and so on.
 
-    It hangs on nothing but its arguments, so that a killed run goes on with what comes next, however many processes
+    It depends on nothing but its arguments, so that a killed run goes on with what comes next, however many processes
     share it.
     """
     stream = np.random.default_rng(seed)
@@ -31,12 +28,12 @@ def turns_of(items: Sequence[T], count: int, seed: int) -> list[T]:
     return turns[:count]
 
 
-_SPREADS = 5.0  # of an advantage; what is further away counts as this far
+_SPREADS = 5.0  # standard deviations; an advantage that is larger counts as this large
 
 
 @dataclass(frozen=True)
 class BestAndWorst:
-    """The candidates of one prompt with the highest and the lowest reward; of equals the lowest index."""
+    """The candidates of one prompt with the highest and the lowest reward; of equals, that of the lowest index."""
 
     best: Candidate
     worst: Candidate
@@ -49,9 +46,9 @@ class Judged:
     Attributes
     ----------
     candidates
-        Of each prompt, P rows of N.
+        N candidates of each of P prompts.
     rewards
-        `[P, N]`.
+        Rewards, `[P, N]`.
     """
 
     candidates: Sequence[Sequence[Candidate]]
@@ -75,14 +72,14 @@ class Judged:
         differences = self.rewards - self.rewards.mean(axis=1, keepdims=True)
         spread = float(np.sqrt(np.mean(differences**2)))
         advantages = differences / (spread or 1.0)
-        good = 0.5 + np.clip(advantages / _SPREADS, -1, 1) / 2
+        optimality = 0.5 + np.clip(advantages / _SPREADS, -1, 1) / 2
         return [
             (candidate, float(value))
-            for row, values in zip(self.candidates, good, strict=True)
+            for row, values in zip(self.candidates, optimality, strict=True)
             for candidate, value in zip(row, values, strict=True)
         ]
 
     def spread(self) -> dict[str, float]:
         """Return the mean reward of all, of the best and of the worst, over prompts."""
-        every = {"mean": self.rewards, "best": self.rewards.max(axis=1), "worst": self.rewards.min(axis=1)}
-        return {name: float(np.mean(values)) for name, values in every.items()}
+        best, worst = self.rewards.max(axis=1), self.rewards.min(axis=1)
+        return {"mean": float(self.rewards.mean()), "best": float(best.mean()), "worst": float(worst.mean())}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from music.drawing import png_panels
 
 # what is drawn, as TRL calls it, and what it is
 PANELS = {
@@ -28,42 +29,23 @@ PANELS = {
 
 
 def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draw the curves of a log into a PNG; rows of a pool become points at the step where they were made."""
-    from matplotlib.figure import Figure
-
+    """Draw the curves of a log into a PNG; rows of a pool become points at their round."""
     found = {
         name: [(row["step"], row[name]) for row in rows if isinstance(row.get(name), int | float)]
         for name in PANELS
     }
     drawn = {name: points for name, points in found.items() if points}
     pools = [row for row in rows if "pool" in row]
-    panels = [*(["pool"] if pools else []), *drawn]
-    columns = min(3, len(panels))
-    lines = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(4.2 * columns, 2.7 * lines))
-    axes = figure.subplots(lines, columns, squeeze=False)
-    # fixed, in inches of a panel, as to measure all labels takes as long as to draw the curves
-    figure.subplots_adjust(
-        left=0.6 / (4.2 * columns),
-        right=1 - 0.1 / (4.2 * columns),
-        bottom=0.45 / (2.7 * lines),
-        top=1 - 0.3 / (2.7 * lines),
-        wspace=0.22,
-        hspace=0.36,
-    )
-    for panel, name in zip(axes.flat, panels, strict=False):
-        panel.tick_params(labelsize=8)
-        panel.grid(alpha=0.25)
-        panel.set_title("reward of the pool" if name == "pool" else PANELS[name], fontsize=9)
+    titles = {**({"pool": "reward of the pool"} if pools else {}), **{name: PANELS[name] for name in drawn}}
+    figure, axes = png_panels(list(titles.values()), 4.2, 2.7)
+    for panel, name in zip(axes, titles, strict=True):
         panel.set_xlabel("round" if name == "pool" else "step", fontsize=8)
         if name != "pool":
             panel.plot(*zip(*drawn[name], strict=True), linewidth=1.2)
             continue
+        places = [row["round"] for row in pools]
         for which in ("best", "mean", "worst"):
-            places = [row["round"] for row in pools]
             panel.plot(places, [row["pool"][which] for row in pools], marker="o", label=which)
         panel.set_xticks(places)
         panel.legend(fontsize=8)
-    for panel in list(axes.flat)[len(panels) :]:
-        panel.set_visible(False)
     figure.savefig(path, dpi=110)

@@ -1,9 +1,7 @@
-"""A scorer that cannot be pleased by loudness or by silence.
+"""The reward of clips, from any scorer, which cannot be raised by loudness or by silence.
 
 What a reward model was not trained to tell apart, a generator finds: louder clips may score higher, and so may clips
-that say nothing. Here every clip is brought to one level before it is judged, and each second of silence costs.
-
-The reward of clips that were just made, by any scorer.
+that say nothing. `Guarded` brings every clip to one level before it is judged, and each second of silence costs.
 """
 
 from __future__ import annotations
@@ -22,41 +20,6 @@ from reward.protocol import Scorer, ScoreRequest, features_of
 from reward.scoring.in_memory import score_clips
 
 REWARD = "reward"
-
-
-class ClipReward:
-    """A weighted sum of a scorer's metrics, for clips in memory.
-
-    Parameters
-    ----------
-    scorer
-        The judge; one that takes no clips is handed files.
-    reward
-        What its metrics make.
-
-    Raises
-    ------
-    InputError
-        If the scorer lacks a metric of the reward.
-    """
-
-    def __init__(self, scorer: Scorer, reward: RewardWeights) -> None:
-        reward.check(tuple(scorer.metrics))
-        self._scorer, self._reward = scorer, reward
-
-    def __call__(self, samples: Sequence[Sample]) -> list[dict[str, float]]:
-        """Return the metrics of each clip and their weighted sum, as ``reward``.
-
-        Raises
-        ------
-        InputError
-            If a clip cannot be scored.
-        """
-        requests = [ScoreRequest(sample.clip, sample.job.prompt) for sample in samples]
-        found = score_clips(self._scorer, requests)
-        return [{**scores, REWARD: self._reward(scores)} for scores in found]
-
-
 _ARITHMETIC = 1  # part of the hash: raise it with any change of the code that moves scores
 _FRAME = 0.05  # s
 QUIET = -60.0  # dBFS; a frame below it is silent
@@ -73,7 +36,7 @@ class Guarded:
     level
         Root mean square that clips are brought to, dBFS; None leaves them as they are.
     silence_cost
-        Subtracted from each metric for a clip that is silent throughout, in proportion for others.
+        Cost, subtracted from each metric, of a clip that is silent throughout; in proportion for others.
     """
 
     takes_clips = True
@@ -106,6 +69,39 @@ class Guarded:
             return clip
         gain = self._level - max(level_of(clip.waveform), _FAINTEST)
         return Clip(clip.waveform * 10 ** (gain / 20), clip.sample_rate)
+
+
+class ClipReward:
+    """A weighted sum of a scorer's metrics, for clips in memory.
+
+    Parameters
+    ----------
+    scorer
+        The judge; one that takes no clips is handed files.
+    reward
+        Weights of its metrics.
+
+    Raises
+    ------
+    InputError
+        If the scorer lacks a metric of the reward.
+    """
+
+    def __init__(self, scorer: Scorer, reward: RewardWeights) -> None:
+        reward.check(tuple(scorer.metrics))
+        self._scorer, self._reward = scorer, reward
+
+    def __call__(self, samples: Sequence[Sample]) -> list[dict[str, float]]:
+        """Return the metrics of each clip and their weighted sum, as ``reward``.
+
+        Raises
+        ------
+        InputError
+            If a clip cannot be scored.
+        """
+        requests = [ScoreRequest(sample.clip, sample.job.prompt) for sample in samples]
+        found = score_clips(self._scorer, requests)
+        return [{**scores, REWARD: self._reward(scores)} for scores in found]
 
 
 def level_of(waveform: torch.Tensor) -> float:

@@ -1,92 +1,29 @@
-"""Trained generators as folders, and generators loaded for post-training.
-
-A trained generator as a folder that `load_generator` loads: what it was made from, with other weights.
-
-The generators of a post-training, which all sample in the same way.
-"""
+"""Models of a post-training: loaded to sample as its options say, and copied as folders."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from generators import Generator, load_generator
-from generators.musicgen.loading import load_model
+from generators.registry import given_sampling
 from music.durable import finished_folder
+from music.options import Sampling
+from rlhf.options import Measuring
 
 
-def load_sampler(options: Any, name: str | Path) -> Generator:
-    """Load a generator that samples as a command's options say.
-
-    Parameters
-    ----------
-    options
-        With `guidance`, `temperature` and `sampling_steps`, each None for the generator's own default, `dtype` and
-        `device`.
-    name
-        A name, hub id or folder.
+def load_sampler(options: Measuring, name: str | Path) -> Generator:
+    """Load a generator, by its name, hub id or folder, that samples as a command's options say.
 
     Raises
     ------
     InputError
         If it cannot be loaded, or does not take an option.
     """
-    sampling = {"guidance": options.guidance, "temperature": options.temperature}
-    sampling["steps"] = options.sampling_steps
-    given: dict[str, Any] = {option: value for option, value in sampling.items() if value is not None}
-    return load_generator(name, device=options.device, dtype=options.dtype, **given)
-
-
-_TRANSFORMER = "transformer"  # folder of it in a pipeline
-_WEIGHTS = ("*.safetensors", "*.bin", "*.index.json")
-
-
-def save_musicgen(weights: Mapping[str, torch.Tensor], source: Path, folder: Path) -> None:
-    """Write a MusicGen whose decoder has other weights.
-
-    The folder appears whole or not at all.
-
-    Parameters
-    ----------
-    weights
-        Of the decoder, by name; those not named stay.
-    source
-        The folder of the model that it began as; tokenizer, configurations and the like are copied.
-    folder
-        Where to.
-    """
-    model, _ = load_model(source, torch.device("cpu"), torch.float32)
-    with torch.no_grad():
-        for name, weight in weights.items():
-            model.decoder.get_parameter(name).copy_(weight)
-    with finished_folder(folder) as part:
-        model.save_pretrained(part)
-        weights_files = {path.name for pattern in _WEIGHTS for path in source.glob(pattern)}
-        for path in source.iterdir():
-            if path.is_file() and path.name not in weights_files:
-                shutil.copy(path, part / path.name)
-
-
-def save_stable_audio(transformer: Any, source: Path, folder: Path) -> None:
-    """Write a pipeline of diffusers with another transformer; the folder appears whole or not at all.
-
-    Parameters
-    ----------
-    transformer
-        A `StableAudioDiTModel`.
-    source
-        The folder that everything else is copied from.
-    folder
-        Where to.
-    """
-    with finished_folder(folder) as part:
-        shutil.copytree(source, part, dirs_exist_ok=True, ignore=lambda _, names: {_TRANSFORMER} & set(names))
-        transformer.save_pretrained(part / _TRANSFORMER)
+    sampling = Sampling(**{field.name: getattr(options, field.name) for field in fields(Sampling)})
+    return load_generator(name, device=options.device, dtype=options.dtype, **given_sampling(sampling))
 
 
 def copy_model(source: Path, folder: Path) -> None:

@@ -1,218 +1,197 @@
-"""The options of a post-training.
+"""Options of post-training: what both of its commands take, how weights are learned, and the rest of a training.
 
-How weights are learned, whatever the algorithm and the library.
+    accelerate launch rlhf/train.py --algorithm expert_iteration --output runs/expert_iteration
+    accelerate launch rlhf/train.py --algorithm grpo --generator facebook/musicgen-small --reward HaiwenXia/CMI-RM \
+        --prompts google/MusicCaps:train --seconds 10 --output runs/grpo
+    torchrun --nproc-per-node 2 -- rlhf/train.py --algorithm dpo --output runs/dpo
+
+(``torchrun`` starts several processes on CPUs, too, where ``accelerate launch`` starts one)
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
 from music.command import refuse_below_one
 from music.errors import InputError
+from music.options import Judging, Runtime, Sampling
+
+LOG = "log.jsonl"  # of a training, a row a step
+ONLINE = ("grpo", "rloo")  # algorithms that make their clips as they learn
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class Measuring(Judging, Sampling, Runtime):
+    """How clips are made and measured, in training and in assessment.
+
+    Attributes
+    ----------
+    level
+        Level that clips are brought to before they are judged, dBFS, so that loudness earns nothing; null leaves it.
+    silence_cost
+        Cost of silence: what each metric of a clip that is silent throughout loses, others in proportion.
+    encoders
+        Joint embeddings that measure diversity, separated by commas: mulan:lab-mulan, clap ...
+    real
+        Folder of real clips, to which the distance is measured.
+    seconds
+        Length of each clip, s.
+    seed
+        Seed of all noise and order, and of the resampling of prompts.
+    limit
+        Number of prompts to take from the beginning; all if not given.
+    """
+
+    level: float | None = -20.0
+    silence_cost: float = 1.0
+    encoders: str = "mulan:lab-mulan"
+    real: Path | None = None
+    seconds: float = 5.0
+    seed: int = 0
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range."""
+        refuse_below_one(self, "limit", "sampling_steps")
+        if not (math.isfinite(self.seconds) and self.seconds > 0):
+            raise InputError(f"--seconds must be above 0, got {self.seconds}")
+        if self.silence_cost < 0:
+            raise InputError(f"--silence_cost must be at least 0, got {self.silence_cost}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Optimisation:
     """How weights are learned.
 
     Attributes
     ----------
     steps
-        Of the optimiser.
+        Steps of the optimiser, in each round.
     learning_rate
-        Of AdamW, after a linear rise over a tenth of the steps.
+        Learning rate of AdamW, after a linear rise over a tenth of the steps.
     batch_size
-        Clips (pairs, of preferences) a step, over all processes.
+        Clips (pairs, for dpo) in each step, over all processes.
     micro_batch_size
-        Of them at once in a process; the rest follows by accumulation.
+        Clips that a process learns from at once; gradients are accumulated up to the batch.
     lora_r
-        Rank of the update.
+        Rank of the low-rank update.
     save_every
         Steps from one checkpoint to the next.
     gradient_checkpointing
-        Compute layers again for the gradient, in place of keeping what they gave.
-    bfloat16
-        Compute in bfloat16, with weights in float32.
-    seed
-        Of order and rollouts.
+        Whether layers are computed again for the gradient, which saves memory.
     tracker
-        tensorboard, wandb or none.
+        Tracker that logs go to as well: none, tensorboard or wandb.
+    seed
+        Seed of all noise and order, and of the resampling of prompts.
+    dtype
+        Numeric type of the computation: float32 or bfloat16; weights learn in float32.
     """
 
-    steps: int = 100
+    steps: int = 50
     learning_rate: float = 3e-4
     batch_size: int = 32
     micro_batch_size: int = 32
     lora_r: int = 16
     save_every: int = 25
     gradient_checkpointing: bool = False
-    bfloat16: bool = False
+    tracker: Literal["none", "tensorboard", "wandb"] = "none"
     seed: int = 0
-    tracker: str = "none"
+    dtype: Literal["float32", "bfloat16"] = "float32"
 
+    @property
+    def bfloat16(self) -> bool:
+        """Whether to compute in bfloat16."""
+        return self.dtype == "bfloat16"
 
-LOG = "log.jsonl"  # of a training, a row a step
-ONLINE = ("grpo", "rloo")  # algorithms that make their clips as they learn
+    def accumulation(self, processes: int) -> int:
+        """Return how many micro-batches a process takes in a step.
+
+        Raises
+        ------
+        InputError
+            If the batch is not a whole number of them for each process.
+        """
+        at_once = self.micro_batch_size * processes
+        if self.batch_size % at_once:
+            raise InputError(
+                f"--batch_size {self.batch_size} must be a multiple of --micro_batch_size "
+                f"{self.micro_batch_size} times the {processes} processes"
+            )
+        return self.batch_size // at_once
+
+    def identity(self) -> dict[str, object]:
+        """Return what a resumed training must share with the killed one, by names that never change."""
+        own = {field.name: getattr(self, field.name) for field in fields(Optimisation)}
+        del own["dtype"]
+        return {**own, "bfloat16": self.bfloat16, "save_every": 0}
 
 
 @dataclass(frozen=True)
-class PostTraining:
+class PostTraining(Optimisation, Measuring):
     """Train a generator with a reward.
 
     Attributes
     ----------
     algorithm
-        expert_iteration, dpo; of MusicGen also grpo, rloo; of Stable Audio also nft.
+        Algorithm: expert_iteration or dpo; for MusicGen also grpo and rloo; for Stable Audio also nft.
     generator
-        A MusicGen without melody, or a Stable Audio in the format of diffusers: a name, hub id or folder.
-    reward
-        The scorer whose metrics make the reward, as in scaling/best_of_n.py.
-    weights
-        What the reward is made of.
-    level
-        What clips are brought to before they are judged, dBFS, so that loudness earns nothing; null leaves it.
-    silence_cost
-        Taken from each metric of a clip that is silent throughout; see `rlhf.guarded_reward`.
+        Generator to train: a MusicGen without melody, or a Stable Audio in the format of diffusers; a name, hub id or
+        folder.
     prompts
-        As in scaling/best_of_n.py.
+        Prompts to learn from, given as in scaling/best_of_n.py.
     n
-        Clips of a prompt: in a round, or in a step of grpo and rloo.
+        Number of clips for each prompt: in a round, or in a step of grpo and rloo.
     rounds
-        Of training; each begins with the model of the one before.
-    steps
-        Of the optimiser, in each round.
-    seconds
-        Length of each clip, s.
-    seed
-        Of the run.
-    limit
-        Only the first so many prompts.
+        Rounds of training; each begins with the model of the one before.
     output
-        Folder for all that is made. The same folder again goes on.
-    guidance, temperature, sampling_steps
-        Of the sampling: scale of guidance, temperature of MusicGen, steps of Stable Audio; the generator's own
-        default if not given.
-    learning_rate
-        Of AdamW.
-    batch_size
-        Clips a step (pairs, of dpo), over all processes.
-    micro_batch_size
-        Of them at once in a process.
-    lora_r
-        Rank of the update.
+        Folder for all that is made. The same folder again resumes.
     beta
-        How dear it is to leave the model before, in the terms of the algorithm: `rlhf.musicgen.offline`,
-        `rlhf.musicgen.online`, `rlhf.stable_audio.losses`.
+        Cost of leaving the model before, in the terms of the algorithm (`rlhf.musicgen.offline`,
+        `rlhf.musicgen.online`, `rlhf.stable_audio.losses`); the usual one of the algorithm if not given.
     loss
-        Of dpo: dpo or ipo.
+        Loss of dpo: dpo or ipo.
     winner
-        Of dpo: weight of the winner's own likelihood.
-    save_every
-        Steps from one checkpoint to the next.
+        Weight of the winner's own likelihood in dpo.
     held_out
-        Prompts to measure the model of each round on, as `prompts`; none are measured if not given.
+        Prompts to measure the model of each round on, given as `prompts`; none are measured if not given.
     held_out_n
-        Clips of each of them.
-    judges
-        Further scorers for them, with commas between.
+        Number of clips for each held-out prompt.
     stop_on
-        Metrics of judges, with commas between, of which a fall ends the training while the reward rises: all of
+        Metrics of judges, separated by commas, whose fall ends the training while the reward rises: those of all
         independent judges if not given, none if empty. See `rlhf.assessment.watching`.
-    encoders, real
-        For diversity and the distance to real clips; as in rlhf/assess.py.
     samples
-        Prompts to make a clip for before and after; those from before tell how robust the reward is.
-    gradient_checkpointing
-        Compute layers again for the gradient, in place of keeping what they gave.
-    tracker
-        none, tensorboard or wandb.
-    dtype
-        What is computed in; weights learn in float32.
-    device
-        auto, cpu, cuda ...
+        Number of prompts to make a clip for before and after; those from before tell how robust the reward is.
     """
 
     algorithm: Literal["expert_iteration", "dpo", "grpo", "rloo", "nft"] = "expert_iteration"
     generator: str = "lab-musicgen"
-    reward: str = "lab-cmi-rm"
-    weights: str = "musicality=0.5,alignment=0.5"
-    level: float | None = -20.0
-    silence_cost: float = 1.0
     prompts: str = "lab-train"
     n: int = 8
     rounds: int = 2
-    steps: int = 50
-    seconds: float = 5.0
-    seed: int = 0
-    limit: int | None = None
     output: Path = Path("runs/post_training")
-    guidance: float | None = None
-    temperature: float | None = None
-    sampling_steps: int | None = None
-    learning_rate: float = 3e-4
-    batch_size: int = 32
-    micro_batch_size: int = 32
-    lora_r: int = 16
     beta: float | None = None
     loss: Literal["dpo", "ipo"] = "dpo"
     winner: float = 0.1
-    save_every: int = 25
     held_out: str | None = None
     held_out_n: int = 4
-    judges: str = ""
     stop_on: str | None = None
-    encoders: str = "mulan:lab-mulan"
-    real: Path | None = None
     samples: int = 16
-    gradient_checkpointing: bool = False
-    tracker: Literal["none", "tensorboard", "wandb"] = "none"
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    device: str = "auto"
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
-        refuse_below_one(
-            self,
-            "rounds",
-            "steps",
-            "held_out_n",
-            "samples",
-            "limit",
-            "sampling_steps",
-            "batch_size",
-            "micro_batch_size",
-            "lora_r",
-            "save_every",
-        )
+        super().__post_init__()
+        counts = ("rounds", "steps", "batch_size", "micro_batch_size", "lora_r", "save_every")
+        refuse_below_one(self, *counts, "held_out_n", "samples")
         if self.n < 2:
             raise InputError(f"--n must be at least 2, as clips of a prompt are compared, got {self.n}")
-        if not (math.isfinite(self.seconds) and self.seconds > 0):
-            raise InputError(f"--seconds must be above 0, got {self.seconds}")
         if (self.judges or self.stop_on) and not self.held_out:
             raise InputError("--judges and --stop_on are for held-out prompts: give --held_out too")
-        if self.silence_cost < 0:
-            raise InputError(f"--silence_cost must be at least 0, got {self.silence_cost}")
         if self.algorithm in ONLINE and self.batch_size % self.n:
             raise InputError(
                 f"--batch_size {self.batch_size} must be a multiple of --n {self.n}: whole groups"
             )
-
-    def optimisation(self) -> Optimisation:
-        """Return how weights are learned."""
-        return Optimisation(
-            self.steps,
-            self.learning_rate,
-            self.batch_size,
-            self.micro_batch_size,
-            self.lora_r,
-            self.save_every,
-            self.gradient_checkpointing,
-            self.dtype == "bfloat16",
-            self.seed,
-            self.tracker,
-        )
 
     def beta_or(self, usual: Mapping[str, float]) -> float:
         """Return beta, or what is usual for the algorithm; 0 for one that has none."""

@@ -7,8 +7,8 @@ own level. A reward worth training on hardly moves; the scale to compare with is
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,13 +16,12 @@ import torch
 from generators.protocol import Sample
 from music.clips import Clip
 from music.durable import write_text
-from music.intervals import estimate_mean
+from music.intervals import Estimate, estimate_mean
 from music.tables import markdown_table
 from rlhf.guarded_reward import REWARD, ClipReward
 
 NOISE = -40.0  # dB, against the clip
 ROBUSTNESS = "robustness.md"
-Line = Mapping[str, Any]
 
 
 def _gained(decibels: float) -> Callable[[Clip, int], Clip]:
@@ -47,57 +46,56 @@ CHANGES: Mapping[str, Callable[[Clip, int], Clip]] = {
 }
 
 
-def robustness(clip_reward: ClipReward, samples: Sequence[Sample]) -> list[Line]:
-    """Return a line for each of `CHANGES`: the mean change of the reward with its 95 % interval, and its mean size.
+@dataclass(frozen=True)
+class Shift:
+    """How far a change of the sound moves the reward.
 
-    Parameters
+    Attributes
     ----------
-    clip_reward
-        The reward.
-    samples
-        Clips, one a prompt; noise hangs on their place.
+    change
+        One of `CHANGES`.
+    mean
+        Mean change of the reward, with its interval over clips.
+    size
+        Mean absolute change.
+    spread
+        Standard deviation of the reward from clip to clip; NaN for a single clip.
     """
+
+    change: str
+    mean: Estimate
+    size: float
+    spread: float
+
+
+def robustness(clip_reward: ClipReward, samples: Sequence[Sample]) -> list[Shift]:
+    """Return how far each of `CHANGES` moves the reward of clips, one for each prompt; noise depends on their place."""
     as_they_are = np.array([one[REWARD] for one in clip_reward(samples)])
     spread = float(as_they_are.std(ddof=1)) if len(samples) > 1 else float("nan")
-    lines: list[Line] = []
+    shifts = []
     for name, change in CHANGES.items():
         changed = [Sample(one.job, change(one.clip, place), None) for place, one in enumerate(samples)]
         moved = np.array([one[REWARD] for one in clip_reward(changed)]) - as_they_are
-        found = estimate_mean(moved.tolist(), range(len(moved)))
-        lines.append(
-            {
-                "change": name,
-                "mean": found.value,
-                "low": found.low,
-                "high": found.high,
-                "size": float(np.abs(moved).mean()),
-                "spread": spread,
-            }
-        )
-    return lines
+        mean = estimate_mean(moved.tolist(), range(len(moved)))
+        shifts.append(Shift(name, mean, float(np.abs(moved).mean()), spread))
+    return shifts
 
 
-def write_robustness(folder: Path, lines: Sequence[Line], clips: int) -> None:
+def write_robustness(folder: Path, shifts: Sequence[Shift], clips: int) -> None:
     """Write `ROBUSTNESS` into a folder."""
+    header = ["change of the sound", "change of the reward", "mean size", "in spreads from clip to clip"]
     rows = [
         [
-            str(line["change"]),
-            f"{line['mean']:+.3f}",
-            "–" if np.isnan(line["low"]) else f"[{line['low']:+.3f}, {line['high']:+.3f}]",
-            f"{line['size']:.3f}",
-            f"{line['size'] / line['spread']:.2f}" if line["spread"] > 0 else "–",
+            one.change,
+            f"{one.mean:+.3f}",
+            f"{one.size:.3f}",
+            f"{one.size / one.spread:.2f}" if one.spread > 0 else "–",
         ]
-        for line in lines
+        for one in shifts
     ]
-    header = [
-        "change of the sound",
-        "change of the reward",
-        "95 %",
-        "mean size",
-        "in spreads from clip to clip",
-    ]
-    note = f"{clips} clips of the generator before training; intervals over clips (none of fewer than ten)."
     write_text(
         folder / ROBUSTNESS,
-        f"## How far the reward moves where the music stays the same\n\n{markdown_table(header, rows)}\n{note}\n",
+        "## How far the reward moves where the music stays the same\n\n"
+        f"{markdown_table(header, rows)}\n{clips} clips of the generator before training; 95 % intervals over clips "
+        "(none of fewer than ten).\n",
     )

@@ -7,6 +7,7 @@ on held-out prompts, if there are any, and a judge that falls while the reward r
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,85 +24,77 @@ from reward.scoring.candidates import score_candidates
 from rlhf.assessment.watching import Watch, held_out_row
 from rlhf.choosing import Judged
 from rlhf.guarded_reward import ClipReward
+from rlhf.learners import Learner
 from rlhf.models import copy_model, load_sampler
-from rlhf.musicgen.learner import MusicgenLearner
 from rlhf.options import LOG, ONLINE, PostTraining
-from rlhf.stable_audio.learner import StableAudioLearner
 
 MODEL = "model"
 _POOL = "pool.json"
-Learner = MusicgenLearner | StableAudioLearner
 
 
+@dataclass(frozen=True, eq=False)
 class Rounds:
     """What a post-training does, round by round; what is done is not done again.
 
-    Parameters
+    Attributes
     ----------
     options
-        Of the run.
+        Options of the run.
     learner
         What trains its generator.
     prompts
-        To learn from.
+        Prompts to learn from.
     scorer, reward
-        What judges.
+        What judges, and the weights of its metrics.
     watch
-        Looks at held-out prompts; None does not.
+        What measures held-out prompts; None measures none.
     processes
-        Who shares the work.
+        Processes that share the work.
     """
 
-    def __init__(
-        self,
-        options: PostTraining,
-        learner: Learner,
-        prompts: list[Prompt],
-        scorer: Scorer,
-        reward: RewardWeights,
-        watch: Watch | None,
-        processes: Processes,
-    ) -> None:
-        self._options, self._learner, self._prompts = options, learner, prompts
-        self._scorer, self._reward = scorer, reward
-        self._watch, self._processes = watch, processes
+    options: PostTraining
+    learner: Learner
+    prompts: list[Prompt]
+    scorer: Scorer
+    reward: RewardWeights
+    watch: Watch | None
+    processes: Processes
 
     def run(self) -> None:
         """Make ``OUT/model``: the model of the last round, or of that before a judge fell."""
-        source = self._learner.start
-        if self._watch:
-            self._watch.start()
-        for index in range(self._options.rounds):
-            place = _place(self._options, index)
+        source = self.learner.start
+        if self.watch:
+            self.watch.start()
+        for index in range(self.options.rounds):
+            place = _place(self.options, index)
             if not (place / MODEL).exists():
                 self._learn(index, source, place)
-            if self._watch and self._watch.has_fallen(index, place / MODEL):
+            if self.watch and self.watch.has_fallen(index, place / MODEL):
                 break
             source = place / MODEL
-        if self._processes.is_main:
-            copy_model(source, self._options.output / MODEL)
-        self._processes.barrier()
+        if self.processes.is_main:
+            copy_model(source, self.options.output / MODEL)
+        self.processes.barrier()
 
     def _learn(self, index: int, source: Path, place: Path) -> None:
-        options, seed = self._options, candidate_seed(self._options.seed, "round", index)
+        options, seed = self.options, candidate_seed(self.options.seed, "round", index)
         work, target = place / "training", place / MODEL
         if options.algorithm in ONLINE:
-            assert isinstance(self._learner, MusicgenLearner)
-            clip_reward = ClipReward(self._scorer, self._reward)
-            self._learner.explore(source, self._prompts, clip_reward, seed, work, target)
+            clip_reward = ClipReward(self.scorer, self.reward)
+            self.learner.explore(source, self.prompts, clip_reward, seed, work, target)
             return
         pool = Pool(place / "pool", create=True)
         sampler = load_sampler(options, source)
-        fill_pool(sampler, self._prompts, options.n, options.seconds, pool, seed, self._processes)
+        fill_pool(sampler, self.prompts, options.n, options.seconds, pool, seed, self.processes)
         del sampler
-        candidates = pool.candidates_of(self._prompts, options.n)
-        metrics = score_candidates([self._scorer], pool, candidates, self._processes)
-        judged = Judged(candidates, self._reward(metrics))
-        if self._processes.is_main:
+        candidates = pool.candidates_of(self.prompts, options.n)
+        metrics = score_candidates([self.scorer], pool, candidates, self.processes)
+        judged = Judged(candidates, self.reward(metrics))
+        if self.processes.is_main:
             write_text(place / _POOL, dump_line({"round": index, "pool": judged.spread()}))
         if not judged.best_and_worst():
             raise InputError(f"{place}: all clips of each prompt have the same reward: nothing to learn from")
-        self._learner.learn(source, pool, judged, work, target)
+        self.learner.learn(source, pool, judged, work, target)
 
 
 def log_of(options: PostTraining) -> list[dict[str, Any]]:

@@ -1,15 +1,12 @@
 """Post-train a generator: it learns to make what the reward likes.
 
     accelerate launch rlhf/train.py --algorithm expert_iteration --output runs/expert_iteration
-    accelerate launch rlhf/train.py --algorithm grpo --generator facebook/musicgen-small --reward HaiwenXia/CMI-RM \
-        --prompts google/MusicCaps:train --seconds 10 --output runs/grpo
-    torchrun --nproc-per-node 2 -- rlhf/train.py --algorithm dpo ...          (several processes on CPUs)
 
 Training goes in rounds, in ``OUT/rounds/0``, ``1``, ...; each begins with the model that the round before has left
 (`rlhf.rounds`). A round of `expert_iteration`, `dpo` or `nft`:
 
 1. generate: n candidates a prompt into a pool (`generators.filling`);
-2. score: the reward model's scores beside it (`reward.score_pool`);
+2. score: the reward model's scores beside it (`reward.scoring.pool`);
 3. learn: from the best of each prompt (`expert_iteration`), or the best against the worst (`dpo`), of the codes in the
    pool, or from all of them by how good they are (`nft`): `rlhf.musicgen.offline`, `rlhf.stable_audio.training`; a
    low-rank update, merged into the weights afterwards.
@@ -23,16 +20,12 @@ the model from before (`rlhf.assessment.watching`). ``OUT/held_out`` has the tab
 ``OUT/model`` is the trained generator, for every command that takes one (``--generator OUT/model``). Beside it lie
 ``log.jsonl`` (a row a step), ``curves.png``, ``samples`` (the same prompts and noise before and after),
 ``robustness.md`` (how far the reward moves where the music does not, written before anything is learned) and
-``run.json``. A killed run goes on where it was, and ends with the same weights.
+``run.json``. A killed run resumes where it was, and ends with the same weights.
 """
 
 from typing import Any
 
-import torch
-
 from generators import Generator, Job, Sample, fill_pool
-from generators.musicgen.generator import MusicGen
-from generators.stable_audio.diffusers.generator import StableAudio
 from music.command import run
 from music.devices import find_device
 from music.durable import claim_work, make_folder, write_text
@@ -46,12 +39,11 @@ from reward import RewardWeights, load_scorer
 from rlhf.assessment.watching import Watch
 from rlhf.curves import draw_curves
 from rlhf.guarded_reward import ClipReward, Guarded
+from rlhf.learners import learner_of
 from rlhf.models import load_sampler
-from rlhf.musicgen.learner import MusicgenLearner
 from rlhf.options import LOG, PostTraining
 from rlhf.robustness import ROBUSTNESS, robustness, write_robustness
-from rlhf.rounds import MODEL, Learner, Rounds, log_of
-from rlhf.stable_audio.learner import StableAudioLearner
+from rlhf.rounds import MODEL, Rounds, log_of
 
 
 def main(options: PostTraining) -> None:
@@ -61,6 +53,7 @@ def main(options: PostTraining) -> None:
     device = find_device(options.device)
     accelerator = Accelerator(cpu=device.type == "cpu")  # whose processes those of TRL's trainers are
     processes = Processes()
+    options.accumulation(processes.world_size)
     prompts = load_prompts(options.prompts, options.limit)
     reward = RewardWeights.parse(options.weights)
     judge = load_scorer(options.reward, options.device, options.dtype)
@@ -68,9 +61,9 @@ def main(options: PostTraining) -> None:
     reward.check(tuple(scorer.metrics))
     watch = Watch(options, prompts, scorer, reward, processes) if options.held_out else None
     generator = load_sampler(options, options.generator)
-    learner = _learner(options, generator, device, processes)
-    if accelerator.distributed_type == "FSDP" and not isinstance(learner, MusicgenLearner):
-        raise InputError(f"{options.generator} learns with whole weights in each process: leave FSDP away")
+    learner = learner_of(options, generator, device, processes)
+    if accelerator.distributed_type == "FSDP" and not learner.takes_fsdp:
+        raise InputError(f"{options.generator} learns with whole weights in each process: leave FSDP out")
     make_folder(options.output)
     facts = {"prompts": prompts_record(options.prompts, prompts), "reward_hash": scorer.hash}
     facts |= {"spec": dict(generator.spec), **(watch.facts if watch else {})}
@@ -91,27 +84,6 @@ def main(options: PostTraining) -> None:
         write_run_record(options.output, options, **facts, stopped=stopped)
         print(f"{options.output / MODEL} is the trained generator")
     processes.close()
-
-
-def _learner(
-    options: PostTraining, generator: Generator, device: torch.device, processes: Processes
-) -> Learner:
-    """Return what trains a generator; `InputError` if nothing does, or not by this algorithm."""
-    found: Learner | None = None
-    if isinstance(generator, MusicGen) and "reference" not in generator.accepts:
-        found = MusicgenLearner(options, generator, device, processes)
-    elif isinstance(generator, StableAudio):
-        found = StableAudioLearner(options, generator, device, processes)
-    if found is None:
-        raise InputError(
-            f"{options.generator} cannot be trained: expected a MusicGen of transformers without melody, or a "
-            "Stable Audio Open of diffusers"
-        )
-    if options.algorithm not in found.algorithms:
-        raise InputError(
-            f"{options.generator} learns by {', '.join(found.algorithms)}, not {options.algorithm}"
-        )
-    return found
 
 
 def _samples(

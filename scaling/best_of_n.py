@@ -25,13 +25,13 @@ folder holds stays as it is.
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from generators import fill_pool, load_generator
 from generators.registry import given_sampling
 from music.command import refuse_below_one, run
 from music.durable import make_folder
 from music.errors import InputError
+from music.options import Generation, Judging, Runtime
 from music.pool import Pool
 from music.processes import Processes
 from music.prompts import load_prompts
@@ -42,67 +42,37 @@ from scaling.outcome import Outcome, Stages
 
 
 @dataclass(frozen=True)
-class BestOfN:
+class BestOfN(Judging, Generation, Runtime):
     """Make n candidates for every prompt, keep the one with the highest reward, report what each n brings.
 
     Attributes
     ----------
     generator
-        A name (python -m generators list), hub id (facebook/musicgen-small, stabilityai/stable-audio-open-1.0),
-        model folder, or folder:PATH with clips that any system has made.
-    reward
-        The scorer whose metrics make the reward: a name (lab-cmi-rm), hub id (HaiwenXia/CMI-RM), folder, or
-        module:Class of a module that can be imported (installed or on PYTHONPATH).
-    weights
-        What the reward is made of.
+        Generator: a name (python -m generators list), hub id (facebook/musicgen-small,
+        stabilityai/stable-audio-open-1.0), model folder, or folder:PATH with clips that any system has made.
     judges
-        Further scorers, separated by commas: measured on the choice, without a part in it. Each must score every
-        prompt; scaling.evaluate measures one that needs lyrics or a reference on the prompts that have them.
+        Further scorers, separated by commas: they are measured on the choice, and have no part in it. Each must score
+        every prompt; scaling.evaluate measures one that needs lyrics or a reference on the prompts that have them.
     prompts
-        "lab", a .jsonl or .txt file, or MusicCaps: a .csv or .parquet file, or a hub id, and perhaps which rows
-        (google/MusicCaps:balanced, musiccaps.csv:ids.txt).
+        Prompts: "lab", a .jsonl or .txt file, or MusicCaps: a .csv or .parquet file, or a hub id, and perhaps which
+        rows (google/MusicCaps:balanced, musiccaps.csv:ids.txt).
     n
-        Candidates for each prompt.
+        Number of candidates for each prompt.
     seconds
         Length of each clip, s.
     seed
-        Of the run; every candidate derives its own from it.
+        Seed of the run; every candidate derives its own from it.
     limit
-        Only the first so many prompts.
+        Number of prompts to take from the beginning; all if not given.
     output
-        Folder for pool, best, summary.json, report.html, run.json. The same folder again resumes or extends
-        the pool; all else in it is replaced by that of the new run.
+        Folder for pool, best, summary.json, report.html and run.json. The same folder again resumes or extends the
+        pool; everything else in it is replaced.
     favourites
-        Let best/ hold the favourite of each prompt that has one (python -m scaling.browse marks them), and the reward's
-        choice elsewhere. What n brings is told of the reward's choice all the same.
-    ignore_unsupported
-        Go on without lyrics and references where the generator does not look at them; scorers still do.
-    backend
-        Library that runs the generator, if there is a choice.
-    guidance
-        Classifier-free guidance scale; the generator's own default if not given.
-    steps
-        Of a diffusion model; the generator's own default if not given.
-    negative_prompt
-        What guidance leads a diffusion model away from.
-    temperature
-        Of the sampling; the generator's own default if not given.
-    top_k
-        Sample among so many tokens; the generator's own default if not given.
-    continuation
-        Seconds of a prompt's reference that MusicGen goes on from; the clip begins with them.
-    batch_size
-        Candidates generated side by side; the generator's own default if not given.
-    dtype
-        Numeric type of generator and scorers.
-    device
-        auto, cpu, cuda ...
+        Whether best/ holds the favourite of each prompt that has one (music-reward browse marks them), and the reward's
+        choice elsewhere. What n brings is measured on the reward's choice all the same.
     """
 
     generator: str = "lab-musicgen"
-    reward: str = "lab-cmi-rm"
-    weights: str = "musicality=0.5,alignment=0.5"
-    judges: str = ""
     prompts: str = "lab"
     n: int = 10
     seconds: float = 5.0
@@ -110,17 +80,6 @@ class BestOfN:
     limit: int | None = None
     output: Path = Path("runs/best_of_n")
     favourites: bool = False
-    ignore_unsupported: bool = False
-    backend: str | None = None
-    guidance: float | None = None
-    steps: int | None = None
-    negative_prompt: str | None = None
-    temperature: float | None = None
-    top_k: int | None = None
-    continuation: float | None = None
-    batch_size: int | None = None
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    device: str = "auto"
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""

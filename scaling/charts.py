@@ -23,16 +23,15 @@ def curve(
     Parameters
     ----------
     by_n
-        As in ``summary.json``.
+        ``by_n`` of ``summary.json``.
     metric
-        Which one.
+        Name of the metric.
     chosen_by
         Whether the reward is made of it (drawn in the accent colour) or it is only measured.
     digits
-        Behind the point, of the values written beside the ends.
+        Decimals of the values written beside the ends.
     marked
-        The n, ascending, that get a dot and, where there is room, a label: first and last of `by_n` among
-        them.
+        Values of n, ascending, that get a dot and, where there is room, a label: first and last of `by_n` among them.
 
     Returns
     -------

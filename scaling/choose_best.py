@@ -40,11 +40,11 @@ def write_best(
     Parameters
     ----------
     folder
-        Where to; created when missing.
+        Folder for the clips; created when missing.
     pool
-        Where the clips are.
+        Pool of the clips.
     chosen
-        One candidate a prompt.
+        Candidate of each prompt.
     scores
         Reward and metrics of each, and what else its row is to say.
 
@@ -56,7 +56,7 @@ def write_best(
     """
     pool.verify(chosen)
     names = [_name(candidate) for candidate in chosen]
-    # of earlier choices; the pool tells those that were killed before or after their metadata.jsonl
+    # clips of earlier choices; the pool tells those that were killed before or after their metadata.jsonl
     earlier = {_name(candidate) for candidate in pool} | _listed(folder / "metadata.jsonl")
     for name, candidate in zip(names, chosen, strict=True):
         target = folder / name

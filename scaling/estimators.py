@@ -44,11 +44,11 @@ def best_of_n(rewards: Array, metric: Array, n: int) -> Array:
     Parameters
     ----------
     rewards
-        What decides, `[P, N]` (prompts, candidates).
+        Rewards, which decide, `[P, N]` (prompts, candidates).
     metric
-        What is measured on the chosen candidate, `[P, N]`; may be `rewards` itself.
+        Metric to measure on the chosen candidate, `[P, N]`; may be `rewards` itself.
     n
-        How many candidates there are to choose from, 1 to N.
+        Number of candidates to choose from, 1 to N.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """What best of n brings by the word of any scorers, from pools that exist: the paper's table 5.
 
     python -m scaling.evaluate runs/demo/pool --judges experiments.lab.gold:Gold,mulan:lab-mulan
-    python -m scaling.evaluate runs/musicgen/pool,runs/stable_audio/pool --n 1,3,10 --output runs/table_5 \
+    python -m scaling.evaluate runs/musicgen/pool,runs/stable_audio/pool --best_of 1,3,10 --output runs/table_5 \
         --reward HaiwenXia/CMI-RM --judges mulan,audiobox,songeval
 
 1. Every candidate is scored by the reward model and the judges, beside the pool; what is scored is not scored again.
@@ -15,11 +15,9 @@ The reward must rise with n, as that is what is picked by; a metric that is a pa
 is the finding.
 """
 
-import csv
-import io
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import nan
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,73 +26,107 @@ import numpy as np
 from music.command import run, split_names
 from music.durable import make_folder, write_text
 from music.errors import InputError
-from music.intervals import FEWEST, Array, bootstrap_means, percentile_interval
+from music.intervals import (
+    FEWEST,
+    Array,
+    Estimate,
+    bootstrap_means,
+    percentile_interval,
+    telling_digits,
+)
+from music.options import Judging, Runtime
 from music.pool import Candidate, Pool
 from music.processes import Processes
 from music.provenance import write_run_record
-from music.tables import latex_table, markdown_table
+from music.tables import csv_table, latex_table, markdown_table
 from reward import RewardWeights, Scorer
 from reward.scoring.candidates import load_scorers, score_candidates
 from scaling.estimators import best_of_n
 
-_COLUMNS = ("pool", "generator", "prompts", "candidates", "n", "metric", "chooses")
-_NUMBERS = ("mean", "low", "high", "gain", "gain_low", "gain_high")
 _ROUNDING = 1e-9  # share of a mean that is no difference
-Line = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Evaluate:
+class Evaluate(Judging, Runtime):
     """Measure what best of n brings, by any scorers, on pools that exist.
 
-    Parameters
+    Attributes
     ----------
     pools
-        Folders of pools, with commas between.
-    reward
-        The scorer that picks, as in reward.score.
-    weights
-        What the reward is made of.
-    judges
-        Further scorers, with commas between.
-    n
-        Numbers of candidates to pick from, with commas between.
+        Folders of pools, separated by commas.
+    best_of
+        Numbers of candidates to pick from, separated by commas.
     seed
-        Of the resampling of prompts.
+        Seed of the resampling of prompts.
     output
         Folder for the tables.
-    dtype
-        float32 or bfloat16.
-    device
-        auto, cpu or cuda.
     """
 
     POSITIONALS: ClassVar = ("pools",)
+    RENAMED: ClassVar = {"n": "best_of"}
 
     pools: str
-    reward: str = "lab-cmi-rm"
-    weights: str = "musicality=0.5,alignment=0.5"
-    judges: str = ""
-    n: str = "1,3,10"
+    best_of: str = "1,3,10"
     seed: int = 0
     output: Path = Path("runs/evaluate")
-    dtype: str = "float32"
-    device: str = "auto"
 
     def __post_init__(self) -> None:
         """Refuse what is no list of numbers or of pools."""
         if not split_names(self.pools):
             raise InputError("name a pool: a folder that a run of best_of_n.py has filled")
-        if (
-            not all(number.isdecimal() and int(number) > 0 for number in split_names(self.n))
-            or not self.numbers
-        ):
-            raise InputError(f"--n must be numbers above 0 with commas between, got {self.n!r}")
+        given = split_names(self.best_of)
+        if not given or not all(number.isdecimal() and int(number) > 0 for number in given):
+            raise InputError(f"--best_of must be numbers above 0 with commas between, got {self.best_of!r}")
 
     @property
     def numbers(self) -> list[int]:
         """The numbers of candidates, ascending."""
-        return sorted({int(number) for number in split_names(self.n)})
+        return sorted({int(number) for number in split_names(self.best_of)})
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A metric of what the reward picks among n candidates: a row of ``table.csv``.
+
+    Attributes
+    ----------
+    n, candidates
+        Number of candidates that the reward picks from, and of all candidates of a prompt.
+    metric, chooses
+        Name of the metric, and whether it is the reward or a part of it.
+    value, gain
+        Mean over the prompts that have the metric, and its difference from n = 1, paired by prompt.
+    pool, generator
+        Folder of the pool, and who made the clips in it.
+    """
+
+    n: int
+    metric: str
+    chooses: bool
+    candidates: int
+    value: Estimate
+    gain: Estimate
+    pool: str = ""
+    generator: str = ""
+
+    @property
+    def is_above_chance(self) -> bool:
+        """Whether the interval of the gain lies above 0."""
+        return self.gain.low > _ROUNDING * abs(self.value.value)
+
+    def row(self) -> dict[str, Any]:
+        """Return the columns of ``table.csv``."""
+        return {
+            "pool": self.pool,
+            "generator": self.generator,
+            "prompts": self.value.prompts,
+            "candidates": self.candidates,
+            "n": self.n,
+            "metric": self.metric,
+            "chooses": "yes" if self.chooses else "no",
+            **self.value.columns("mean", "low", "high"),
+            **self.gain.columns("gain", "gain_low", "gain_high"),
+        }
 
 
 def main(options: Evaluate) -> None:
@@ -104,17 +136,15 @@ def main(options: Evaluate) -> None:
     rows = [complete(pool, options.numbers[-1]) for pool in pools]
     processes = Processes()
     scorers = load_scorers(options.reward, options.judges, reward, options.device, options.dtype)
-    lines: list[Line] = []
+    findings: list[Finding] = []
     for pool, candidates in zip(pools, rows, strict=True):
         metrics = score_candidates(scorers, pool, candidates, processes, leave_out=True)
-        facts = {
-            "pool": str(pool.folder),
-            "generator": ", ".join(dict.fromkeys(one.generator for row in candidates for one in row)),
-        }
-        lines += [facts | line for line in measure(metrics, reward, options.numbers, options.seed)]
+        generator = ", ".join(dict.fromkeys(one.generator for row in candidates for one in row))
+        found = measure(metrics, reward, options.numbers, options.seed)
+        findings += [replace(one, pool=str(pool.folder), generator=generator) for one in found]
     processes.close()
     if processes.is_main:
-        write(options, lines, scorers)
+        write(options, findings, scorers)
 
 
 def complete(pool: Pool, needed: int) -> list[list[Candidate]]:
@@ -137,75 +167,66 @@ def complete(pool: Pool, needed: int) -> list[list[Candidate]]:
     fewest = min(counts, key=lambda name: counts[name])
     if counts[fewest] < needed:
         raise InputError(
-            f"{pool.folder} has {counts[fewest]} candidates for prompt {fewest!r}, fewer than the {needed} of --n: "
-            f"make more with best_of_n.py --n {needed}, or ask for fewer"
+            f"{pool.folder} has {counts[fewest]} candidates for prompt {fewest!r}, fewer than the {needed} of "
+            f"--best_of: make more with best_of_n.py --n {needed}, or ask for fewer"
         )
     return [[row[index] for index in range(counts[fewest])] for row in by_prompt.values()]
 
 
 def measure(
     metrics: Mapping[str, Array], reward: RewardWeights, numbers: Sequence[int], seed: int
-) -> list[Line]:
-    """Return a line for each n and metric, the reward first.
+) -> list[Finding]:
+    """Return what is found for each n and metric, the reward first.
 
     Parameters
     ----------
     metrics
-        By name, `[P, N]` each; those of the reward among them. A prompt with NaN is left out of that metric.
+        Metrics by name, `[P, N]` each; those of the reward among them. A prompt with NaN is left out of that metric.
     reward
         What picks.
     numbers
-        The n.
+        Numbers of candidates to pick from.
     seed
-        Of the resampling.
-
-    Returns
-    -------
-    list
-        Lines of ``table.csv``, in which intervals are None for fewer than `FEWEST` prompts.
+        Seed of the resampling.
     """
     rewards = reward(metrics)
-    measured = {"reward": rewards, **metrics}
-    lines = []
+    found = []
     for n in numbers:
-        for name, values in measured.items():
+        for name, values in {"reward": rewards, **metrics}.items():
             known = ~np.isnan(values).any(axis=1)
             picked, single = (best_of_n(rewards[known], values[known], size) for size in (n, 1))
-            facts = {"prompts": int(known.sum()), "candidates": rewards.shape[1], "n": n, "metric": name}
-            facts["chooses"] = "yes" if name == "reward" or reward.weights.get(name) else "no"
-            columns = np.stack([picked, picked - single], axis=1)
-            lines.append(facts | dict.fromkeys(_NUMBERS) | _estimates(columns, seed))
-    return lines
-
-
-def _estimates(columns: Array, seed: int) -> Line:
-    """Return means and intervals of value and gain, `[P, 2]`, as far as there are prompts enough."""
-    found: Line = {}
-    if len(columns):
-        found |= dict(zip(("mean", "gain"), map(float, columns.mean(axis=0)), strict=True))
-    if len(columns) >= FEWEST:
-        low, high = percentile_interval(bootstrap_means(columns, seed))
-        found |= dict(zip(("low", "gain_low"), map(float, low), strict=True))
-        found |= dict(zip(("high", "gain_high"), map(float, high), strict=True))
+            value, gain = _estimates(np.stack([picked, picked - single], axis=1), seed)
+            chooses = name == "reward" or bool(reward.weights.get(name))
+            found.append(Finding(n, name, chooses, rewards.shape[1], value, gain))
     return found
 
 
-def write(options: Evaluate, lines: Sequence[Line], scorers: Sequence[Scorer]) -> None:
+def _estimates(columns: Array, seed: int) -> list[Estimate]:
+    """Return the mean of each column `[P, K]`, with its interval if there are prompts enough."""
+    prompts, count = columns.shape
+    means = columns.mean(axis=0) if prompts else np.full(count, nan)
+    low, high = np.full((2, count), nan)
+    if prompts >= FEWEST:
+        low, high = percentile_interval(bootstrap_means(columns, seed))
+    return [
+        Estimate(float(mean), float(lower), float(upper), prompts, prompts)
+        for mean, lower, upper in zip(means, low, high, strict=True)
+    ]
+
+
+def write(options: Evaluate, findings: Sequence[Finding], scorers: Sequence[Scorer]) -> None:
     """Write the tables and print the one for people."""
     folder = options.output
     make_folder(folder)
-    buffer = io.StringIO()
-    table = csv.DictWriter(buffer, (*_COLUMNS, *_NUMBERS), lineterminator="\n")
-    table.writeheader()
-    table.writerows(lines)
-    write_text(folder / "table.csv", buffer.getvalue())
-    header, rows = for_people(lines)
-    of = {one["pool"]: one for one in lines if one["metric"] == "reward"}
-    counts = [f"{one['prompts']} prompts x {one['candidates']} of {pool}" for pool, one in of.items()]
+    lines = [finding.row() for finding in findings]
+    write_text(folder / "table.csv", csv_table(lines, list(lines[0])))
+    header, rows = for_people(findings)
+    rewards = {one.pool: one for one in findings if one.metric == "reward"}
+    counts = [f"{one.value.prompts} prompts x {one.candidates} of {pool}" for pool, one in rewards.items()]
     counts += dict.fromkeys(
-        f"{one['metric']} of {one['prompts']} of {of[one['pool']]['prompts']} prompts of {one['pool']}"
-        for one in lines
-        if one["prompts"] < of[one["pool"]]["prompts"]
+        f"{one.metric} of {one.value.prompts} of {prompts} prompts of {one.pool}"
+        for one in findings
+        if one.value.prompts < (prompts := rewards[one.pool].value.prompts)
     )
     note = (
         f"Means and 95 % intervals over prompts, none of fewer than {FEWEST}: {'; '.join(counts)}. "
@@ -218,35 +239,17 @@ def write(options: Evaluate, lines: Sequence[Line], scorers: Sequence[Scorer]) -
     print(page, end="")
 
 
-def for_people(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
+def for_people(findings: Sequence[Finding]) -> tuple[list[str], list[list[str]]]:
     """Return header and rows with a row for each pool and n, and a column for each metric."""
-    metrics = list(dict.fromkeys(line["metric"] for line in lines))
-    digits = {name: _digits([line for line in lines if line["metric"] == name]) for name in metrics}
-    several = len({line["generator"] for line in lines}) < len({line["pool"] for line in lines})
+    metrics = list(dict.fromkeys(one.metric for one in findings))
+    digits = {name: telling_digits(one.value for one in findings if one.metric == name) for name in metrics}
+    several = len({one.generator for one in findings}) < len({one.pool for one in findings})
     rows: dict[tuple[str, int], list[str]] = {}
-    for line in lines:
-        name = f"{line['generator']} ({line['pool']})" if several else line["generator"]
-        row = rows.setdefault((line["pool"], line["n"]), [f"{name}, n = {line['n']}"])
-        row.append(_cell(line, digits[line["metric"]]))
+    for one in findings:
+        name = f"{one.generator} ({one.pool})" if several else one.generator
+        row = rows.setdefault((one.pool, one.n), [f"{name}, n = {one.n}"])
+        row.append(f"{one.value:.{digits[one.metric]}f}{'*' * one.is_above_chance}")
     return ["", *metrics], list(rows.values())
-
-
-def _digits(lines: Sequence[Line]) -> int:
-    """Return how many digits behind the point tell the ends of intervals apart, or else show three of the means."""
-    most = max((abs(line["mean"]) for line in lines if line["mean"] is not None), default=0.0)
-    widths = [line["high"] - line["low"] for line in lines if line["low"] is not None]
-    wide = [width for width in widths if width > _ROUNDING * most]
-    return int(np.clip((1 if wide else 2) - math.floor(math.log10(min(wide, default=most) or 1)), 1, 6))
-
-
-def _cell(line: Line, digits: int) -> str:
-    """Return mean, interval and star, as far as there are any."""
-    if line["mean"] is None:
-        return "–"
-    if line["low"] is None:
-        return f"{line['mean']:.{digits}f}"
-    mean, low, high = (f"{line[part]:.{digits}f}" for part in ("mean", "low", "high"))
-    return f"{mean} [{low}, {high}]{'*' * (line['gain_low'] > _ROUNDING * abs(line['mean']))}"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,4 @@
-"""What a best-of-n run leaves behind: the chosen clips, ``summary.json``, ``report.html``, ``run.json``.
-
-How long each stage of a job took.
-"""
+"""What a best-of-n run leaves behind: the chosen clips, ``summary.json``, ``report.html``, ``run.json``."""
 
 import json
 import shlex
@@ -31,7 +28,7 @@ class Stages:
     Attributes
     ----------
     seconds : dict of str to float
-        In the order of the stages, s.
+        Seconds by stage, in order.
     """
 
     def __init__(self) -> None:
@@ -56,19 +53,19 @@ class Outcome:
     Attributes
     ----------
     config
-        Of the run, a dataclass with at least `prompts`, `seed` and `device`.
+        Options of the run, a dataclass with at least `prompts`, `seed` and `device`.
     reward
-        What chooses.
+        Weights of the metrics that choose.
     scorers
         The reward model, then the judges.
     pool
-        Where the clips are.
+        Pool of the clips.
     candidates
         N candidates for each of P prompts.
     metrics
-        All metrics of all scorers by name, `[P, N]` each.
+        Metrics of all scorers by name, `[P, N]` each.
     stages
-        How long it took so far.
+        Time that it took so far.
     favourites
         Candidates that people prefer to the reward's choice, by prompt id; None if nobody was asked.
     """

@@ -11,7 +11,7 @@ from music.clips import Clip
 
 _MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)  # Hz, what MP3 knows
 _MELS, _FRAMES = 96, 360  # pixels of a spectrogram
-_RANGE = 70.0  # dB below the loudest that still show
+_RANGE = 70.0  # dB below the loudest that still shows
 _FLOOR = 1e-10  # power
 
 

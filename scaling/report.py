@@ -21,7 +21,7 @@ from scaling.playable import mp3_uri, spectrogram_uri
 from scaling.summary import steps
 
 _EXAMPLES = 6
-_MOST_SECONDS = 120.0  # of audio in the page, all clips together: about 1 MB a minute
+_MOST_SECONDS = 120.0  # s of audio in the page, all clips together: about 1 MB a minute
 
 
 @dataclass(frozen=True)
@@ -31,17 +31,17 @@ class Results:
     Attributes
     ----------
     pool
-        Where the clips are.
+        Pool of the clips.
     candidates
         N candidates for each of P prompts.
     rewards
-        `[P, N]`.
+        Rewards, `[P, N]`.
     metrics
-        By name, `[P, N]` each.
+        Metrics by name, `[P, N]` each.
     weights
-        Of the metrics in the reward; the others are only measured.
+        Weights of the metrics in the reward; those without one are only measured.
     summary
-        As in ``summary.json``.
+        Content of ``summary.json``.
     facts
         What ran: label and value, in order.
     """
@@ -112,7 +112,7 @@ def _context(results: Results) -> dict[str, Any]:
 
 
 def shown_digits(values: Array) -> int:
-    """Return how many digits behind the point show differences between candidates, 2 to 6; NaN does not count."""
+    """Return how many decimals show differences between candidates, 2 to 6; NaN does not count."""
     known = values[~np.isnan(values)]
     spread = float(known.std()) if len(known) else 0.0
     return 3 if spread == 0 else int(np.clip(2 - np.floor(np.log10(spread)), 2, 6))

@@ -29,11 +29,11 @@ def summarise(rewards: Array, metrics: Mapping[str, Array], seed: int) -> dict[s
     Parameters
     ----------
     rewards
-        `[P, N]` (prompts, candidates): what chooses.
+        Rewards, which choose, `[P, N]` (prompts, candidates).
     metrics
-        What else is measured, by name, `[P, N]` each; none may be called "reward".
+        Further metrics by name, `[P, N]` each; none may be called "reward".
     seed
-        Of the bootstrap over prompts.
+        Seed of the bootstrap over prompts.
 
     Returns
     -------

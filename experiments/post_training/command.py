@@ -1,4 +1,9 @@
-"""Trains all arms of a comparison, assesses them together and writes what was found."""
+"""Trains all arms of a comparison, assesses them together and writes what was found.
+
+    python -m experiments.post_training musicgen --output runs/post_training_comparison
+
+``OUT/GENERATOR`` holds ``table.md``, ``table.csv`` and ``figure.png``, a folder for each training, and the assessment.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from experiments.post_training.comparisons import COMPARISONS, Comparison
-from experiments.post_training.report import curves_of, findings, read_metrics, write_comparison
+from experiments.post_training.report import read_findings, trend_of, write_comparison
 from experiments.post_training.training import assess, place_of, train_arms
 from music.command import refuse_below_one
 from music.devices import find_device
@@ -24,18 +29,18 @@ _GPU_SEEDS = 3
 class ComparePostTraining:
     """Compare post-training algorithms, at equal numbers of generated clips, on the lab.
 
-    Parameters
+    Attributes
     ----------
     generator
-        One of `COMPARISONS`, or all.
+        Comparison to make: musicgen, stable_audio or all.
     output
-        Folder for a folder of each. The same folder again goes on.
+        Folder for a folder of each. The same folder again resumes.
     seeds
-        Trainings of each algorithm; by default one on a CPU, three on a GPU.
+        Number of trainings of each algorithm; one on a CPU and three on a GPU if not given.
     workers
-        Trainings side by side, which share the cores.
+        Number of trainings side by side, which share the cores.
     device
-        auto, cpu, cuda ...
+        Device of the models: auto, cpu, cuda ...
     """
 
     POSITIONALS: ClassVar = ("generator",)
@@ -69,8 +74,8 @@ def compare(comparison: Comparison, folder: Path, seeds: Sequence[int], workers:
     make_folder(folder)
     models = train_arms(comparison, folder, seeds, workers, device)
     assessed = assess(comparison, folder, models, workers, device)
-    curves = {
-        f"{arm}-{seed}": curves_of(place_of(folder, arm, seed)) for seed in seeds for arm in comparison.arms
+    trends = {
+        f"{arm}-{seed}": trend_of(place_of(folder, arm, seed)) for seed in seeds for arm in comparison.arms
     }
-    found = findings(read_metrics(assessed), comparison.best_of)
-    return write_comparison(folder, comparison, found, {name: one for name, one in curves.items() if one})
+    found = read_findings(assessed, comparison.best_of)
+    return write_comparison(folder, comparison, found, {name: one for name, one in trends.items() if one})

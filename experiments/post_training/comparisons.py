@@ -16,22 +16,22 @@ class Comparison:
     Attributes
     ----------
     arms
-        By algorithm: its options of rlhf/train.py.
+        Options of rlhf/train.py, by algorithm.
     generator
-        What all begin with.
+        Generator that all begin with.
     limit, n, rounds
-        Prompts to train on, clips of each in a round, and rounds; grpo's steps make up the same number.
+        Number of prompts to train on, of clips for each in a round, and of rounds; grpo's steps make as many clips.
     sampling
-        Options of both training and assessment: how clips are made.
+        Options of how clips are made, in training and in assessment.
     reward, weights
-        What is trained on. Among the clips that a lab generator makes for a prompt, the reward's musicality spreads
-        further than its alignment; with these weights both count.
+        Reward to train on. Among the clips that a lab generator makes for a prompt, its musicality spreads further than
+        its alignment; with these weights both count.
     judges
-        What else judges; their metrics decide.
+        Judges, whose metrics decide.
     prompts, held_out
-        To train on, and to assess with.
+        Prompts to train on, and to assess with.
     held_out_limit
-        Of these only the first so many.
+        Number of held-out prompts to take from the beginning.
     """
 
     arms: Mapping[str, Options]
@@ -66,10 +66,10 @@ class Comparison:
 
     def assessment(self) -> dict[str, object]:
         """Return the options of rlhf.assess."""
-        asked = {"base": self.generator, "judges": self.judges, "prompts": self.held_out}
+        assessed = {"base": self.generator, "judges": self.judges, "prompts": self.held_out}
         judged = {"reward": self.reward, "weights": self.weights}
         counted = {"limit": self.held_out_limit, "n": self.best_of, "best_of": f"1,{self.best_of}"}
-        return {**asked, **judged, **counted, **self.sampling}
+        return {**assessed, **judged, **counted, **self.sampling}
 
 
 COMPARISONS = {

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 
+from experiments.figures import drawing
 from experiments.post_training.comparisons import Comparison
 from music.durable import write_text
+from music.files import read_csv
+from music.intervals import Estimate
 from music.jsonl import read_jsonl
-from music.tables import markdown_table
-from rlhf.assessment.comparison import BASE, DIVERGENCE, DIVERSITY, JUDGE, NUMBERS, PROXY, REWARD
+from music.tables import csv_table, markdown_table
+from rlhf.assessment.comparison import BASE, DIVERGENCE, DIVERSITY, JUDGE, PROXY, REWARD
 from rlhf.options import LOG
 
 TITLES = {"expert_iteration": "expert iteration", "dpo": "DPO", "grpo": "GRPO", "nft": "DiffusionNFT"}
@@ -27,66 +28,39 @@ class Number:
     Attributes
     ----------
     kind
-        Of the metric, as in `rlhf.assessment.comparison`.
+        Kind of the metric, as in `rlhf.assessment.comparison`.
     mean
-        Of all clips.
-    difference, low, high
-        From the base, paired, with the 95 % interval over prompts; NaN where there is none.
+        Mean over all clips.
+    difference
+        Mean difference from the base, paired, with its 95 % interval over prompts; NaN where there is none.
     """
 
     kind: str
     mean: float
-    difference: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Trend:
-    """The least-squares line through the rewards of a training, from its first step to its last.
-
-    Attributes
-    ----------
-    rise
-        Of the line, over all steps.
-    low, high
-        Its 95 % interval (Student's t).
-    steps
-        How many there are.
-    """
-
-    rise: float
-    low: float
-    high: float
-    steps: int
+    difference: Estimate
 
 
 Findings = Mapping[tuple[str, int], Mapping[str, Number]]  # (model, best of n) -> metric -> number
 
 
-def read_metrics(folder: Path) -> list[dict[str, str]]:
-    """Return the rows of an assessment's ``metrics.csv``."""
-    return list(csv.DictReader(io.StringIO((folder / "metrics.csv").read_text(encoding="utf-8"))))
-
-
-def findings(rows: Sequence[Mapping[str, str]], best_of: int) -> Findings:
-    """Return the numbers of single clips and of the best of `best_of`."""
+def read_findings(folder: Path, best_of: int) -> Findings:
+    """Return the numbers of single clips and of the best of `best_of`, from an assessment's ``metrics.csv``."""
     found: dict[tuple[str, int], dict[str, Number]] = {}
-    for row in rows:
-        numbers = {name: float(row[name]) if row[name] else math.nan for name in NUMBERS}
-        place = found.setdefault((row["model"], int(row["best_of"])), {})
-        place[row["metric"]] = Number(
-            row["kind"],
-            numbers["mean"],
-            numbers["difference"],
-            numbers["difference_low"],
-            numbers["difference_high"],
+    for _, row in read_csv(folder / "metrics.csv")[1]:
+        mean, difference, low, high = (
+            float(row[name] or nan) for name in ("mean", "difference", "difference_low", "difference_high")
         )
+        metrics = found.setdefault((str(row["model"]), int(row["best_of"] or 1)), {})
+        metrics[str(row["metric"])] = Number(str(row["kind"]), mean, Estimate(difference, low, high))
     return {key: metrics for key, metrics in found.items() if key[1] in (1, best_of)}
 
 
-def curves_of(training: Path) -> Trend | None:
-    """Return how the reward moved while clips were made and learned from; None where none is logged."""
+def trend_of(training: Path) -> Estimate | None:
+    """Return how far the reward rose while clips were made and learned from; None where none is logged.
+
+    It is the rise of the least-squares line through the rewards, from the first step to the last, with its 95 %
+    interval (Student's t); its `rows` are the steps.
+    """
     from scipy import stats
 
     rows = [row for _, row in read_jsonl(training / LOG) if REWARD in row]
@@ -94,13 +68,13 @@ def curves_of(training: Path) -> Trend | None:
         return None
     line = stats.linregress([row["step"] for row in rows], [row[REWARD] for row in rows])
     span = rows[-1]["step"] - rows[0]["step"]
-    reach = float(stats.t.ppf(0.975, len(rows) - 2)) * line.stderr * span
-    return Trend(line.slope * span, line.slope * span - reach, line.slope * span + reach, len(rows))
+    rise, reach = line.slope * span, float(stats.t.ppf(0.975, len(rows) - 2)) * line.stderr * span
+    return Estimate(rise, rise - reach, rise + reach, len(rows))
 
 
 def verdict(metrics: Mapping[str, Number]) -> str:
     """Say what judges' metrics of single clips were raised and lowered, as far as intervals tell."""
-    judged = {name: one for name, one in metrics.items() if one.kind == JUDGE}
+    judged = {name: one.difference for name, one in metrics.items() if one.kind == JUDGE}
     raised = [name for name, one in judged.items() if one.low > 0]
     lowered = [name for name, one in judged.items() if one.high < 0]
     if raised and not lowered:
@@ -111,41 +85,36 @@ def verdict(metrics: Mapping[str, Number]) -> str:
 
 
 def write_comparison(
-    folder: Path, comparison: Comparison, found: Findings, curves: Mapping[str, Trend]
+    folder: Path, comparison: Comparison, found: Findings, trends: Mapping[str, Estimate]
 ) -> str:
     """Write ``table.md``, ``table.csv`` and ``figure.png``, and return the table.
 
     Parameters
     ----------
     folder
-        Where to.
+        Folder for the files.
     comparison
         What was compared.
     found
-        From `findings`.
-    curves
-        Of the trainings that made their clips as they learned, by model.
+        Numbers of `read_findings`.
+    trends
+        Rewards of the trainings that made their clips as they learned, by model.
     """
     n, base = comparison.best_of, found[BASE, 1]
     shown = [name for name, one in base.items() if one.kind in (PROXY, JUDGE)]
     shown += [name for name, one in base.items() if one.kind == DIVERSITY]
     models = [name for name, best_of in found if best_of == 1 and name != BASE]
     apart = [name for name, one in found[models[0], 1].items() if one.kind == DIVERGENCE]
+    blank = [""] * len(apart)
     rows = [["base", "0", *(f"{base[name].mean:.3f}" for name in shown), *("0" for _ in apart)]]
-    rows.append([f"best of {n}", f"{n} a prompt", *_cells(found[BASE, n], shown), *("" for _ in apart)])
+    rows.append([f"best of {n}", f"{n} a prompt", *_cells(found[BASE, n], shown), *blank])
     for model in models:
         alone = found[model, 1]
         moved = [f"{alone[name].mean:.4g}" for name in apart]
         rows.append([titled(model), f"{comparison.clips:,} once", *_cells(alone, shown), *moved])
     for model in models:
-        rows.append(
-            [
-                f"{titled(model)}, best of {n}",
-                f"and {n} a prompt",
-                *_cells(found[model, n], shown),
-                *("" for _ in apart),
-            ]
-        )
+        cells = _cells(found[model, n], shown)
+        rows.append([f"{titled(model)}, best of {n}", f"and {n} a prompt", *cells, *blank])
     lines = [markdown_table(["", "clips made", *shown, *apart], rows), ""]
     lines += [
         f"The first line has means, the others differences, paired by prompt and noise, with 95 % intervals over "
@@ -155,14 +124,19 @@ def write_comparison(
         "",
     ]
     lines += [f"- {titled(model)}: {verdict(found[model, 1])}." for model in models]
-    for model, one in curves.items():
-        lines.append(
-            f"- {titled(model)}: the reward of what it makes moved by {one.rise:+.3f} "
-            f"[{one.low:+.3f}, {one.high:+.3f}] over {one.steps} steps (least squares)."
-        )
+    lines += [
+        f"- {titled(model)}: the reward of what it makes moved by {one:+.3f} over {one.rows} steps (least squares)."
+        for model, one in trends.items()
+    ]
     page = "\n".join(lines) + "\n"
     write_text(folder / "table.md", page)
-    write_text(folder / "table.csv", _csv(found))
+    table = [
+        {"model": model, "best_of": best_of, "metric": name, "kind": one.kind, "mean": one.mean}
+        | one.difference.columns("difference")
+        for (model, best_of), metrics in found.items()
+        for name, one in metrics.items()
+    ]
+    write_text(folder / "table.csv", csv_table(table, list(table[0])))
     draw(folder / "figure.png", found, models, n)
     return page
 
@@ -175,46 +149,25 @@ def titled(model: str) -> str:
 
 def draw(path: Path, found: Findings, models: Sequence[str], n: int) -> None:
     """Draw a panel for the reward and each metric of a judge, in it the differences of each arm."""
-    from matplotlib.figure import Figure
-
     metrics = [name for name, one in found[BASE, 1].items() if one.kind == JUDGE or name == REWARD]
     places = [(f"best of {n}", (BASE, n)), *((titled(model), (model, 1)) for model in models)]
     places += [(f"{titled(model)}, best of {n}\n(from best of {n})", (model, n)) for model in models]
-    figure = Figure(figsize=(2.2 + 2.6 * len(metrics), 0.42 * len(places) + 0.9), layout="constrained")
-    panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
-    for axes, metric in zip(panels, metrics, strict=True):
-        for row, (_, key) in enumerate(places):
-            one = found[key][metric]
-            colour = _COLOURS[one.kind]
-            filled = "white" if key[1] == n and key[0] != BASE else colour
-            axes.plot([one.low, one.high], [row, row], color=colour, linewidth=2)
-            axes.plot(one.difference, row, "o", color=colour, markerfacecolor=filled)
-        axes.axvline(0, color="#6d6875", linewidth=0.9, linestyle=(0, (3, 3)))
-        axes.set_title(f"{metric} ({'proxy' if metric == REWARD else 'judge'})", fontsize=9)
-        axes.set_xlabel("difference", fontsize=8)
-        axes.grid(axis="x", alpha=0.3)
-        axes.tick_params(labelsize=8)
-    panels[0].set_yticks(range(len(places)), [label for label, _ in places])
-    panels[0].invert_yaxis()
-    figure.savefig(path, dpi=110)
+    size = (2.2 + 2.6 * len(metrics), 0.42 * len(places) + 0.9)
+    with drawing(path, 1, len(metrics), size, sharey=True) as grid:
+        for axes, metric in zip(grid[0], metrics, strict=True):
+            for row, (_, key) in enumerate(places):
+                one, colour = found[key][metric].difference, _COLOURS[found[key][metric].kind]
+                filled = "white" if key[1] == n and key[0] != BASE else colour
+                axes.plot([one.low, one.high], [row, row], color=colour, linewidth=2)
+                axes.plot(one.value, row, "o", color=colour, markerfacecolor=filled)
+            axes.axvline(0, color="#6d6875", linewidth=0.9, linestyle=(0, (3, 3)))
+            axes.set_title(f"{metric} ({'proxy' if metric == REWARD else 'judge'})", fontsize=9)
+            axes.set_xlabel("difference", fontsize=8)
+        grid[0, 0].set_yticks(range(len(places)), [label for label, _ in places])
+        grid[0, 0].invert_yaxis()
 
 
 def _cells(metrics: Mapping[str, Number], shown: Sequence[str]) -> list[str]:
-    return [_cell(metrics[name]) if name in metrics else "" for name in shown]
-
-
-def _cell(one: Number) -> str:
-    if math.isnan(one.low):
-        return f"{one.difference:+.3f}"
-    star = "*" if one.low > 0 or one.high < 0 else ""
-    return f"{one.difference:+.3f} [{one.low:+.3f}, {one.high:+.3f}]{star}"
-
-
-def _csv(found: Findings) -> str:
-    buffer = io.StringIO()
-    table = csv.writer(buffer, lineterminator="\n")
-    table.writerow(["model", "best_of", "metric", "kind", "mean", "difference", "low", "high"])
-    for (model, best_of), metrics in found.items():
-        for name, one in metrics.items():
-            table.writerow([model, best_of, name, one.kind, one.mean, one.difference, one.low, one.high])
-    return buffer.getvalue()
+    """Return differences, with a star where they differ from 0."""
+    known = [metrics[name].difference if name in metrics else None for name in shown]
+    return ["" if one is None else f"{one:+.3f}{'*' * one.differs}" for one in known]

@@ -34,15 +34,15 @@ def train_arms(
     Parameters
     ----------
     comparison
-        Which.
+        The comparison.
     folder
-        For a folder of each, whose ``log.txt`` holds what it says.
+        Folder for a folder of each training, whose ``log.txt`` holds what it says.
     seeds
-        Of the trainings.
+        Seeds of the trainings.
     workers
-        Trainings side by side, which share the cores.
+        Number of trainings side by side, which share the cores.
     device
-        auto, cpu, cuda ...
+        Device of the models: auto, cpu, cuda ...
 
     Raises
     ------
@@ -56,8 +56,8 @@ def train_arms(
         arm, seed = job
         place = place_of(folder, arm, seed)
         words = [sys.executable, rlhf.train.__file__]
-        asked = {**comparison.training(arm), "seed": seed, "output": place, "device": device}
-        run_command(words, asked, place / _LOG, threads)
+        options = {**comparison.training(arm), "seed": seed, "output": place, "device": device}
+        run_command(words, options, place / _LOG, threads)
         print(f"{arm}, seed {seed}: trained", flush=True)
 
     with ThreadPoolExecutor(workers) as executor:
@@ -75,8 +75,8 @@ def assess(
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(workers), "--"]
     words = [sys.executable, *(launcher if workers > 1 else []), rlhf.assess.__file__]
     named = ",".join(f"{name}={model}" for name, model in models.items())
-    asked = {**comparison.assessment(), "models": named, "output": place, "device": device}
-    run_command(words, asked, folder / "assessment.txt", max(1, cores() // workers))
+    options = {**comparison.assessment(), "models": named, "output": place, "device": device}
+    run_command(words, options, folder / "assessment.txt", max(1, cores() // workers))
     return place
 
 

@@ -21,7 +21,7 @@ from scaling.estimators import best_of_n
 BASE = "base"
 REWARD = "reward"
 PROXY, JUDGE, DIVERGENCE, DIVERSITY, SOUND = KINDS = ("proxy", "judge", "divergence", "diversity", "sound")
-NUMBERS = ("mean", "low", "high", "difference", "difference_low", "difference_high")
+_NONE = Estimate(nan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +31,12 @@ class Measured:
     Attributes
     ----------
     name
-        Of the model.
+        Name of the model.
     metrics
-        By name, `[P, N]` (prompts, candidates), or `[P, 1]` for what is a prompt's; NaN where a judge cannot score. The
-        reward is among them.
+        Metrics by name, `[P, N]` (prompts, candidates), or `[P, 1]` for what is a prompt's; NaN where a judge cannot
+        score. The reward is among them.
     of_all
-        Of all its clips together, by name.
+        Metrics of all its clips together, by name.
     """
 
     name: str
@@ -51,11 +51,11 @@ class Metric:
     Attributes
     ----------
     name
-        As in `Measured`.
+        Name in `Measured`.
     kind
-        One of `KINDS`.
+        Kind, one of `KINDS`.
     independent
-        Of a judge: whether it shares no features with the reward.
+        Whether a judge shares no features with the reward.
     """
 
     name: str
@@ -70,15 +70,16 @@ class Line:
     Attributes
     ----------
     model
-        Its name; `BASE` is what the others are compared with.
+        Name of the model; `BASE` is what the others are compared with.
     metric
-        Which.
+        The metric.
     best_of
-        Among how many candidates the reward picks; 1 is a single one.
+        Number of candidates that the reward picks from; 1 is a single one.
     value
         Its mean.
     difference
-        From the base's clips, picked alike; of what is picked from the base, from its single clips; else None.
+        Difference from the base's clips, picked alike; of what is picked from the base, from its single clips; None for
+        those.
     """
 
     model: str
@@ -89,8 +90,7 @@ class Line:
 
     def row(self) -> dict[str, Any]:
         """Return the columns of ``metrics.csv``; what is not known is None."""
-        found = [None if one is None else _ends(one) for one in (self.value, self.difference)]
-        numbers = [number for ends in found for number in (ends or (None, None, None))]
+        difference = self.difference or _NONE
         independent = {True: "yes", False: "no", None: ""}[self.metric.independent]
         return {
             "model": self.model,
@@ -98,14 +98,11 @@ class Line:
             "kind": self.metric.kind,
             "independent": independent,
             "best_of": self.best_of,
-            **dict(zip(NUMBERS, numbers, strict=True)),
+            **self.value.columns("mean", "low", "high"),
+            **difference.columns("difference", "difference_low", "difference_high"),
             "prompts": self.value.prompts,
             "clips": self.value.rows,
         }
-
-
-def _ends(one: Estimate) -> tuple[float | None, ...]:
-    return tuple(None if np.isnan(number) else number for number in (one.value, one.low, one.high))
 
 
 def compare(
@@ -118,19 +115,19 @@ def compare(
     models
         The base, then the others.
     metrics
-        What is told, in this order; one that a model does not have has no line.
+        Metrics to tell, in this order; one that a model does not have has no line.
     numbers
-        The n of best of n.
+        Numbers of candidates to pick from.
     seed
-        Of the resampling.
+        Seed of the resampling.
     """
     base, lines = models[0], []
     for model in models:
         for metric in metrics:
             if metric.name in model.of_all:
                 own, before = (one.of_all[metric.name] for one in (model, base))
-                moved = None if model is base else _alone(own - before)
-                lines.append(Line(model.name, metric, 1, _alone(own), moved))
+                moved = None if model is base else Estimate(own - before)
+                lines.append(Line(model.name, metric, 1, Estimate(own), moved))
         for n in numbers:
             for metric in metrics:
                 if metric.name not in model.metrics or (n > 1 and metric.kind not in (PROXY, JUDGE)):
@@ -162,10 +159,5 @@ def _mean(values: Array, seed: int) -> Estimate:
     """Return the mean of those prompts `[P, N]` that have no NaN."""
     known = values[~np.isnan(values).any(axis=1)]
     if not len(known):
-        return Estimate(nan, nan, nan, 0, 0)
+        return _NONE
     return estimate_mean(known.ravel().tolist(), np.arange(len(known)).repeat(known.shape[1]).tolist(), seed)
-
-
-def _alone(value: float) -> Estimate:
-    """Return a number of a whole set, which has no interval."""
-    return Estimate(value, nan, nan, 0, 0)

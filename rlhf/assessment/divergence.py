@@ -4,99 +4,121 @@
   by the model that drew it and r by the one before, the estimator k3 of Schulman, exp(r - p) - (r - p) - 1, of
   KL(model || before): never below 0. `k3_per_clip` is the sum over the codes of a clip.
 - Stable Audio (`rlhf.stable_audio.divergence`): `velocity_mse`, the mean squared difference of the velocities that
-  both say at the same noised latents. It is no number of nats, and does not compare with the others.
+  both predict at the same noised latents. It is no number of nats, and does not compare with the others.
 
-Other generators have none. The numbers lie beside the pool, as scores do, and are not computed twice.
+Other generators have none. A divergence is a scorer: its numbers lie beside the pool and are not computed twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from pkgutil import resolve_name
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from generators import Generator
-from generators.diffusion.sampling import DiffusionOptions
-from generators.musicgen.generator import MusicGen
-from generators.musicgen.sampling import SamplingOptions
-from generators.stable_audio.diffusers.generator import StableAudio
 from music.candidate import Candidate
+from music.clips import Clip
 from music.hashing import canonical_json, sha256_text
 from music.intervals import Array
 from music.pool import Pool
 from music.processes import Processes
-from music.scores import ScoreTable
-from reward.scoring.pool import batched
+from reward.protocol import ScoreRequest
+from reward.scoring.candidates import score_candidates
+from rlhf.learners import of_class
 
+#: class of generators -> divergence
+DIVERGENCES = {
+    "generators.musicgen.generator:MusicGen": "rlhf.musicgen.divergence:CodeDivergence",
+    "generators.stable_audio.diffusers.generator:StableAudio": "rlhf.stable_audio.divergence:VelocityDivergence",
+}
+METRICS = ("k3_per_code", "k3_per_clip", "velocity_mse")
 #: the divergence of a frontier, and its unit
 UNITS = {"k3_per_clip": "nats a clip", "velocity_mse": "squared velocity, not nats"}
-_TABLE = "divergence"  # beside the pool
 _BATCH = 8  # clips at once
 _ARITHMETIC = 1  # part of the hash: raise it with any change of the code that moves the numbers
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """What a generator's divergence hangs on, without its weights in memory.
+    """What a generator's divergence depends on, without its weights in memory.
 
     Attributes
     ----------
+    divergence
+        Class of its divergence, an entry of `DIVERGENCES`.
     folder
-        Of the model.
+        Folder of the model.
     weights
-        Their hash.
+        Hash of its weights.
     options
-        How it samples.
+        How it samples, a dataclass.
     """
 
+    divergence: str
     folder: Path
     weights: str
-    options: SamplingOptions | DiffusionOptions
+    options: Any
 
 
-class Divergence(Protocol):
-    """Divergence of one model from another.
+class Divergence(ABC):
+    """Divergence of one model from another, as a scorer of the model's own pool; models are loaded when needed.
 
-    Attributes
+    Parameters
     ----------
-    metrics
-        What it measures.
+    base, model
+        Models of one kind that sample alike.
+    pool
+        Pool that the model has filled.
+    device
+        Device that both are run on.
     """
 
-    metrics: tuple[str, ...]
+    name = "divergence"
+    metrics: ClassVar[tuple[str, ...]]
 
-    def __call__(self, pool: Pool, candidates: Sequence[Candidate]) -> list[dict[str, float]]:
-        """Return the metrics of clips that the model made."""
-        ...
+    def __init__(self, base: Sampled, model: Sampled, pool: Pool, device: torch.device) -> None:
+        facts = {"arithmetic": _ARITHMETIC, "base": base.weights, "model": model.weights}
+        self.hash = sha256_text(canonical_json({**facts, "options": asdict(model.options)}))
+        self._folders, self._options = (model.folder, base.folder), model.options
+        self._pool, self._device = pool, device
+        self._candidates: Mapping[Path | Clip, Candidate] = {
+            pool.path(candidate): candidate for candidate in pool
+        }
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
+        """Return the metrics of each request, whose audio is a file of the pool."""
+        own = [self._candidates[request.audio] for request in requests]
+        batches = [own[start : start + _BATCH] for start in range(0, len(own), _BATCH)]
+        rows = [row for batch in batches for row in self._measured(batch).tolist()]
+        return [dict(zip(self.metrics, row, strict=True)) for row in rows]
+
+    @abstractmethod
+    def _measured(self, candidates: Sequence[Candidate]) -> torch.Tensor:
+        """Return the metrics of candidates, all of one length, `[B, metrics]`."""
 
 
 def sampled(generator: Generator) -> Sampled | None:
-    """Return what the divergence of a generator hangs on; None of one that has none."""
-    plain = isinstance(generator, MusicGen) and "reference" not in generator.accepts
-    if not (plain or isinstance(generator, StableAudio)):
+    """Return what the divergence of a generator depends on; None of one that has none."""
+    divergence = of_class(DIVERGENCES, generator)
+    if divergence is None:
         return None
-    assert isinstance(generator, MusicGen | StableAudio)
-    assert generator.folder is not None
-    return Sampled(generator.folder, generator.spec["weights"], generator.options)
+    own: Any = generator
+    return Sampled(divergence, own.folder, own.spec["weights"], own.options)
 
 
 def divergence_between(
-    base: Sampled | None, model: Sampled | None, device: torch.device
+    base: Sampled | None, model: Sampled | None, pool: Pool, device: torch.device
 ) -> Divergence | None:
-    """Return what measures a model against its base; None unless they are of one kind and sample alike."""
-    if base is None or model is None or base.options != model.options:
+    """Return what measures a model on its pool; None unless base and model are of one kind and sample alike."""
+    if base is None or model is None or (base.divergence, base.options) != (model.divergence, model.options):
         return None
-    if isinstance(model.options, SamplingOptions):
-        from rlhf.musicgen.divergence import CodeDivergence
-
-        return CodeDivergence(base.folder, model.folder, model.options, device)
-    from rlhf.stable_audio.divergence import VelocityDivergence
-
-    return VelocityDivergence(base.folder, model.folder, model.options, device)
+    return resolve_name(model.divergence)(base, model, pool, device)
 
 
 def measure_divergence(
@@ -111,49 +133,16 @@ def measure_divergence(
 
     Parameters
     ----------
-    base, model
-        As of `divergence_between`; where they are the same it is 0.
-    pool
-        Of the model.
+    base, model, pool, device
+        Arguments of `divergence_between`; where both models are the same it is 0.
     candidates
-        N of each of P prompts.
-    device
-        Where.
+        N candidates of each of P prompts.
     processes
-        Who shares the work; all must call.
+        Processes that share the work; all must call.
     """
-    divergence = divergence_between(base, model, device)
+    divergence = divergence_between(base, model, pool, device)
     if base is None or model is None or divergence is None:
         return {}
     if model.weights == base.weights:
         return {name: np.zeros((len(candidates), len(candidates[0]))) for name in divergence.metrics}
-    facts: dict[str, Any] = {"arithmetic": _ARITHMETIC, "base": base.weights, "model": model.weights}
-    facts["options"] = asdict(model.options)
-    flat = [candidate for row in candidates for candidate in row]
-    found = _measured(pool, flat, divergence, sha256_text(canonical_json(facts)), processes)
-    return {
-        name: np.reshape([one[name] for one in found], (len(candidates), -1)) for name in divergence.metrics
-    }
-
-
-def _measured(
-    pool: Pool, candidates: Sequence[Candidate], divergence: Divergence, identity: str, processes: Processes
-) -> list[dict[str, float]]:
-    """Return the metrics of each candidate, measuring those that are not there yet."""
-    from tqdm import tqdm
-
-    with ScoreTable(pool.folder, _TABLE, identity, divergence.metrics, processes.rank) as table:
-        missing = table.missing(candidates)
-        processes.barrier()  # all have read before anybody writes
-        share = processes.shard(missing)
-        with tqdm(total=len(share), desc=_TABLE, disable=not (processes.is_main and share)) as bar:
-            for batch in batched(share, _BATCH):
-                for candidate, found in zip(batch, divergence(pool, batch), strict=True):
-                    table.append(candidate, found)
-                bar.update(len(batch))
-    processes.barrier()
-    if processes.is_main:
-        table.merge()
-    processes.barrier()
-    table.reload()
-    return table.table(candidates)
+    return score_candidates([divergence], pool, candidates, processes)

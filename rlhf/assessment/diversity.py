@@ -1,9 +1,6 @@
-"""How many different things a generator makes: a reward can rise because it always makes the same one.
+"""How many different things a generator makes, and how far they are from real ones.
 
-Embeddings of clips, for how diverse they are and how far from real ones; kept on disk, a file a clip.
-
-A file is named after the bytes of the audio and what embeds how much of it, so that it is never another clip's, and no
-clip is embedded twice, whichever pool it comes from.
+A reward can rise because a generator always makes the same thing. Both are measured by embeddings of clips.
 """
 
 from __future__ import annotations
@@ -54,17 +51,20 @@ def audio_files(folder: Path) -> list[Path]:
     return found
 
 
-class EmbeddingStore:
-    """Embeddings of audio files by one encoder.
+class ClipEmbeddings:
+    """Embeddings of audio files by one encoder, kept on disk, a file a clip.
+
+    A file is named after the bytes of the audio and what embeds how much of it, so that it is never another clip's, and
+    no clip is embedded twice, whichever pool it comes from.
 
     Parameters
     ----------
     folder
-        Where they are kept.
+        Folder that they are kept in.
     encoder
         What embeds.
     seconds
-        Only so much of the beginning of a file is heard.
+        Length of the beginning of a file that is heard, s.
     """
 
     def __init__(self, folder: Path, encoder: JointEmbedding, seconds: float) -> None:
@@ -103,7 +103,7 @@ def vendi_score(embeddings: Array) -> float:
     Returns
     -------
     float
-        From 1, all the same, to n.
+        Score from 1, all the same, to n.
     """
     unit = _unit(embeddings)
     # the eigenvalues of K / n that are not 0 are those of the smaller of unit unit' and unit' unit

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from music.drawing import ACCENT, INK, MUTED, SIZE, figure_and_axes, png_panels, round_ticks, svg
 from music.intervals import Estimate
 from rlhf.assessment.comparison import JUDGE, PROXY, Line, Metric
 from rlhf.assessment.divergence import UNITS
@@ -26,19 +27,15 @@ class Panel:
     Attributes
     ----------
     metric
-        Which.
-    names
-        Of the models, in order.
-    divergences, differences
-        Of each of them.
+        The metric.
+    points
+        Name of each model, its divergence, and the difference of the metric from the base.
     unit
-        Of the divergence.
+        Unit of the divergence.
     """
 
     metric: Metric
-    names: Sequence[str]
-    divergences: Sequence[Estimate]
-    differences: Sequence[Estimate]
+    points: Sequence[tuple[str, Estimate, Estimate]]
     unit: str
 
     @property
@@ -55,14 +52,13 @@ def panels(lines: Sequence[Line]) -> list[Panel]:
     unit = next((UNITS[line.metric.name] for line in single if line.metric.name in UNITS), "")
     found = []
     for metric in dict.fromkeys(line.metric for line in single if line.metric.kind in (PROXY, JUDGE)):
-        moved = {
-            line.model: line.difference
+        points = [
+            (line.model, gone[line.model], line.difference)
             for line in single
             if line.metric == metric and line.model in gone and line.difference is not None
-        }
-        if moved:
-            divergences = [gone[name] for name in moved]
-            found.append(Panel(metric, list(moved), divergences, list(moved.values()), unit))
+        ]
+        if points:
+            found.append(Panel(metric, points, unit))
     return found
 
 
@@ -72,64 +68,48 @@ def draw_panel(axes: Any, panel: Panel, colours: tuple[str, str, str], size: flo
     Parameters
     ----------
     axes
-        Of matplotlib.
+        Axes of matplotlib.
     panel
-        What.
+        The panel.
     colours
-        Of the proxy, of a judge, and of what is beside them.
+        Colours of the proxy, of a judge, and of lines and letters beside them.
     size
-        Of letters, points.
+        Size of the letters, points.
     """
     proxy, judge, beside = colours
     colour = proxy if panel.metric.kind == PROXY else judge
-    across = [math.sqrt(max(0.0, one.value)) for one in panel.divergences]
-    up = [one.value for one in panel.differences]
+    across = [_root(divergence.value) for _, divergence, _ in panel.points]
+    up = [difference.value for *_, difference in panel.points]
     style = "-" if panel.metric.independent is not False else ":"
     axes.axhline(0, color=beside, linewidth=0.9, linestyle=(0, (3, 3)))
-    if all(map(_ROUND.fullmatch, panel.names)):
+    if all(_ROUND.fullmatch(name) for name, *_ in panel.points):
         axes.plot([0, *across], [0, *up], style, color=colour, linewidth=0.8, alpha=0.6)
     axes.plot([0, *across], [0, *up], "o", color=colour, markersize=5)
-    for x, y, far, gained, name in zip(
-        across, up, panel.divergences, panel.differences, panel.names, strict=True
-    ):
-        if not math.isnan(gained.low):
-            axes.vlines(x, gained.low, gained.high, color=colour, linewidth=1.2)
-        if not math.isnan(far.low):
-            axes.hlines(
-                y, math.sqrt(max(0.0, far.low)), math.sqrt(max(0.0, far.high)), color=colour, linewidth=1.2
-            )
+    for x, y, (name, divergence, difference) in zip(across, up, panel.points, strict=True):
+        axes.plot([x, x], [difference.low, difference.high], color=colour, linewidth=1.2)
+        axes.plot([_root(divergence.low), _root(divergence.high)], [y, y], color=colour, linewidth=1.2)
         axes.annotate(name, (x, y), xytext=(5, 5), textcoords="offset points", color=beside, fontsize=size)
     axes.set_xlabel(f"square root of divergence ({panel.unit})", color=beside)
     axes.set_ylabel("difference from base", color=beside)
     axes.margins(x=0.2, y=0.15)
 
 
+def _root(divergence: float) -> float:
+    """Return the square root, 0 of what is below it; NaN of NaN."""
+    return math.sqrt(divergence) if not divergence < 0 else 0.0
+
+
 def draw_frontier(lines: Sequence[Line], path: Path) -> None:
     """Draw all panels into a PNG; nothing if there is none."""
-    found = panels(lines)
-    if not found:
-        return
-    from matplotlib.figure import Figure
-
-    columns = min(3, len(found))
-    rows = math.ceil(len(found) / columns)
-    figure = Figure(figsize=(4.6 * columns, 3.4 * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for place, axes in enumerate(grid.flat):
-        if place >= len(found):
-            axes.set_visible(False)
-            continue
-        axes.grid(alpha=0.25)
-        axes.set_title(found[place].title, fontsize=9)
-        axes.tick_params(labelsize=8)
-        draw_panel(axes, found[place], ("#d6431f", "#1d1b22", "#6d6875"), 8)
-    figure.savefig(path, dpi=110)
+    if found := panels(lines):
+        figure, grid = png_panels([panel.title for panel in found], 4.6, 3.4)
+        for axes, panel in zip(grid, found, strict=True):
+            draw_panel(axes, panel, ("#d6431f", "#1d1b22", "#6d6875"), 8)
+        figure.savefig(path, dpi=110)
 
 
 def svg_panels(lines: Sequence[Line]) -> list[tuple[str, str]]:
     """Return title and ``<svg>`` of each panel, in the colours of a page."""
-    from music.drawing import ACCENT, INK, MUTED, SIZE, figure_and_axes, round_ticks, svg
-
     drawn = []
     for panel in panels(lines):
         figure, axes = figure_and_axes(4.2, 3.2)

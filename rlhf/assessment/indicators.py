@@ -22,7 +22,6 @@ from music.hashing import sha256_text
 from reward.protocol import ScoreRequest
 from rlhf.guarded_reward import level_of, silent_share
 
-NAMES = ("level", "true_peak", "silence", "flatness", "repetition")
 _ARITHMETIC = 1  # part of the hash: raise it with any change of the code that moves the numbers
 _FLOOR = 1e-10  # of power; what is below it is silence
 _WINDOW, _HOP = 1024, 512
@@ -30,10 +29,10 @@ _SHORTEST = 0.5  # s, of a loop
 
 
 class Meters:
-    """The indicators in the form of a scorer, so that they lie beside a pool; more of them is not better."""
+    """The indicators in the form of a scorer, so that they lie beside a pool; none of them has a better end."""
 
     name = "indicators"
-    metrics = NAMES
+    metrics = ("level", "true_peak", "silence", "flatness", "repetition")
     hash = sha256_text(f"indicators {_ARITHMETIC}")
     takes_clips = True
 

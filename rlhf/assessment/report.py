@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from music.durable import make_folder, write_text
-from music.intervals import FEWEST, Estimate
-from music.tables import markdown_table
+from music.intervals import FEWEST, telling_digits
+from music.tables import csv_table, markdown_table
 from music.web_page import write_page
 from rlhf.assessment.comparison import BASE, DIVERGENCE, DIVERSITY, JUDGE, PROXY, SOUND, Line, Metric
 from rlhf.assessment.frontier import draw_frontier, svg_panels
@@ -39,19 +35,15 @@ def write_assessment(folder: Path, lines: Sequence[Line], facts: Mapping[str, st
     Parameters
     ----------
     folder
-        Where to.
+        Folder for the files.
     lines
-        Of `rlhf.assessment.comparison.compare`.
+        Lines of `rlhf.assessment.comparison.compare`.
     facts
         What ran, for the page: label and value.
     """
     make_folder(folder)
     rows = [line.row() for line in lines]
-    buffer = io.StringIO()
-    table = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    write_text(folder / "metrics.csv", buffer.getvalue())
+    write_text(folder / "metrics.csv", csv_table(rows, list(rows[0])))
     tables = tables_of(lines)
     parts = [f"## {title}\n\n{markdown_table(header, body)}\n" for title, header, body in tables]
     page = "".join(parts) + f"{NOTE}\n"
@@ -72,9 +64,11 @@ def tables_of(lines: Sequence[Line]) -> list[tuple[str, list[str], list[list[str
             shown = [line for line in lines if line.best_of == n and line.metric.kind in kinds]
             rows = []
             for metric in dict.fromkeys(line.metric for line in shown):
-                of = {line.model: line for line in shown if line.metric == metric}
-                digits = _digits(list(of.values()))
-                rows.append([_called(metric), *(_cell(of.get(model), digits) for model in models)])
+                by_model = {line.model: line for line in shown if line.metric == metric}
+                digits = telling_digits(
+                    one for line in by_model.values() for one in (line.value, line.difference) if one
+                )
+                rows.append([_called(metric), *(_cell(by_model.get(model), digits) for model in models)])
             if rows:
                 found.append((title if n == 1 else f"{title}, best of {n}", ["", *models], rows))
     return found
@@ -91,22 +85,5 @@ def _cell(line: Line | None, digits: int) -> str:
     if line is None or math.isnan(line.value.value):
         return "–"
     if line.difference is None or line.model == BASE or line.metric.kind == DIVERGENCE:
-        return _number(line.value, digits, "")
-    star = line.difference.low > 0 or line.difference.high < 0
-    return _number(line.difference, digits, "+") + "*" * star
-
-
-def _number(one: Estimate, digits: int, sign: str) -> str:
-    shown = f"{one.value:{sign}.{digits}f}"
-    return (
-        shown if math.isnan(one.low) else f"{shown} [{one.low:{sign}.{digits}f}, {one.high:{sign}.{digits}f}]"
-    )
-
-
-def _digits(lines: Sequence[Line]) -> int:
-    """Return how many digits behind the point tell the ends of intervals apart, or else show three of the means."""
-    every = [one for line in lines for one in (line.difference, line.value) if one is not None]
-    widths = [one.high - one.low for one in every if one.high > one.low]
-    sizes = [abs(one.value) for one in every if one.value and not math.isnan(one.value)]
-    scale = min(widths, default=0) or max(sizes, default=1.0) / 10
-    return int(np.clip(1 - math.floor(math.log10(scale)), 0, 6))
+        return f"{line.value:.{digits}f}"
+    return f"{line.difference:+.{digits}f}{'*' * line.difference.differs}"

@@ -1,12 +1,9 @@
 """Looks after each round of a post-training whether its model got better, on prompts that it does not learn from.
 
-When a post-training has begun to please the reward only: a judge falls beyond its interval while the reward
-rises.
-
 The last round is compared with the best one before it by each judge's metric, the start among them, paired by prompt
 and candidate: where the 95 % interval of the difference lies wholly below 0 and the reward is higher than it was then,
-the judge no longer believes the reward (arXiv 2210.10760 has the curves). With fewer prompts than intervals need
-(`music.intervals.FEWEST`) nothing is known, and nothing stops.
+the judge no longer believes the reward (arXiv 2210.10760 has the curves), and the training ends. With fewer prompts
+than intervals need (`music.intervals.FEWEST`) nothing is known, and nothing stops.
 """
 
 from __future__ import annotations
@@ -14,7 +11,6 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +24,8 @@ from music.processes import Processes
 from music.prompts import Prompt, load_prompts, prompts_record
 from reward import RewardWeights, Scorer, load_scorer
 from rlhf.assessment.comparison import BASE, JUDGE, REWARD, Measured, Metric, compare, difference
-from rlhf.assessment.diversity import audio_files, load_encoders
-from rlhf.assessment.held_out import Asked, HeldOut
+from rlhf.assessment.held_out import HeldOut
 from rlhf.assessment.report import write_assessment
-from rlhf.models import load_sampler
 from rlhf.options import PostTraining
 
 
@@ -41,9 +35,9 @@ def watched(metrics: Sequence[Metric], names: str | None) -> list[str]:
     Parameters
     ----------
     metrics
-        All that there are.
+        All metrics that are measured.
     names
-        Those, with commas between; by default all of independent judges.
+        Names of metrics, separated by commas; those of all independent judges if None.
 
     Raises
     ------
@@ -67,11 +61,11 @@ def fallen(models: Sequence[Measured], names: Sequence[str], seed: int = 0) -> s
     Parameters
     ----------
     models
-        The start, then a model a round.
+        The start, then the model of each round.
     names
-        The metrics that are watched.
+        Metrics that are watched.
     seed
-        Of the resampling.
+        Seed of the resampling.
     """
     *earlier, last = models
     for name in names:
@@ -82,8 +76,8 @@ def fallen(models: Sequence[Measured], names: Sequence[str], seed: int = 0) -> s
         judged, rewarded = (difference(last, best, metric, seed=seed) for metric in (name, REWARD))
         if judged.high < 0 < rewarded.value:
             return (
-                f"{name} of {last.name} is {judged.value:+.4g} [{judged.low:+.4g}, {judged.high:+.4g}] against "
-                f"{best.name}, while the reward is {rewarded.value:+.4g}"
+                f"{name} of {last.name} is {judged:+.4g} against {best.name}, while the reward is "
+                f"{rewarded.value:+.4g}"
             )
     return None
 
@@ -97,13 +91,13 @@ class Watch:
     Parameters
     ----------
     options
-        Of the run, with `held_out`.
+        Options of the run, with `held_out`.
     prompts
-        That it learns from.
+        Prompts that it learns from.
     scorer, reward
         The reward as it is trained on.
     processes
-        Who shares the work.
+        Processes that share the work.
 
     Attributes
     ----------
@@ -125,28 +119,18 @@ class Watch:
         processes: Processes,
     ) -> None:
         assert options.held_out is not None
-        asked = load_prompts(options.held_out)
+        held_out = load_prompts(options.held_out)
         known = {prompt.text for prompt in prompts}
-        if shared := [prompt.id for prompt in asked if prompt.text in known]:
+        if shared := [prompt.id for prompt in held_out if prompt.text in known]:
             raise InputError(f"--held_out {options.held_out}: prompt {shared[0]!r} is one of --prompts")
         judges = [load_scorer(name, options.device, options.dtype) for name in split_names(options.judges)]
-        encoders = load_encoders(options.encoders, options.device, options.dtype)
-        real = audio_files(options.real) if options.real else []
         self._options, self._processes = options, processes
         self._folder = options.output / _FOLDER
-        self._held_out = HeldOut(
-            self._folder,
-            Asked(asked, options.held_out_n, options.seconds, options.seed, real),
-            partial(load_sampler, options),
-            [scorer, *judges],
-            reward,
-            encoders,
-            options.device,
-            processes,
-        )
+        n, scorers = options.held_out_n, [scorer, *judges]
+        self._held_out = HeldOut(self._folder, options, held_out, n, scorers, reward, processes)
         self._names = watched(self._held_out.metrics, options.stop_on)
         self.facts: dict[str, Any] = {
-            "held_out": prompts_record(options.held_out, asked),
+            "held_out": prompts_record(options.held_out, held_out),
             "judges": {judge.name: judge.hash for judge in judges},
         }
 

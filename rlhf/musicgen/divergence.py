@@ -8,35 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from generators.musicgen.loading import load_model
-from generators.musicgen.sampling import SamplingOptions
 from music.candidate import Candidate
-from music.pool import Pool
+from rlhf.assessment.divergence import Divergence
 
 
-class CodeDivergence:
-    """See `rlhf.assessment.divergence.Divergence`; models are loaded when they are first needed.
+class CodeDivergence(Divergence):
+    """Estimates of the Kullback-Leibler divergence, nats."""
 
-    Parameters
-    ----------
-    base, model
-        Folders.
-    options
-        How the model's clips were sampled.
-    device
-        Where.
-    """
-
-    metrics: tuple[str, ...] = ("k3_per_code", "k3_per_clip")
-
-    def __init__(self, base: Path, model: Path, options: SamplingOptions, device: torch.device) -> None:
-        self._folders, self._options, self._device = (model, base), options, device
+    metrics = ("k3_per_code", "k3_per_clip")
 
     @cached_property
     def _loaded(self) -> tuple[list[Any], Any]:
@@ -47,29 +32,28 @@ class CodeDivergence:
         guidance, temperature = self._options.guidance, self._options.temperature
         return [MusicgenPolicy(one, guidance, temperature) for one, _ in found], found[0][1]
 
-    def __call__(self, pool: Pool, candidates: Sequence[Candidate]) -> list[dict[str, float]]:
-        """Return both metrics of each clip, nats."""
+    def _measured(self, candidates: Sequence[Candidate]) -> torch.Tensor:
         from rlhf.musicgen.policy import IGNORED, flat_codes
 
         policies, tokenizer = self._loaded
         rows, labels = [], []
         for candidate in candidates:
-            ids, codes = tokenizer(candidate.text)["input_ids"], flat_codes(pool.tokens(candidate).long())
+            ids, codes = (
+                tokenizer(candidate.text)["input_ids"],
+                flat_codes(self._pool.tokens(candidate).long()),
+            )
             rows.append(torch.tensor([*ids, *codes]))
             labels.append(torch.tensor([IGNORED] * len(ids) + codes))
-        padded, asked = (
+        padded, targets = (
             pad_sequence(some, batch_first=True, padding_value=filler).to(self._device)
             for some, filler in ((rows, 0), (labels, IGNORED))
         )
         mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True).to(self._device)
         with torch.no_grad():
-            own, before = (policy(padded, mask, asked).log_probs.double().cpu() for policy in policies)
+            own, before = (policy(padded, mask, targets).log_probs.double().cpu() for policy in policies)
         nats = k3(own, before).sum(dim=1)  # 0 where there is no code
-        counts = (asked != IGNORED).sum(dim=1).cpu()
-        return [
-            {"k3_per_code": float(total / count), "k3_per_clip": float(total)}
-            for total, count in zip(nats, counts, strict=True)
-        ]
+        counts = (targets != IGNORED).sum(dim=1).cpu()
+        return torch.stack([nats / counts, nats], dim=1)
 
 
 def k3(own: torch.Tensor, before: torch.Tensor) -> torch.Tensor:

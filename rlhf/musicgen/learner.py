@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,86 +12,42 @@ import torch
 from generators import load_generator
 from generators.musicgen.generator import MusicGen
 from generators.musicgen.loading import load_model
+from music.durable import finished_folder
 from music.optional_libraries import OptionalLibraries, install_extra
 from music.pool import Pool
-from music.processes import Processes
 from music.prompts import Prompt
 from rlhf.choosing import Judged
 from rlhf.guarded_reward import ClipReward
-from rlhf.models import save_musicgen
-from rlhf.musicgen.trl_settings import updated_weights
-from rlhf.options import ONLINE, PostTraining
+from rlhf.learners import Learner
+from rlhf.musicgen.trl_settings import TrlRun, updated_weights
 
-# of dpo and rloo for a whole clip, in nats; of grpo for a code
+# nats: of a whole clip for dpo and rloo, of a code for grpo
 _BETA = {"dpo": 0.1, "grpo": 0.02, "rloo": 0.001}
-LIBRARIES = OptionalLibraries("post-training of MusicGen", ("trl", "peft", "datasets"), install_extra("rlhf"))
+_WEIGHTS = ("*.safetensors", "*.bin", "*.index.json")
 
 
-class MusicgenLearner:
-    """Trains MusicGen models; see `rlhf.musicgen.offline` and `rlhf.musicgen.online`.
+class MusicgenLearner(Learner):
+    """Trains MusicGen models; see `rlhf.musicgen.offline` and `rlhf.musicgen.online`."""
 
-    Parameters
-    ----------
-    options
-        Of the run.
-    generator
-        The model that it begins with.
-    device
-        Where.
-    processes
-        Who shares the work.
-
-    Attributes
-    ----------
-    start
-        Folder of that model.
-
-    Raises
-    ------
-    InputError
-        If TRL is not installed.
-    """
-
-    algorithms = ("expert_iteration", "dpo", *ONLINE)
-
-    def __init__(
-        self, options: PostTraining, generator: MusicGen, device: torch.device, processes: Processes
-    ) -> None:
-        LIBRARIES.check()
-        assert generator.folder is not None
-        self._options, self._sampling, self.start = options, generator.options, generator.folder
-        self._device, self._processes = device, processes
+    takes_fsdp = True
+    libraries = OptionalLibraries(
+        "post-training of MusicGen", ("trl", "peft", "datasets"), install_extra("rlhf")
+    )
 
     def learn(self, source: Path, pool: Pool, judged: Judged, work: Path, target: Path) -> None:
-        """Learn from the candidates of a pool.
+        """Learn from the candidates of a pool; see `Learner.learn`."""
+        from rlhf.musicgen.offline import Preference, imitate, prefer
 
-        Parameters
-        ----------
-        source
-            Folder of the model that made them.
-        pool
-            Where they are.
-        judged
-            They and their rewards.
-        work
-            For checkpoints and log.
-        target
-            Folder of the model that comes of it.
-        """
-        from rlhf.musicgen.offline import Preferring, imitate, prefer
-
-        policy, tokenizer = self._policy(source)
-        how, chosen = self._options.optimisation(), judged.best_and_worst()
-        where = (work, self._device.type, self._processes.world_size)
-        if self._options.algorithm == "dpo":
+        options, run = self._options, self._run(source, work)
+        if options.algorithm == "dpo":
             pairs = [
-                (one.best.text, pool.tokens(one.best).long(), pool.tokens(one.worst).long()) for one in chosen
+                (one.best.text, pool.tokens(one.best).long(), pool.tokens(one.worst).long())
+                for one in judged.best_and_worst()
             ]
-            preferring = Preferring(self._options.loss, self._options.beta_or(_BETA), self._options.winner)
-            trained = prefer(policy, tokenizer, pairs, how, preferring, *where)
+            trained = prefer(run, pairs, Preference(options.loss, options.beta_or(_BETA), options.winner))
         else:
-            examples = [(one.best.text, pool.tokens(one.best).long()) for one in chosen]
-            trained = imitate(policy, tokenizer, examples, how, *where)
+            examples = [(one.best.text, pool.tokens(one.best).long()) for one in judged.best_and_worst()]
+            trained = imitate(run, examples)
         self._save(trained, source, target)
 
     def explore(
@@ -102,11 +59,10 @@ class MusicgenLearner:
         work: Path,
         target: Path,
     ) -> None:
-        """Learn from clips that are made, with noise of a seed, and judged meanwhile; else as `learn`."""
-        from rlhf.musicgen.online import Exploring, explore
+        """Learn from clips that are made and judged meanwhile; see `Learner.explore`."""
+        from rlhf.musicgen.online import Exploration, explore
 
-        policy, tokenizer = self._policy(source)
-        options = self._options
+        options, run = self._options, self._run(source, work)
         sampler = load_generator(
             source,
             device=options.device,
@@ -116,32 +72,44 @@ class MusicgenLearner:
             top_k=0,
         )
         assert isinstance(sampler, MusicGen)
-        exploring = Exploring(options.algorithm, options.n, options.seconds, options.beta_or(_BETA), seed)
-        trained = explore(
-            policy,
-            tokenizer,
-            sampler,
-            prompts,
-            clip_reward,
-            options.optimisation(),
-            exploring,
-            work,
-            self._device.type,
-            self._processes.world_size,
-        )
-        self._save(trained, source, target)
+        exploration = Exploration(options.algorithm, options.n, options.seconds, options.beta_or(_BETA), seed)
+        self._save(explore(run, sampler, prompts, clip_reward, exploration), source, target)
 
-    def _policy(self, source: Path) -> tuple[Any, Any]:
-        """Return the policy of a model's folder, and the tokenizer."""
+    def _run(self, source: Path, work: Path) -> TrlRun:
         from rlhf.musicgen.policy import MusicgenPolicy
 
         model, tokenizer = load_model(source, self._device, torch.float32)
-        return MusicgenPolicy(model, self._sampling.guidance, self._sampling.temperature), tokenizer
+        policy = MusicgenPolicy(model, self._sampling.guidance, self._sampling.temperature)
+        device, processes = self._device.type, self._processes.world_size
+        return TrlRun(policy, tokenizer, self._options, work, device, processes)
 
     def _save(self, trained: Any, source: Path, target: Path) -> None:
-        weights = updated_weights(
-            trained.get_base_model().musicgen.decoder
-        )  # all processes may have parts of them
+        # every process calls it, as each may have a part of the weights
+        weights = updated_weights(trained.get_base_model().musicgen.decoder)
         if self._processes.is_main:
             save_musicgen(weights, source, target)
         self._processes.barrier()
+
+
+def save_musicgen(weights: Mapping[str, torch.Tensor], source: Path, folder: Path) -> None:
+    """Write a MusicGen whose decoder has other weights; the folder appears whole or not at all.
+
+    Parameters
+    ----------
+    weights
+        Weights of the decoder, by name; those not named stay.
+    source
+        Folder of the model that it began as; tokenizer, configurations and the like are copied.
+    folder
+        Folder for the model.
+    """
+    model, _ = load_model(source, torch.device("cpu"), torch.float32)
+    with torch.no_grad():
+        for name, weight in weights.items():
+            model.decoder.get_parameter(name).copy_(weight)
+    with finished_folder(folder) as part:
+        model.save_pretrained(part)
+        weights_files = {path.name for pattern in _WEIGHTS for path in source.glob(pattern)}
+        for path in source.iterdir():
+            if path.is_file() and path.name not in weights_files:
+                shutil.copy(path, part / path.name)

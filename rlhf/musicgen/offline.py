@@ -12,29 +12,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from rlhf.musicgen.policy import IGNORED, MusicgenPolicy, flat_codes
-from rlhf.musicgen.trl_settings import arguments, train
-from rlhf.options import Optimisation
+from rlhf.musicgen.policy import IGNORED, flat_codes
+from rlhf.musicgen.trl_settings import TrlRun
 
-LOSSES = ("dpo", "ipo")
-_NAMES = {"dpo": "sigmoid", "ipo": "ipo"}  # of TRL
+_LOSSES = {"dpo": "sigmoid", "ipo": "ipo"}  # what TRL calls them
 
 
 @dataclass(frozen=True)
-class Preferring:
+class Preference:
     """How one clip is preferred to another.
 
     Attributes
     ----------
     loss
-        One of `LOSSES`.
+        Loss: dpo or ipo.
     beta
-        How dear it is to leave the model before: of dpo for the whole clip, of ipo for the mean of its codes.
+        Cost of leaving the model before: for dpo, of the whole clip; for ipo, of the mean of its codes.
     winner
         Weight of the winner's own likelihood.
     """
@@ -44,63 +41,33 @@ class Preferring:
     winner: float = 0.1
 
 
-def imitate(
-    policy: MusicgenPolicy,
-    tokenizer: Any,
-    examples: Sequence[tuple[str, torch.Tensor]],
-    how: Optimisation,
-    folder: Path,
-    device: str,
-    processes: int = 1,
-) -> Any:
-    """Raise the likelihood of clips.
-
-    Parameters
-    ----------
-    policy
-        Is changed.
-    tokenizer
-        Of its text encoder.
-    examples
-        Texts and codes `[K, T]`.
-    how
-        Of the optimiser.
-    folder
-        For checkpoints and log.
-    device, processes
-        Where, and how many share the work.
-
-    Returns
-    -------
-    peft.PeftModel
-        The policy with its update.
-    """
+def imitate(run: TrlRun, examples: Sequence[tuple[str, torch.Tensor]]) -> Any:
+    """Raise the likelihood of clips, given as texts and codes `[K, T]`, and return the `peft.PeftModel`."""
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
     rows = []
     for text, codes in examples:
-        ids, flat = tokenizer(text)["input_ids"], flat_codes(codes)
+        ids, flat = run.tokenizer(text)["input_ids"], flat_codes(codes)
         rows.append({"input_ids": [*ids, *flat], "labels": [IGNORED] * len(ids) + flat})
-    settings = SFTConfig(
-        **arguments(how, folder, device, processes),
-        max_length=None,
-        dataset_kwargs={"skip_prepare_dataset": True},
-    )
-    return train(SFTTrainer, policy, tokenizer, settings, Dataset.from_list(rows), how, folder)
+    settings = SFTConfig(**run.arguments(), max_length=None, dataset_kwargs={"skip_prepare_dataset": True})
+    return run.train(SFTTrainer, settings, Dataset.from_list(rows))
 
 
 def prefer(
-    policy: MusicgenPolicy,
-    tokenizer: Any,
-    pairs: Sequence[tuple[str, torch.Tensor, torch.Tensor]],
-    how: Optimisation,
-    preferring: Preferring,
-    folder: Path,
-    device: str,
-    processes: int = 1,
+    run: TrlRun, pairs: Sequence[tuple[str, torch.Tensor, torch.Tensor]], preference: Preference
 ) -> Any:
-    """Raise the likelihood of clips over that of others; `pairs` are texts, winners, losers, the rest as `imitate`."""
+    """Raise the likelihood of clips over that of others, and return the `peft.PeftModel`.
+
+    Parameters
+    ----------
+    run
+        What learns, and how.
+    pairs
+        Texts, codes of the winners and codes of the losers, `[K, T]` each.
+    preference
+        How winners are preferred.
+    """
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
 
@@ -110,19 +77,19 @@ def prefer(
 
     rows = [
         {
-            "prompt_ids": tokenizer(text)["input_ids"],
+            "prompt_ids": run.tokenizer(text)["input_ids"],
             "chosen_ids": flat_codes(winner),
             "rejected_ids": flat_codes(loser),
         }
         for text, winner, loser in pairs
     ]
-    weights = {_NAMES[preferring.loss]: 1.0} | ({"sft": preferring.winner} if preferring.winner else {})
+    weights = {_LOSSES[preference.loss]: 1.0} | ({"sft": preference.winner} if preference.winner else {})
     settings = DPOConfig(
-        **arguments(how, folder, device, processes),
+        **run.arguments(),
         max_length=None,
-        beta=preferring.beta,
+        beta=preference.beta,
         loss_type=list(weights),
         loss_weights=list(weights.values()),
         disable_dropout=True,
     )
-    return train(Trainer, policy, tokenizer, settings, Dataset.from_list(rows), how, folder)
+    return run.train(Trainer, settings, Dataset.from_list(rows))

@@ -5,7 +5,7 @@ codes of clips above it become likelier. A penalty on the divergence from the mo
 each code (the estimator k3 of Schulman, exp(r - p) - (r - p) - 1), of RLOO for the whole clip, within the reward.
 
 Clips come from the project's own sampler with the weights of the moment, each from a stream of noise of its own that
-hangs on prompt, turn and place in the group: not on the process, nor on a kill. It draws from all codes, so that they
+depends on prompt, turn and place in the group: not on the process, nor on a kill. It draws from all codes, so that they
 have the probability that the policy computes.
 """
 
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from generators.musicgen.generator import MusicGen
@@ -22,29 +21,26 @@ from music.hashing import candidate_seed
 from music.prompts import Prompt
 from rlhf.choosing import turns_of
 from rlhf.guarded_reward import REWARD, ClipReward
-from rlhf.musicgen.policy import MusicgenPolicy, flat_codes
-from rlhf.musicgen.trl_settings import arguments, train, updated_weights
-from rlhf.options import Optimisation
-
-ALGORITHMS = ("grpo", "rloo")
+from rlhf.musicgen.policy import flat_codes
+from rlhf.musicgen.trl_settings import TrlRun, updated_weights
 
 
 @dataclass(frozen=True)
-class Exploring:
+class Exploration:
     """How clips are made and judged.
 
     Attributes
     ----------
     algorithm
-        One of `ALGORITHMS`.
+        Algorithm: grpo or rloo.
     group_size
-        Clips of a prompt in a step.
+        Number of clips for a prompt in a step.
     seconds
-        Of a clip.
+        Length of each clip, s.
     beta
-        Of the divergence; a nat of a clip for rloo, of the mean over its codes for grpo.
+        Cost of a nat of divergence: of a clip for rloo, of the mean over its codes for grpo.
     seed
-        Of all noise.
+        Seed of all noise.
     """
 
     algorithm: str = "grpo"
@@ -62,89 +58,74 @@ class Rollouts:
     sampler
         The same model, which draws from all codes (`top_k` 0).
     turns
-        From `turns_of`.
-    exploring
-        How.
+        Prompts in the order of `turns_of`.
+    exploration
+        How clips are made.
     """
 
-    def __init__(self, sampler: MusicGen, turns: Sequence[Prompt], exploring: Exploring) -> None:
-        self._sampler, self._turns, self._exploring = sampler, turns, exploring
+    def __init__(self, sampler: MusicGen, turns: Sequence[Prompt], exploration: Exploration) -> None:
+        self._sampler, self._turns, self._exploration = sampler, turns, exploration
 
     def make(self, policy: Any, turns: Sequence[int], first: int) -> list[Sample]:
-        """Return a clip for each.
+        """Return a clip for each turn.
 
         Parameters
         ----------
         policy
             A `MusicgenPolicy` with an update of peft.
         turns
-            Which turns, each as often as a group has clips, one after the other.
+            Numbers of turns, each as often as a group has clips, one after the other.
         first
             Place of the first of them among those of all processes.
         """
-        size, seed = self._exploring.group_size, self._exploring.seed
+        size, seed = self._exploration.group_size, self._exploration.seed
         jobs = []
         for place, turn in enumerate(turns, start=first):
             prompt, candidate = self._turns[turn], turn * size + place % size
             jobs.append(Job(prompt, candidate, candidate_seed(seed, prompt.id, candidate)))
         self._sampler.change_decoder(updated_weights(policy.musicgen.decoder))
         made = {
-            sample.job.candidate: sample for sample in self._sampler.generate(jobs, self._exploring.seconds)
+            sample.job.candidate: sample for sample in self._sampler.generate(jobs, self._exploration.seconds)
         }
         return [made[job.candidate] for job in jobs]
 
 
 def explore(
-    policy: MusicgenPolicy,
-    tokenizer: Any,
+    run: TrlRun,
     sampler: MusicGen,
     prompts: Sequence[Prompt],
     clip_reward: ClipReward,
-    how: Optimisation,
-    exploring: Exploring,
-    folder: Path,
-    device: str,
-    processes: int = 1,
+    exploration: Exploration,
 ) -> Any:
-    """Raise the reward of the clips that the policy makes.
+    """Raise the reward of the clips that the policy makes, and return the `peft.PeftModel`.
 
     Parameters
     ----------
-    policy
-        Is changed.
-    tokenizer
-        Of its text encoder.
+    run
+        What learns, and how; a batch is a number of whole groups.
     sampler
         The same model again, for rollouts.
     prompts
-        What clips are made for.
+        Prompts that clips are made for.
     clip_reward
-        Judges them.
-    how, exploring
-        Of the optimiser, and of the clips; a batch is a number of whole groups.
-    folder
-        For checkpoints and log.
-    device, processes
-        Where, and how many share the work.
-
-    Returns
-    -------
-    peft.PeftModel
-        The policy with its update.
+        What judges them.
+    exploration
+        How they are made.
     """
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
     # all turns are planned ahead: TRL's own order begins anew where a killed run goes on
-    turns = turns_of(prompts, how.steps * how.batch_size // exploring.group_size, exploring.seed)
-    rollouts = Rollouts(sampler, turns, exploring)
+    clips = run.optimisation.steps * run.optimisation.batch_size
+    turns = turns_of(prompts, clips // exploration.group_size, exploration.seed)
+    rollouts = Rollouts(sampler, turns, exploration)
 
-    def roll_out(trainer: Any, asked: Sequence[str]) -> tuple[list[list[int]], list[list[int]], list[Sample]]:
+    def roll_out(trainer: Any, rows: Sequence[str]) -> tuple[list[list[int]], list[list[int]], list[Sample]]:
         """Return text ids, codes and clips."""
         own = trainer.accelerator.unwrap_model(trainer.model).get_base_model()
-        first = trainer.accelerator.process_index * len(asked)
-        samples = rollouts.make(own, [int(turn) for turn in asked], first)
-        texts = [tokenizer(sample.job.prompt.text)["input_ids"] for sample in samples]
+        first = trainer.accelerator.process_index * len(rows)
+        samples = rollouts.make(own, [int(turn) for turn in rows], first)
+        texts = [run.tokenizer(sample.job.prompt.text)["input_ids"] for sample in samples]
         codes = [flat_codes(sample.tokens.long()) for sample in samples if sample.tokens is not None]
         return texts, codes, samples
 
@@ -165,14 +146,14 @@ def explore(
             log_metric(f"metrics/{name}", sum(one[name] for one in scored) / len(scored))
         return [one[REWARD] for one in scored]
 
-    config, kind = classes[exploring.algorithm]
+    config, trainer = classes[exploration.algorithm]
     settings = config(
-        **arguments(how, folder, device, processes),
-        num_generations=exploring.group_size,
-        beta=exploring.beta,
-        temperature=policy.temperature,
+        **run.arguments(),
+        num_generations=exploration.group_size,
+        beta=exploration.beta,
+        temperature=run.policy.temperature,
         shuffle_dataset=False,
         disable_dropout=True,
     )
     rows = Dataset.from_dict({"prompt": [str(turn) for turn in range(len(turns))]})
-    return train(kind, policy, tokenizer, settings, rows, how, folder, reward_funcs=[judge])
+    return run.train(trainer, settings, rows, reward_funcs=[judge])

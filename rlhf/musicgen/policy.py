@@ -26,7 +26,7 @@ from trl.trainer.utils import FusedCausalLMOutput
 
 from generators.musicgen.delay_pattern import DelayPattern
 
-IGNORED = -100  # a label that is not asked for
+IGNORED = -100  # the label of what is no code
 # what modules call their rates: p is torch's, the others MusicGen's, which TRL's own switch does not see
 _DROPOUTS = ("p", "dropout", "attention_dropout", "activation_dropout", "layerdrop")
 
@@ -79,7 +79,7 @@ class MusicgenPolicy(PreTrainedModel):
                     setattr(module, name, 0.0)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Keep `forward`: TRL replaces that of every model by one that speaks the language this one is born with."""
+        """Keep `forward`: TRL replaces that of every model by one for its own call, which this one knows already."""
         if name != "forward":
             super().__setattr__(name, value)
 
@@ -121,15 +121,15 @@ class MusicgenPolicy(PreTrainedModel):
         ValueError
             If a row's codes are no whole frames.
         """
-        asked = labels != IGNORED
-        counts = asked.sum(dim=1)
+        labelled = labels != IGNORED
+        counts = labelled.sum(dim=1)
         if bool((counts % self.codebooks).any()):
             raise ValueError(f"codes come in frames of {self.codebooks}, got {counts.tolist()} in the rows")
         frames = counts // self.codebooks
-        text, text_mask = _before(input_ids, attention_mask, asked)
-        codes, live = _framed(input_ids, asked, self.codebooks)
+        text, text_mask = _before(input_ids, attention_mask, labelled)
+        codes, live = _framed(input_ids, labelled, self.codebooks)
         found = self._measure(text, text_mask, codes, frames)
-        mask = asked[:, 1:]
+        mask = labelled[:, 1:]
         log_probs, entropy, likeliest, mean_logits = (
             torch.zeros(mask.shape, dtype=part.dtype, device=part.device).masked_scatter(
                 mask, part.transpose(1, 2)[live]
@@ -203,11 +203,11 @@ class MusicgenPolicy(PreTrainedModel):
 
 
 def _before(
-    input_ids: torch.Tensor, attention_mask: torch.Tensor, asked: torch.Tensor
+    input_ids: torch.Tensor, attention_mask: torch.Tensor, labelled: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return what stands before the codes and its mask, `[B, longest]`."""
     place = torch.arange(input_ids.shape[1], device=input_ids.device)
-    first = torch.where(asked.any(dim=1), asked.int().argmax(dim=1), len(place))
+    first = torch.where(labelled.any(dim=1), labelled.int().argmax(dim=1), len(place))
     mask = (place < first[:, None]) & (attention_mask > 0)
     longest = int(first.max())
     mask = mask[:, :longest]
@@ -215,13 +215,13 @@ def _before(
 
 
 def _framed(
-    input_ids: torch.Tensor, asked: torch.Tensor, codebooks: int
+    input_ids: torch.Tensor, labelled: torch.Tensor, codebooks: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the codes `[B, K, T]`, zeros past a row's end, and where they are `[B, T, K]`."""
-    counts = asked.sum(dim=1)
+    counts = labelled.sum(dim=1)
     length = int(counts.max())
     live = torch.arange(length, device=input_ids.device) < counts[:, None]
-    flat = torch.zeros_like(live, dtype=input_ids.dtype).masked_scatter(live, input_ids[asked])
+    flat = torch.zeros_like(live, dtype=input_ids.dtype).masked_scatter(live, input_ids[labelled])
     shape = (len(counts), length // codebooks, codebooks)
     return flat.view(shape).transpose(1, 2), live.view(shape)
 

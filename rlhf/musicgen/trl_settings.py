@@ -1,14 +1,14 @@
 """What all of TRL's trainers are told, and how each of them runs: resumed where it was killed, its log in one file.
 
-Low-rank updates (LoRA, arXiv 2106.09685) of a MusicGen's decoder: what post-training learns.
-
-The reference of every algorithm is the same model with the update switched off.
+What learns is a low-rank update (LoRA, arXiv 2106.09685) of a MusicGen's decoder. The reference of every algorithm is
+the same model with the update switched off.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback, set_seed
 
 from music.durable import write_text
-from music.errors import InputError
 from music.jsonl import dump_line
 from rlhf.options import LOG, Optimisation
 
@@ -33,7 +32,7 @@ def lora_config(rank: int) -> Any:
     Parameters
     ----------
     rank
-        Of each update.
+        Rank of each update.
     """
     from peft import LoraConfig
 
@@ -67,43 +66,6 @@ _NOT_KEPT = ("num_tokens",)  # TRL begins to count anew after a kill
 _STATE = "trainer_state.json"  # what transformers writes last into a checkpoint
 
 
-def arguments(how: Optimisation, output: Path, device: str, processes: int) -> dict[str, Any]:
-    """Return the arguments that the configurations of all trainers share.
-
-    Raises
-    ------
-    InputError
-        If the batch does not divide by what the processes take at once.
-    """
-    at_once = how.micro_batch_size * processes
-    if how.batch_size % at_once:
-        raise InputError(
-            f"--batch_size {how.batch_size} must be a multiple of --micro_batch_size {how.micro_batch_size} "
-            f"times the {processes} processes"
-        )
-    return {
-        "output_dir": str(output),
-        "max_steps": how.steps,
-        "learning_rate": how.learning_rate,
-        "lr_scheduler_type": "constant_with_warmup",
-        "warmup_steps": max(1, how.steps // 10),
-        "per_device_train_batch_size": how.micro_batch_size,
-        "gradient_accumulation_steps": how.batch_size // at_once,
-        "gradient_checkpointing": how.gradient_checkpointing,
-        "bf16": how.bfloat16,
-        "use_cpu": device == "cpu",
-        "seed": how.seed,
-        "data_seed": how.seed,
-        "save_strategy": "steps",
-        "save_steps": how.save_every,
-        "save_total_limit": 2,
-        "logging_steps": 1,
-        "report_to": [] if how.tracker == "none" else [how.tracker],
-        "remove_unused_columns": False,
-        "dataloader_pin_memory": False,
-    }
-
-
 class LogFile(TrainerCallback):
     """Keeps ``log.jsonl`` beside a training: a row a step, those from before a kill included."""
 
@@ -124,53 +86,91 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def train(
-    kind: Callable[..., Any],
-    policy: Any,
-    tokenizer: Any,
-    settings: Any,
-    rows: Any,
-    how: Optimisation,
-    folder: Path,
-    **more: Any,
-) -> Any:
-    """Train from the last whole checkpoint in a folder, or from the beginning.
+@dataclass(frozen=True, eq=False)
+class TrlRun:
+    """A training of a policy by TRL, from the last whole checkpoint in a folder or from the beginning.
 
-    Parameters
+    Attributes
     ----------
-    kind
-        A trainer of TRL; what it draws at random (updates begin so) hangs on the seed alone.
-    policy, tokenizer
-        What learns, and that of its text encoder.
-    settings
-        The trainer's arguments.
-    rows
-        The `datasets.Dataset` that it learns from.
-    how
-        Of the optimiser.
+    policy
+        The `rlhf.musicgen.policy.MusicgenPolicy` that learns.
+    tokenizer
+        Tokenizer of its text encoder.
+    optimisation
+        How it learns.
     folder
-        The trainer's output folder.
-    more
-        What else the trainer takes.
-
-    Returns
-    -------
-    peft.PeftModel
-        The model with its update.
+        Folder for checkpoints and log.
+    device
+        Type of the device: cpu, cuda ...
+    processes
+        Number of processes that share the work.
     """
-    set_seed(how.seed)
-    trainer = kind(
-        model=policy,
-        args=settings,
-        train_dataset=rows,
-        processing_class=tokenizer,
-        peft_config=lora_config(how.lora_r),
-        **more,
-    )
-    trainer.create_model_card = lambda *_, **__: None  # it would describe a language model
-    trainer.add_callback(LogFile(folder / LOG))
-    trainer.train(resume_from_checkpoint=_last_whole(folder))
-    return trainer.accelerator.unwrap_model(trainer.model)
+
+    policy: Any
+    tokenizer: Any
+    optimisation: Optimisation
+    folder: Path
+    device: str
+    processes: int = 1
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments that the configurations of all trainers share.
+
+        Raises
+        ------
+        InputError
+            If the batch does not divide by what the processes take at once.
+        """
+        own = self.optimisation
+        return {
+            "output_dir": str(self.folder),
+            "max_steps": own.steps,
+            "learning_rate": own.learning_rate,
+            "lr_scheduler_type": "constant_with_warmup",
+            "warmup_steps": max(1, own.steps // 10),
+            "per_device_train_batch_size": own.micro_batch_size,
+            "gradient_accumulation_steps": own.accumulation(self.processes),
+            "gradient_checkpointing": own.gradient_checkpointing,
+            "bf16": own.bfloat16,
+            "use_cpu": self.device == "cpu",
+            "seed": own.seed,
+            "data_seed": own.seed,
+            "save_strategy": "steps",
+            "save_steps": own.save_every,
+            "save_total_limit": 2,
+            "logging_steps": 1,
+            "report_to": [] if own.tracker == "none" else [own.tracker],
+            "remove_unused_columns": False,
+            "dataloader_pin_memory": False,
+        }
+
+    def train(self, trainer: Callable[..., Any], settings: Any, rows: Any, **more: Any) -> Any:
+        """Train and return the `peft.PeftModel` with its update.
+
+        Parameters
+        ----------
+        trainer
+            A trainer of TRL; what it draws at random (updates begin so) depends on the seed alone.
+        settings
+            Its configuration, made with `arguments`.
+        rows
+            The `datasets.Dataset` that it learns from.
+        more
+            Further arguments of the trainer.
+        """
+        set_seed(self.optimisation.seed)
+        training = trainer(
+            model=self.policy,
+            args=settings,
+            train_dataset=rows,
+            processing_class=self.tokenizer,
+            peft_config=lora_config(self.optimisation.lora_r),
+            **more,
+        )
+        training.create_model_card = lambda *_, **__: None  # it would describe a language model
+        training.add_callback(LogFile(self.folder / LOG))
+        training.train(resume_from_checkpoint=_last_whole(self.folder))
+        return training.accelerator.unwrap_model(training.model)
 
 
 def _last_whole(folder: Path) -> str | None:

@@ -1,7 +1,7 @@
 """The divergence of one Stable Audio from another: how differently both would denoise the same noised clips.
 
 The latents of a clip are noised at `LEVELS` levels, evenly apart in the logarithm of the range that the scheduler
-walks. The noise hangs on the candidate and the level alone. Velocities are those of the sampling, with its guidance,
+walks. The noise depends on the candidate and the level alone. Velocities are those of the sampling, with its guidance,
 in float32; the metric is the mean of their squared difference over levels, channels and frames.
 """
 
@@ -9,40 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from generators.diffusion.sampling import DiffusionOptions
 from generators.stable_audio.diffusers.conditioning import StableAudioConditioner
 from generators.stable_audio.diffusers.denoiser import Denoiser
 from generators.stable_audio.diffusers.loading import StableAudioParts, load_parts
 from generators.stable_audio.velocity_target import noisy_and_target, times_of
 from music.candidate import Candidate
-from music.pool import Pool
+from rlhf.assessment.divergence import Divergence
 from rlhf.stable_audio.losses import error
 
 LEVELS = 8
 
 
-class VelocityDivergence:
-    """See `rlhf.assessment.divergence.Divergence`; models are loaded when they are first needed.
+class VelocityDivergence(Divergence):
+    """Mean squared difference of velocities."""
 
-    Parameters
-    ----------
-    base, model
-        Folders.
-    options
-        How the model's clips were sampled.
-    device
-        Where.
-    """
-
-    metrics: tuple[str, ...] = ("velocity_mse",)
-
-    def __init__(self, base: Path, model: Path, options: DiffusionOptions, device: torch.device) -> None:
-        self._folders, self._options, self._device = (model, base), options, device
+    metrics = ("velocity_mse",)
 
     @cached_property
     def _loaded(self) -> tuple[list[tuple[StableAudioParts, StableAudioConditioner]], torch.Tensor]:
@@ -57,10 +42,9 @@ class VelocityDivergence:
         return list(zip(found, conditioners, strict=True)), torch.from_numpy(levels).float()
 
     @torch.inference_mode()
-    def __call__(self, pool: Pool, candidates: Sequence[Candidate]) -> list[dict[str, float]]:
-        """Return the metric of each clip; all of one length."""
+    def _measured(self, candidates: Sequence[Candidate]) -> torch.Tensor:
         models, levels = self._loaded
-        options, clean = self._options, torch.stack([pool.tokens(one).float() for one in candidates])
+        options, clean = self._options, torch.stack([self._pool.tokens(one).float() for one in candidates])
         texts, seconds = [one.text for one in candidates], candidates[0].seconds
         denoisers = [
             Denoiser(
@@ -79,7 +63,7 @@ class VelocityDivergence:
                 one.predict(noisy.to(self._device), times_of(level).to(self._device)) for one in denoisers
             )
             total += error(own, before).cpu()
-        return [{"velocity_mse": float(value)} for value in total / LEVELS]
+        return (total / LEVELS)[:, None]
 
 
 def _noise(candidate: Candidate, level: int, shape: Sequence[int]) -> torch.Tensor:

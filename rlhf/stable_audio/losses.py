@@ -10,12 +10,24 @@ one before, and all errors means over a clip:
 - `forward_process` (DiffusionNFT, arXiv 2509.16117, eq. 5): r |f+(x) - v|^2 + (1 - r) |f-(x) - v|^2, where
   f+ = (1 - beta) f0 + beta f and f- = (1 + beta) f0 - beta f, and r in [0, 1] is how good the clip is for its prompt.
   No likelihood is needed, nor the path on which the clip was sampled.
+
+What imitates does so with guidance, as it samples: without, it would learn what guidance had added to its clips, its
+next clips would be guided twice, and so on. The other losses ask how clips differ that were all guided alike; they are
+computed without guidance, as is usual, at half the cost, and one clip in ten is shown without its text, so that
+guidance keeps something to lead away from.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 from torch.nn.functional import logsigmoid
+
+from rlhf.stable_audio.batches import Batch
+
+_HIDDEN = 0.1  # share of clips whose text is not shown where velocities are not guided
 
 
 def error(predicted: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -39,11 +51,11 @@ def preference(
     winner, loser
         Errors of the transformer, `[B]`.
     winner_before, loser_before
-        Of the one before.
+        Errors of the transformer before, `[B]`.
     loss
-        dpo or ipo.
+        Form of the loss: dpo or ipo.
     beta
-        How dear it is to leave the one before.
+        Cost of leaving the transformer before.
     share
         Weight of the winner's own error.
     """
@@ -53,7 +65,7 @@ def preference(
 
 
 def forward_process(
-    predicted: torch.Tensor, before: torch.Tensor, target: torch.Tensor, good: torch.Tensor, beta: float
+    predicted: torch.Tensor, before: torch.Tensor, target: torch.Tensor, optimality: torch.Tensor, beta: float
 ) -> torch.Tensor:
     """Return the loss of each clip, `[B]`.
 
@@ -61,11 +73,65 @@ def forward_process(
     ----------
     predicted, before, target
         Velocities of the transformer, of the one before, and the true ones, `[B, channels, frames]`.
-    good
-        r of each clip, `[B]`, in [0, 1].
+    optimality
+        r: how good each clip is for its prompt, `[B]`, 0 to 1.
     beta
-        How far the transformer stands from the one before that it is mixed with.
+        Strength of the mixture of the transformer with the one before.
     """
     towards = error((1 - beta) * before + beta * predicted, target)
     away = error((1 + beta) * before - beta * predicted, target)
-    return good * towards + (1 - good) * away
+    return optimality * towards + (1 - optimality) * away
+
+
+@dataclass(frozen=True)
+class VelocityLoss:
+    """The loss of an algorithm.
+
+    Attributes
+    ----------
+    algorithm
+        Algorithm: expert_iteration, dpo or nft.
+    loss, beta, winner
+        Options of `rlhf.options.PostTraining`.
+    guidance
+        Scale of guidance with which clips are sampled.
+    """
+
+    algorithm: str
+    loss: str
+    beta: float
+    winner: float
+    guidance: float
+
+    @property
+    def own_guidance(self) -> float:
+        """Scale of guidance of the velocities that learn."""
+        return self.guidance if self.algorithm == "expert_iteration" else 1.0
+
+    @property
+    def hidden(self) -> float:
+        """Share of clips whose text is not shown."""
+        return _HIDDEN if self.own_guidance == 1 else 0.0
+
+    def __call__(
+        self, model: Callable[[Batch], torch.Tensor], before: Callable[[Batch], torch.Tensor], clips: Batch
+    ) -> dict[str, torch.Tensor]:
+        """Return the loss of each example, by ``loss``, and numbers for the log by their names."""
+        predicted, old = model(clips), before(clips)
+        moved = error(predicted, old).detach()
+        own = error(predicted, clips.target)
+        if self.algorithm == "nft":
+            loss = forward_process(predicted, old, clips.target, clips.optimality, self.beta)
+            return {"loss": loss, "error": own.detach(), "moved": moved}
+        if self.algorithm == "expert_iteration":
+            return {"loss": own, "moved": moved}
+        (winner, loser), (winner_old, loser_old) = own.chunk(2), error(old, clips.target).chunk(2)
+        loss = preference(winner, loser, winner_old, loser_old, self.loss, self.beta, self.winner)
+        margin = ((loser - loser_old) - (winner - winner_old)).detach()
+        return {
+            "loss": loss,
+            "winner": (winner - winner_old).detach(),
+            "margin": margin,
+            "right": (margin > 0).float(),
+            "moved": moved.chunk(2)[0],
+        }

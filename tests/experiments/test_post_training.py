@@ -9,9 +9,10 @@ import torch
 
 from experiments.post_training.command import ComparePostTraining, compare
 from experiments.post_training.comparisons import COMPARISONS, Comparison
-from experiments.post_training.report import Number, curves_of, findings, read_metrics, titled, verdict
+from experiments.post_training.report import Number, read_findings, titled, trend_of, verdict
 from experiments.post_training.training import run_command
 from music.errors import InputError
+from music.intervals import Estimate
 from music.jsonl import dump_line
 from rlhf import train
 from tests.tiny_musicgen import build_tiny_musicgen
@@ -46,14 +47,13 @@ def test_arms_are_trained_and_assessed(comparison, tmp_path):
     page = compare(comparison, folder, range(1), 2, "cpu")
     assert "best of 2" in page
     assert "expert iteration" in page
-    rows = read_metrics(folder / "held_out")
-    found = findings(rows, 2)
+    found = read_findings(folder / "held_out", 2)
     assert set(found) == {("base", 1), ("base", 2), ("expert_iteration-0", 1), ("expert_iteration-0", 2)}
-    assert found["base", 2]["reward"].difference > 0  # what picks, gains by its own word
-    assert math.isnan(found["base", 1]["reward"].difference)
+    assert found["base", 2]["reward"].difference.value > 0  # what picks, gains by its own word
+    assert math.isnan(found["base", 1]["reward"].difference.value)
     with (folder / "table.csv").open() as file:
         told = {(row["model"], row["best_of"], row["metric"]): row for row in csv.DictReader(file)}
-    assert float(told["base", "2", "reward"]["difference"]) == found["base", 2]["reward"].difference
+    assert float(told["base", "2", "reward"]["difference"]) == found["base", 2]["reward"].difference.value
     assert (folder / "figure.png").stat().st_size > 10_000
 
 
@@ -66,8 +66,9 @@ def test_a_command_that_fails_is_named(tmp_path):
 
 
 def test_better_is_what_raises_a_judge_and_lowers_none():
-    up, down = Number("judge", 0, 1, 0.5, 1.5), Number("judge", 0, -1, -1.5, -0.5)
-    same, proxy = Number("judge", 0, 0.1, -0.5, 0.7), Number("proxy", 0, -1, -1.5, -0.5)
+    moved = Estimate(1, 0.5, 1.5), Estimate(0.1, -0.5, 0.7), Estimate(-1, -1.5, -0.5)
+    up, same, down = (Number("judge", 0, one) for one in moved)
+    proxy = Number("proxy", 0, moved[2])
     assert verdict({"a": up, "b": same, "r": proxy}) == "better: raises a and lowers none"
     assert verdict({"a": up, "b": down}) == "worse by b, better by a"
     assert verdict({"a": same, "b": down}) == "worse by b"
@@ -80,11 +81,11 @@ def test_a_curve_is_told_from_noise(tmp_path):
         rows = [{"step": step, "reward": slope * step + noise[step]} for step in range(64)]
         (tmp_path / name).mkdir()
         (tmp_path / name / "log.jsonl").write_text("".join(map(dump_line, rows)))
-    rising, flat = curves_of(tmp_path / "rising"), curves_of(tmp_path / "flat")
+    rising, flat = trend_of(tmp_path / "rising"), trend_of(tmp_path / "flat")
     assert rising.low > 0
-    assert rising.rise == pytest.approx(flat.rise + 63 * 0.05)
+    assert rising.value == pytest.approx(flat.value + 63 * 0.05)
     assert flat.low < 0 < flat.high
-    assert rising.steps == 64
+    assert rising.rows == 64
 
 
 def test_arms_make_as_many_clips_as_each_other():

@@ -15,6 +15,7 @@ from generators.registry import BACKENDS, SAMPLING_OPTIONS, given_sampling, opti
 from generators.sample_clip import SampleClip
 from generators.sample_clip import main as sample
 from music.clips import Clip, read_clip, write_clip
+from music.command import renamed_of
 from music.errors import InputError
 from music.pool import Pool
 from music.processes import Processes
@@ -111,7 +112,10 @@ def test_the_commands_know_the_options_of_all_backends():
     options = {option for backend in BACKENDS for option in options_of(f"{backend}:x")}
     assert options == set(SAMPLING_OPTIONS)
     for command in (SampleClip, BestOfN):
-        assert {*SAMPLING_OPTIONS, "backend", "device", "dtype"} <= {one.name for one in fields(command)}
+        assert {*SAMPLING_OPTIONS, "backend", "device", "dtype"} <= {
+            *(one.name for one in fields(command)),
+            *renamed_of(command),
+        }
 
 
 def test_options_that_were_not_given_are_left_to_the_generator():

@@ -139,3 +139,30 @@ def test_exit_codes(capsys):
 def test_argv_of_the_process_is_the_default(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["command.py", "--n", "6"])
     assert parse_command(Config).n == 6
+
+
+@dataclass(frozen=True)
+class Renamed:
+    """An option that had another name.
+
+    Attributes
+    ----------
+    new
+        A number.
+    """
+
+    RENAMED: ClassVar = {"old": "new"}
+
+    new: int = 1
+
+
+def test_an_option_is_taken_under_its_old_name(tmp_path, capsys):
+    (tmp_path / "old.yaml").write_text("old: 5\n")
+    for argv in (["--old", "5"], ["--config", str(tmp_path / "old.yaml")]):
+        assert parse_command(Renamed, argv) == Renamed(5)
+        assert capsys.readouterr().err == "note: --old is called --new now\n"
+        with pytest.raises(SystemExit):
+            parse_command(Renamed, [*argv, "--print_config"])
+        assert capsys.readouterr().out == "new: 5\n"
+    with pytest.raises(InputError, match="--old is the old name of --new: give one of them"):
+        parse_command(Renamed, ["--old", "5", "--new", "6"])

@@ -5,6 +5,7 @@ import pytest
 from generators import load_generator
 from generators.musicgen.loading import load_model
 from music.prompts import Prompt
+from rlhf.options import PostTraining
 from tests.tiny_musicgen import build_tiny_musicgen
 from tests.tiny_stable_audio import build_tiny_stable_audio
 
@@ -24,6 +25,31 @@ def tiny_stable_audio(tmp_path_factory):
     pytest.importorskip("diffusers")
     return build_tiny_stable_audio(
         tmp_path_factory.mktemp("tiny") / "stable_audio", channels=1, sample_rate=1_000, frames=16
+    )
+
+
+@pytest.fixture
+def options(tiny, tmp_path):
+    """Return the options of a training that takes seconds."""
+    (tmp_path / "prompts.txt").write_text("piano\ndrums\na slow bass\nx\n")
+    return PostTraining(
+        generator=str(tiny),
+        prompts=str(tmp_path / "prompts.txt"),
+        output=tmp_path / "out",
+        reward="loudness",
+        weights="loudness=1",
+        level=None,
+        n=4,
+        steps=2,
+        seconds=0.4,
+        limit=4,
+        batch_size=4,
+        micro_batch_size=4,
+        lora_r=2,
+        learning_rate=0.01,
+        samples=2,
+        save_every=1,
+        device="cpu",
     )
 
 

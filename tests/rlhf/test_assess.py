@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from music.processes import Processes
 from reward import load_scorer
 from reward.protocol import are_independent, features_of
 from rlhf.assess import Assess, assess, main
-from rlhf.assessment.diversity import EmbeddingStore, audio_files, load_encoders
+from rlhf.assessment.diversity import ClipEmbeddings, audio_files, load_encoders
 from rlhf.guarded_reward import Guarded
 from tests.rlhf.trained_models import STABLE_AUDIO, moved_model
 from tests.tiny_clap import build_tiny_clap
@@ -52,12 +53,6 @@ def options(tiny, tmp_path, clap):
         output=tmp_path / "out",
         device="cpu",
     )
-
-
-def change(options, **changes):
-    from dataclasses import replace
-
-    return replace(options, **changes)
 
 
 def rows_of(folder):
@@ -123,15 +118,15 @@ def numbers(row):
 
 def test_the_same_prompt_and_candidate_have_the_same_noise(options, tmp_path, tiny):
     same = moved_model(tiny, tmp_path / "same" / "model", 0.0)
-    lines = assess(change(options, best_of="1", judges="", encoders="", real=None), {"same": same})
+    lines = assess(replace(options, best_of="1", judges="", encoders="", real=None), {"same": same})
     moved = {line.metric.name: line.difference for line in lines if line.model == "same"}
     assert all(one.value == 0 for one in moved.values())
 
 
 def test_a_stable_audio_has_a_divergence_of_its_own(options, tiny_stable_audio, tmp_path):
     model = moved_model(tiny_stable_audio, tmp_path / "sa" / "model", 0.05, STABLE_AUDIO)
-    options = change(options, base=str(tiny_stable_audio), sampling_steps=3, limit=3, judges="", encoders="")
-    assess(change(options, real=None), {"sa": model})
+    options = replace(options, base=str(tiny_stable_audio), sampling_steps=3, limit=3, judges="", encoders="")
+    assess(replace(options, real=None), {"sa": model})
     rows = rows_of(options.output)
     assert float(rows["sa", "velocity_mse", "1"]["mean"]) > 0
     assert float(rows["base", "velocity_mse", "1"]["mean"]) == 0
@@ -141,9 +136,9 @@ def test_a_stable_audio_has_a_divergence_of_its_own(options, tiny_stable_audio, 
 
 
 def test_what_has_no_divergence_is_measured_without_one(options, tmp_path, tiny):
-    main(change(options, models=f"near={tmp_path / 'near' / 'model'}", judges="", encoders="", real=None))
+    main(replace(options, models=f"near={tmp_path / 'near' / 'model'}", judges="", encoders="", real=None))
     made = options.output / "pools" / "near"
-    options = change(options, output=tmp_path / "listed", judges="", encoders="", real=None)
+    options = replace(options, output=tmp_path / "listed", judges="", encoders="", real=None)
     assess(options, {"listed": f"folder:{made}"})
     rows = rows_of(options.output)
     assert rows["listed", "reward", "1"]["difference"]
@@ -168,7 +163,7 @@ def test_what_has_no_divergence_is_measured_without_one(options, tmp_path, tiny)
 )
 def test_what_cannot_be_assessed_is_refused(options, changes, message):
     with pytest.raises(InputError, match=message):
-        main(change(options, **changes))
+        main(replace(options, **changes))
 
 
 def test_a_folder_without_clips_is_no_set_of_real_ones(tmp_path):
@@ -182,7 +177,7 @@ def test_embeddings_are_those_of_the_encoder_of_so_many_seconds(tmp_path, clap):
     wave = 0.1 * torch.randn(1, 32_000, generator=torch.Generator().manual_seed(0))
     write_clip(tmp_path / "a.wav", Clip(wave, 16_000))
     for seconds in (0.5, 1.0):
-        found = EmbeddingStore(tmp_path / "kept", encoder, seconds).embed(
+        found = ClipEmbeddings(tmp_path / "kept", encoder, seconds).embed(
             [tmp_path / "a.wav"] * 2, Processes()
         )
         clip = Clip(wave[:, : round(seconds * 16_000)], 16_000)

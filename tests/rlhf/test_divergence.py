@@ -6,6 +6,7 @@ import torch
 from generators import fill_pool, load_generator
 from music.pool import Pool
 from music.processes import Processes
+from reward import ScoreRequest
 from rlhf.assessment.divergence import divergence_between, measure_divergence, sampled
 from rlhf.musicgen.divergence import k3
 from rlhf.musicgen.policy import IGNORED, MusicgenPolicy, flat_codes
@@ -34,9 +35,13 @@ def filled(generator, folder):
     return pool
 
 
-def measured(base, model, pool, processes=None):
+def measured(base, model, pool):
     candidates = pool.candidates_of(PROMPTS, 3)
-    return measure_divergence(sampled(base), sampled(model), pool, candidates, CPU, processes or Processes())
+    return measure_divergence(sampled(base), sampled(model), pool, candidates, CPU, Processes())
+
+
+def requests(pool):
+    return [ScoreRequest(pool.path(candidate), pool.prompt(candidate)) for candidate in pool]
 
 
 def test_a_model_that_moved_diverges_and_its_numbers_are_kept(pair, monkeypatch):
@@ -54,19 +59,15 @@ def test_a_model_that_moved_diverges_and_its_numbers_are_kept(pair, monkeypatch)
 def test_equal_weights_diverge_by_exactly_nothing(pair):
     """Also where both are computed."""
     base, _, pool = pair
-    own = sampled(base)
-    candidates = [one for row in pool.candidates_of(PROMPTS, 3) for one in row]
-    for found in divergence_between(own, own, CPU)(pool, candidates):
+    for found in divergence_between(sampled(base), sampled(base), pool, CPU).score(requests(pool)):
         assert set(found.values()) == {0.0}
 
 
-def test_what_is_measured_does_not_hang_on_the_batch(pair, tmp_path):
+def test_what_is_measured_does_not_depend_on_the_batch(pair):
     base, model, pool = pair
-    divergence = divergence_between(sampled(base), sampled(model), CPU)
-    candidates = [candidate for row in pool.candidates_of(PROMPTS, 3) for candidate in row]
-    together = divergence(pool, candidates[:7])
-    for candidate, found in zip(candidates, together, strict=False):
-        assert divergence(pool, [candidate])[0] == pytest.approx(found, rel=1e-4, abs=1e-7)
+    divergence = divergence_between(sampled(base), sampled(model), pool, CPU)
+    for request, found in zip(requests(pool), divergence.score(requests(pool)), strict=True):
+        assert divergence.score([request]) == [pytest.approx(found, rel=1e-4, abs=1e-7)]
 
 
 def test_k3_is_that_of_the_codes_and_estimates_the_divergence(tiny, tmp_path):
@@ -113,8 +114,5 @@ def test_a_nearer_model_diverges_less(tiny_stable_audio, tmp_path):
 def test_other_generators_and_other_sampling_have_no_divergence(tiny, tmp_path):
     one, warmer = (load_generator(tiny, device="cpu", temperature=heat) for heat in (1.0, 1.1))
     pool = filled(one, tmp_path / "pool")
-    candidates = pool.candidates_of(PROMPTS, 3)
-    assert measure_divergence(None, sampled(one), pool, candidates, CPU, Processes()) == {}
-    assert measure_divergence(sampled(warmer), sampled(one), pool, candidates, CPU, Processes()) == {}
     listed = load_generator(f"folder:{pool.folder}")
-    assert sampled(listed) is None
+    assert measured(warmer, one, pool) == measured(listed, one, pool) == measured(one, listed, pool) == {}

@@ -1,8 +1,5 @@
 """The config of MusicGen-large: weights shared by two processes give the model that one process makes alone."""
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +12,9 @@ from generators import load_generator
 from music.command import parse_command
 from rlhf.options import PostTraining
 from rlhf.train import main
-from tests.rlhf.test_post_training import SMALL
+from tests.rlhf.trained_models import launched
 
-ROOT = Path(__file__).parents[2]
-CONFIGS = ROOT / "experiments" / "configs"
+CONFIGS = Path(__file__).parents[2] / "experiments" / "configs"
 FSDP, OPTIONS = CONFIGS / "rlhf_fsdp.yaml", CONFIGS / "rlhf_musicgen_large.yaml"
 
 
@@ -33,33 +29,13 @@ def test_the_configs_are_of_a_training_and_of_the_command_in_them():
 
 
 @pytest.mark.slow
-def test_two_processes_that_share_the_weights_learn_what_one_does(tiny, tmp_path):
-    (tmp_path / "prompts.txt").write_text("piano\ndrums\na slow bass\nx\n")
+def test_two_processes_that_share_the_weights_learn_what_one_does(options, tiny, tmp_path):
     published = parse_command(PostTraining, ["--config", str(OPTIONS)])
-    small = {**SMALL, "rounds": 1, "batch_size": 4, "micro_batch_size": 4}
-    alone = PostTraining(
-        algorithm=published.algorithm,
-        generator=str(tiny),
-        prompts=str(tmp_path / "prompts.txt"),
-        output=tmp_path / "one",
-        **small,
-    )
+    alone = replace(options, algorithm=published.algorithm, rounds=1)
     main(alone)
     shared = replace(alone, output=tmp_path / "two", micro_batch_size=2)
-    given = {name: value for name, value in vars(shared).items() if value != getattr(PostTraining(), name)}
-    arguments = [f"--{name}={'null' if value is None else value}" for name, value in given.items()]
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(FSDP)]
-    command += [
-        "--num_processes",
-        "2",
-        "--main_process_port",
-        "29679",
-        "tests/rlhf/fsdp_on_cpu.py",
-        *arguments,
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
+    launcher = ["-m", "accelerate.commands.launch", "--config_file", str(FSDP), "--num_processes", "2"]
+    done = launched([*launcher, "--main_process_port", "29679", "tests/rlhf/fsdp_on_cpu.py"], shared)
     assert done.stdout.count("FSDP cuts MusicgenDecoderLayer") == 2 * 2  # layers of each process
     before, one, two = (
         load_file(folder / "model.safetensors")

@@ -1,6 +1,6 @@
 """What TRL's trainers make of the policy: they learn what they shall, begin at the reference, and survive a kill."""
 
-import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,12 +12,13 @@ from reward import RewardWeights, load_scorer
 from rlhf.choosing import turns_of
 from rlhf.guarded_reward import REWARD, ClipReward
 from rlhf.musicgen import trl_settings
-from rlhf.musicgen.offline import Preferring, imitate, prefer
-from rlhf.musicgen.online import Exploring, Rollouts, explore
+from rlhf.musicgen.offline import Preference, imitate, prefer
+from rlhf.musicgen.online import Exploration, Rollouts, explore
 from rlhf.musicgen.policy import IGNORED, flat_codes
-from rlhf.musicgen.trl_settings import arguments, updated_weights
-from rlhf.options import LOG, Optimisation
+from rlhf.musicgen.trl_settings import TrlRun, updated_weights
+from rlhf.options import Optimisation
 from tests.rlhf.conftest import PROMPTS, SECONDS
+from tests.rlhf.trained_models import log_of
 
 HOW = Optimisation(steps=6, learning_rate=0.01, batch_size=8, micro_batch_size=4, lora_r=4, save_every=2)
 LOUD = ClipReward(load_scorer("loudness"), RewardWeights({"loudness": 1.0}))
@@ -46,15 +47,11 @@ def likelihood(policy, tokenizer, examples):
     return sum(found) / len(found)
 
 
-def log_of(folder):
-    return [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
-
-
 def test_clips_that_are_imitated_become_likelier(policy_and_tokenizer, sampler, tmp_path):
     policy, tokenizer = policy_and_tokenizer
     examples = clips(sampler)
     before = likelihood(policy, tokenizer, examples)
-    trained = imitate(policy, tokenizer, examples, HOW, tmp_path, "cpu")
+    trained = imitate(TrlRun(policy, tokenizer, HOW, tmp_path, "cpu"), examples)
     own = trained.get_base_model()
     assert likelihood(own, tokenizer, examples) > before + 0.1
     first = log_of(tmp_path)[0]["loss"]
@@ -70,7 +67,7 @@ def test_winners_become_likelier_than_losers(policy_and_tokenizer, sampler, tmp_
     pairs = [
         (text, winner, loser[:, :7]) for (text, winner), (_, loser) in zip(made[::2], made[1::2], strict=True)
     ]
-    trained = prefer(policy, tokenizer, pairs, HOW, Preferring(loss, winner=1.0), tmp_path, "cpu")
+    trained = prefer(TrlRun(policy, tokenizer, HOW, tmp_path, "cpu"), pairs, Preference(loss, winner=1.0))
     winners = [(text, winner) for text, winner, _ in pairs]
     losers = [(text, loser) for text, _, loser in pairs]
     own = trained.get_base_model()
@@ -88,11 +85,9 @@ def test_exploring_begins_at_the_reference_and_raises_the_reward(
     policy_and_tokenizer, sampler, tmp_path, algorithm
 ):
     policy, tokenizer = policy_and_tokenizer
-    how = Optimisation(
-        steps=16, learning_rate=0.03, batch_size=16, micro_batch_size=16, lora_r=4, save_every=50
-    )
-    exploring = Exploring(algorithm, group_size=8, seconds=SECONDS, beta=0.001)
-    explore(policy, tokenizer, sampler, PROMPTS, high_codes, how, exploring, tmp_path, "cpu")
+    how = replace(HOW, steps=16, learning_rate=0.03, batch_size=16, micro_batch_size=16, save_every=50)
+    exploration = Exploration(algorithm, group_size=8, seconds=SECONDS, beta=0.001)
+    explore(TrlRun(policy, tokenizer, how, tmp_path, "cpu"), sampler, PROMPTS, high_codes, exploration)
     log = [row for row in log_of(tmp_path) if "reward" in row]
     assert log[0]["kl"] == 0.0
     assert log[0]["clip_ratio/region_mean"] == 0.0
@@ -110,7 +105,7 @@ def test_rollouts_are_the_candidates_of_turn_and_place(policy_and_tokenizer, sam
         == {"p0", "p1", "p2", "p3"}
     )
     assert turns == turns_of(PROMPTS, 12, seed=3)[:10]
-    rollouts = Rollouts(sampler, turns, Exploring(group_size=4, seconds=SECONDS, seed=5))
+    rollouts = Rollouts(sampler, turns, Exploration(group_size=4, seconds=SECONDS, seed=5))
     whole = rollouts.make(policy, [2] * 4 + [3] * 4, first=0)
     half = rollouts.make(policy, [3] * 4, first=4)
     for one, other in zip(whole[4:], half, strict=True):
@@ -158,15 +153,14 @@ def test_a_killed_training_ends_with_the_same_weights(
 
     def train(folder):
         model, tokenizer = load_model(tiny, torch.device("cpu"), torch.float32)
-        policy = MusicgenPolicy(model, 3.0, 1.0)
+        run = TrlRun(MusicgenPolicy(model, 3.0, 1.0), tokenizer, HOW, folder, "cpu")
         if algorithm == "imitate":
-            found = imitate(policy, tokenizer, made, HOW, folder, "cpu")
+            found = imitate(run, made)
         elif algorithm == "prefer":
             pairs = [(text, one, two) for (text, one), (_, two) in zip(made[::2], made[1::2], strict=True)]
-            found = prefer(policy, tokenizer, pairs, HOW, Preferring(), folder, "cpu")
+            found = prefer(run, pairs, Preference())
         else:
-            exploring = Exploring(group_size=4, seconds=SECONDS)
-            found = explore(policy, tokenizer, sampler, PROMPTS, LOUD, HOW, exploring, folder, "cpu")
+            found = explore(run, sampler, PROMPTS, LOUD, Exploration(group_size=4, seconds=SECONDS))
         return updated_weights(found.get_base_model().musicgen.decoder)
 
     whole = train(tmp_path / "whole")
@@ -187,8 +181,8 @@ def test_a_killed_training_ends_with_the_same_weights(
     assert strip[: len(strip) // 2] == strip[len(strip) // 2 :]
 
 
-def test_a_batch_that_does_not_divide_is_refused(tmp_path):
+def test_a_batch_that_does_not_divide_is_refused():
     with pytest.raises(
         InputError, match="--batch_size 8 must be a multiple of --micro_batch_size 4 times the 3"
     ):
-        arguments(HOW, tmp_path, "cpu", 3)
+        HOW.accumulation(3)

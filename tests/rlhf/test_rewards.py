@@ -77,15 +77,15 @@ def samples(count=12):
 def test_a_reward_of_loudness_moves_by_the_gain_and_a_guarded_one_does_not(tmp_path):
     plain = ClipReward(LOUDNESS, RewardWeights({"loudness": 1.0}))
     assert plain(samples())[0][REWARD] == pytest.approx(-20.0, abs=1e-4)
-    lines = {line["change"]: line for line in robustness(plain, samples())}
-    assert lines.keys() == CHANGES.keys()
-    assert lines["+6 dB"]["mean"] == pytest.approx(6.0, abs=1e-4)
-    assert lines["-6 dB"]["size"] == pytest.approx(6.0, abs=1e-4)
-    assert lines["noise at -40 dB"]["mean"] == pytest.approx(10 * math.log10(1 + 1e-4), abs=1e-3)
-    assert lines["last tenth cut"]["spread"] == pytest.approx(3.6, abs=0.1)
+    shifts = {shift.change: shift for shift in robustness(plain, samples())}
+    assert shifts.keys() == CHANGES.keys()
+    assert shifts["+6 dB"].mean.value == pytest.approx(6.0, abs=1e-4)
+    assert shifts["-6 dB"].size == pytest.approx(6.0, abs=1e-4)
+    assert shifts["noise at -40 dB"].mean.value == pytest.approx(10 * math.log10(1 + 1e-4), abs=1e-3)
+    assert shifts["last tenth cut"].spread == pytest.approx(3.6, abs=0.1)
     guarded = robustness(ClipReward(Guarded(LOUDNESS), RewardWeights({"loudness": 1.0})), samples())
-    assert all(line["size"] < 1e-4 for line in guarded)
-    write_robustness(tmp_path, list(lines.values()), 12)
+    assert all(shift.size < 1e-4 for shift in guarded)
+    write_robustness(tmp_path, list(shifts.values()), 12)
     told = (tmp_path / ROBUSTNESS).read_text()
-    assert "| +6 dB | +6.000 |" in told
+    assert "| +6 dB | +6.000" in told
     assert "12 clips" in told

@@ -1,6 +1,6 @@
 """What a diffusion transformer learns from judged clips, and that a kill or a second process does not matter."""
 
-import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,11 +12,13 @@ from generators.stable_audio.diffusers.denoiser import Denoiser
 from generators.stable_audio.diffusers.loading import load_parts
 from generators.stable_audio.velocity_target import times_of
 from music import training_state as train_state
-from music.errors import InputError
 from music.processes import Processes
 from rlhf.options import Optimisation
-from rlhf.stable_audio.losses import error, forward_process, preference
-from rlhf.stable_audio.training import Batches, Example, Objective, VelocityModel, learn
+from rlhf.stable_audio.batches import Batches, Example
+from rlhf.stable_audio.losses import VelocityLoss, error, forward_process, preference
+from rlhf.stable_audio.model import VelocityModel
+from rlhf.stable_audio.training import learn
+from tests.rlhf.trained_models import log_of
 
 HOW = Optimisation(steps=6, learning_rate=0.01, batch_size=4, micro_batch_size=2, lora_r=2, save_every=2)
 
@@ -32,11 +34,9 @@ def parts(tiny_stable_audio):
 
 
 def train(parts, examples, algorithm, folder, how=HOW, **options):
-    objective = Objective(
-        algorithm, **{"loss": "dpo", "beta": 2.0, "winner": 0.0, "guidance": 1.0, **options}
-    )
-    transformer = learn(parts(), examples, 8.0, how, objective, folder, Processes())
-    return transformer, [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    loss = VelocityLoss(algorithm, **{"loss": "dpo", "beta": 2.0, "winner": 0.0, "guidance": 1.0, **options})
+    transformer = learn(parts(), examples, 8.0, how, loss, folder, Processes())
+    return transformer, log_of(folder)
 
 
 def error_of(parts, transformer, examples):
@@ -47,8 +47,8 @@ def error_of(parts, transformer, examples):
     model.transformer = transformer
     with torch.no_grad():
         return sum(
-            error(model(step.clips), step.clips.target).mean().item()
-            for step in (batches.of(number, range(4)) for number in range(12))
+            error(model(clips), clips.target).mean().item()
+            for clips in (batches.of(number, range(4)) for number in range(12))
         )
 
 
@@ -60,16 +60,16 @@ def test_the_losses_are_those_of_their_papers():
     found = preference(winner, loser, before, before, "ipo", 0.5, 0.0)
     assert found.item() == pytest.approx((-gap - 1.0) ** 2)
     old, new, target = torch.zeros(1, 2, 3), torch.ones(1, 2, 3), torch.full((1, 2, 3), 0.5)
-    good = torch.tensor([0.75])
-    assert forward_process(new, old, target, good, 1.0).item() == pytest.approx(0.75 * 0.25 + 0.25 * 2.25)
-    assert forward_process(new, old, target, good, 0.5).item() == pytest.approx(0.75 * 0.0 + 0.25 * 1.0)
+    optimality = torch.tensor([0.75])
+    assert forward_process(new, old, target, optimality, 1.0).item() == pytest.approx(
+        0.75 * 0.25 + 0.25 * 2.25
+    )
+    assert forward_process(new, old, target, optimality, 0.5).item() == pytest.approx(0.75 * 0.0 + 0.25 * 1.0)
 
 
 def test_clips_that_are_imitated_are_better_denoised(parts, tmp_path):
     examples = [example(seed) for seed in range(4)]
-    how = Optimisation(
-        steps=60, learning_rate=0.01, batch_size=4, micro_batch_size=4, lora_r=8, save_every=60
-    )
+    how = replace(HOW, steps=60, micro_batch_size=4, lora_r=8, save_every=60)
     transformer, log = train(parts, examples, "expert_iteration", tmp_path, how)
     assert error_of(parts, transformer, examples) < 0.9 * error_of(parts, parts().transformer, examples)
     assert log[0]["moved"] == 0.0
@@ -79,7 +79,7 @@ def test_clips_that_are_imitated_are_better_denoised(parts, tmp_path):
 @pytest.mark.parametrize("guidance", [1.0, 7.0])
 def test_velocities_are_those_of_the_sampling(parts, guidance):
     own = parts()
-    clips = Batches([example(seed) for seed in (1, 3, 5)], own, 8.0, HOW).of(0, [0, 1, 2]).clips
+    clips = Batches([example(seed) for seed in (1, 3, 5)], own, 8.0, HOW).of(0, [0, 1, 2])
     conditioner = StableAudioConditioner(own.tokenizer, own.text_encoder, own.projection_model)
     conditions = conditioner.batch(["piano"] * 3, 8.0, "", guided=guidance > 1)
     denoiser = Denoiser(own.transformer, conditions, guidance, 16)
@@ -92,24 +92,18 @@ def test_velocities_are_those_of_the_sampling(parts, guidance):
 
 def test_winners_gain_on_losers(parts, tmp_path):
     pairs = [example(seed, loser=example(seed + 50).latents) for seed in range(4)]
-    _, log = train(
-        parts,
-        pairs,
-        "dpo",
-        tmp_path,
-        Optimisation(steps=40, learning_rate=0.01, batch_size=4, lora_r=8, micro_batch_size=4, save_every=40),
-        beta=20.0,
-    )
+    how = replace(HOW, steps=40, micro_batch_size=4, lora_r=8, save_every=40)
+    _, log = train(parts, pairs, "dpo", tmp_path, how, beta=20.0)
     assert log[0]["margin"] == 0.0
     assert sum(row["margin"] for row in log[-5:]) > 0.02
     assert sum(row["right"] for row in log[-5:]) / 5 > 0.8
 
 
 def test_good_clips_are_approached_and_bad_ones_left(parts, tmp_path):
-    good = [example(seed, good=1.0) for seed in range(4)]
-    bad = [example(seed + 50, good=0.0) for seed in range(4)]
-    how = Optimisation(
-        steps=60, learning_rate=0.005, batch_size=8, micro_batch_size=8, lora_r=8, save_every=60
+    good = [example(seed, optimality=1.0) for seed in range(4)]
+    bad = [example(seed + 50, optimality=0.0) for seed in range(4)]
+    how = replace(
+        HOW, steps=60, learning_rate=0.005, batch_size=8, micro_batch_size=8, lora_r=8, save_every=60
     )
     transformer, _ = train(parts, [*good, *bad], "nft", tmp_path, how, beta=1.0)
     gained = {
@@ -122,7 +116,7 @@ def test_good_clips_are_approached_and_bad_ones_left(parts, tmp_path):
 @pytest.mark.parametrize("algorithm", ["expert_iteration", "dpo", "nft"])
 def test_a_killed_training_ends_with_the_same_weights(parts, tmp_path, monkeypatch, algorithm):
     examples = [
-        example(seed, loser=example(seed + 50).latents if algorithm == "dpo" else None, good=0.3)
+        example(seed, loser=example(seed + 50).latents if algorithm == "dpo" else None, optimality=0.3)
         for seed in range(5)
     ]
     whole, log = train(parts, examples, algorithm, tmp_path / "whole")
@@ -145,22 +139,25 @@ def test_a_killed_training_ends_with_the_same_weights(parts, tmp_path, monkeypat
         assert torch.equal(one, other)
 
 
-def test_what_is_learned_does_not_hang_on_how_a_batch_is_cut(parts, tmp_path):
+def test_what_is_learned_does_not_depend_on_how_a_batch_is_cut(parts, tmp_path):
     examples = [example(seed) for seed in range(5)]
-    found = []
-    for size in (1, 4):
-        how = Optimisation(
-            steps=3, learning_rate=0.01, batch_size=4, micro_batch_size=size, lora_r=2, save_every=9
+    found = [
+        train(
+            parts,
+            examples,
+            "expert_iteration",
+            tmp_path / str(size),
+            replace(HOW, steps=3, micro_batch_size=size),
         )
-        found.append(train(parts, examples, "expert_iteration", tmp_path / str(size), how)[0])
-    for one, other in zip(found[0].parameters(), found[1].parameters(), strict=True):
+        for size in (1, 4)
+    ]
+    for one, other in zip(*(transformer.parameters() for transformer, _ in found), strict=True):
         assert torch.allclose(one, other, atol=1e-5)
 
 
 def test_a_pair_shares_its_noise(parts):
     pair = example(1, loser=example(2).latents)
-    step = Batches([pair], parts(), 8.0, HOW).of(0, [0, 1])
-    clips = step.clips
+    clips = Batches([pair], parts(), 8.0, HOW).of(0, [0, 1])
     assert clips.noisy.shape[0] == 4
     assert torch.equal(clips.sigmas[:2], clips.sigmas[2:])
     scale = (1 + clips.sigmas.square()).rsqrt()[:, None, None]
@@ -168,9 +165,3 @@ def test_a_pair_shares_its_noise(parts):
         :, None, None
     ]
     assert torch.allclose(noise[:2], noise[2:], atol=1e-3)
-
-
-def test_a_batch_that_does_not_divide_is_refused(parts, tmp_path):
-    how = Optimisation(steps=1, batch_size=4, micro_batch_size=3)
-    with pytest.raises(InputError, match="--batch_size 4 must be a multiple"):
-        train(parts, [example(0)], "expert_iteration", tmp_path, how)

@@ -12,37 +12,22 @@ from safetensors.torch import load_file
 from music.errors import InputError
 from rlhf.assessment import watching
 from rlhf.models import copy_model
-from rlhf.options import PostTraining
 from rlhf.train import main
-from tests.rlhf.test_post_training import SMALL
+from tests.rlhf.trained_models import log_of
 
 WEIGHTS = "model.safetensors"
 
 
 @pytest.fixture
-def options(tiny, tmp_path):
-    (tmp_path / "prompts.txt").write_text("piano\ndrums\na slow bass\nx\n")
+def options(options, tmp_path):
     (tmp_path / "others.txt").write_text("flute\nhorn\n")
-    return PostTraining(
-        algorithm="expert_iteration",
-        generator=str(tiny),
-        prompts=str(tmp_path / "prompts.txt"),
-        held_out=str(tmp_path / "others.txt"),
-        held_out_n=2,
-        judges="constant",
-        encoders="",
-        output=tmp_path / "out",
-        **SMALL,
-    )
+    held_out = str(tmp_path / "others.txt")
+    return replace(options, held_out=held_out, held_out_n=2, judges="constant", encoders="")
 
 
 def equal(one, other):
     first, second = load_file(one / WEIGHTS), load_file(other / WEIGHTS)
     return all(torch.equal(first[name], second[name]) for name in first)
-
-
-def log_of(folder):
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
 def test_each_round_is_measured_against_the_start_once(options):

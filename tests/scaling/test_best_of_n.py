@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from music.command import parse_command, run
+from music.command import parse_command
 from music.errors import InputError
 from music.pool import Pool
 from music.scores import ScoreTable
@@ -21,30 +21,15 @@ SCORERS = "tests.scaling.loudness_scorer"
 
 
 @pytest.fixture
-def config(tmp_path, tiny_musicgen, prompt_file):
-    return BestOfN(
-        generator=str(tiny_musicgen),
-        reward=f"{SCORERS}:LoudnessScorer",
-        judges=f"{SCORERS}:GoldScorer",
-        prompts=str(prompt_file),
-        n=4,
-        seconds=0.3,
-        output=tmp_path / "run",
-        ignore_unsupported=True,
-        batch_size=4,
-        device="cpu",
-    )
+def config(small_run, tmp_path):
+    return replace(small_run, judges=f"{SCORERS}:GoldScorer", output=tmp_path / "run")
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, tiny_musicgen, prompt_file):
+def whole(small_run, tmp_path_factory):
     """Return what a run leaves that was never stopped."""
     folder = tmp_path_factory.mktemp("whole")
-    judges = f"{SCORERS}:GoldScorer"
-    reward = f"{SCORERS}:LoudnessScorer"
-    options = {"prompts": str(prompt_file), "n": 4, "seconds": 0.3, "batch_size": 4, "device": "cpu"}
-    options["ignore_unsupported"] = True
-    main(BestOfN(generator=str(tiny_musicgen), reward=reward, judges=judges, output=folder, **options))
+    main(replace(small_run, judges=f"{SCORERS}:GoldScorer", output=folder))
     return folder
 
 
@@ -214,10 +199,3 @@ def test_damaged_audio_in_the_pool_is_found(config):
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(InputError, match=r"metadata\.jsonl line 6: .*was changed"):
         main(config)
-
-
-def test_exit_code_2_and_one_line(capsys):
-    with pytest.raises(SystemExit) as stop:
-        run(main, BestOfN, ["--n", "0"])
-    assert stop.value.code == 2
-    assert capsys.readouterr().err == "error: --n must be at least 1, got 0\n"

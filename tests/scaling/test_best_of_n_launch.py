@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,6 @@ from tests.scaling.finished_run import finished
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = str(ROOT / "scaling" / "best_of_n.py")
-REWARD = "tests.scaling.loudness_scorer:LoudnessScorer"
 
 
 def start(launcher, *options):
@@ -22,25 +22,15 @@ def start(launcher, *options):
 
 
 @pytest.fixture
-def options(tiny_musicgen, prompt_file):
-    models = ["--generator", tiny_musicgen, "--reward", REWARD, "--prompts", prompt_file, "--device", "cpu"]
-    return [*models, "--n", "3", "--seconds", "0.3", "--batch_size", "4", "--ignore_unsupported", "true"]
+def options(small_run):
+    given = {name: value for name, value in vars(small_run).items() if value != getattr(BestOfN(), name)}
+    return [f"--{name}={value}" for name, value in given.items()]
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory, tiny_musicgen, prompt_file):
+def alone(small_run, tmp_path_factory):
     """Return what one process leaves."""
-    config = BestOfN(
-        generator=str(tiny_musicgen),
-        reward=REWARD,
-        prompts=str(prompt_file),
-        n=3,
-        seconds=0.3,
-        batch_size=4,
-        output=tmp_path_factory.mktemp("alone"),
-        device="cpu",
-        ignore_unsupported=True,
-    )
+    config = replace(small_run, output=tmp_path_factory.mktemp("alone"))
     main(config)
     return finished(config.output)
 

@@ -1,6 +1,7 @@
 """Best of n measured on pools that exist, by any scorers."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,17 +20,27 @@ def pool(tmp_path):
     return make_noise_pool(tmp_path, prompts=12, n=5)
 
 
-def test_the_table_of_a_pool(pool, tmp_path, capsys):
-    folder, output = pool.pool.folder, tmp_path / "out"
-    options = {
-        "pools": str(folder),
-        "reward": "loudness",
-        "weights": "loudness=1",
-        "n": "1,2,5",
-        "device": "cpu",
-    }
-    main(Evaluate(**options, judges="constant", output=output))
-    rows = list(csv.DictReader((output / "table.csv").open()))
+@pytest.fixture
+def options(pool, tmp_path):
+    return Evaluate(
+        str(pool.pool.folder),
+        best_of="1,2",
+        reward="loudness",
+        weights="loudness=1",
+        device="cpu",
+        output=tmp_path / "out",
+    )
+
+
+def table_of(options):
+    """Evaluate and return the rows of ``table.csv``."""
+    main(options)
+    return list(csv.DictReader((options.output / "table.csv").open()))
+
+
+def test_the_table_of_a_pool(pool, options, capsys):
+    folder, output = pool.pool.folder, options.output
+    rows = table_of(replace(options, best_of="1,2,5", judges="constant"))
     assert [(row["n"], row["metric"]) for row in rows] == [
         (n, metric) for n in "125" for metric in ("reward", "loudness", "constant")
     ]
@@ -49,7 +60,7 @@ def test_the_table_of_a_pool(pool, tmp_path, capsys):
     assert page in capsys.readouterr().out
     assert r"\toprule" in (output / "table.tex").read_text()
     scored = (folder / "scores" / "loudness.jsonl").stat().st_mtime_ns
-    main(Evaluate(**options, output=output))
+    main(options)
     assert (folder / "scores" / "loudness.jsonl").stat().st_mtime_ns == scored  # nothing is scored twice
 
 
@@ -58,7 +69,7 @@ def test_means_are_those_of_the_best_of_all_subsets():
     lines = measure(
         {"musicality": rewards, "other": -rewards}, RewardWeights.parse("musicality"), [1, 2, 3], 0
     )
-    means = {(line["n"], line["metric"]): line["mean"] for line in lines}
+    means = {(line.n, line.metric): line.value.value for line in lines}
     assert means[1, "musicality"] == pytest.approx(10 / 6)
     assert means[2, "musicality"] == pytest.approx(((3 + 2 + 3) / 3 + (0 + 5 + 5) / 3) / 2)
     assert means[3, "other"] == -means[3, "reward"] == -4
@@ -70,29 +81,26 @@ def test_a_star_says_that_the_gain_is_above_chance():
     found = measure(
         {"a": rewards, "b": generator.standard_normal((40, 6))}, RewardWeights.parse("a"), [1, 6], 0
     )
-    _, rows = for_people([{"pool": "p", "generator": "g"} | line for line in found])
+    _, rows = for_people(found)
     assert [cell.endswith("*") for cell in rows[1][1:]] == [True, True, False]
     assert not any(cell.endswith("*") for cell in rows[0])
 
 
-def test_judges_may_have_metrics_of_the_same_names(pool, tmp_path):
+def test_judges_may_have_metrics_of_the_same_names(options):
     names = [f"tests.scaling.loudness_scorer:{kind}Scorer" for kind in ("Loudness", "Constant", "Gold")]
-    options = {"reward": names[0], "n": "1,2", "device": "cpu", "output": tmp_path / "out"}
-    main(Evaluate(str(pool.pool.folder), judges=",".join(names[1:]), **options))
-    rows = list(csv.DictReader((tmp_path / "out" / "table.csv").open()))
+    options = replace(options, reward=names[0], weights="musicality,alignment", judges=",".join(names[1:]))
+    rows = table_of(options)
     metrics = ["reward", "musicality", "alignment", "constant.musicality", "constant.alignment", "peak"]
     assert [row["metric"] for row in rows if row["n"] == "2"] == metrics
     assert {row["mean"] for row in rows if row["metric"] == "constant.alignment"} == {"2.0"}
     assert {row["metric"] for row in rows if row["chooses"] == "yes"} == set(metrics[:3])
     with pytest.raises(InputError, match=r"two scorers are called 'loudness'.*another name"):
-        main(Evaluate(str(pool.pool.folder), judges=names[0], **options))
+        main(replace(options, judges=names[0]))
 
 
-def test_a_judge_is_measured_on_the_prompts_that_it_can_score(pool, tmp_path, capsys):
-    options = {"reward": "loudness", "weights": "loudness=1", "n": "1,2", "device": "cpu"}
-    options |= {"judges": "tests.scaling.loudness_scorer:LyricsScorer", "output": tmp_path / "out"}
-    main(Evaluate(str(pool.pool.folder), **options))
-    rows = list(csv.DictReader((tmp_path / "out" / "table.csv").open()))
+def test_a_judge_is_measured_on_the_prompts_that_it_can_score(pool, options, tmp_path, capsys):
+    options = replace(options, judges="tests.scaling.loudness_scorer:LyricsScorer")
+    rows = table_of(options)
     assert {(row["metric"], row["prompts"]) for row in rows} == {
         ("reward", "12"),
         ("loudness", "12"),
@@ -106,7 +114,7 @@ def test_a_judge_is_measured_on_the_prompts_that_it_can_score(pool, tmp_path, ca
     assert len(told) == 11
     assert "left out: lyrics on prompt 'song/0 <b>': there are no lyrics" in told
     silent = make_noise_pool(tmp_path / "silent", prompts=1, n=2).pool.folder
-    main(Evaluate(str(silent), **options))
+    main(replace(options, pools=str(silent)))
     (cells,) = [line for line in (tmp_path / "out" / "table.md").read_text().splitlines() if "n = 2" in line]
     assert cells.endswith("| – |")
 
@@ -116,8 +124,10 @@ def test_few_prompts_have_neither_interval_nor_star():
     rewards = generator.standard_normal((FEWEST, 4))
     for prompts, ends in ((FEWEST, True), (FEWEST - 1, False), (1, False)):
         found = measure({"a": rewards[:prompts]}, RewardWeights.parse("a"), [1, 4], 0)
-        assert {line[name] is not None for line in found for name in ("low", "high", "gain_low")} == {ends}
-        _, rows = for_people([{"pool": "p", "generator": "g"} | line for line in found])
+        assert {line.row()[name] is not None for line in found for name in ("low", "high", "gain_low")} == {
+            ends
+        }
+        _, rows = for_people(found)
         assert [("[" in cell, cell.endswith("*")) for cell in rows[1][1:]] == [(ends, ends)] * 2
 
 
@@ -128,29 +138,32 @@ def test_a_metric_that_finds_everything_equal_is_shown_with_its_digits_and_no_st
     rewards = np.random.default_rng(0).standard_normal((FEWEST, 7))
     metrics = {"a": rewards, "b": np.full_like(rewards, value)}
     found = measure(metrics, RewardWeights.parse("a"), [1, 3, 7], 0)
-    _, rows = for_people([{"pool": "p", "generator": "g"} | line for line in found])
+    _, rows = for_people(found)
     assert [row[-1] for row in rows] == [text] * 3
 
 
 def test_pools_of_one_generator_are_told_apart():
-    lines = measure({"a": np.eye(2)}, RewardWeights.parse("a"), [1, 2], 0)
+    def names(*pools):
+        reward, numbers = RewardWeights.parse("a"), [1, 2]
+        found = measure({"a": np.eye(2)}, reward, numbers, 0)
+        found = [replace(one, pool=pool, generator=name) for pool, name in pools for one in found]
+        return [row[0] for row in for_people(found)[1]]
+
     pools = [("p", "g"), ("q", "g"), ("r", "h")]
-    _, rows = for_people([{"pool": pool, "generator": name} | line for pool, name in pools for line in lines])
-    names = ["g (p)", "g (q)", "h (r)"]
-    assert [row[0] for row in rows] == [f"{name}, n = {n}" for name in names for n in (1, 2)]
-    _, rows = for_people([{"pool": pool, "generator": pool} | line for pool, _ in pools for line in lines])
-    assert [row[0] for row in rows[:2]] == ["p, n = 1", "p, n = 2"]
+    assert names(*pools) == [f"{name}, n = {n}" for name in ("g (p)", "g (q)", "h (r)") for n in (1, 2)]
+    assert names(*pools[1:]) == ["g, n = 1", "g, n = 2", "h, n = 1", "h, n = 2"]
 
 
 def test_every_prompt_counts_with_as_many_candidates(pool):
     assert [len(row) for row in complete(pool.pool, 5)] == [5] * 12
-    with pytest.raises(InputError, match=r"has 5 candidates for prompt .*, fewer than the 6 of --n"):
+    with pytest.raises(InputError, match=r"has 5 candidates for prompt .*, fewer than the 6 of --best_of"):
         complete(pool.pool, 6)
 
 
 def test_bad_options_are_refused(tmp_path):
-    with pytest.raises(InputError, match="--n must be numbers above 0"):
-        Evaluate("pool", n="1,0")
+    with pytest.raises(InputError, match="--best_of must be numbers above 0"):
+        Evaluate("pool", best_of="1,0")
+    assert parse_command(Evaluate, ["pool", "--n", "2,5"]).numbers == [2, 5]  # as it was called before
     with pytest.raises(InputError, match="name a pool"):
         parse_command(Evaluate, [""])
     (tmp_path / "pool").mkdir()
