@@ -263,7 +263,7 @@ def test_systems_that_cannot_be_used(tmp_path, text, expected):
         ({"sample": 9}, "only 4 prompts"),
         ({"systems": "tone={pool}:3,single={pool}:1"}, "holds 'tone'"),
         ({"systems": "reference={pool}:3,single={pool}:1"}, "study.json holds 'reference'"),
-        ({"systems": "spoilt={pool}:3,single={pool}:1"}, "name the system otherwise"),
+        ({"systems": "spoilt={pool}:3,single={pool}:1"}, "another name"),
         ({"systems": "one={pool}:5,single={pool}:1"}, "one has 0, single has 4"),
         ({"consent": Path("nowhere.txt")}, "cannot read nowhere.txt"),
         ({"title": "Is a single one better?"}, "--title holds 'single'"),

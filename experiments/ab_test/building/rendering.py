@@ -3,12 +3,12 @@
 import io
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import soundfile
 import torch
 
+from experiments.ab_test.building.config import Build
 from experiments.ab_test.building.sounds import (
     Level,
     amplified,
@@ -20,7 +20,7 @@ from experiments.ab_test.building.sounds import (
     spoilt,
 )
 from experiments.ab_test.building.systems import Source
-from experiments.ab_test.study import CLEAN, SPOILT, KeyClip, StudyClip
+from experiments.ab_test.study import AUDIO, BLINDED, CLEAN, SPOILT, KeyClip, StudyClip
 from music.clips import Clip, read_clip
 from music.durable import write_bytes
 from music.hashing import sha256_file
@@ -28,58 +28,30 @@ from music.hashing import sha256_file
 LONGEST_REFERENCE = 30.0  # s
 
 
-@dataclass(frozen=True)
-class AudioFormat:
-    """What all clips of a study have in common.
-
-    Attributes
-    ----------
-    kind
-        flac, mp3 or opus.
-    sample_rate
-        Hz.
-    channels
-        1 or 2.
-    seconds
-        Longest clip.
-    loudness, ceiling
-        See `experiments.ab_test.building.sounds.common_gains`.
-    outlined
-        Whether the outlines of clips are kept for raters to see.
-    """
-
-    kind: str
-    sample_rate: int
-    channels: int
-    seconds: float
-    loudness: float
-    ceiling: float
-    outlined: bool
-
-
 class Renderer:
     """Writes the audio of a study.
+
+    Parameters
+    ----------
+    options
+        What was asked for: folder, format, length and level of the clips.
+    channels
+        Channels of all clips, 1 or 2.
+    random_stream
+        Source of names and noise.
 
     Attributes
     ----------
     clips, key_clips
         What is written, by file name: for the public, and for the makers.
-
-    Parameters
-    ----------
-    folder
-        Where to.
-    form
-        Of the clips.
-    random_stream
-        Where names and noise come from.
     """
 
-    def __init__(self, folder: Path, form: AudioFormat, random_stream: random.Random) -> None:
+    def __init__(self, options: Build, channels: int, random_stream: random.Random) -> None:
         self.clips: dict[str, StudyClip] = {}
         self.key_clips: dict[str, KeyClip] = {}
-        self._folder = folder
-        self._form = form
+        self._folder = options.output / BLINDED / AUDIO
+        self._options = options
+        self._channels = channels
         self._random = random_stream
 
     def prompt(self, prompt: str, sources: Mapping[str, Source], spoil: bool) -> dict[str, str]:
@@ -104,37 +76,37 @@ class Renderer:
         InputError
             If a clip cannot be read, is too short or silent.
         """
-        form = self._form
         systems: dict[str, list[str]] = {}
         for system in self._random.sample(
             sorted(sources), len(sources)
-        ):  # nor does the order of writing tell
+        ):  # the order of writing must not tell
             systems.setdefault(sources[system].sha256, []).append(system)
         chosen = [sources[names[0]] for names in systems.values()]
-        read = [read_clip(source.path, form.seconds) for source in chosen]
+        read = [read_clip(source.path, self._options.seconds) for source in chosen]
         seconds = min(clip.seconds for clip in read)
-        clips = [shaped(clip, form.sample_rate, form.channels, seconds) for clip in read]
+        clips = [self._shaped(clip, seconds) for clip in read]
         owners: list[Sequence[str]] = list(systems.values())
         if spoil:
             victim = self._random.randrange(len(clips))
             clips.append(spoilt(clips[victim], self._random.getrandbits(32)))
             chosen.append(chosen[victim])
             owners.append([])
-        files = self._write_together(clips, chosen, owners, f"for prompt {prompt!r}")
+        files = self._write_together(clips, chosen, owners, prompt)
         found = {name: file for file, names in zip(files, owners, strict=True) for name in names}
         return found | ({CLEAN: files[victim], SPOILT: files[-1]} if spoil else {})
 
     def _write_together(
-        self, clips: Sequence[Clip], sources: Sequence[Source], owners: Sequence[Sequence[str]], where: str
+        self, clips: Sequence[Clip], sources: Sequence[Source], owners: Sequence[Sequence[str]], prompt: str
     ) -> list[str]:
         """Write clips that are heard against each other, equally loud; return their files."""
         levels = [
-            measure(clip, f"{source.path} {where}") for clip, source in zip(clips, sources, strict=True)
+            measure(clip, f"{source.path} for prompt {prompt!r}")
+            for clip, source in zip(clips, sources, strict=True)
         ]
-        gains = common_gains(levels, self._form.loudness, self._form.ceiling)
         files = []
+        gains = self._gains(levels)
         for clip, source, names, level, gain in zip(clips, sources, owners, levels, gains, strict=True):
-            if self._form.kind != "flac":  # formats with losses change the loudness a little
+            if self._options.audio != "flac":  # formats with losses change the loudness a little
                 gain += level.loudness + gain - self._heard(amplified(clip, gain)).loudness
             file = self._write_clip(amplified(clip, gain))
             heard = measure(read_clip(self._folder / file))
@@ -154,25 +126,32 @@ class Renderer:
 
     def _heard(self, clip: Clip) -> Level:
         """Return the level of a clip after encoding."""
-        with io.BytesIO(encode(clip, self._form.kind)) as data:
+        with io.BytesIO(encode(clip, self._options.audio)) as data:
             frames, rate = soundfile.read(data, dtype="float32", always_2d=True)
         return measure(Clip(torch.from_numpy(frames.T.copy()), rate))
 
     def reference(self, path: Path) -> str:
         """Write a reference clip; return its file."""
-        form = self._form
-        clip = shaped(read_clip(path, LONGEST_REFERENCE), form.sample_rate, form.channels, LONGEST_REFERENCE)
-        gain = common_gains([measure(clip, f"the reference {path}")], form.loudness, form.ceiling)[0]
+        clip = self._shaped(read_clip(path, LONGEST_REFERENCE), LONGEST_REFERENCE)
+        (gain,) = self._gains([measure(clip, f"the reference {path}")])
         return self._write_clip(amplified(clip, gain))
 
     def sound(self, clip: Clip) -> str:
         """Write the sound of a check, always without loss and in stereo; return its file."""
-        gain = common_gains([measure(clip)], self._form.loudness, self._form.ceiling)[0]
+        (gain,) = self._gains([measure(clip)])
         return self._write(encode(amplified(clip, gain), "flac"), "flac")
 
+    def _shaped(self, clip: Clip, seconds: float) -> Clip:
+        return shaped(clip, self._options.sample_rate, self._channels, seconds)
+
+    def _gains(self, levels: Sequence[Level]) -> list[float]:
+        return common_gains(levels, self._options.loudness, self._options.ceiling)
+
     def _write_clip(self, clip: Clip) -> str:
-        file = self._write(encode(clip, self._form.kind), self._form.kind)
-        self.clips[file] = StudyClip(round(clip.seconds, 4), outline_of(clip) if self._form.outlined else [])
+        file = self._write(encode(clip, self._options.audio), self._options.audio)
+        self.clips[file] = StudyClip(
+            round(clip.seconds, 4), outline_of(clip) if self._options.waveforms else []
+        )
         return file
 
     def _write(self, data: bytes, kind: str) -> str:

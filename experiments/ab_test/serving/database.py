@@ -19,9 +19,8 @@ from sqlalchemy import JSON, Engine, ForeignKey, UniqueConstraint, create_engine
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
-from experiments.ab_test.building.design import Turn
 from experiments.ab_test.serving.answers import Answer, Origin
-from experiments.ab_test.study import STUDY, Study, read_study
+from experiments.ab_test.study import STUDY, Study, Turn, read_study
 from music.errors import InputError
 from music.hashing import sha256_file
 

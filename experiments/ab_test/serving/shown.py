@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from experiments.ab_test.building.design import Turn
-from experiments.ab_test.study import Study
+from experiments.ab_test.study import Study, Turn
 
 
 def introduction(study: Study) -> dict[str, Any]:
