@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.ab_test.simulate import Behaviour, system_utilities, take_part
+from experiments.ab_test.simulate import SimulatedRater, system_utilities, take_part
 from experiments.ab_test.study import BLINDED, load_study
 from tests.ab_test.running_server import RunningServer, free_port
 from tests.ab_test.small_study import build_study
@@ -20,8 +20,8 @@ from tests.ab_test.small_study import build_study
 def rate(folder, server, raters):
     study, key = load_study(folder)
     utilities = system_utilities(key, {"best-of-three": 1.0, "single": 0.0})
-    behaviours = [Behaviour(careless=False, tie=0.1)] * raters
-    waits = asyncio.run(take_part(server.address, study, utilities, behaviours, seed=0))
+    people = [SimulatedRater(study, utilities, False, 0.1, f"0-{number}") for number in range(raters)]
+    waits = asyncio.run(take_part(server.address, people))
     rows = server.admin(study.id, "answers")
     assert len(rows) == len({(row["rater"], row["position"]) for row in rows})
     assert len(rows) == sum(len(study.schedules[row["place"]]) for row in server.admin(study.id, "raters"))

@@ -56,8 +56,9 @@ def test_a_rater_downloads_answers_that_are_analysed(browser, short_study, page,
     assert rows[0]["sound_check"] == [trial.right for trial in study.headphones]
     assert {(row["alignment"]["choice"], row["musicality"]["choice"]) for row in rows} == {("b", "tie")}
     limits = Limits(catch=0.0, seconds=0.0, side=0.0)
-    analyze.main(analyze.Analyze(short_study, tmp_path / "downloads", tmp_path / "out", screening=limits))
-    assert "4 votes of 1 raters" in (tmp_path / "out" / "report.html").read_text()
+    answers, out = tmp_path / "downloads", tmp_path / "out"
+    analyze.main(analyze.Analyze(short_study, out, answers=answers, screening=limits))
+    assert "4 votes of 1 raters" in (out / "report.html").read_text()
 
 
 def test_the_folder_holds_no_system(short_study, page):

@@ -26,11 +26,11 @@ class Agreement:
     Attributes
     ----------
     trials
-        With two votes or more.
+        Number of trials with two votes or more.
     rate
         Share of pairs of votes on the same trial that are the same, ties being an answer of their own.
     alpha
-        Krippendorff's (nominal), over the same trials. Both intervals resample prompts.
+        Krippendorff's alpha (nominal) over the same trials. Both intervals resample prompts.
     """
 
     trials: int
@@ -45,17 +45,17 @@ class Stratum:
     Attributes
     ----------
     name
-        Which.
+        below 3, 3, or above 3.
     votes, ties
-        How many, and how many of them ties.
+        Number of votes, and how many of them are ties.
     agreement
-        Mean share of the other votes on a trial that are the same; over votes on trials with others.
+        Mean share of the other votes on a trial that are the same; NaN where there are no others.
     """
 
     name: str
     votes: int
     ties: int
-    agreement: Estimate | None
+    agreement: Estimate
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,11 @@ class ScorerAgreement:
     Attributes
     ----------
     scorer, metric, head
-        Whose number, and which question.
+        Scorer, its metric, and the question.
     confidence
-        all, or a stratum.
+        all, or the name of a stratum.
     accuracy
-        With an interval over prompts.
+        Accuracy with an interval over prompts.
     """
 
     scorer: str
@@ -127,9 +127,8 @@ def strata(votes: Sequence[Vote], head: str, seed: int) -> list[Stratum]:
                 shares.append(same / len(others))
                 prompts.append(vote.prompt)
         ties = sum(vote.preferred[head] == "tie" for vote in members)
-        found.append(
-            Stratum(name, len(members), ties, estimate_mean(shares, prompts, seed) if shares else None)
-        )
+        mean = estimate_mean(shares, prompts, seed) if shares else Estimate(math.nan)
+        found.append(Stratum(name, len(members), ties, mean))
     return found
 
 
@@ -141,13 +140,13 @@ def scorer_agreement(
     Parameters
     ----------
     scorers
-        Who is compared; they score the audio that raters heard.
+        Scorers to compare; they score the audio that raters heard.
     votes
-        Of raters one believes; repeats and trials that check raters are left out.
+        Votes of raters who are believed; repeats and trials that check raters are left out.
     folder, study, key
         The study and where it lies.
     seed
-        Of the resampling of prompts.
+        Seed of the resampling of prompts.
     """
     votes = counted(votes)
     trials = {vote.trial: study.trials[vote.trial] for vote in votes}
@@ -171,10 +170,3 @@ def scorer_agreement(
 def _right(scores: Mapping[str, Mapping[str, float]], metric: str, trial: Trial, preferred: str) -> float:
     first, second = scores[trial.first][metric], scores[trial.second][metric]
     return 0.5 if first == second else float((first > second) == (preferred == "first"))
-
-
-def shown(estimated: Estimate | None) -> Mapping[str, float]:
-    """Return value, low and high of an estimate, NaN for none."""
-    if estimated is None:
-        return dict.fromkeys(("value", "low", "high"), math.nan)
-    return {"value": estimated.value, "low": estimated.low, "high": estimated.high}

@@ -26,11 +26,9 @@ def preference_rows(
     Parameters
     ----------
     votes
-        Of raters one believes; repeats and trials that check raters are left out.
-    folder
-        Of the study. Rows name the clips as they were heard.
-    study, key
-        What lies there.
+        Votes of raters who are believed; repeats and trials that check raters are left out.
+    folder, study, key
+        The study and where it lies; rows name the clips as they were heard.
     output
         Folder of the file that the rows are for, to which paths are relative.
     """
@@ -39,7 +37,7 @@ def preference_rows(
         trial = study.trials[vote.trial]
         prompt = prompt_of(folder, study, key, trial.prompt)
         clip_a, clip_b = study.shown((vote.trial, vote.swapped))
-        system_a, system_b = (vote.second, vote.first) if vote.swapped else (vote.first, vote.second)
+        system_a, system_b = vote.shown
         own = {"prompt_id": prompt.id, "rater": vote.rater, "system_a": system_a, "system_b": system_b}
         rows.append(
             {

@@ -1,7 +1,9 @@
-"""The options of `build`.
+"""The options of `build`, and the consent that raters give unless a study has its own.
 
-python -m experiments.ab_test build "truth=data/musiccaps,top-10=POOL:10,top-1=POOL:1" --output runs/study
-python -m experiments.ab_test build --config experiments/configs/paper_listening_test.yaml
+    python -m experiments.ab_test build "truth=data/musiccaps,top-10=POOL:10,top-1=POOL:1" --output runs/study
+    python -m experiments.ab_test build --config experiments/configs/paper_listening_test.yaml
+
+`experiments.ab_test.building.build` says what is built.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a page shows of a study: of its introduction, and of a single turn."""
+"""What a page shows of a study: its introduction, and a single turn."""
 
 from typing import Any
 
