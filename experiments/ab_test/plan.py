@@ -76,32 +76,18 @@ def main(options: Plan) -> None:
     needed = votes_needed(decided, options.significance / options.comparisons, options.power)
     effect = 1 + (options.votes_per_rater - 1) * options.correlation
     votes = math.ceil(needed / (1 - options.tie_share) * effect)
-    print(
-        json.dumps(
-            {
-                "votes_that_are_no_ties": needed,
-                "win_rate_among_them": round(decided, 4),
-                "design_effect": round(effect, 3),
-                "votes_on_the_pair_of_systems": votes,
-                "raters": math.ceil(votes / options.votes_per_rater),
-            },
-            indent=1,
-        )
-    )
+    plan = {
+        "votes_that_are_no_ties": needed,
+        "win_rate_among_them": round(decided, 4),
+        "design_effect": round(effect, 3),
+        "votes_on_the_pair_of_systems": votes,
+        "raters": math.ceil(votes / options.votes_per_rater),
+    }
+    print(json.dumps(plan, indent=1))
 
 
 def power_of(votes: NDArray[np.int64], share: float, significance: float) -> Array:
-    """Return the probability `[N]` that an exact one-sided binomial test of N numbers of votes finds a share above 1/2.
-
-    Parameters
-    ----------
-    votes
-        Numbers of votes, `[N]`.
-    share
-        True share of wins, in (1/2, 1].
-    significance
-        Level of the test, in (0, 1).
-    """
+    """Return for each number of votes the power of an exact one-sided binomial test to find a share above 1/2."""
     from scipy.stats import binom
 
     most = binom.isf(significance, votes, 0.5)  # wins up to which it finds nothing

@@ -23,12 +23,12 @@ from typing import Any, ClassVar
 import httpx
 import numpy as np
 
-from experiments.ab_test.analysis.preferences import prompt_of
-from experiments.ab_test.study import AUDIO, BLINDED, HEADS, Key, KeyClip, Study, load_study
+from experiments.ab_test.analysis.agreement import clip_scores
+from experiments.ab_test.study import HEADS, Key, KeyClip, Study, load_study
 from music.command import refuse_below_one, split_names
 from music.errors import InputError
 from music.options import Runtime
-from reward import Scorer, ScoreRequest, load_scorer
+from reward import Scorer, load_scorer
 
 _SPOILT = -6.0  # utility of a clip that is drowned in noise, beside that of the clip itself
 _SURE = (0.5, 1.0, 2.0, 3.0)  # heard differences above which a rater is surer by one
@@ -142,19 +142,15 @@ def system_utilities(key: Key, strengths: Mapping[str, float]) -> Utilities:
 
 def judged_utilities(scorer: Scorer, folder: Path, study: Study, key: Key) -> Utilities:
     """Return for each head what a scorer says of each clip, in standard deviations over the study."""
-    prompts = {clip: trial.prompt for trial in study.trials.values() for clip in (trial.first, trial.second)}
-    audio = folder / BLINDED / AUDIO
-    scores = scorer.score(
-        [ScoreRequest(audio / clip, prompt_of(folder, study, key, name)) for clip, name in prompts.items()]
-    )
+    scores = clip_scores(scorer, study.trials.values(), folder, study, key)
     found = {}
     for head in HEADS:
         columns = [metric for metric in scorer.metrics if metric.endswith(head)] or list(scorer.metrics)
-        values = np.array([[row[metric] for metric in columns] for row in scores])
+        values = np.array([[row[metric] for metric in columns] for row in scores.values()])
         standard = ((values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-9)).mean(axis=1)
         found[head] = {
             name: float(value) + _spoiling(key.clips[name])
-            for name, value in zip(prompts, standard, strict=True)
+            for name, value in zip(scores, standard, strict=True)
         }
     return found
 

@@ -28,21 +28,7 @@ R = TypeVar("R", "Study", "Key")
 
 @dataclass(frozen=True)
 class Settings:
-    """How raters are asked.
-
-    Attributes
-    ----------
-    title, consent
-        Texts of the first page; a blank line ends a paragraph.
-    ties
-        Whether raters may say that two clips are equally good.
-    minimum_listening
-        Seconds of each clip that must be heard; all of a shorter one.
-    reading_seconds
-        Seconds for which the request is shown before the players unlock.
-    completion_code
-        Code that is shown at the end; empty for one of each rater's own.
-    """
+    """How raters are asked: as `build` explains its options of these names; `consent` is the text itself."""
 
     title: str
     consent: str

@@ -177,7 +177,7 @@ def test_a_shared_position_switches_and_seeks(browser, server, study):
 
 
 def test_a_clip_plays_on_from_wherever_it_is_sought(browser, server, study):
-    """Chromium gives a FLAC file up that is to start in its last blocks."""
+    """Chromium gives up on a FLAC file that should start in its last blocks."""
     rater = arrive(browser, server, study)
     page = rater.page
     page.get_by_role("button", name="Try a practice pair").click()
@@ -237,7 +237,7 @@ def test_every_control_has_a_name(browser, server, study, address):
     rater.page.get_by_role("button", name="Try a practice pair").click()
     rater.unlock()
     rater.page.get_by_text("Say why").click()
-    rater.page.get_by_text("Go on later").click()
+    rater.page.get_by_text("Continue later").click()
     assert nameless() == []
     rater.context.close()
 

@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,32 +132,30 @@ def strata(votes: Sequence[Vote], head: str, seed: int) -> list[Stratum]:
     return found
 
 
-def scorer_agreement(
-    scorers: Sequence[Scorer], votes: Sequence[Vote], folder: Path, study: Study, key: Key, seed: int
-) -> list[ScorerAgreement]:
-    """Return how often each metric of each scorer sides with the raters.
-
-    Parameters
-    ----------
-    scorers
-        Scorers to compare; they score the audio that raters heard.
-    votes
-        Votes of raters who are believed; repeats and trials that check raters are left out.
-    folder, study, key
-        The study and where it lies.
-    seed
-        Seed of the resampling of prompts.
-    """
-    votes = counted(votes)
-    trials = {vote.trial: study.trials[vote.trial] for vote in votes}
-    prompts = {clip: trial.prompt for trial in trials.values() for clip in (trial.first, trial.second)}
+def clip_scores(
+    scorer: Scorer, trials: Iterable[Trial], folder: Path, study: Study, key: Key
+) -> dict[str, Mapping[str, float]]:
+    """Return what a scorer says of the clips of trials, as raters heard them, by file name."""
+    prompts = {clip: trial.prompt for trial in trials for clip in (trial.first, trial.second)}
     audio = folder / BLINDED / AUDIO
     requests = [
         ScoreRequest(audio / clip, prompt_of(folder, study, key, name)) for clip, name in prompts.items()
     ]
+    return dict(zip(prompts, scorer.score(requests), strict=True))
+
+
+def scorer_agreement(
+    scorers: Sequence[Scorer], votes: Sequence[Vote], folder: Path, study: Study, key: Key, seed: int
+) -> list[ScorerAgreement]:
+    """Return how often each metric of each scorer, on the audio that raters heard, sides with them.
+
+    `votes` are those of raters who are believed; repeats and trials that check raters are left out.
+    """
+    votes = counted(votes)
+    trials = {vote.trial: study.trials[vote.trial] for vote in votes}
     found = []
     for scorer in scorers:
-        scores = dict(zip(prompts, scorer.score(requests), strict=True))
+        scores = clip_scores(scorer, trials.values(), folder, study, key)
         for metric, head, (name, numbers) in itertools.product(scorer.metrics, HEADS, _GROUPS.items()):
             chosen = [v for v in votes if v.preferred[head] != "tie" and v.confidence[head] in numbers]
             if chosen:

@@ -65,21 +65,7 @@ def find(
     scorers: Sequence[ScorerAgreement],
     seed: int,
 ) -> Findings:
-    """Return what votes say.
-
-    Parameters
-    ----------
-    votes
-        Votes of the raters who are kept.
-    raters
-        Records of all raters.
-    key
-        Key of the study.
-    scorers
-        How far scorers side with the raters who are kept.
-    seed
-        Seed of all resampling.
-    """
+    """Return what votes of the raters who are kept say; `raters` are all of them, `seed` is for all resampling."""
     pairs, systems = counted(votes), list(key.systems)
     same = [vote for vote in votes if vote.kind == "identical"]
     sides = {head: [vote.side(head) for vote in same] for head in HEADS}

@@ -21,16 +21,9 @@ def prompt_of(folder: Path, study: Study, key: Key, name: str) -> Prompt:
 def preference_rows(
     votes: Sequence[Vote], folder: Path, study: Study, key: Key, output: Path
 ) -> list[dict[str, Any]]:
-    """Return a row of `reward.judgements` for each vote on a pair, A and B as the rater saw them.
+    """Return a row of `reward.judgements` for each first vote on a pair, A and B as the rater saw and heard them.
 
-    Parameters
-    ----------
-    votes
-        Votes of raters who are believed; repeats and trials that check raters are left out.
-    folder, study, key
-        The study and where it lies; rows name the clips as they were heard.
-    output
-        Folder of the file that the rows are for, to which paths are relative.
+    Paths of audio are relative to `output`, the folder of the file that the rows are for.
     """
     rows = []
     for vote in counted(votes):

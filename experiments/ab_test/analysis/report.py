@@ -85,12 +85,12 @@ def csv_rows(findings: Findings) -> dict[str, list[dict[str, Any]]]:
 
 
 def describe(findings: Findings) -> str:
-    """Return in a sentence or two what the numbers rest on."""
+    """Return in two sentences what the numbers rest on."""
     kept = len(findings.kept)
     return (
         f"{findings.votes} votes of {kept} raters on {findings.prompts} prompts "
         f"({len(findings.raters) - kept} raters left out). Win rates of the first system with ties split, 95 % "
-        "Wilson intervals, then intervals over raters; p of an exact binomial test of one side on votes that are no "
+        "Wilson intervals, then intervals over raters; p of a one-sided exact binomial test on votes that are no "
         "ties, adjusted by Holm."
     )
 
@@ -128,9 +128,9 @@ def draw_wins(findings: Findings, path: Path) -> None:
     names = [f"{line.first} over {line.second}" for line in findings.heads[HEADS[0]].wins]
     lines = {
         head: [
-            {"value": one.rate, "low": one.low, "high": one.high}
+            Estimate(one.rate, one.low, one.high)
             if math.isnan(one.rater_low)
-            else {"value": one.rate, "low": one.rater_low, "high": one.rater_high}
+            else Estimate(one.rate, one.rater_low, one.rater_high)
             for one in found.wins
         ]
         for head, found in findings.heads.items()
@@ -140,14 +140,14 @@ def draw_wins(findings: Findings, path: Path) -> None:
 
 def draw_strengths(findings: Findings, path: Path) -> None:
     """Draw the strength of each system, with its interval over raters if there are enough of them."""
-    lines = {head: list(map(_parts, found.strengths.values())) for head, found in findings.heads.items()}
+    lines = {head: list(found.strengths.values()) for head, found in findings.heads.items()}
     _draw(path, findings.systems, lines, "Bradley-Terry strength, logits", 0)
 
 
 def _draw(
     path: Path,
     names: Sequence[str],
-    lines: Mapping[str, Sequence[dict[str, Any]]],
+    lines: Mapping[str, Sequence[Estimate]],
     label: str,
     middle: float,
     scale: float = 1,
@@ -158,7 +158,7 @@ def _draw(
             axis.axvline(middle, color="#8b8496", linewidth=1)
             axis.set_title(head, fontsize=9)
             axis.set_xlabel(label, fontsize=8)
-            draw_dots(axis, found, names, scale)
+            draw_dots(axis, [_parts(one) for one in found], names, scale)
 
 
 def _agreement_rows(findings: Findings) -> Iterable[dict[str, Any]]:

@@ -70,19 +70,9 @@ class Vote:
 def load_votes(
     folder: Path, answers: Path | None, study: Study, key: Key
 ) -> tuple[list[Vote], dict[str, int | None]]:
-    """Read the answers to the study in a folder.
+    """Return `votes_of` and `headphones_of` answers to the study in a folder.
 
-    Parameters
-    ----------
-    folder, study, key
-        The study and where it lies.
-    answers
-        A file of answers, or a folder of such files; that of `export` by default.
-
-    Returns
-    -------
-    tuple
-        Votes as from `votes_of`, and what raters heard as from `headphones_of`.
+    They are read from a file, or from a folder of files; by default from the one that `export` writes.
 
     Raises
     ------
@@ -120,8 +110,8 @@ def read_rows(place: Path) -> list[dict[str, Any]]:
                 stored = StoredAnswer.model_validate(row).model_dump()
             except ValidationError as error:
                 first = error.errors()[0]
-                place = ".".join(map(str, first["loc"]))
-                raise InputError(f"{file} line {line}: field {place}: {first['msg']}") from error
+                field = ".".join(map(str, first["loc"]))
+                raise InputError(f"{file} line {line}: field {field}: {first['msg']}") from error
             key = (stored["rater"], stored["position"])
             if rows.setdefault(key, stored) != stored:
                 raise InputError(

@@ -56,27 +56,18 @@ class WinRate:
     p_holm: float
 
 
-def gains_of(votes: Sequence[Vote], head: str, first: str, second: str) -> tuple[list[float], list[str]]:
-    """Return 1, 1/2 or 0 for each vote between two systems, as the first won, and the raters."""
-    met = [vote for vote in votes if {vote.first, vote.second} == {first, second}]
-    gains = [_GAIN[vote.preferred[head]] for vote in met]
-    return (
-        [gain if vote.first == first else 1 - gain for gain, vote in zip(gains, met, strict=True)],
-        [vote.rater for vote in met],
-    )
-
-
 def win_rates(votes: Sequence[Vote], systems: Sequence[str], head: str, seed: int) -> list[WinRate]:
     """Return a line for each two systems that met."""
     from scipy.stats import binomtest
 
     lines = []
     for first, second in itertools.combinations(systems, 2):
-        gains, raters = gains_of(votes, head, first, second)
-        if not gains:
+        met = [vote for vote in votes if {vote.first, vote.second} == {first, second}]
+        if not met:
             continue
+        gains = [abs(_GAIN[vote.preferred[head]] - (vote.first != first)) for vote in met]
         wins, ties, losses = gains.count(1.0), gains.count(0.5), gains.count(0.0)
-        mean = estimate_mean(gains, raters, seed)
+        mean = estimate_mean(gains, [vote.rater for vote in met], seed)
         p = float(binomtest(wins, wins + losses, alternative="greater").pvalue) if wins + losses else 1.0
         wilson = wilson_interval(wins + ties / 2, len(gains))
         lines.append(

@@ -17,6 +17,7 @@ import random
 import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,40 +57,49 @@ _HEADPHONE_TRIALS = 3
 _KNOWN_PER_RATER = 3  # trials that check raters, for each that one rater hears
 
 
+@dataclass
 class Builder:
     """Makes one study: the audio is written at once, trials are collected.
 
-    Parameters
+    Attributes
     ----------
     options
         What was asked for.
     systems
-        The contestants.
+        Systems to compare.
     sources
-        The clip of each system, by prompt id and system.
+        Clip of each system, by prompt id and system.
     prompts
-        By id, those of `sources`.
+        Prompts of `sources`, by id.
     """
 
-    def __init__(
-        self,
-        options: Build,
-        systems: Sequence[System],
-        sources: Mapping[str, Mapping[str, Source]],
-        prompts: Mapping[str, Prompt],
-    ) -> None:
-        self.options = options
-        self.systems = systems
-        self.sources = sources
-        self.prompts = prompts
-        self.seed = secrets.randbits(63) if options.seed is None else options.seed
+    options: Build
+    systems: Sequence[System]
+    sources: Mapping[str, Mapping[str, Source]]
+    prompts: Mapping[str, Prompt]
+
+    def __post_init__(self) -> None:
+        """Draw which prompts are heard, and their names."""
+        self.seed = secrets.randbits(63) if self.options.seed is None else self.options.seed
         self._random = random.Random(self.seed)
-        ids = sorted(prompts)
-        self.ids = ids if options.sample is None else sorted(self._random.sample(ids, options.sample))
+        ids, sample = sorted(self.prompts), self.options.sample
+        self.ids = ids if sample is None else sorted(self._random.sample(ids, sample))
         self._names = {prompt: self._name() for prompt in self.ids}
         self._files: dict[str, dict[str, str]] = {}  # of each prompt id and system
         self._trials: dict[str, Trial] = {}
         self._key_trials: dict[str, KeyTrial] = {}
+
+    def refuse_revealing_texts(self) -> None:
+        """`InputError` if a text that raters read holds the name of a system or generator."""
+        generators = {one.generator for found in self.sources.values() for one in found.values()}
+        hidden = secrets_of([system.name for system in self.systems], []) | generators - {""}
+        texts = {f"the text of prompt {name!r}": prompt.text for name, prompt in self.prompts.items()}
+        texts |= {f"the lyrics of prompt {name!r}": prompt.lyrics for name, prompt in self.prompts.items()}
+        consent = self.options.consent_text()
+        texts |= {"--title": self.options.title, "the consent": consent, STUDY: " ".join(WORDS)}
+        found = leaks_in_texts(texts, hidden)
+        if found:
+            raise InputError(f"{found[0]}: give the system another name, or leave that prompt out")
 
     def build(self) -> tuple[Study, Key]:
         """Draw the design, write the audio, and return study and key."""
@@ -198,9 +208,9 @@ def main(options: Build) -> None:
             f"--sample {options.sample}: only {len(sources)} prompts have a clip of every system"
         )
     known = {prompt.id: prompt for prompt in prompts if prompt.id in sources}
-    refuse_revealing_texts(systems, sources, known, options)
-    _clear(blinded / AUDIO)
     builder = Builder(options, systems, sources, known)
+    builder.refuse_revealing_texts()
+    _clear(blinded / AUDIO)
     study, key = builder.build()
     for path in (*(blinded / AUDIO).iterdir(), blinded / AUDIO):
         os.utime(path, (0, 0))  # the order of writing would tell systems apart
@@ -225,23 +235,6 @@ def summary(study: Study, key: Key) -> dict[str, object]:
         "turns_of_a_rater": max(map(len, study.schedules)),
         "raters": len(study.schedules),
     }
-
-
-def refuse_revealing_texts(
-    systems: Sequence[System],
-    sources: Mapping[str, Mapping[str, Source]],
-    prompts: Mapping[str, Prompt],
-    options: Build,
-) -> None:
-    """`InputError` if a text that raters read holds the name of a system or generator."""
-    generators = {one.generator for found in sources.values() for one in found.values()}
-    hidden = secrets_of([system.name for system in systems], []) | generators - {""}
-    texts = {f"the text of prompt {name!r}": prompt.text for name, prompt in prompts.items()}
-    texts |= {f"the lyrics of prompt {name!r}": prompt.lyrics for name, prompt in prompts.items()}
-    texts |= {"--title": options.title, "the consent": options.consent_text(), STUDY: " ".join(WORDS)}
-    found = leaks_in_texts(texts, hidden)
-    if found:
-        raise InputError(f"{found[0]}: give the system another name, or leave that prompt out")
 
 
 def _clear(folder: Path) -> None:

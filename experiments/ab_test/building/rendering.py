@@ -3,6 +3,7 @@
 import io
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import soundfile
@@ -28,10 +29,11 @@ from music.hashing import sha256_file
 LONGEST_REFERENCE = 30.0  # s
 
 
+@dataclass
 class Renderer:
     """Writes the audio of a study.
 
-    Parameters
+    Attributes
     ----------
     options
         What was asked for: folder, format, length and level of the clips.
@@ -39,20 +41,20 @@ class Renderer:
         Channels of all clips, 1 or 2.
     random_stream
         Source of names and noise.
-
-    Attributes
-    ----------
     clips, key_clips
         What is written, by file name: for the public, and for the makers.
     """
 
-    def __init__(self, options: Build, channels: int, random_stream: random.Random) -> None:
-        self.clips: dict[str, StudyClip] = {}
-        self.key_clips: dict[str, KeyClip] = {}
-        self._folder = options.output / BLINDED / AUDIO
-        self._options = options
-        self._channels = channels
-        self._random = random_stream
+    options: Build
+    channels: int
+    random_stream: random.Random
+    clips: dict[str, StudyClip] = field(default_factory=dict)
+    key_clips: dict[str, KeyClip] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the audio."""
+        return self.options.output / BLINDED / AUDIO
 
     def prompt(self, prompt: str, sources: Mapping[str, Source], spoil: bool) -> dict[str, str]:
         """Write the clips of a prompt.
@@ -77,18 +79,19 @@ class Renderer:
             If a clip cannot be read, is too short or silent.
         """
         systems: dict[str, list[str]] = {}
-        for system in self._random.sample(
+        shuffled = self.random_stream.sample(
             sorted(sources), len(sources)
-        ):  # the order of writing must not tell
+        )  # the order of writing must not tell
+        for system in shuffled:
             systems.setdefault(sources[system].sha256, []).append(system)
         chosen = [sources[names[0]] for names in systems.values()]
-        read = [read_clip(source.path, self._options.seconds) for source in chosen]
+        read = [read_clip(source.path, self.options.seconds) for source in chosen]
         seconds = min(clip.seconds for clip in read)
         clips = [self._shaped(clip, seconds) for clip in read]
         owners: list[Sequence[str]] = list(systems.values())
         if spoil:
-            victim = self._random.randrange(len(clips))
-            clips.append(spoilt(clips[victim], self._random.getrandbits(32)))
+            victim = self.random_stream.randrange(len(clips))
+            clips.append(spoilt(clips[victim], self.random_stream.getrandbits(32)))
             chosen.append(chosen[victim])
             owners.append([])
         files = self._write_together(clips, chosen, owners, prompt)
@@ -106,17 +109,17 @@ class Renderer:
         files = []
         gains = self._gains(levels)
         for clip, source, names, level, gain in zip(clips, sources, owners, levels, gains, strict=True):
-            if self._options.audio != "flac":  # formats with losses change the loudness a little
+            if self.options.audio != "flac":  # formats with losses change the loudness a little
                 gain += level.loudness + gain - self._heard(amplified(clip, gain)).loudness
             file = self._write_clip(amplified(clip, gain))
-            heard = measure(read_clip(self._folder / file))
+            heard = measure(read_clip(self.folder / file))
             self.key_clips[file] = KeyClip(
                 systems=sorted(names),
                 source=str(source.path),
                 source_sha256=source.sha256,
                 generator=source.generator,
                 candidate=source.candidate,
-                sha256=sha256_file(self._folder / file),
+                sha256=sha256_file(self.folder / file),
                 gain=gain,
                 loudness=heard.loudness,
                 peak=heard.peak,
@@ -126,7 +129,7 @@ class Renderer:
 
     def _heard(self, clip: Clip) -> Level:
         """Return the level of a clip after encoding."""
-        with io.BytesIO(encode(clip, self._options.audio)) as data:
+        with io.BytesIO(encode(clip, self.options.audio)) as data:
             frames, rate = soundfile.read(data, dtype="float32", always_2d=True)
         return measure(Clip(torch.from_numpy(frames.T.copy()), rate))
 
@@ -142,19 +145,19 @@ class Renderer:
         return self._write(encode(amplified(clip, gain), "flac"), "flac")
 
     def _shaped(self, clip: Clip, seconds: float) -> Clip:
-        return shaped(clip, self._options.sample_rate, self._channels, seconds)
+        return shaped(clip, self.options.sample_rate, self.channels, seconds)
 
     def _gains(self, levels: Sequence[Level]) -> list[float]:
-        return common_gains(levels, self._options.loudness, self._options.ceiling)
+        return common_gains(levels, self.options.loudness, self.options.ceiling)
 
     def _write_clip(self, clip: Clip) -> str:
-        file = self._write(encode(clip, self._options.audio), self._options.audio)
+        file = self._write(encode(clip, self.options.audio), self.options.audio)
         self.clips[file] = StudyClip(
-            round(clip.seconds, 4), outline_of(clip) if self._options.waveforms else []
+            round(clip.seconds, 4), outline_of(clip) if self.options.waveforms else []
         )
         return file
 
     def _write(self, data: bytes, kind: str) -> str:
-        file = f"{self._random.getrandbits(64):016x}.{kind}"
-        write_bytes(self._folder / file, data)
+        file = f"{self.random_stream.getrandbits(64):016x}.{kind}"
+        write_bytes(self.folder / file, data)
         return file

@@ -10,12 +10,13 @@ import math
 import secrets
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, func, select
+from sqlalchemy import Engine, Select, create_engine, event, func, select
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -124,10 +125,7 @@ class Database:
         """
         with self._begin() as session:
             session.execute(select(StudyRow).where(StudyRow.id == study).with_for_update())
-            digest = _digest(secret)
-            if session.scalar(
-                select(RaterRow).where(RaterRow.study == study, RaterRow.secret_sha256 == digest)
-            ):
+            if session.scalar(_with_secret(study, secret)):
                 return
             raters = list(session.scalars(select(RaterRow).where(RaterRow.study == study)))
             number = origin.PROLIFIC_PID
@@ -140,36 +138,25 @@ class Database:
             if taken.total() >= self._most_raters:
                 raise Refused(403, "this study has all the listeners it needs: thank you for coming")
             place = min(range(len(self.studies[study].schedules)), key=lambda place: (taken[place], place))
-            session.add(
-                RaterRow(
-                    id=secrets.token_hex(8),
-                    study=study,
-                    secret_sha256=digest,
-                    place=place,
-                    origin=origin.model_dump(),
-                    joined_at=now,
-                    seen_at=now,
-                    practised=False,
-                )
-            )
+            row = RaterRow(id=secrets.token_hex(8), study=study, secret_sha256=_digest(secret), place=place)
+            row.origin, row.joined_at, row.seen_at, row.practised = origin.model_dump(), now, now, False
+            session.add(row)
 
     def state(self, study: str, secret: str) -> State:
         """Return where a rater stands, and note when a turn is first shown; `Refused` if nobody has this secret."""
-        with self._begin() as session:
-            return self._state(session, _rater(session, study, secret))
+        with self._rater(study, secret) as (session, rater):
+            return self._state(session, rater)
 
     def sound_check(self, study: str, secret: str, heard: list[int]) -> State:
         """Keep the outcome of the headphone check; the first counts."""
-        with self._begin() as session:
-            rater = _rater(session, study, secret)
+        with self._rater(study, secret) as (session, rater):
             if rater.sound_check is None:
                 rater.sound_check = heard
             return self._state(session, rater)
 
     def practised(self, study: str, secret: str) -> State:
         """Note that the practice is over: the first turn is shown now."""
-        with self._begin() as session:
-            rater = _rater(session, study, secret)
+        with self._rater(study, secret) as (session, rater):
             rater.practised = True
             return self._state(session, rater)
 
@@ -182,8 +169,7 @@ class Database:
             If nobody has this secret, the turn was not shown to this rater, is of another trial, or has another answer
             already; or too little of a clip was heard, or more than time allows.
         """
-        with self._begin() as session:
-            rater = _rater(session, study, secret)
+        with self._rater(study, secret) as (session, rater):
             row = session.get(TurnRow, (rater.id, position))
             if row is None:
                 raise Refused(409, f"turn {position} has not been shown to you")
@@ -239,6 +225,15 @@ class Database:
         """Close all connections."""
         self._engine.dispose()
 
+    @contextmanager
+    def _rater(self, study: str, secret: str) -> Iterator[tuple[Session, RaterRow]]:
+        """Begin a transaction in which nobody else can change the rater with a secret."""
+        with self._begin() as session:
+            rater = session.scalar(_with_secret(study, secret).with_for_update())
+            if rater is None:
+                raise Refused(401, "nobody with this secret takes part in this study")
+            yield session, rater
+
     def _state(self, session: Session, rater: RaterRow) -> State:
         turns = self.studies[rater.study].schedules[rater.place]
         answered = select(func.count()).where(TurnRow.rater == rater.id, TurnRow.answered_at.is_not(None))
@@ -282,17 +277,8 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _rater(session: Session, study: str, secret: str) -> RaterRow:
-    """Return the rater with a secret, whom nobody else can change until the transaction ends."""
-    mine = (
-        select(RaterRow)
-        .where(RaterRow.study == study, RaterRow.secret_sha256 == _digest(secret))
-        .with_for_update()
-    )
-    rater = session.scalar(mine)
-    if rater is None:
-        raise Refused(401, "nobody with this secret takes part in this study")
-    return rater
+def _with_secret(study: str, secret: str) -> Select[tuple[RaterRow]]:
+    return select(RaterRow).where(RaterRow.study == study, RaterRow.secret_sha256 == _digest(secret))
 
 
 def _digest(secret: str) -> str:
