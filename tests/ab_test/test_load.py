@@ -31,11 +31,8 @@ def rate(folder, server, raters):
 @pytest.mark.slow
 def test_a_hundred_raters_at_once(tmp_path):
     folder = build_study(tmp_path, raters=20)
-    server = RunningServer(folder / BLINDED)
-    try:
+    with RunningServer(folder / BLINDED) as server:
         waits, raters = rate(folder, server, 100)
-    finally:
-        server.stop()
     assert len(raters) == 100
     assert set(Counter(row["place"] for row in raters).values()) == {5}
     assert all(row["finished_at"] for row in raters)
@@ -62,13 +59,8 @@ def postgres(tmp_path):
     port = free_port()
 
     def command(name, *arguments):
-        done = subprocess.run(
-            [*as_user, str(binaries[0] / name), *arguments],
-            cwd=place,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        words = [*as_user, str(binaries[0] / name), *arguments]
+        done = subprocess.run(words, cwd=place, capture_output=True, text=True, check=False)
         if done.returncode:
             pytest.skip(f"PostgreSQL does not run here: {done.stderr.strip()[-200:]}")
 
@@ -82,12 +74,9 @@ def postgres(tmp_path):
 
 def test_postgresql(tmp_path, postgres):
     folder = build_study(tmp_path)
-    server = RunningServer(folder / BLINDED, database=postgres)
-    try:
+    with RunningServer(folder / BLINDED, database=postgres) as server:
         _, raters = rate(folder, server, 20)
         assert set(Counter(row["place"] for row in raters).values()) == {5}
         server.kill()
         server.start()
         assert len(server.admin(load_study(folder)[0].id, "raters")) == 20
-    finally:
-        server.stop()

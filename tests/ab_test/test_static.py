@@ -38,9 +38,7 @@ def test_a_rater_downloads_answers_that_are_analysed(browser, short_study, page,
             rater.is_at(2, total)
         rater.unlock()
         rater.listen_by_mouse()
-        rater.choose("alignment", "b", 2)
-        rater.choose("musicality", "tie", 4)
-        rater.go_on()
+        rater.answer(("b", 2), ("tie", 4))
     rater.expect(rater.page.locator("[data-code]")).to_have_text(re.compile("^[0-9A-F]{8}$"), timeout=WAIT)
     code = rater.page.locator("[data-code]").text_content()
     with rater.page.expect_download() as download:

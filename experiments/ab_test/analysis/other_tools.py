@@ -50,7 +50,11 @@ def write_webmushra(folder: Path, study: Study, key: Key, output: Path) -> int:
         if prompt.reference:
             request += f'<p><audio controls src="{place / _wav(folder, prompt.reference, output / place)}"></audio></p>'
         for head, question in _QUESTIONS.items():
-            page = {"type": "likert_multi_stimulus", "id": f"{name}-{head}", "name": study.settings.title}
+            page: dict[str, Any] = {
+                "type": "likert_multi_stimulus",
+                "id": f"{name}-{head}",
+                "name": study.settings.title,
+            }
             page |= {"content": f"{request}<p>{question}</p>", "stimuli": stimuli, "response": response}
             pages.append(
                 {**page, "mustRate": True, "mustPlayback": "processUpdate"}

@@ -277,7 +277,7 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _with_secret(study: str, secret: str) -> Select[tuple[RaterRow]]:
+def _with_secret(study: str, secret: str) -> Select[RaterRow]:
     return select(RaterRow).where(RaterRow.study == study, RaterRow.secret_sha256 == _digest(secret))
 
 
