@@ -190,7 +190,7 @@ def _by_scorer(scorers: Sequence[ScorerAgreement]) -> dict[tuple[str, str, str],
     return rows
 
 
-def _parts(estimate: Estimate) -> dict[str, float]:
+def _parts(estimate: Estimate) -> dict[str, Any]:
     return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
