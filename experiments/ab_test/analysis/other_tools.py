@@ -50,15 +50,10 @@ def write_webmushra(folder: Path, study: Study, key: Key, output: Path) -> int:
         if prompt.reference:
             request += f'<p><audio controls src="{place / _wav(folder, prompt.reference, output / place)}"></audio></p>'
         for head, question in _QUESTIONS.items():
-            page: dict[str, Any] = {
-                "type": "likert_multi_stimulus",
-                "id": f"{name}-{head}",
-                "name": study.settings.title,
-            }
-            page |= {"content": f"{request}<p>{question}</p>", "stimuli": stimuli, "response": response}
-            pages.append(
-                {**page, "mustRate": True, "mustPlayback": "processUpdate"}
-            )  # both must have been started
+            page: dict[str, Any] = {"type": "likert_multi_stimulus", "id": f"{name}-{head}"}
+            page |= {"name": study.settings.title, "content": f"{request}<p>{question}</p>"}
+            page |= {"mustRate": True, "mustPlayback": "processUpdate"}  # both must have been started
+            pages.append({**page, "stimuli": stimuli, "response": response})
     consent = "".join(f"<p>{html.escape(part)}</p>" for part in study.settings.consent.split("\n\n"))
     config = {
         "testname": study.settings.title,
