@@ -1,13 +1,14 @@
-"""Bradley-Terry: P(a preferred) = sigmoid(score of a - score of b); its loss, accuracy and interval."""
+"""Bradley-Terry: P(a preferred) = sigmoid(score of a - score of b); its loss, its fit, accuracy and calibration."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
-from music.intervals import wilson_interval
+from music.intervals import Array, wilson_interval
 
 CALIBRATION_BINS = 10
 
@@ -26,6 +27,22 @@ def targets_of(labels: Sequence[str], smoothing: float = 0.0) -> tuple[torch.Ten
 def losses_of(differences: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Return the loss of each difference `score of a - score of b`, in nats; any shape."""
     return F.binary_cross_entropy_with_logits(differences, targets, reduction="none")
+
+
+def fit_strengths(wins: Array) -> Array:
+    """Return the strengths `[M]` of M contestants that make their wins most likely, in nats; their mean is 0.
+
+    Half a win is added to either side of each pair (the correction of log-odds by Haldane and Anscombe), without which
+    a contestant that never lost would be infinitely strong.
+
+    Parameters
+    ----------
+    wins
+        `[M, M]`: how often the row beat the column, a tie being half a win for both; the diagonal is 0.
+    """
+    import choix
+
+    return choix.ilsr_pairwise_dense(wins + 0.5 * (1 - np.eye(len(wins))), max_iter=10_000)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Listening tests: from pools of candidates to a blinded A/B study in a browser, and to statistics of its answers.
 
     python -m experiments.ab_test build "truth=data/musiccaps,top-10=POOL:10,top-1=POOL:1" --output runs/study
-    python -m experiments.ab_test check runs/study          # nothing in the blinded folder tells a system
+    python -m experiments.ab_test check runs/study          # nothing in the blinded folder reveals a system
     python -m experiments.ab_test serve runs/study/blinded  # the page for raters, on localhost
     python -m experiments.ab_test export runs/study --to answers
     python -m experiments.ab_test analyze runs/study        # screening, win rates, Bradley-Terry, agreement

@@ -6,28 +6,18 @@ import experiments.ab_test
 from music.subcommands import Command, dispatch
 
 COMMANDS = {
-    "build": Command(
-        "experiments.ab_test.building.build:Build",
-        "make a blinded listening test from pools and folders of clips",
-    ),
+    "build": Command("experiments.ab_test.building.build:Build", "make a blinded test of pools and folders"),
     "check": Command(
-        "experiments.ab_test.building.check:Check", "check that nothing for the public tells a system"
+        "experiments.ab_test.building.check:Check", "check that nothing public reveals a system"
     ),
-    "serve": Command(
-        "experiments.ab_test.serving.serve:Serve", "serve the page for raters and keep their answers"
-    ),
+    "serve": Command("experiments.ab_test.serving.serve:Serve", "serve the page and keep the answers"),
     "static": Command("experiments.ab_test.serving.static:Static", "write a page that needs no server"),
     "export": Command(
-        "experiments.ab_test.analysis.export:Export",
-        "write the answers for analysis, for training, or for other tools",
+        "experiments.ab_test.analysis.export:Export", "write answers, training data, other formats"
     ),
-    "analyze": Command(
-        "experiments.ab_test.analysis.analyze:Analyze", "report win rates, strengths and agreement"
-    ),
+    "analyze": Command("experiments.ab_test.analysis.analyze:Analyze", "report win rates and agreement"),
     "plan": Command("experiments.ab_test.plan:Plan", "tell how many raters an effect needs"),
-    "simulate": Command(
-        "experiments.ab_test.simulate:Simulate", "answer a served study with raters of a known taste"
-    ),
+    "simulate": Command("experiments.ab_test.simulate:Simulate", "answer with raters of a known taste"),
     "demo": Command("experiments.ab_test.demo:Demo", "build and serve a small study of the lab's clips"),
 }
 

@@ -2,8 +2,8 @@
 
     python -m experiments.ab_test demo
 
-The contestants are the best of ten, of three and of one candidate, chosen by the lab's reward model. The same command
-again goes on with the same study and its answers.
+The systems are the best of ten, of three and of one candidate, chosen by the lab's reward model. The same command
+again continues with the same study and its answers.
 """
 
 from dataclasses import dataclass
@@ -23,11 +23,13 @@ class Demo:
     Parameters
     ----------
     pool
-        The pool, with ten candidates a prompt.
+        Pool with ten candidates of each prompt.
     output
         Folder for the study.
-    host, port
-        As in serve.
+    host
+        Address to listen on; 0.0.0.0 for every address of this machine.
+    port
+        Port to listen on; 0 for any that is free.
     """
 
     pool: Path = Path("runs/demo/pool")
@@ -37,7 +39,7 @@ class Demo:
 
 
 def main(options: Demo) -> None:
-    """Build unless that is done, then serve until Ctrl-C."""
+    """Build the study unless it is there, then serve it until Ctrl-C."""
     blinded = options.output / BLINDED
     if not (blinded / STUDY).exists():
         if not options.pool.is_dir():

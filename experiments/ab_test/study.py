@@ -1,13 +1,11 @@
-"""A study on disk: what the public sees, ``blinded/study.json``, and what only the makers know, ``key.json``.
-
-Everything in the blinded folder has a name of 16 hex digits that is drawn at random:
+"""A study on disk: what the public sees, ``blinded/study.json``, and what only its makers know, ``key.json``.
 
     blinded/study.json          a `Study`
     blinded/audio/<name>.flac   clips, references, and the sounds of the checks (.mp3, .opus)
     key.json                    a `Key`: which system and candidate a name stands for
 
-The mapping is drawn from a seed that the key holds: with it, and with nothing in the blinded folder, names can be
-guessed.
+All names in the blinded folder are 16 hex digits. They are drawn from a seed that the key holds: with it, and with
+nothing in the blinded folder, they can be guessed.
 """
 
 import dataclasses
@@ -15,35 +13,22 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from experiments.ab_test.building.design import Turn
 from music.durable import write_text
 from music.errors import InputError
-from music.files import read_object
 
 BLINDED, STUDY, KEY, AUDIO = "blinded", "study.json", "key.json", "audio"
-HEADS = ("alignment", "musicality")  # in the order in which they are asked
+HEADS = ("alignment", "musicality")  # the questions, in the order in which they are asked
 CLEAN, SPOILT = "clean", "spoilt"  # sides of the trials that check raters
+
+Turn = tuple[str, bool]  # a trial, and whether its second clip is called A
+R = TypeVar("R", "Study", "Key")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How raters are asked.
-
-    Attributes
-    ----------
-    title, consent
-        The first page; a blank line ends a paragraph.
-    ties
-        Whether they may say that two clips are equally good.
-    minimum_listening
-        Seconds of each clip that they must have heard; all of a shorter one.
-    reading_seconds
-        For which they see the instruction before the players unlock.
-    completion_code
-        Shown at the end; empty for a code of each rater's own.
-    """
+    """How raters are asked: as `build` explains its options of these names; `consent` is the text itself."""
 
     title: str
     consent: str
@@ -72,7 +57,7 @@ class StudyPrompt:
 
 @dataclass(frozen=True)
 class StudyClip:
-    """A clip: its length in s, and the largest amplitudes of equal parts, in percent of full scale, unless hidden."""
+    """A clip: its length in s, and the peaks of equal parts of it in percent of full scale, unless they are hidden."""
 
     seconds: float
     outline: Sequence[int]
@@ -100,13 +85,13 @@ class Study:
     prompts, clips, trials
         By name; a clip's name is that of its file.
     practice
-        The trial that is not counted.
+        Name of the trial that does not count.
     headphones
-        The headphone check.
+        Trials of the headphone check.
     volume
         File to set the volume by.
     schedules
-        The turns of each place that a rater can take.
+        Turns of each place that a rater can take.
     """
 
     id: str
@@ -152,15 +137,15 @@ class KeyClip:
     systems
         Those that offer it; none for a spoilt copy.
     source, source_sha256
-        The file it was made from.
+        The file that it was made from.
     generator, candidate
-        What made that, and which of the clips of the prompt it is.
+        What made that file, and which of the clips of the prompt it is.
     sha256
-        Of the file in the blinded folder.
+        Hash of the file in the blinded folder.
     gain
-        In dB, that was applied.
+        Gain that was applied, in dB.
     loudness, peak
-        Of the file, in LUFS and dB of full scale.
+        Level of the file, in LUFS and dB of full scale.
     """
 
     systems: Sequence[str]
@@ -183,7 +168,7 @@ class KeyTrial:
     kind
         pair, catch, identical or practice.
     first, second
-        Systems; of a catch or practice trial `CLEAN` and `SPOILT`.
+        Systems; `CLEAN` and `SPOILT` in a catch or practice trial.
     """
 
     kind: str
@@ -206,11 +191,11 @@ class Key:
     Attributes
     ----------
     study
-        Id of the study it belongs to.
+        Id of the study.
     seed
-        Of all that is drawn.
+        Seed of all that is drawn.
     systems
-        Where each comes from, by name, in the order of the tables.
+        Where each system comes from, by name, in the order of the tables.
     prompts, clips, trials
         By their names in the study.
     """
@@ -233,44 +218,31 @@ def read_study(folder: str | Path) -> Study:
     path = Path(folder) / STUDY
     if not path.is_file() and (Path(folder) / BLINDED / STUDY).is_file():
         raise InputError(f"{folder} holds a key: name its folder {Path(folder) / BLINDED} instead")
-    return _checked(path, lambda row: Study(
-        row["id"],
-        Settings(**row["settings"]),
-        {name: StudyPrompt(**one) for name, one in row["prompts"].items()},
-        {name: StudyClip(**one) for name, one in row["clips"].items()},
-        {name: Trial(**one) for name, one in row["trials"].items()},
-        row["practice"],
-        [HeadphoneTrial(**one) for one in row["headphones"]],
-        row["volume"],
-        [[(trial, swapped) for trial, swapped in turns] for turns in row["schedules"]],
-    ))  # fmt: skip
+    return _read(path, Study)
 
 
-def read_key(folder: str | Path) -> Key:
-    """Read the key in the folder of a study; `InputError` if there is none, or it is not whole."""
-    return _checked(Path(folder) / KEY, lambda row: Key(
-        row["study"],
-        row["seed"],
-        row["systems"],
-        {name: KeyPrompt(**one) for name, one in row["prompts"].items()},
-        {name: KeyClip(**one) for name, one in row["clips"].items()},
-        {name: KeyTrial(**one) for name, one in row["trials"].items()},
-    ))  # fmt: skip
+def _read(path: Path, kind: type[R]) -> R:
+    from pydantic import TypeAdapter, ValidationError
 
-
-def _checked(path: Path, make: Any) -> Any:
     if not path.is_file():
         raise InputError(f"{path} does not exist: `python -m experiments.ab_test build` makes a study")
-    row = read_object(path)
     try:
-        return make(row)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path} is not what `build` writes: {error!r}") from error
+        return TypeAdapter(kind).validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InputError(f"{path} is not what `build` writes: {place} {first['msg']}") from error
 
 
 def load_study(folder: str | Path) -> tuple[Study, Key]:
-    """Read study and key from the folder that `build` wrote; `InputError` if they do not belong together."""
-    key = read_key(folder)
+    """Read study and key from the folder that `build` wrote.
+
+    Raises
+    ------
+    InputError
+        If one is missing or not whole, or they do not belong together.
+    """
+    key = _read(Path(folder) / KEY, Key)
     study = read_study(Path(folder) / BLINDED)
     if study.id != key.study:
         raise InputError(f"{folder}: the key belongs to study {key.study}, the blinded folder to {study.id}")

@@ -86,21 +86,24 @@ class BrowserRater:
 
     def choose(self, head, choice, confidence):
         box = self.page.locator(f'[data-head="{head}"]')
-        box.get_by_role("radio", name={"a": "A is better", "b": "B is better", "tie": "Equal"}[choice]).check(
-            force=True
-        )
+        name = {"a": "A is better", "b": "B is better", "tie": "Equal"}[choice]
+        box.get_by_role("radio", name=name).check(force=True)
         box.locator(f'input[name="{head}-sure"][value="{confidence}"]').check(force=True)
 
     def go_on(self):
         self.page.get_by_role("button", name="Next pair").click()
 
+    def answer(self, alignment=("a", 3), musicality=("a", 3)):
+        """Answer both questions, each by a choice and how sure it is, and go on."""
+        self.choose("alignment", *alignment)
+        self.choose("musicality", *musicality)
+        self.go_on()
+
     def practise(self):
         self.page.get_by_role("button", name="Try a practice pair").click()
         self.unlock()
         self.listen_by_mouse()
-        self.choose("alignment", "a", 3)
-        self.choose("musicality", "a", 3)
-        self.go_on()
+        self.answer()
         self.page.get_by_role("button", name="Start with the first pair").click()
 
     def is_at(self, number, total):

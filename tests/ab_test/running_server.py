@@ -1,6 +1,7 @@
 """A real server in a process of its own, and a rater who talks to it without a browser."""
 
 import contextlib
+import json
 import os
 import secrets
 import signal
@@ -16,6 +17,13 @@ ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "a token for tests only"
 
 
+def command(*arguments, **environment) -> dict:
+    """Return what `subprocess` is told to start a command of listening tests."""
+    words = [sys.executable, "-m", "experiments.ab_test", *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | environment
+    return {"args": words, "cwd": ROOT, "env": environment, "text": True}
+
+
 def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
@@ -28,21 +36,13 @@ class RunningServer:
     def __init__(self, *folders: Path, database: str = "", most_raters: int = 1000) -> None:
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
-        self._command = [sys.executable, "-m", "experiments.ab_test", "serve", *map(str, folders)]
-        self._command += ["--port", str(self.port), "--most_raters", str(most_raters)]
+        self._command = ["serve", *folders, "--port", self.port, "--most_raters", most_raters]
         self._command += ["--database", database] if database else []
         self.start()
 
     def start(self) -> None:
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "AB_TEST_ADMIN_TOKEN": TOKEN}
-        self._process = subprocess.Popen(
-            self._command,
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        told = command(*self._command, AB_TEST_ADMIN_TOKEN=TOKEN)
+        self._process = subprocess.Popen(**told, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         for _ in range(600):
             with contextlib.suppress(httpx.TransportError):
                 if httpx.get(f"{self.address}/").status_code < 500:
@@ -70,8 +70,6 @@ class RunningServer:
         self.stop()
 
     def admin(self, study: str, what: str) -> list[dict]:
-        import json
-
         reply = httpx.get(
             f"{self.address}/admin/{study}/{what}", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60
         )

@@ -1,7 +1,7 @@
 """The commands as a user types them."""
 
-import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -10,19 +10,16 @@ import httpx
 import pytest
 
 from experiments.ab_test.__main__ import main
+from experiments.ab_test.plan import Plan
+from experiments.ab_test.simulate import Simulate
 from experiments.ab_test.study import BLINDED, load_study
-from tests.ab_test.running_server import ROOT, free_port
+from music.command import parse_command
+from tests.ab_test.running_server import ROOT, command, free_port
 from tests.ab_test.small_study import make_pool
 
-COMMAND = [sys.executable, "-m", "experiments.ab_test"]
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 
-
-def run(*arguments, cwd=ROOT, **environment):
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)], cwd=cwd, env=ENVIRONMENT | environment, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
+def run(*arguments, **environment):
+    return subprocess.run(**command(*arguments, **environment), capture_output=True, check=False)
 
 
 @pytest.mark.parametrize(
@@ -46,9 +43,22 @@ def test_mistakes_are_told_in_a_line(arguments, expected, capsys):
     assert told.count("\n") == 1
 
 
-def test_a_port_that_is_taken_and_a_short_token_are_told(short_study):
-    import socket
+@pytest.mark.parametrize(
+    ("config", "old", "new"),
+    [
+        (
+            Plan,
+            "--win_rate 0.6 --ties 0.2 --level 0.01",
+            "--win_rate 0.6 --tie_share 0.2 --significance 0.01",
+        ),
+        (Simulate, "study --tie 0.2", "study --tie_threshold 0.2"),
+    ],
+)
+def test_options_are_taken_by_their_old_names(config, old, new):
+    assert parse_command(config, old.split()) == parse_command(config, new.split())
 
+
+def test_a_port_that_is_taken_and_a_short_token_are_told(short_study):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -67,7 +77,7 @@ def test_a_server_that_is_not_there_is_told(short_study):
 def test_a_server_needs_no_library_of_models():
     modules = ", ".join(f"experiments.ab_test.serving.{name}" for name in ("serve", "server", "static"))
     code = [sys.executable, "-c", f"import sys, {modules}; print(*sys.modules)"]
-    done = subprocess.run(code, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    done = subprocess.run(**command() | {"args": code}, capture_output=True, check=True)
     assert not {"torch", "transformers", "scipy", "soundfile"} & set(done.stdout.split())
 
 
@@ -81,18 +91,9 @@ def test_a_library_that_is_missing_is_told_with_its_cure(short_study, tmp_path):
 def test_the_demo_builds_and_serves_and_goes_on(tmp_path):
     make_pool(tmp_path, 8, 10)
     port = free_port()
-    command = [
-        *COMMAND,
-        "demo",
-        "--pool",
-        str(tmp_path / "pool"),
-        "--output",
-        str(tmp_path / "demo"),
-        "--port",
-        str(port),
-    ]
+    demo = command("demo", "--pool", tmp_path / "pool", "--output", tmp_path / "demo", "--port", port)
     for _ in range(2):
-        server = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
+        server = subprocess.Popen(**demo, stdout=subprocess.PIPE)
         limit = threading.Timer(100, server.kill)
         limit.start()
         lines = iter(server.stdout.readline, "")

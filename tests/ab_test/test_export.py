@@ -111,11 +111,8 @@ def test_a_study_trains_a_reward_model_that_hears_what_the_raters_heard(tones_an
     votes, _ = load_votes(tones_and_noise, answers, study, key)
     votes = [vote for vote in votes if vote.prompt in unseen]
     found = scorer_agreement([scorer], votes, tones_and_noise, study, key, seed=0)
-    accuracy = next(
-        one.accuracy
-        for one in found
-        if (one.metric, one.head, one.confidence) == ("musicality", "musicality", "all")
-    )
+    accuracies = {(one.metric, one.head, one.confidence): one.accuracy for one in found}
+    accuracy = accuracies["musicality", "musicality", "all"]
     tones = [row.musicality == ("a" if row.prompt.facts["system_a"] == ONE else "b") for row in held]
     assert accuracy.rows == len([row for row in held if row.musicality != "tie"])
     assert accuracy.value > 0.8  # as often as the raters themselves preferred the tone

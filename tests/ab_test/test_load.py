@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.ab_test.simulate import Behaviour, system_utilities, take_part
+from experiments.ab_test.simulate import SimulatedRater, system_utilities, take_part
 from experiments.ab_test.study import BLINDED, load_study
 from tests.ab_test.running_server import RunningServer, free_port
 from tests.ab_test.small_study import build_study
@@ -20,8 +20,8 @@ from tests.ab_test.small_study import build_study
 def rate(folder, server, raters):
     study, key = load_study(folder)
     utilities = system_utilities(key, {"best-of-three": 1.0, "single": 0.0})
-    behaviours = [Behaviour(careless=False, tie=0.1)] * raters
-    waits = asyncio.run(take_part(server.address, study, utilities, behaviours, seed=0))
+    people = [SimulatedRater(study, utilities, False, 0.1, f"0-{number}") for number in range(raters)]
+    waits = asyncio.run(take_part(server.address, people))
     rows = server.admin(study.id, "answers")
     assert len(rows) == len({(row["rater"], row["position"]) for row in rows})
     assert len(rows) == sum(len(study.schedules[row["place"]]) for row in server.admin(study.id, "raters"))
@@ -31,11 +31,8 @@ def rate(folder, server, raters):
 @pytest.mark.slow
 def test_a_hundred_raters_at_once(tmp_path):
     folder = build_study(tmp_path, raters=20)
-    server = RunningServer(folder / BLINDED)
-    try:
+    with RunningServer(folder / BLINDED) as server:
         waits, raters = rate(folder, server, 100)
-    finally:
-        server.stop()
     assert len(raters) == 100
     assert set(Counter(row["place"] for row in raters).values()) == {5}
     assert all(row["finished_at"] for row in raters)
@@ -62,13 +59,8 @@ def postgres(tmp_path):
     port = free_port()
 
     def command(name, *arguments):
-        done = subprocess.run(
-            [*as_user, str(binaries[0] / name), *arguments],
-            cwd=place,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        words = [*as_user, str(binaries[0] / name), *arguments]
+        done = subprocess.run(words, cwd=place, capture_output=True, text=True, check=False)
         if done.returncode:
             pytest.skip(f"PostgreSQL does not run here: {done.stderr.strip()[-200:]}")
 
@@ -82,12 +74,9 @@ def postgres(tmp_path):
 
 def test_postgresql(tmp_path, postgres):
     folder = build_study(tmp_path)
-    server = RunningServer(folder / BLINDED, database=postgres)
-    try:
+    with RunningServer(folder / BLINDED, database=postgres) as server:
         _, raters = rate(folder, server, 20)
         assert set(Counter(row["place"] for row in raters).values()) == {5}
         server.kill()
         server.start()
         assert len(server.admin(load_study(folder)[0].id, "raters")) == 20
-    finally:
-        server.stop()

@@ -38,9 +38,7 @@ def test_a_rater_downloads_answers_that_are_analysed(browser, short_study, page,
             rater.is_at(2, total)
         rater.unlock()
         rater.listen_by_mouse()
-        rater.choose("alignment", "b", 2)
-        rater.choose("musicality", "tie", 4)
-        rater.go_on()
+        rater.answer(("b", 2), ("tie", 4))
     rater.expect(rater.page.locator("[data-code]")).to_have_text(re.compile("^[0-9A-F]{8}$"), timeout=WAIT)
     code = rater.page.locator("[data-code]").text_content()
     with rater.page.expect_download() as download:
@@ -56,8 +54,9 @@ def test_a_rater_downloads_answers_that_are_analysed(browser, short_study, page,
     assert rows[0]["sound_check"] == [trial.right for trial in study.headphones]
     assert {(row["alignment"]["choice"], row["musicality"]["choice"]) for row in rows} == {("b", "tie")}
     limits = Limits(catch=0.0, seconds=0.0, side=0.0)
-    analyze.main(analyze.Analyze(short_study, tmp_path / "downloads", tmp_path / "out", screening=limits))
-    assert "4 votes of 1 raters" in (tmp_path / "out" / "report.html").read_text()
+    answers, out = tmp_path / "downloads", tmp_path / "out"
+    analyze.main(analyze.Analyze(short_study, out, answers=answers, screening=limits))
+    assert "4 votes of 1 raters" in (out / "report.html").read_text()
 
 
 def test_the_folder_holds_no_system(short_study, page):

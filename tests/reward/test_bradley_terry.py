@@ -2,11 +2,19 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from music.intervals import wilson_interval
-from reward.bradley_terry import accuracy_of, calibration_error_of, cross_entropy_of, losses_of, targets_of
+from reward.bradley_terry import (
+    accuracy_of,
+    calibration_error_of,
+    cross_entropy_of,
+    fit_strengths,
+    losses_of,
+    targets_of,
+)
 
 
 def test_targets_are_smoothed_and_ties_weigh_nothing():
@@ -62,3 +70,24 @@ def test_a_calibrated_model_has_no_error_and_a_boaster_has_one():
     # a coin that says so is right half of the time
     assert calibration_error_of([0.0] * 10, ["a"] * 10) == 0
     assert calibration_error_of([], []) is None
+
+
+def test_strengths_are_the_log_odds_of_two_with_half_a_win_for_each():
+    pytest.importorskip("choix")
+    odds = math.log(300 / 100)
+    np.testing.assert_allclose(
+        fit_strengths(np.array([[0, 299.5], [99.5, 0]])), [odds / 2, -odds / 2], atol=1e-6
+    )
+
+
+def test_the_likelihood_has_no_slope_left_and_who_wins_all_stays_finite():
+    pytest.importorskip("choix")
+    wins = np.random.default_rng(1).random((4, 4)) * 30 * (1 - np.eye(4))
+    wins[:, 3] = 0
+    found = fit_strengths(wins)
+    assert np.isfinite(found).all()
+    assert found[3] == max(found)
+    assert found.mean() == pytest.approx(0, abs=1e-9)
+    meetings = wins + 0.5 * (1 - np.eye(4))
+    expected = (meetings + meetings.T) / (1 + np.exp(found[None] - found[:, None]))
+    np.testing.assert_allclose((meetings - expected).sum(axis=1), 0, atol=1e-4)

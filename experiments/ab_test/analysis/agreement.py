@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,11 +26,11 @@ class Agreement:
     Attributes
     ----------
     trials
-        With two votes or more.
+        Number of trials with two votes or more.
     rate
         Share of pairs of votes on the same trial that are the same, ties being an answer of their own.
     alpha
-        Krippendorff's (nominal), over the same trials. Both intervals resample prompts.
+        Krippendorff's alpha (nominal) over the same trials. Both intervals resample prompts.
     """
 
     trials: int
@@ -45,17 +45,17 @@ class Stratum:
     Attributes
     ----------
     name
-        Which.
+        below 3, 3, or above 3.
     votes, ties
-        How many, and how many of them ties.
+        Number of votes, and how many of them are ties.
     agreement
-        Mean share of the other votes on a trial that are the same; over votes on trials with others.
+        Mean share of the other votes on a trial that are the same; NaN where there are no others.
     """
 
     name: str
     votes: int
     ties: int
-    agreement: Estimate | None
+    agreement: Estimate
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,11 @@ class ScorerAgreement:
     Attributes
     ----------
     scorer, metric, head
-        Whose number, and which question.
+        Scorer, its metric, and the question.
     confidence
-        all, or a stratum.
+        all, or the name of a stratum.
     accuracy
-        With an interval over prompts.
+        Accuracy with an interval over prompts.
     """
 
     scorer: str
@@ -127,38 +127,35 @@ def strata(votes: Sequence[Vote], head: str, seed: int) -> list[Stratum]:
                 shares.append(same / len(others))
                 prompts.append(vote.prompt)
         ties = sum(vote.preferred[head] == "tie" for vote in members)
-        found.append(
-            Stratum(name, len(members), ties, estimate_mean(shares, prompts, seed) if shares else None)
-        )
+        mean = estimate_mean(shares, prompts, seed) if shares else Estimate(math.nan)
+        found.append(Stratum(name, len(members), ties, mean))
     return found
+
+
+def clip_scores(
+    scorer: Scorer, trials: Iterable[Trial], folder: Path, study: Study, key: Key
+) -> dict[str, Mapping[str, float]]:
+    """Return what a scorer says of the clips of trials, as raters heard them, by file name."""
+    prompts = {clip: trial.prompt for trial in trials for clip in (trial.first, trial.second)}
+    audio = folder / BLINDED / AUDIO
+    requests = [
+        ScoreRequest(audio / clip, prompt_of(folder, study, key, name)) for clip, name in prompts.items()
+    ]
+    return dict(zip(prompts, scorer.score(requests), strict=True))
 
 
 def scorer_agreement(
     scorers: Sequence[Scorer], votes: Sequence[Vote], folder: Path, study: Study, key: Key, seed: int
 ) -> list[ScorerAgreement]:
-    """Return how often each metric of each scorer sides with the raters.
+    """Return how often each metric of each scorer, on the audio that raters heard, sides with them.
 
-    Parameters
-    ----------
-    scorers
-        Who is compared; they score the audio that raters heard.
-    votes
-        Of raters one believes; repeats and trials that check raters are left out.
-    folder, study, key
-        The study and where it lies.
-    seed
-        Of the resampling of prompts.
+    `votes` are those of raters who are believed; repeats and trials that check raters are left out.
     """
     votes = counted(votes)
     trials = {vote.trial: study.trials[vote.trial] for vote in votes}
-    prompts = {clip: trial.prompt for trial in trials.values() for clip in (trial.first, trial.second)}
-    audio = folder / BLINDED / AUDIO
-    requests = [
-        ScoreRequest(audio / clip, prompt_of(folder, study, key, name)) for clip, name in prompts.items()
-    ]
     found = []
     for scorer in scorers:
-        scores = dict(zip(prompts, scorer.score(requests), strict=True))
+        scores = clip_scores(scorer, trials.values(), folder, study, key)
         for metric, head, (name, numbers) in itertools.product(scorer.metrics, HEADS, _GROUPS.items()):
             chosen = [v for v in votes if v.preferred[head] != "tie" and v.confidence[head] in numbers]
             if chosen:
@@ -171,10 +168,3 @@ def scorer_agreement(
 def _right(scores: Mapping[str, Mapping[str, float]], metric: str, trial: Trial, preferred: str) -> float:
     first, second = scores[trial.first][metric], scores[trial.second][metric]
     return 0.5 if first == second else float((first > second) == (preferred == "first"))
-
-
-def shown(estimated: Estimate | None) -> Mapping[str, float]:
-    """Return value, low and high of an estimate, NaN for none."""
-    if estimated is None:
-        return dict.fromkeys(("value", "low", "high"), math.nan)
-    return {"value": estimated.value, "low": estimated.low, "high": estimated.high}

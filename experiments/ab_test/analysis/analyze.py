@@ -3,80 +3,59 @@
     python -m experiments.ab_test export runs/listening_test --to answers
     python -m experiments.ab_test analyze runs/listening_test --scorers lab-cmi-rm,experiments.lab.gold:Gold
 
-1. Raters are screened (`experiments.ab_test.analysis.screening`); those who are left out are told, with the reason.
-2. Of the others: win rates with intervals and exact tests, Bradley-Terry strengths (`wins`), how far they agree with
-   each other and with scorers, and by confidence (`agreement`). Repeats and trials that check raters do not count.
+1. Raters are screened (`experiments.ab_test.analysis.screening`); those who are left out are listed with the reason.
+2. The others give win rates with intervals and exact tests, Bradley-Terry strengths (`wins`), and how far they agree
+   with each other and with scorers, by confidence too (`agreement`). Repeats and trials that check raters do not count.
 3. OUTPUT holds ``report.html``, ``wins.csv``, ``strengths.csv``, ``agreement.csv``, ``scorers.csv``, ``raters.csv``,
    ``wins_alignment.tex``, ``wins_musicality.tex``, ``strengths.tex``, ``wins.png``, ``strengths.png`` and ``run.json``.
 """
 
 import shlex
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from experiments.ab_test.analysis.agreement import scorer_agreement
 from experiments.ab_test.analysis.findings import find
 from experiments.ab_test.analysis.report import write_all
-from experiments.ab_test.analysis.screening import Limits, believed, screen
-from experiments.ab_test.analysis.votes import ANSWERS, counted, load_votes
+from experiments.ab_test.analysis.screening import Believing, believed_votes
+from experiments.ab_test.analysis.votes import ANSWERS
 from experiments.ab_test.study import Key, Study, load_study
 from music.command import split_names
-from music.errors import InputError
+from music.options import Runtime
 from music.provenance import write_run_record
 from reward import load_scorer
 
 
 @dataclass(frozen=True)
-class Analyze:
+class Analyze(Believing, Runtime):
     """Analyse the answers to a listening test.
 
     Parameters
     ----------
     study
-        The folder that build wrote.
-    answers
-        A file of answers, or a folder of those that raters have downloaded; STUDY/answers.jsonl by default.
+        Folder that build wrote.
     output
         Folder for tables and page; STUDY/analysis by default.
     scorers
-        Scorers that are compared with the raters, as in reward.score, with commas between.
-    screening
-        Where a rater's answers are left out.
+        Scorers to compare with the raters, separated by commas, named as in reward.score.
     seed
-        Of the resampling.
-    dtype
-        float32 or bfloat16, of the scorers.
-    device
-        auto, cpu or cuda, of the scorers.
+        Seed of the resampling.
     """
 
     POSITIONALS: ClassVar = ("study",)
 
     study: Path
-    answers: Path | None = None
     output: Path | None = None
     scorers: str = ""
-    screening: Limits = field(default_factory=Limits)
     seed: int = 0
-    dtype: str = "float32"
-    device: str = "auto"
 
 
 def main(options: Analyze) -> None:
     """Read, screen, count and write."""
     study, key = load_study(options.study)
-    votes, headphones = load_votes(options.study, options.answers, study, key)
-    raters = screen(votes, headphones, options.screening)
-    votes = believed(votes, raters)
-    if not counted(votes):
-        reasons = "; ".join(
-            f"{record.rater} {', '.join(record.reasons)}" for record in raters if record.reasons
-        )
-        raise InputError(
-            f"no vote on a pair by a rater who passes the screening ({reasons or 'nobody voted'})"
-        )
+    votes, raters = believed_votes(options, options.study, study, key)
     loaded = [load_scorer(name, options.device, options.dtype) for name in split_names(options.scorers)]
     scorers = scorer_agreement(loaded, votes, options.study, study, key, options.seed)
     findings = find(votes, raters, key, scorers, options.seed)

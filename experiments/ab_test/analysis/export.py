@@ -5,20 +5,20 @@
     python -m experiments.ab_test export runs/listening_test --to webmushra      # or listen-and-rate
 
 Answers come from the database of `serve`; it may go on serving meanwhile. ``raters.jsonl`` holds the participant
-numbers and is the only file that does: keep it apart from what you publish. Preferences are made of answers, of the
-raters that pass the screening of `analyze`.
+numbers and is the only file that does: keep it apart from what you publish. Preferences are made of the answers of
+raters who pass the screening of `analyze`.
 """
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from experiments.ab_test.analysis.other_tools import write_listen_and_rate, write_webmushra
 from experiments.ab_test.analysis.preferences import preference_rows, split_by_prompt
-from experiments.ab_test.analysis.screening import Limits, believed, screen
-from experiments.ab_test.analysis.votes import ANSWERS, load_votes
+from experiments.ab_test.analysis.screening import Believing, believed_votes
+from experiments.ab_test.analysis.votes import ANSWERS
 from experiments.ab_test.study import BLINDED, Key, Study, load_study
 from music.durable import write_text
 from music.errors import InputError
@@ -30,27 +30,23 @@ _KINDS = ("answers", "preferences", "webmushra", "listen-and-rate")
 
 
 @dataclass(frozen=True)
-class Export:
+class Export(Believing):
     """Write what a study has brought, or the study itself for another tool.
 
     Parameters
     ----------
     study
-        The folder that build wrote.
+        Folder that build wrote.
     to
-        answers, preferences, webmushra or listen-and-rate.
+        What to write: answers, preferences, webmushra or listen-and-rate.
     output
         Folder to write; that of the study by default, for other tools a folder in it.
     database
-        Of the answers; the file beside the blinded folder by default.
-    answers
-        A file of answers, or a folder of those that raters have downloaded; STUDY/answers.jsonl by default.
+        Database of the answers, as SQLAlchemy writes addresses; the file beside the blinded folder by default.
     validation
-        Share of the prompts whose preferences are written apart, to stop a training by.
-    screening
-        Where a rater's answers are left out.
+        Share of the prompts whose preferences are written to a file of their own, to stop a training by.
     seed
-        Of the choice of these prompts.
+        Seed of the choice of these prompts.
     """
 
     POSITIONALS: ClassVar = ("study",)
@@ -59,9 +55,7 @@ class Export:
     to: str = "answers"
     output: Path | None = None
     database: str = ""
-    answers: Path | None = None
     validation: float = 0.2
-    screening: Limits = field(default_factory=Limits)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -88,13 +82,13 @@ def main(options: Export) -> None:
 
 def export_answers(options: Export, study: Study) -> dict[str, int]:
     """Write the answers and raters of the database; return how many rows each file has."""
-    from experiments.ab_test.serving.database import default_database, open_database
+    from experiments.ab_test.serving.database import Database, default_database
 
     blinded = options.study / BLINDED
     address = options.database or default_database(blinded)
     if address.startswith("sqlite:///") and not Path(address.removeprefix("sqlite:///")).is_file():
         raise InputError(f"there is no database {address}: nobody has been served, or --database is another")
-    database, _ = open_database(address, {study.id: blinded})
+    database = Database(address, {study.id: blinded})
     output = options.output or options.study
     rows = {output / ANSWERS: database.answers(study.id), output / RATERS: database.raters(study.id)}
     database.close()
@@ -103,12 +97,9 @@ def export_answers(options: Export, study: Study) -> dict[str, int]:
 
 def export_preferences(options: Export, study: Study, key: Key) -> dict[str, int]:
     """Write preferences of the raters that are believed; return how many rows each file has."""
-    votes, headphones = load_votes(options.study, options.answers, study, key)
-    votes = believed(votes, screen(votes, headphones, options.screening))
+    votes, _ = believed_votes(options, options.study, study, key)
     output = options.output or options.study
     rows = preference_rows(votes, options.study, study, key, output)
-    if not rows:
-        raise InputError("no vote on a pair by a rater who passes the screening")
     train, held = split_by_prompt(rows, options.validation, options.seed)
     files = {output / PREFERENCES: train} | ({output / VALIDATION: held} if held else {})
     return {str(path): _write(path, found) for path, found in files.items()}

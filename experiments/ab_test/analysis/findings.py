@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from experiments.ab_test.analysis.agreement import Agreement, ScorerAgreement, Stratum, agreement, strata
 from experiments.ab_test.analysis.screening import RaterRecord
 from experiments.ab_test.analysis.votes import Vote, counted
-from experiments.ab_test.analysis.wins import Strength, WinRate, strengths, win_rates
+from experiments.ab_test.analysis.wins import WinRate, strengths, win_rates
 from experiments.ab_test.study import HEADS, Key
+from music.intervals import Estimate
 
 
 @dataclass(frozen=True)
 class HeadFindings:
-    """What raters say in one respect; see the classes of the parts."""
+    """What raters say on one question: rates of pairs of systems, strengths of systems, and agreement."""
 
     wins: Sequence[WinRate]
-    strengths: Sequence[Strength]
+    strengths: Mapping[str, Estimate]
     agreement: Agreement | None
     strata: Sequence[Stratum]
 
@@ -30,18 +31,16 @@ class Findings:
         In the order of the study.
     raters
         All of them, with the reasons why some are left out.
-    votes
-        Votes on pairs of the raters who are kept.
-    prompts
-        How many prompts these are about.
+    votes, prompts
+        Numbers of votes on pairs by the raters who are kept, and of the prompts that these are about.
     identical
-        Of these raters, by head: choices of A, B and neither where both clips were the same.
+        How often these raters chose A, B and neither where both clips were the same, by question.
     heads
-        By question.
+        What they say, by question.
     scorers
-        How far scorers side with these raters.
+        How far scorers side with them.
     comments
-        What they wrote on pairs: systems as A and B, and text.
+        What they wrote on pairs: the systems that were A and B, and the text.
     """
 
     systems: Sequence[str]
@@ -53,6 +52,11 @@ class Findings:
     scorers: Sequence[ScorerAgreement]
     comments: Sequence[tuple[str, str, str]]
 
+    @property
+    def kept(self) -> Sequence[RaterRecord]:
+        """Raters whose votes count."""
+        return [record for record in self.raters if not record.reasons]
+
 
 def find(
     votes: Sequence[Vote],
@@ -61,21 +65,7 @@ def find(
     scorers: Sequence[ScorerAgreement],
     seed: int,
 ) -> Findings:
-    """Return what votes say.
-
-    Parameters
-    ----------
-    votes
-        Of the raters who are kept.
-    raters
-        Records of all raters.
-    key
-        Of the study.
-    scorers
-        How far scorers side with the raters who are kept.
-    seed
-        Of all resampling.
-    """
+    """Return what votes of the raters who are kept say; `raters` are all of them, `seed` is for all resampling."""
     pairs, systems = counted(votes), list(key.systems)
     same = [vote for vote in votes if vote.kind == "identical"]
     sides = {head: [vote.side(head) for vote in same] for head in HEADS}
@@ -95,9 +85,5 @@ def find(
             for head in HEADS
         },
         scorers=scorers,
-        comments=[
-            (*((vote.second, vote.first) if vote.swapped else (vote.first, vote.second)), vote.comment)
-            for vote in pairs
-            if vote.comment
-        ],
+        comments=[(*vote.shown, vote.comment) for vote in pairs if vote.comment],
     )

@@ -35,6 +35,7 @@ def write_webmushra(folder: Path, study: Study, key: Key, output: Path) -> int:
     """
     place = Path("configs") / "resources" / study.id
     pages: list[Any] = ["random"]
+    response = [{"value": value, "label": label} for value, label in enumerate(_SCALE, 1)]
     pairs = _pairs(study, key)
     for name in pairs:
         trial = study.trials[name]
@@ -43,24 +44,16 @@ def write_webmushra(folder: Path, study: Study, key: Key, output: Path) -> int:
             Path(clip).stem: str(place / _wav(folder, clip, output / place))
             for clip in (trial.first, trial.second)
         }
-        asked = f"<p><b>{html.escape(prompt.text)}</b></p>"
+        request = f"<p><b>{html.escape(prompt.text)}</b></p>"
         if prompt.lyrics:
-            asked += f"<pre>{html.escape(prompt.lyrics)}</pre>"
+            request += f"<pre>{html.escape(prompt.lyrics)}</pre>"
         if prompt.reference:
-            asked += f'<p><audio controls src="{place / _wav(folder, prompt.reference, output / place)}"></audio></p>'
+            request += f'<p><audio controls src="{place / _wav(folder, prompt.reference, output / place)}"></audio></p>'
         for head, question in _QUESTIONS.items():
-            pages.append(
-                {
-                    "type": "likert_multi_stimulus",
-                    "id": f"{name}-{head}",
-                    "name": study.settings.title,
-                    "content": f"{asked}<p>{question}</p>",
-                    "mustRate": True,
-                    "mustPlayback": "processUpdate",  # both must have been started
-                    "stimuli": stimuli,
-                    "response": [{"value": value, "label": label} for value, label in enumerate(_SCALE, 1)],
-                }
-            )
+            page: dict[str, Any] = {"type": "likert_multi_stimulus", "id": f"{name}-{head}"}
+            page |= {"name": study.settings.title, "content": f"{request}<p>{question}</p>"}
+            page |= {"mustRate": True, "mustPlayback": "processUpdate"}  # both must have been started
+            pages.append({**page, "stimuli": stimuli, "response": response})
     consent = "".join(f"<p>{html.escape(part)}</p>" for part in study.settings.consent.split("\n\n"))
     config = {
         "testname": study.settings.title,
@@ -110,18 +103,17 @@ def write_listen_and_rate(folder: Path, study: Study, key: Key, output: Path) ->
             for side, system in (("one", first), ("two", second)):
                 _wav(folder, clips[system], place / "stimuli" / side, path_name(key.prompts[trial.prompt].id))
         if met:
+            systems = [
+                {"path": "./stimuli/one", "system": first},
+                {"path": "./stimuli/two", "system": second},
+            ]
             config = {
                 "test_type": "ab",
                 "title": study.settings.title,
                 "instructions": "Listen to both clips, then choose the one that is the better music.",
                 "output": {"format": "csv", "path": "./results/"},
                 "allow_tie": study.settings.ties,
-                "stimuli_dirs": {
-                    "systems": [
-                        {"path": "./stimuli/one", "system": first},
-                        {"path": "./stimuli/two", "system": second},
-                    ]
-                },
+                "stimuli_dirs": {"systems": systems},
             }
             write_text(place / "config.yaml", yaml.safe_dump(config, allow_unicode=True, sort_keys=False))
     return len(pairs)

@@ -21,25 +21,16 @@ def prompt_of(folder: Path, study: Study, key: Key, name: str) -> Prompt:
 def preference_rows(
     votes: Sequence[Vote], folder: Path, study: Study, key: Key, output: Path
 ) -> list[dict[str, Any]]:
-    """Return a row of `reward.judgements` for each vote on a pair, A and B as the rater saw them.
+    """Return a row of `reward.judgements` for each first vote on a pair, A and B as the rater saw and heard them.
 
-    Parameters
-    ----------
-    votes
-        Of raters one believes; repeats and trials that check raters are left out.
-    folder
-        Of the study. Rows name the clips as they were heard.
-    study, key
-        What lies there.
-    output
-        Folder of the file that the rows are for, to which paths are relative.
+    Paths of audio are relative to `output`, the folder of the file that the rows are for.
     """
     rows = []
     for vote in counted(votes):
         trial = study.trials[vote.trial]
         prompt = prompt_of(folder, study, key, trial.prompt)
         clip_a, clip_b = study.shown((vote.trial, vote.swapped))
-        system_a, system_b = (vote.second, vote.first) if vote.swapped else (vote.first, vote.second)
+        system_a, system_b = vote.shown
         own = {"prompt_id": prompt.id, "rater": vote.rater, "system_a": system_a, "system_b": system_b}
         rows.append(
             {

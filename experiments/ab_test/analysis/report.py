@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.ab_test.analysis.agreement import STRATA, ScorerAgreement, shown
+from experiments.ab_test.analysis.agreement import STRATA, ScorerAgreement
 from experiments.ab_test.analysis.findings import Findings
 from experiments.ab_test.analysis.wins import WinRate
 from experiments.ab_test.study import HEADS
@@ -25,11 +25,11 @@ def write_all(folder: Path, title: str, findings: Findings, facts: Mapping[str, 
     Parameters
     ----------
     folder
-        Where to.
+        Folder to write to.
     title
-        Of the study.
+        Title of the study.
     findings
-        What is written.
+        What to write.
     facts
         What ran, for the page: label and value, in order.
     """
@@ -54,7 +54,6 @@ def write_all(folder: Path, title: str, findings: Findings, facts: Mapping[str, 
         "findings": findings,
         "matrices": {head: _matrix(findings.systems, findings.heads[head].wins) for head in HEADS},
         "pictures": pictures,
-        "kept": [one for one in findings.raters if not one.reasons],
         "comments": findings.comments[:_COMMENTS],
         "scorer_rows": _by_scorer(findings.scorers),
         "strata": list(STRATA),
@@ -70,24 +69,28 @@ def csv_rows(findings: Findings) -> dict[str, list[dict[str, Any]]]:
     heads = findings.heads
     return {
         "wins": [{"head": head, **vars(line)} for head in HEADS for line in heads[head].wins],
-        "strengths": [{"head": head, **vars(line)} for head in HEADS for line in heads[head].strengths],
+        "strengths": [
+            {"head": head, "system": system, "strength": one.value, "low": one.low, "high": one.high}
+            for head in HEADS
+            for system, one in heads[head].strengths.items()
+        ],
         "agreement": list(_agreement_rows(findings)),
         "raters": [{**vars(one), "reasons": "; ".join(one.reasons)} for one in findings.raters],
         "scorers": [
             {"scorer": one.scorer, "metric": one.metric, "head": one.head, "confidence": one.confidence,
-             "votes": one.accuracy.rows, **shown(one.accuracy)}
+             "votes": one.accuracy.rows, **_parts(one.accuracy)}
             for one in findings.scorers
         ],
     }  # fmt: skip
 
 
 def describe(findings: Findings) -> str:
-    """Return in a sentence or two what the numbers rest on."""
-    kept = [one for one in findings.raters if not one.reasons]
+    """Return in two sentences what the numbers rest on."""
+    kept = len(findings.kept)
     return (
-        f"{findings.votes} votes of {len(kept)} raters on {findings.prompts} prompts "
-        f"({len(findings.raters) - len(kept)} raters left out). Win rates of the first system with ties split, 95 % "
-        "Wilson intervals, then intervals over raters; p of an exact binomial test of one side on votes that are no "
+        f"{findings.votes} votes of {kept} raters on {findings.prompts} prompts "
+        f"({len(findings.raters) - kept} raters left out). Win rates of the first system with ties split, 95 % "
+        "Wilson intervals, then intervals over raters; p of a one-sided exact binomial test on votes that are no "
         "ties, adjusted by Holm."
     )
 
@@ -99,8 +102,10 @@ def win_table(findings: Findings, head: str) -> tuple[list[str], list[list[str]]
         [
             f"{line.first} over {line.second}",
             f"{line.wins} / {line.ties} / {line.losses}",
-            f"{100 * line.rate:.1f} {_interval(100 * line.low, 100 * line.high, 1)}",
-            _interval(100 * line.rater_low, 100 * line.rater_high, 1),
+            f"{Estimate(100 * line.rate, 100 * line.low, 100 * line.high):.1f}",
+            "–"
+            if math.isnan(line.rater_low)
+            else f"[{100 * line.rater_low:.1f}, {100 * line.rater_high:.1f}]",
             _probability(line.p_holm),
         ]
         for line in findings.heads[head].wins
@@ -111,10 +116,10 @@ def win_table(findings: Findings, head: str) -> tuple[list[str], list[list[str]]
 def strength_table(findings: Findings) -> tuple[list[str], list[list[str]]]:
     """Return header and rows: a system a row."""
     header = ["system", *(f"{head}: strength" for head in HEADS)]
-    rows = []
-    for place, system in enumerate(findings.systems):
-        found = [findings.heads[head].strengths[place] for head in HEADS]
-        rows.append([system, *(f"{one.strength:+.2f} {_interval(one.low, one.high, 2)}" for one in found)])
+    rows = [
+        [system, *(f"{findings.heads[head].strengths[system]:+.2f}" for head in HEADS)]
+        for system in findings.systems
+    ]
     return header, rows
 
 
@@ -123,30 +128,26 @@ def draw_wins(findings: Findings, path: Path) -> None:
     names = [f"{line.first} over {line.second}" for line in findings.heads[HEADS[0]].wins]
     lines = {
         head: [
-            {"value": one.rate, "low": _or(one.rater_low, one.low), "high": _or(one.rater_high, one.high)}
-            for one in findings.heads[head].wins
+            Estimate(one.rate, one.low, one.high)
+            if math.isnan(one.rater_low)
+            else Estimate(one.rate, one.rater_low, one.rater_high)
+            for one in found.wins
         ]
-        for head in HEADS
+        for head, found in findings.heads.items()
     }
     _draw(path, names, lines, "win rate of the first, %", 50, scale=100)
 
 
 def draw_strengths(findings: Findings, path: Path) -> None:
     """Draw the strength of each system, with its interval over raters if there are enough of them."""
-    lines = {
-        head: [
-            {"value": one.strength, "low": one.low, "high": one.high}
-            for one in findings.heads[head].strengths
-        ]
-        for head in HEADS
-    }
+    lines = {head: list(found.strengths.values()) for head, found in findings.heads.items()}
     _draw(path, findings.systems, lines, "Bradley-Terry strength, logits", 0)
 
 
 def _draw(
     path: Path,
     names: Sequence[str],
-    lines: Mapping[str, Sequence[dict[str, Any]]],
+    lines: Mapping[str, Sequence[Estimate]],
     label: str,
     middle: float,
     scale: float = 1,
@@ -157,7 +158,7 @@ def _draw(
             axis.axvline(middle, color="#8b8496", linewidth=1)
             axis.set_title(head, fontsize=9)
             axis.set_xlabel(label, fontsize=8)
-            draw_dots(axis, found, names, scale)
+            draw_dots(axis, [_parts(one) for one in found], names, scale)
 
 
 def _agreement_rows(findings: Findings) -> Iterable[dict[str, Any]]:
@@ -165,11 +166,11 @@ def _agreement_rows(findings: Findings) -> Iterable[dict[str, Any]]:
         found = findings.heads[head]
         if found.agreement:
             trials = {"head": head, "votes": found.agreement.trials}
-            yield {**trials, "measure": "agreement rate (trials)", **shown(found.agreement.rate)}
-            yield {**trials, "measure": "Krippendorff's alpha (trials)", **shown(found.agreement.alpha)}
+            yield {**trials, "measure": "agreement rate (trials)", **_parts(found.agreement.rate)}
+            yield {**trials, "measure": "Krippendorff's alpha (trials)", **_parts(found.agreement.alpha)}
         for stratum in found.strata:
             measure = f"agreement with the others, confidence {stratum.name}"
-            yield {"head": head, "votes": stratum.votes, "measure": measure, **shown(stratum.agreement)}
+            yield {"head": head, "votes": stratum.votes, "measure": measure, **_parts(stratum.agreement)}
 
 
 def _matrix(systems: Sequence[str], wins: Sequence[WinRate]) -> list[list[dict[str, float] | None]]:
@@ -189,13 +190,9 @@ def _by_scorer(scorers: Sequence[ScorerAgreement]) -> dict[tuple[str, str, str],
     return rows
 
 
-def _interval(low: float, high: float, digits: int) -> str:
-    return "–" if math.isnan(low) else f"[{low:.{digits}f}, {high:.{digits}f}]"
+def _parts(estimate: Estimate) -> dict[str, Any]:
+    return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
 def _probability(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _or(value: float, otherwise: float) -> float:
-    return otherwise if math.isnan(value) else value

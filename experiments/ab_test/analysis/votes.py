@@ -1,5 +1,6 @@
 """Answers with the key: who preferred which system."""
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +21,15 @@ class Vote:
     Attributes
     ----------
     rater, position
-        Who, and as which of their turns.
+        Id of the rater, and which of their turns it was.
     trial, kind
-        The trial, and what it is (see `experiments.ab_test.study.KeyTrial`).
+        Name of the trial, and what it is (see `experiments.ab_test.study.KeyTrial`).
     prompt
         Id of the prompt.
     repeat
         Whether the rater had answered this trial before.
     first, second
-        Its systems.
+        Systems of the trial.
     swapped
         Whether the clip of the second was called A.
     preferred
@@ -36,7 +37,7 @@ class Vote:
     confidence
         From 1 to 5 for each head.
     seconds
-        From the first sight of the trial to the answer.
+        Time from the first sight of the trial to the answer.
     comment
         In the rater's words.
     """
@@ -55,6 +56,11 @@ class Vote:
     seconds: float
     comment: str
 
+    @property
+    def shown(self) -> tuple[str, str]:
+        """Systems of the clips that the page called A and B."""
+        return (self.second, self.first) if self.swapped else (self.first, self.second)
+
     def side(self, head: str) -> str:
         """Return what was chosen as the page called it: a, b or tie."""
         preferred = self.preferred[head]
@@ -64,19 +70,9 @@ class Vote:
 def load_votes(
     folder: Path, answers: Path | None, study: Study, key: Key
 ) -> tuple[list[Vote], dict[str, int | None]]:
-    """Read the answers to the study in a folder.
+    """Return `votes_of` and `headphones_of` answers to the study in a folder.
 
-    Parameters
-    ----------
-    folder, study, key
-        The study and where it lies.
-    answers
-        A file of answers, or a folder of such files; that of `export` by default.
-
-    Returns
-    -------
-    tuple
-        Votes as of `votes_of`, and what raters heard as of `headphones_of`.
+    They are read from a file, or from a folder of files; by default from the one that `export` writes.
 
     Raises
     ------
@@ -114,8 +110,8 @@ def read_rows(place: Path) -> list[dict[str, Any]]:
                 stored = StoredAnswer.model_validate(row).model_dump()
             except ValidationError as error:
                 first = error.errors()[0]
-                where = ".".join(map(str, first["loc"]))
-                raise InputError(f"{file} line {line}: field {where}: {first['msg']}") from error
+                field = ".".join(map(str, first["loc"]))
+                raise InputError(f"{file} line {line}: field {field}: {first['msg']}") from error
             key = (stored["rater"], stored["position"])
             if rows.setdefault(key, stored) != stored:
                 raise InputError(
@@ -135,17 +131,15 @@ def votes_of(rows: Sequence[Mapping[str, Any]], study: Study, key: Key) -> list[
     votes: list[Vote] = []
     seen: set[tuple[str, str]] = set()
     for row in sorted(rows, key=lambda row: (row["rater"], row["position"])):
-        where = f"turn {row['position']} of rater {row['rater']}"
+        turn = f"turn {row['position']} of rater {row['rater']}"
         if row["study"] != study.id:
-            raise InputError(f"{where} belongs to study {row['study']}, not to {study.id}")
+            raise InputError(f"{turn} belongs to study {row['study']}, not to {study.id}")
         turns = study.schedules[row["place"]] if row["place"] < len(study.schedules) else []
         if row["position"] >= len(turns) or turns[row["position"]] != (row["trial"], row["swapped"]):
-            raise InputError(f"{where} is not about the trial that the study has there")
-        told = key.trials[row["trial"]]
-        chosen = {
-            "tie": "tie",
-            **dict(zip("ab", ("second", "first") if row["swapped"] else PREFERENCES, strict=False)),
-        }
+            raise InputError(f"{turn} is not about the trial that the study has there")
+        told, rater_and_trial = key.trials[row["trial"]], (row["rater"], row["trial"])
+        clip_a, clip_b = ("second", "first") if row["swapped"] else ("first", "second")
+        preferred = {"a": clip_a, "b": clip_b, "tie": "tie"}
         votes.append(
             Vote(
                 rater=row["rater"],
@@ -153,28 +147,27 @@ def votes_of(rows: Sequence[Mapping[str, Any]], study: Study, key: Key) -> list[
                 trial=row["trial"],
                 kind=told.kind,
                 prompt=key.prompts[study.trials[row["trial"]].prompt].id,
-                repeat=(row["rater"], row["trial"]) in seen,
+                repeat=rater_and_trial in seen,
                 first=told.first,
                 second=told.second,
                 swapped=row["swapped"],
-                preferred={head: chosen[row[head]["choice"]] for head in HEADS},
+                preferred={head: preferred[row[head]["choice"]] for head in HEADS},
                 confidence={head: row[head]["confidence"] for head in HEADS},
                 seconds=row["answered_at"] - row["shown_at"],
                 comment=row["comment"],
             )
         )
-        seen.add((row["rater"], row["trial"]))
+        seen.add(rater_and_trial)
     return votes
 
 
 def headphones_of(rows: Sequence[Mapping[str, Any]], study: Study) -> dict[str, int | None]:
-    """Return in how many trials of the headphone check each rater was right; None who did not do it."""
+    """Return in how many trials of the headphone check each rater was right; None without the check."""
     right = [trial.right for trial in study.headphones]
+    heard = {row["rater"]: row["sound_check"] for row in rows}
     return {
-        row["rater"]: None
-        if row["sound_check"] is None
-        else sum(one == other for one, other in zip(row["sound_check"], right, strict=False))
-        for row in rows
+        rater: None if check is None else sum(map(operator.eq, check, right))
+        for rater, check in heard.items()
     }
 
 

@@ -9,14 +9,15 @@ and one from resampling raters, whose votes are not.
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from experiments.ab_test.analysis.votes import Vote
-from music.intervals import FEWEST, RESAMPLES, Array, estimate_mean, wilson_interval
+from music.intervals import Array, Estimate, estimate_each, estimate_mean, wilson_interval
+from reward.bradley_terry import fit_strengths
 
-_PRIOR = 0.5  # wins of either over the other that are added to each pair of systems, so that all strengths are finite
+_GAIN = {"first": 1.0, "tie": 0.5, "second": 0.0}  # of the first system
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,9 @@ class WinRate:
     first, second
         The systems, in the order of the study.
     wins, ties, losses
-        Votes, of the first.
+        Numbers of votes, as the first won.
     rate
-        (wins + ties / 2) / votes; NaN without votes.
+        (wins + ties / 2) / votes.
     low, high
         95 % interval of Wilson.
     rater_low, rater_high
@@ -55,58 +56,25 @@ class WinRate:
     p_holm: float
 
 
-@dataclass(frozen=True)
-class Strength:
-    """How good a system is by the Bradley-Terry model.
-
-    Attributes
-    ----------
-    system
-        Its name.
-    strength
-        Such that P(i preferred to j) = sigmoid(strength of i - strength of j); they sum to zero.
-    low, high
-        95 % interval over raters; NaN with fewer than ten.
-    """
-
-    system: str
-    strength: float
-    low: float
-    high: float
-
-
-def gains_of(votes: Sequence[Vote], head: str, first: str, second: str) -> tuple[list[float], list[str]]:
-    """Return 1, 1/2 or 0 for each vote between two systems, as the first won, and the raters."""
-    gains, raters = [], []
-    for vote in votes:
-        if {vote.first, vote.second} == {first, second}:
-            value = {"first": 1.0, "tie": 0.5, "second": 0.0}[vote.preferred[head]]
-            gains.append(value if vote.first == first else 1 - value)
-            raters.append(vote.rater)
-    return gains, raters
-
-
 def win_rates(votes: Sequence[Vote], systems: Sequence[str], head: str, seed: int) -> list[WinRate]:
     """Return a line for each two systems that met."""
     from scipy.stats import binomtest
 
     lines = []
     for first, second in itertools.combinations(systems, 2):
-        gains, raters = gains_of(votes, head, first, second)
-        if not gains:
+        met = [vote for vote in votes if {vote.first, vote.second} == {first, second}]
+        if not met:
             continue
+        gains = [abs(_GAIN[vote.preferred[head]] - (vote.first != first)) for vote in met]
         wins, ties, losses = gains.count(1.0), gains.count(0.5), gains.count(0.0)
-        over_raters = estimate_mean(gains, raters, seed)
+        mean = estimate_mean(gains, [vote.rater for vote in met], seed)
         p = float(binomtest(wins, wins + losses, alternative="greater").pvalue) if wins + losses else 1.0
-        low, high = wilson_interval(wins + ties / 2, len(gains))
+        wilson = wilson_interval(wins + ties / 2, len(gains))
         lines.append(
-            WinRate(
-                first, second, wins, ties, losses, over_raters.value, low, high, over_raters.low, over_raters.high,
-                p, math.nan,
-            )
-        )  # fmt: skip
+            WinRate(first, second, wins, ties, losses, mean.value, *wilson, mean.low, mean.high, p, math.nan)
+        )
     adjusted = holm([line.p for line in lines])
-    return [WinRate(**(vars(line) | {"p_holm": p})) for line, p in zip(lines, adjusted, strict=True)]
+    return [replace(line, p_holm=p) for line, p in zip(lines, adjusted, strict=True)]
 
 
 def holm(values: Sequence[float]) -> list[float]:
@@ -119,34 +87,19 @@ def holm(values: Sequence[float]) -> list[float]:
     return found
 
 
-def strengths(votes: Sequence[Vote], systems: Sequence[str], head: str, seed: int) -> list[Strength]:
-    """Return the strength of each system, with an interval from resampling raters.
+def strengths(votes: Sequence[Vote], systems: Sequence[str], head: str, seed: int) -> dict[str, Estimate]:
+    """Return the strength of each system, such that P(i preferred to j) = sigmoid(strength of i - strength of j).
 
-    Every two systems count as having won half a vote from each other beside what was voted (a weak prior), without
-    which a system that never lost would be infinitely strong.
+    They sum to zero; intervals are from resampling raters. See `reward.bradley_terry.fit_strengths`.
     """
     places = {system: place for place, system in enumerate(systems)}
     by_rater: dict[str, Array] = {}
     for vote in votes:
-        counts = by_rater.setdefault(vote.rater, np.zeros((len(systems), len(systems))))
-        one, other = places[vote.first], places[vote.second]
-        gain = {"first": 1.0, "tie": 0.5, "second": 0.0}[vote.preferred[head]]
-        counts[one, other] += gain
-        counts[other, one] += 1 - gain
-    if not by_rater:
-        return []
-    table = np.stack([by_rater[rater] for rater in sorted(by_rater)])
-    found = fit(table.sum(axis=0))
-    low = high = np.full(len(systems), math.nan)
-    if len(table) >= FEWEST:
-        drawn = np.random.default_rng(seed).integers(len(table), size=(RESAMPLES, len(table)))
-        low, high = np.quantile([fit(table[draw].sum(axis=0)) for draw in drawn], [0.025, 0.975], axis=0)
-    numbers = zip(systems, found, low, high, strict=True)
-    return [Strength(name, float(value), float(least), float(most)) for name, value, least, most in numbers]
-
-
-def fit(wins: Array) -> Array:
-    """Return the maximum-likelihood strengths `[S]` of wins `[S, S]` (of the row over the column), summing to zero."""
-    import choix
-
-    return choix.ilsr_pairwise_dense(wins + _PRIOR * (1 - np.eye(len(wins))))
+        wins = by_rater.setdefault(vote.rater, np.zeros((len(systems), len(systems))))
+        first, second, gain = places[vote.first], places[vote.second], _GAIN[vote.preferred[head]]
+        wins[first, second] += gain
+        wins[second, first] += 1 - gain
+    raters = sorted(by_rater)
+    table = np.stack([by_rater[rater] for rater in raters])
+    found = estimate_each(lambda drawn: fit_strengths(drawn.sum(axis=0)), table, raters, seed)
+    return dict(zip(systems, found, strict=True))

@@ -1,30 +1,30 @@
 """Build a study: a blinded folder for raters, and the key to it.
 
-    python -m experiments.ab_test build "truth=data/musiccaps,top-10=POOL:10,top-1=POOL:1" --output runs/study
-    python -m experiments.ab_test build --config experiments/configs/paper_listening_test.yaml
-
 1. Each system offers a clip for each prompt: the best of its pool by the reward, or the first of a folder
    (`experiments.ab_test.building.systems`). The prompts that all systems have are taken, or a sample of them.
 2. The design is drawn (`experiments.ab_test.building.design`): pairs, blocks, orders, sides.
 3. All clips of a prompt are cut to the length of the shortest, faded and brought to one loudness, then written in one
    format under names that are drawn (`experiments.ab_test.building.sounds`).
-4. Spoilt copies make trials whose answer is known; clips against themselves tell who always prefers one side.
+4. Spoilt copies make trials whose answer is known; clips against themselves show who always prefers one side.
 
 OUTPUT holds ``blinded/``, which can be put on a server, and ``key.json`` and ``run.json``, which must not.
 """
 
+import dataclasses
 import json
 import os
 import random
 import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from experiments.ab_test.building import design
 from experiments.ab_test.building.check import leaks_in_texts, secrets_of
-from experiments.ab_test.building.config import CONSENT, Build
-from experiments.ab_test.building.rendering import AudioFormat, Renderer
+from experiments.ab_test.building.config import Build
+from experiments.ab_test.building.rendering import Renderer
 from experiments.ab_test.building.sounds import FORMATS, huggins_trial, level_noise
 from experiments.ab_test.building.systems import Source, System, find_sources, parse_systems, prompts_of
 from experiments.ab_test.study import (
@@ -43,54 +43,63 @@ from experiments.ab_test.study import (
     Study,
     StudyPrompt,
     Trial,
+    Turn,
     write_record,
 )
 from music.clips import read_header
 from music.durable import make_folder, writing
 from music.errors import InputError
-from music.files import read_text
 from music.prompts import Prompt, load_prompts
 from music.provenance import write_run_record
 from reward import RewardWeights, load_scorer
 
 _HEADPHONE_TRIALS = 3
-_KNOWN_PER_RATER = 3  # of the trials that check raters there are so many times more than one rater hears
+_KNOWN_PER_RATER = 3  # trials that check raters, for each that one rater hears
 
 
+@dataclass
 class Builder:
     """Makes one study: the audio is written at once, trials are collected.
 
-    Parameters
+    Attributes
     ----------
     options
         What was asked for.
     systems
-        The contestants.
+        Systems to compare.
     sources
-        The clip of each system, by prompt id and system.
+        Clip of each system, by prompt id and system.
     prompts
-        By id, those of `sources`.
+        Prompts of `sources`, by id.
     """
 
-    def __init__(
-        self,
-        options: Build,
-        systems: Sequence[System],
-        sources: Mapping[str, Mapping[str, Source]],
-        prompts: Mapping[str, Prompt],
-    ) -> None:
-        self.options = options
-        self.systems = systems
-        self.sources = sources
-        self.prompts = prompts
-        self.seed = secrets.randbits(63) if options.seed is None else options.seed
+    options: Build
+    systems: Sequence[System]
+    sources: Mapping[str, Mapping[str, Source]]
+    prompts: Mapping[str, Prompt]
+
+    def __post_init__(self) -> None:
+        """Draw which prompts are heard, and their names."""
+        self.seed = secrets.randbits(63) if self.options.seed is None else self.options.seed
         self._random = random.Random(self.seed)
-        ids = sorted(prompts)
-        self.ids = ids if options.sample is None else sorted(self._random.sample(ids, options.sample))
+        ids, sample = sorted(self.prompts), self.options.sample
+        self.ids = ids if sample is None else sorted(self._random.sample(ids, sample))
         self._names = {prompt: self._name() for prompt in self.ids}
         self._files: dict[str, dict[str, str]] = {}  # of each prompt id and system
         self._trials: dict[str, Trial] = {}
         self._key_trials: dict[str, KeyTrial] = {}
+
+    def refuse_revealing_texts(self) -> None:
+        """`InputError` if a text that raters read holds the name of a system or generator."""
+        generators = {one.generator for found in self.sources.values() for one in found.values()}
+        hidden = secrets_of([system.name for system in self.systems], []) | generators - {""}
+        texts = {f"the text of prompt {name!r}": prompt.text for name, prompt in self.prompts.items()}
+        texts |= {f"the lyrics of prompt {name!r}": prompt.lyrics for name, prompt in self.prompts.items()}
+        consent = self.options.consent_text()
+        texts |= {"--title": self.options.title, "the consent": consent, STUDY: " ".join(WORDS)}
+        found = leaks_in_texts(texts, hidden)
+        if found:
+            raise InputError(f"{found[0]}: give the system another name, or leave that prompt out")
 
     def build(self) -> tuple[Study, Key]:
         """Draw the design, write the audio, and return study and key."""
@@ -98,71 +107,53 @@ class Builder:
         pairs = design.choose_pairs(len(self.ids), len(names), options.pairs_per_prompt, self._random)
         caught, doubled = self._some_prompts(options.catches), self._some_prompts(options.identicals)
         practised = self._random.choice(self.ids)
-        renderer = self._renderer()
-        study_prompts = {}
+        headers = [read_header(one.path) for prompt in self.ids for one in self.sources[prompt].values()]
+        channels = 1 if all(header.channels == 1 for header in headers) else 2
+        renderer = Renderer(options, channels, self._random)
+        prompts = {}
         for place, prompt in enumerate(self.ids):
             heard = {
                 names[one] for pair in pairs if pair.prompt == place for one in (pair.first, pair.second)
             }
             sources = {name: self.sources[prompt][name] for name in names if name in heard}
-            spoil = prompt in caught or prompt == practised
-            self._files[prompt] = renderer.prompt(prompt, sources, spoil)
+            self._files[prompt] = renderer.prompt(prompt, sources, spoil=prompt in (*caught, practised))
             wanted = self.prompts[prompt]
             reference = renderer.reference(wanted.reference) if wanted.reference else ""
-            study_prompts[self._names[prompt]] = StudyPrompt(wanted.text, wanted.lyrics, reference)
-        turns = self._turns(pairs, caught, doubled)
+            prompts[self._names[prompt]] = StudyPrompt(wanted.text, wanted.lyrics, reference)
+        schedules = self._schedules(pairs, caught, doubled)
         practice = self._catch("practice", practised)
         headphones = []
         for _ in range(_HEADPHONE_TRIALS):
             right, seed = self._random.randrange(3), self._random.getrandbits(32)
-            headphones.append(
-                HeadphoneTrial(renderer.sound(huggins_trial(right, options.sample_rate, seed)), right)
-            )
+            file = renderer.sound(huggins_trial(right, options.sample_rate, seed))
+            headphones.append(HeadphoneTrial(file, right))
         volume = renderer.sound(level_noise(options.sample_rate, self._random.getrandbits(32)))
+        settings = {field.name: getattr(options, field.name) for field in dataclasses.fields(Settings)}
         study = Study(
             id=self._name(),
-            settings=self._settings(),
-            prompts=_sorted(study_prompts),
+            settings=Settings(**settings | {"consent": options.consent_text()}),
+            prompts=_sorted(prompts),
             clips=_sorted(renderer.clips),
             trials=_sorted(self._trials),
             practice=practice,
             headphones=headphones,
             volume=volume,
-            schedules=turns,
+            schedules=schedules,
         )
+        known = {self._names[name]: KeyPrompt(name, dict(self.prompts[name].facts)) for name in self.ids}
         key = Key(
             study=study.id,
             seed=self.seed,
             systems={system.name: system.place for system in self.systems},
-            prompts=_sorted(
-                {
-                    self._names[prompt]: KeyPrompt(prompt, dict(self.prompts[prompt].facts))
-                    for prompt in self.ids
-                }
-            ),
+            prompts=_sorted(known),
             clips=_sorted(renderer.key_clips),
             trials=_sorted(self._key_trials),
         )
         return study, key
 
-    def _renderer(self) -> Renderer:
-        options = self.options
-        headers = [read_header(one.path) for prompt in self.ids for one in self.sources[prompt].values()]
-        channels = 1 if all(header.channels == 1 for header in headers) else 2
-        form = AudioFormat(
-            kind=options.audio,
-            sample_rate=options.sample_rate,
-            channels=channels,
-            seconds=options.seconds,
-            loudness=options.loudness,
-            ceiling=options.ceiling,
-            outlined=options.waveforms,
-        )
-        return Renderer(options.output / BLINDED / AUDIO, form, self._random)
-
-    def _turns(
+    def _schedules(
         self, pairs: Sequence[design.PlannedPair], caught: Sequence[str], doubled: Sequence[str]
-    ) -> list[list[design.Turn]]:
+    ) -> list[list[Turn]]:
         options, names = self.options, [system.name for system in self.systems]
         trials = [
             self._trial("pair", self.ids[pair.prompt], names[pair.first], names[pair.second])
@@ -178,17 +169,6 @@ class Builder:
         checks = design.Checks(catch, identical, options.catches, options.identicals, repeats)
         named = [[trials[place] for place in block] for block in blocks]
         return design.schedules(named, options.raters, checks, self._random)
-
-    def _settings(self) -> Settings:
-        options = self.options
-        return Settings(
-            title=options.title,
-            consent=consent_of(options),
-            ties=options.ties,
-            minimum_listening=options.minimum_listening,
-            reading_seconds=options.reading_seconds,
-            completion_code=options.completion_code,
-        )
 
     def _name(self) -> str:
         return f"{self._random.getrandbits(64):016x}"
@@ -211,7 +191,7 @@ def main(options: Build) -> None:
     systems = parse_systems(options.systems)
     if {CLEAN, SPOILT} & {system.name for system in systems}:
         raise InputError(
-            "clean and spoilt are the sides of the trials that check raters: name the system otherwise"
+            "clean and spoilt are sides of trials that check raters: give the system another name"
         )
     blinded = options.output / BLINDED
     if (blinded / STUDY).exists():
@@ -228,12 +208,12 @@ def main(options: Build) -> None:
             f"--sample {options.sample}: only {len(sources)} prompts have a clip of every system"
         )
     known = {prompt.id: prompt for prompt in prompts if prompt.id in sources}
-    refuse_telling_texts(systems, sources, known, options)
-    _clear(blinded / AUDIO)
     builder = Builder(options, systems, sources, known)
+    builder.refuse_revealing_texts()
+    _clear(blinded / AUDIO)
     study, key = builder.build()
     for path in (*(blinded / AUDIO).iterdir(), blinded / AUDIO):
-        os.utime(path, (0, 0))  # the order of writing tells systems apart
+        os.utime(path, (0, 0))  # the order of writing would tell systems apart
     write_record(options.output / KEY, key)
     write_record(blinded / STUDY, study)
     facts = summary(study, key) | {"prompts_without_a_clip_of_every_system": len(prompts) - len(sources)}
@@ -245,38 +225,16 @@ def main(options: Build) -> None:
 def summary(study: Study, key: Key) -> dict[str, object]:
     """Return the counts of a study."""
     pairs = {name: one for name, one in key.trials.items() if one.kind == "pair"}
+    met = Counter(" / ".join(sorted((one.first, one.second))) for one in pairs.values())
     same = sum(study.trials[name].first == study.trials[name].second for name in pairs)
     return {
         "prompts": len(study.prompts),
         "pairs": len(pairs),
-        "pairs_of_systems": dict(sorted(Counter(" / ".join(sorted((one.first, one.second)))
-                                               for one in pairs.values()).items())),
+        "pairs_of_systems": _sorted(met),
         "pairs_in_which_both_systems_chose_the_same_clip": same,
         "turns_of_a_rater": max(map(len, study.schedules)),
         "raters": len(study.schedules),
-    }  # fmt: skip
-
-
-def refuse_telling_texts(
-    systems: Sequence[System],
-    sources: Mapping[str, Mapping[str, Source]],
-    prompts: Mapping[str, Prompt],
-    options: Build,
-) -> None:
-    """`InputError` if a text that raters read holds the name of a system or generator."""
-    generators = {one.generator for found in sources.values() for one in found.values()}
-    hidden = secrets_of([system.name for system in systems], []) | generators - {""}
-    texts = {f"the text of prompt {name!r}": prompt.text for name, prompt in prompts.items()}
-    texts |= {f"the lyrics of prompt {name!r}": prompt.lyrics for name, prompt in prompts.items()}
-    texts |= {"--title": options.title, "the consent": consent_of(options), STUDY: " ".join(WORDS)}
-    found = leaks_in_texts(texts, hidden)
-    if found:
-        raise InputError(f"{found[0]}: name the system otherwise, or leave that prompt out")
-
-
-def consent_of(options: Build) -> str:
-    """Return what raters agree to; `InputError` if the file cannot be read."""
-    return read_text(options.consent).strip() if options.consent else CONSENT
+    }
 
 
 def _clear(folder: Path) -> None:
@@ -288,5 +246,5 @@ def _clear(folder: Path) -> None:
                 path.unlink()
 
 
-def _sorted(found: Mapping[str, object]) -> dict:
-    return {name: found[name] for name in sorted(found)}
+def _sorted(found: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(sorted(found.items()))

@@ -1,17 +1,15 @@
 """Check a study: nothing in the blinded folder tells a system, and the clips of a trial differ in nothing but music.
 
-python -m experiments.ab_test check runs/listening_test
+    python -m experiments.ab_test check runs/listening_test
 
 1. The blinded folder holds the files that the study names, all named by 16 hex digits, and nothing else.
 2. No name of a system or generator, no path or hash of a source is in a file name, in a text, in the tags of a file
-   (there may be none), or in its bytes (those of six letters or more: shorter ones come by chance).
-3. Every file is the one that the key describes; all are equally old, at one rate, with as many channels; the clips of
-   a trial are equally long and equally loud, and no true peak is above full scale.
+   (there must be none), or in its bytes (only those of six letters or more: shorter ones come by chance).
+3. Every file is the one that the key describes; all have the same time, sample rate and number of channels; the clips
+   of a trial are equally long and equally loud, and no true peak is above full scale.
 4. The schedules are made of the study's trials, and A is each side of a pair equally often, to within one rater.
 
 It prints a line for each finding, and fails if there is any.
-
-What in a blinded folder tells which system made a clip: names in texts, in file names, in the bytes of files.
 """
 
 import re
@@ -27,41 +25,10 @@ from music.clips import read_clip, read_header
 from music.errors import InputError
 from music.hashing import sha256_file
 
-_LONG = 6  # bytes by chance equal to a shorter name are to be expected in many megabytes of audio
-
-
-def secrets_of(systems: Iterable[str], clips: Iterable[KeyClip]) -> set[str]:
-    """Return what must not appear: names of systems and generators, hashes and paths of the sources."""
-    found = set(systems)
-    for clip in clips:
-        found |= {clip.generator, clip.source, clip.source_sha256}
-    return found - {""}
-
-
-def secrets_of_key(key: Key) -> set[str]:
-    """Return what must not appear of the key of a study."""
-    return secrets_of(key.systems, key.clips.values()) | set(key.systems.values())
-
-
-def leaks_in_texts(texts: Mapping[str, str], secrets: Iterable[str]) -> list[str]:
-    """Return a finding for each secret that stands as words of its own in a text; texts by where they are."""
-    found = []
-    for secret in sorted(secrets):
-        words = re.compile(rf"(?<![a-z0-9]){re.escape(secret.lower())}(?![a-z0-9])")
-        found += [f"{where} holds {secret!r}" for where, text in texts.items() if words.search(text.lower())]
-    return found
-
-
-def leaks_in_bytes(path: Path, secrets: Iterable[str]) -> list[str]:
-    """Return a finding for each secret of six letters or more that stands anywhere in the bytes of a file."""
-    data = path.read_bytes().lower()
-    long = [secret for secret in sorted(secrets) if len(secret) >= _LONG]
-    return [f"{path.name} holds {secret!r}" for secret in long if secret.lower().encode() in data]
-
-
 _FILE = re.compile(r"[0-9a-f]{16}\.(flac|mp3|opus)")
 _LOUDNESS = 0.3  # LU by which the clips of a trial may differ
-_SECONDS = 0.001
+_SECONDS = 0.001  # by which they may differ
+_LONG = 6  # letters; many megabytes of audio hold shorter names by chance
 
 
 @dataclass(frozen=True)
@@ -71,7 +38,7 @@ class Check:
     Parameters
     ----------
     study
-        The folder that build wrote.
+        Folder that build wrote.
     """
 
     POSITIONALS: ClassVar = ("study",)
@@ -102,9 +69,8 @@ def _wrong_files(folder: Path, study: Study) -> Iterator[str]:
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
     yield from (f"{name} is missing" for name in sorted(expected - found))
     yield from (f"{name} does not belong there" for name in sorted(found - expected))
-    yield from (
-        f"{name!r} is no name of 16 hex digits" for name in sorted(study.files) if not _FILE.fullmatch(name)
-    )
+    unnamed = sorted(name for name in study.files if not _FILE.fullmatch(name))
+    yield from (f"{name!r} is no name of 16 hex digits" for name in unnamed)
     if len({path.stat().st_mtime for path in (folder / AUDIO).iterdir()}) > 1:
         yield "the audio files differ in their times: touch them all alike"
 
@@ -120,13 +86,42 @@ def _leaks(folder: Path, study: Study, key: Key) -> Iterator[str]:
             yield from leaks_in_bytes(folder / AUDIO / name, secrets)
 
 
+def secrets_of(systems: Iterable[str], clips: Iterable[KeyClip]) -> set[str]:
+    """Return what must not appear: names of systems and generators, hashes and paths of the sources."""
+    found = set(systems)
+    for clip in clips:
+        found |= {clip.generator, clip.source, clip.source_sha256}
+    return found - {""}
+
+
+def secrets_of_key(key: Key) -> set[str]:
+    """Return what of a key must not appear."""
+    return secrets_of(key.systems, key.clips.values()) | set(key.systems.values())
+
+
+def leaks_in_texts(texts: Mapping[str, str], secrets: Iterable[str]) -> list[str]:
+    """Return a finding for each secret that stands as words of its own in a text; texts by their place."""
+    found = []
+    for secret in sorted(secrets):
+        words = re.compile(rf"(?<![a-z0-9]){re.escape(secret.lower())}(?![a-z0-9])")
+        found += [f"{place} holds {secret!r}" for place, text in texts.items() if words.search(text.lower())]
+    return found
+
+
+def leaks_in_bytes(path: Path, secrets: Iterable[str]) -> list[str]:
+    """Return a finding for each secret of six letters or more that stands anywhere in the bytes of a file."""
+    data = path.read_bytes().lower()
+    long = [secret for secret in sorted(secrets) if len(secret) >= _LONG]
+    return [f"{path.name} holds {secret!r}" for secret in long if secret.lower().encode() in data]
+
+
 def _unequal_clips(folder: Path, study: Study, key: Key) -> Iterator[str]:
     headers = {}
     levels: dict[str, Level] = {}
     for name, told in key.clips.items():
         path = folder / AUDIO / name
         if not path.is_file():
-            continue  # told already
+            continue  # reported above
         if sha256_file(path) != told.sha256:
             yield f"{name} is not the file that the key describes"
         try:
@@ -151,7 +146,7 @@ def _unequal_clips(folder: Path, study: Study, key: Key) -> Iterator[str]:
 
 def _wrong_schedules(study: Study, key: Key) -> Iterator[str]:
     if set(study.trials) != set(key.trials):
-        yield "study and key name other trials"
+        yield "study and key name different trials"
     sides: Counter[tuple[str, bool]] = Counter()
     for number, turns in enumerate(study.schedules):
         seen: set[str] = set()

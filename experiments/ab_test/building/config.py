@@ -1,4 +1,10 @@
-"""The settings of `experiments.ab_test.building.build`."""
+"""The options of `build`, and the consent that raters give unless a study has its own.
+
+    python -m experiments.ab_test build "truth=data/musiccaps,top-10=POOL:10,top-1=POOL:1" --output runs/study
+    python -m experiments.ab_test build --config experiments/configs/paper_listening_test.yaml
+
+`experiments.ab_test.building.build` says what is built.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +13,8 @@ from typing import ClassVar
 from experiments.ab_test.building.sounds import FORMATS, SHORTEST
 from music.command import refuse_below_one
 from music.errors import InputError
+from music.files import read_text
+from music.options import Rewarding, Runtime
 
 CONSENT = """In this study you listen to pairs of short pieces of music and say which you find better. It is about the \
 music, not about you: there are no right or wrong answers.
@@ -18,66 +26,58 @@ Taking part is voluntary. You may stop at any time by closing the page, and come
 
 
 @dataclass(frozen=True)
-class Build:
+class Build(Rewarding, Runtime):
     """Build a blinded listening test from pools and folders of clips.
 
     Parameters
     ----------
     systems
-        What is compared, with commas between: NAME=POOL:n for the reward's best of the first n candidates of a pool,
+        Systems to compare, separated by commas: NAME=POOL:n for the reward's best of the first n candidates of a pool,
         NAME=FOLDER for the first clip of each prompt in a folder with a list (ground truth, another system).
     output
         Folder for the study.
     prompts
-        Where the prompts are; those of the first pool by default.
+        Prompts: a .jsonl or .txt file, or MusicCaps; those of the first pool by default.
     sample
-        Draw so many prompts; all by default.
+        Number of prompts to draw; all by default.
     pairs_per_prompt
-        A balanced part of the pairs of each prompt; all pairs by default.
+        Number of pairs for each prompt, balanced over all of them; every pair by default.
     trials_per_rater
-        Split the pairs so that a rater hears at most so many; all by default.
+        Most pairs that one rater hears; the pairs are split among raters. All by default.
     raters
-        For how many raters orders are drawn; further ones start over with the first.
+        Number of raters for whom orders are drawn; further ones start again with the first.
     catches
-        Trials a rater in which one clip is drowned in noise.
+        Number of trials for each rater in which one clip is drowned in noise.
     repeats
-        Pairs that a rater hears twice, a third of their pairs at most.
+        Number of pairs that a rater hears twice; a third of their pairs at most.
     identicals
-        Trials a rater that play the same clip twice.
+        Number of trials for each rater in which both clips are the same.
     seconds
-        Longest clip.
+        Seconds of the longest clip; longer ones are cut.
     loudness
-        Of all clips, in LUFS; less for all clips of a prompt if a peak demands it.
+        Loudness of all clips, in LUFS; all clips of a prompt are softer if a peak demands it.
     ceiling
         Highest true peak, in dB of full scale.
     audio
         Format of the clips: flac, mp3 or opus.
     sample_rate
-        Of all clips, in Hz.
+        Sample rate of all clips, in Hz.
     waveforms
-        Whether raters see the outlines of the clips; what is seen may sway what is heard, and tells identical pairs.
+        Whether raters see the outlines of the clips; what is seen may sway what is heard, and reveals identical pairs.
     title
         Heading of the first page.
     consent
-        A text file with what raters agree to; our own words by default.
+        Text file with what raters agree to; a general one by default.
     ties
         Whether raters may say that two clips are equally good.
     minimum_listening
         Seconds of each clip that must be heard before an answer counts; all of a shorter clip.
     reading_seconds
-        For which the instruction is shown before the players unlock.
+        Seconds for which the request is shown before the players unlock.
     completion_code
-        Shown to those who finish, such as Prolific's; one of each rater's own by default.
-    reward
-        The scorer that picks, as in reward.score.
-    weights
-        What the reward is made of.
+        Code shown to those who finish, such as Prolific's; one of each rater's own by default.
     seed
-        Of everything drawn; a secret one by default, kept in the key. Whoever knows it can undo the blinding.
-    dtype
-        float32 or bfloat16.
-    device
-        auto, cpu or cuda.
+        Seed of everything drawn; a secret one by default, kept in the key. Whoever knows it can undo the blinding.
     """
 
     POSITIONALS: ClassVar = ("systems",)
@@ -104,11 +104,7 @@ class Build:
     minimum_listening: float = 3.0
     reading_seconds: float = 2.0
     completion_code: str = ""
-    reward: str = "lab-cmi-rm"
-    weights: str = "musicality=0.5,alignment=0.5"
     seed: int | None = None
-    dtype: str = "float32"
-    device: str = "auto"
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range and unknown formats."""
@@ -126,3 +122,7 @@ class Build:
         for name in ("catches", "repeats", "identicals", "minimum_listening", "reading_seconds"):
             if getattr(self, name) < 0:
                 raise InputError(f"--{name} must not be negative, got {getattr(self, name)}")
+
+    def consent_text(self) -> str:
+        """Return what raters agree to; `InputError` if the file cannot be read."""
+        return read_text(self.consent).strip() if self.consent else CONSENT

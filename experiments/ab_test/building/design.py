@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-Turn = tuple[str, bool]  # a trial, and whether its second clip is called A
+from experiments.ab_test.study import Turn
 
 _SPREAD = (math.sqrt(5) - 1) / 2  # rows of a square that are used first lie far apart
 
@@ -70,9 +70,9 @@ def choose_pairs(
     prompts, systems
         How many there are.
     per_prompt
-        Pairs a prompt, all by default. Over prompts the numbers of any two pairs of systems then differ by one at most.
+        Pairs for each prompt, all by default; every pair of systems then comes equally often, to within one.
     random_stream
-        Where chance comes from.
+        Source of chance.
     """
     kinds = pairings(systems)
     count = len(kinds) if per_prompt is None else min(per_prompt, len(kinds))
@@ -82,9 +82,8 @@ def choose_pairs(
     for place, prompt in enumerate(order):
         for step in range(count):
             one, other = (labels[name] for name in kinds[(place * count + step) % len(kinds)])
-            found.append(
-                PlannedPair(prompt, *((one, other) if random_stream.random() < 0.5 else (other, one)))
-            )
+            sides = (one, other) if random_stream.random() < 0.5 else (other, one)
+            found.append(PlannedPair(prompt, *sides))
     return found
 
 
@@ -98,10 +97,7 @@ def split_blocks(pairs: Sequence[PlannedPair], most: int | None) -> list[list[in
     blocks: list[list[int]] = [[] for _ in range(count)]
     kinds: list[Counter[frozenset[int]]] = [Counter() for _ in range(count)]
     prompts: list[Counter[int]] = [Counter() for _ in range(count)]
-    for place in sorted(
-        range(len(pairs)), key=lambda place: sorted((pairs[place].first, pairs[place].second))
-    ):
-        pair = pairs[place]
+    for place, pair in sorted(enumerate(pairs), key=lambda one: sorted((one[1].first, one[1].second))):
         kind = frozenset((pair.first, pair.second))
         best = min(
             range(count),
@@ -138,7 +134,7 @@ def schedules(
     checks
         Trials to mix in.
     random_stream
-        Where chance comes from.
+        Source of chance.
     """
     orders = [random_stream.sample(range(len(block)), len(block)) for block in blocks]
     found = []
@@ -163,17 +159,10 @@ def _with_checks(turns: list[Turn], rater: int, checks: Checks, random_stream: r
         for step in range(count if trials else 0):
             known.append((trials[(rater * count + step) % len(trials)], (rater + step) % 2 == 1))
     random_stream.shuffle(known)
-    repeated = (
-        [
-            (trial, not swapped)
-            for trial, swapped in random_stream.sample(turns[: max(1, len(turns) // 3)], checks.repeats)
-        ]
-        if checks.repeats
-        else []
-    )
+    repeated = random_stream.sample(turns[: max(1, len(turns) // 3)], checks.repeats)
     mixed = list(turns)
     for step, turn in enumerate(known):
         mixed.insert(round((step + random_stream.uniform(0.3, 0.9)) * len(mixed) / len(known)), turn)
-    for turn in repeated:
-        mixed.insert(random_stream.randint(len(mixed) - len(mixed) // 3, len(mixed)), turn)
+    for trial, swapped in repeated:
+        mixed.insert(random_stream.randint(len(mixed) - len(mixed) // 3, len(mixed)), (trial, not swapped))
     return mixed

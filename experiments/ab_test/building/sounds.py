@@ -1,10 +1,7 @@
-"""Clips as raters hear them: one rate, one length, faded ends, one loudness below a true-peak ceiling.
+"""The sounds of a study: clips as raters hear them, files without a tag, and the sounds that check raters.
 
-Loudness is that of ITU-R BS.1770-4 (pyloudnorm); the true peak is that of the signal at four times its rate (annex 2).
-
-Audio files for browsers that carry nothing but sound: FLAC, MP3 and Opus without a single tag.
-
-Sounds that check the rater: a spoilt copy of a clip, and noise with a pitch that only headphones tell.
+Clips are brought to one rate, one length and one loudness below a ceiling. Loudness is that of ITU-R BS.1770-4
+(pyloudnorm); the ceiling is for the true peak, that of the signal at four times its rate (annex 2).
 
 The headphone check is that of Milne et al. (2021, "An online headphone screening test based on dichotic pitch"): of
 three noises one holds a Huggins pitch, a narrow band whose phase turns once between the ears. It is heard as a faint
@@ -26,6 +23,80 @@ import torch
 from music.clips import Clip
 from music.errors import InputError
 
+FADE_IN, FADE_OUT = 0.01, 0.05  # s
+SHORTEST = 0.5  # s; a block of BS.1770 has 0.4
+_OVERSAMPLING = 4
+
+
+@dataclass(frozen=True)
+class Level:
+    """How loud a clip is.
+
+    Attributes
+    ----------
+    loudness
+        Integrated loudness, in LUFS.
+    peak
+        True peak, in dB of full scale.
+    """
+
+    loudness: float
+    peak: float
+
+
+def measure(clip: Clip, name: str = "clip") -> Level:
+    """Return the level of a clip, which messages call `name`; `InputError` if it is silent or under `SHORTEST`."""
+    import pyloudnorm
+
+    if clip.seconds < SHORTEST:
+        raise InputError(f"{name} lasts {clip.seconds:.2f} s: a listening test needs at least {SHORTEST} s")
+    loudness = float(pyloudnorm.Meter(clip.sample_rate).integrated_loudness(clip.waveform.T.double().numpy()))
+    if not math.isfinite(loudness):
+        raise InputError(f"{name} is silent: no gain makes it as loud as the others")
+    dense = clip.resampled(_OVERSAMPLING * clip.sample_rate)
+    peak = max(float(dense.waveform.abs().max()), float(clip.waveform.abs().max()))
+    return Level(loudness, 20 * math.log10(peak))
+
+
+def common_gains(levels: Sequence[Level], target: float, ceiling: float) -> list[float]:
+    """Return the gain of each clip in dB after which all are equally loud and no true peak is above the ceiling.
+
+    They are as loud as `target` (LUFS), or, if that would take a peak above the `ceiling` (dB of full scale), all of
+    them softer by as much as is needed: a limiter would change what is judged.
+    """
+    gains = [target - level.loudness for level in levels]
+    excess = max(level.peak + gain - ceiling for level, gain in zip(levels, gains, strict=True))
+    return [gain - max(0.0, excess) for gain in gains]
+
+
+def shaped(clip: Clip, sample_rate: int, channels: int, seconds: float) -> Clip:
+    """Return the beginning of a clip at a rate, with so many channels, and with faded ends."""
+    waveform = clip.resampled(sample_rate).waveform
+    if channels == 1:
+        waveform = waveform.mean(dim=0, keepdim=True)
+    elif waveform.shape[0] == 1:
+        waveform = waveform.expand(2, -1)
+    return faded(Clip(waveform.contiguous(), sample_rate).first(seconds))
+
+
+def faded(clip: Clip) -> Clip:
+    """Return a clip whose ends rise and fall as a raised cosine."""
+    waveform = clip.waveform.clone()
+    for seconds, end in ((FADE_IN, False), (FADE_OUT, True)):
+        length = min(round(seconds * clip.sample_rate), clip.samples // 2)
+        ramp = (1 - torch.cos(torch.linspace(0, math.pi, length))) / 2
+        if end:
+            waveform[:, clip.samples - length :] *= ramp.flip(0)
+        else:
+            waveform[:, :length] *= ramp
+    return Clip(waveform, clip.sample_rate)
+
+
+def amplified(clip: Clip, gain: float) -> Clip:
+    """Return a clip after a gain in dB."""
+    return Clip(clip.waveform * 10 ** (gain / 20), clip.sample_rate)
+
+
 _OPTIONS: dict[str, dict[str, Any]] = {
     # the least compression has the shortest blocks: Chromium cannot seek to the last three of a file
     "flac": {"format": "FLAC", "subtype": "PCM_16", "compression_level": 0.0},
@@ -43,7 +114,7 @@ def encode(clip: Clip, kind: str) -> bytes:
 
 
 def _renumbered(file: io.BytesIO) -> bytes:
-    """Return an Ogg file whose stream is number 1: numbers that are drawn one after the other tell their order."""
+    """Return an Ogg file whose stream is number 1: the numbers that encoders draw would tell the order of writing."""
     from mutagen.ogg import OggPage
 
     file.seek(0)
@@ -56,7 +127,7 @@ def _renumbered(file: io.BytesIO) -> bytes:
 
 
 def tags_of(path: Path) -> list[str]:
-    """Return the tags of a file, ``name=value``; `InputError` if it is not one of these formats."""
+    """Return the tags of a file, ``name=value``; `InputError` if it is in none of these formats."""
     import mutagen
 
     try:
@@ -64,7 +135,7 @@ def tags_of(path: Path) -> list[str]:
     except mutagen.MutagenError as error:
         raise InputError(f"{path} cannot be read: {error}") from error
     if found is None:
-        raise InputError(f"{path} is no audio file")
+        raise InputError(f"{path} is not an audio file")
     pictures = [f"picture={picture.desc}" for picture in getattr(found, "pictures", [])]
     tags = found.tags.pprint() if found.tags else ""
     return [*pictures, *filter(None, tags.splitlines())]
@@ -123,77 +194,3 @@ def _noise(size: int, sample_rate: int, stream: torch.Generator, pitch: bool) ->
     other = spectrum * torch.exp(1j * turn) if pitch else spectrum
     ears = torch.stack([torch.fft.irfft(spectrum, n=size), torch.fft.irfft(other, n=size)])
     return (0.05 * ears / ears.std()).float()
-
-
-FADE_IN, FADE_OUT = 0.01, 0.05  # s
-SHORTEST = 0.5  # s; a block of BS.1770 has 0.4
-_OVERSAMPLING = 4
-
-
-@dataclass(frozen=True)
-class Level:
-    """How loud a clip is.
-
-    Attributes
-    ----------
-    loudness
-        Integrated, in LUFS.
-    peak
-        True peak, in dB of full scale.
-    """
-
-    loudness: float
-    peak: float
-
-
-def measure(clip: Clip, name: str = "clip") -> Level:
-    """Return the level of a clip; `InputError` if it is shorter than `SHORTEST` or silent, `name` is for messages."""
-    import pyloudnorm
-
-    if clip.seconds < SHORTEST:
-        raise InputError(f"{name} lasts {clip.seconds:.2f} s: a listening test needs at least {SHORTEST} s")
-    loudness = float(pyloudnorm.Meter(clip.sample_rate).integrated_loudness(clip.waveform.T.double().numpy()))
-    if not math.isfinite(loudness):
-        raise InputError(f"{name} is silent: it cannot be brought to any loudness")
-    dense = clip.resampled(_OVERSAMPLING * clip.sample_rate)
-    peak = max(float(dense.waveform.abs().max()), float(clip.waveform.abs().max()))
-    return Level(loudness, 20 * math.log10(peak))
-
-
-def common_gains(levels: Sequence[Level], target: float, ceiling: float) -> list[float]:
-    """Return the gain of each clip in dB after which all are equally loud and no true peak is above the ceiling.
-
-    They are as loud as `target` (LUFS), or, if that would take a peak above the `ceiling` (dB of full scale), all of
-    them softer by as much as is needed: a limiter would change what is judged.
-    """
-    gains = [target - level.loudness for level in levels]
-    excess = max(level.peak + gain - ceiling for level, gain in zip(levels, gains, strict=True))
-    return [gain - max(0.0, excess) for gain in gains]
-
-
-def shaped(clip: Clip, sample_rate: int, channels: int, seconds: float) -> Clip:
-    """Return the beginning of a clip at a rate, with so many channels, and with faded ends."""
-    waveform = clip.resampled(sample_rate).waveform
-    if channels == 1:
-        waveform = waveform.mean(dim=0, keepdim=True)
-    elif waveform.shape[0] == 1:
-        waveform = waveform.expand(2, -1)
-    return faded(Clip(waveform.contiguous(), sample_rate).first(seconds))
-
-
-def faded(clip: Clip) -> Clip:
-    """Return a clip whose ends rise and fall as a raised cosine."""
-    waveform = clip.waveform.clone()
-    for seconds, end in ((FADE_IN, False), (FADE_OUT, True)):
-        length = min(round(seconds * clip.sample_rate), clip.samples // 2)
-        ramp = (1 - torch.cos(torch.linspace(0, math.pi, length))) / 2
-        if end:
-            waveform[:, clip.samples - length :] *= ramp.flip(0)
-        else:
-            waveform[:, :length] *= ramp
-    return Clip(waveform, clip.sample_rate)
-
-
-def amplified(clip: Clip, gain: float) -> Clip:
-    """Return a clip after a gain in dB."""
-    return Clip(clip.waveform * 10 ** (gain / 20), clip.sample_rate)

@@ -27,11 +27,11 @@ class System:
     Attributes
     ----------
     name
-        As the tables call it; raters never see it.
+        Name in the tables; raters never see it.
     folder
         A pool, or any folder of clips with a list (see `generators.recorded.clip_listing`).
     n
-        The reward picks the best of the first n candidates of the pool; None takes the first clip listed.
+        Number of first candidates of the pool of which the reward picks the best; None takes the first clip listed.
     """
 
     name: str
@@ -40,7 +40,7 @@ class System:
 
     @property
     def place(self) -> str:
-        """The folder, and n, as they were asked for."""
+        """Folder, and n, as they were given."""
         return f"{self.folder}:{self.n}" if self.n else str(self.folder)
 
 
@@ -50,14 +50,12 @@ class Source:
 
     Attributes
     ----------
-    path
-        The file.
-    sha256
-        Of its bytes.
+    path, sha256
+        The file, and the hash of its bytes.
     generator
         What made it, as far as the folder says.
     candidate
-        Which of the clips of the prompt it is.
+        Its index among the clips of the prompt.
     """
 
     path: Path
@@ -67,7 +65,7 @@ class Source:
 
 
 def parse_systems(text: str) -> list[System]:
-    """Read ``NAME=FOLDER`` and ``NAME=POOL:n``, with commas between.
+    """Read ``NAME=FOLDER`` and ``NAME=POOL:n``, separated by commas.
 
     Raises
     ------

@@ -1,9 +1,9 @@
 "use strict";
-// Two clips that go round and share one position, what of them was heard, and single sounds. Only one thing plays at a time.
+// Two clips that repeat and share one position, what was heard of them, and single sounds. Only one thing plays at a time.
 
-const STEP = 0.1; // s, how finely it is kept what was heard
+const STEP = 0.1; // s, how finely we keep what was heard
 const LONGEST_JUMP = 1.5; // s between two looks at a player that is still one stretch of listening
-const LAST = 0.25; // s before the end, where seeking stops: Chromium gives a FLAC file up that is to start in its last blocks
+const LAST = 0.25; // s before the end, where seeking stops: Chromium gives up on a FLAC file that should start in its last blocks
 
 let silence = () => {}; // stops what plays now
 
@@ -90,7 +90,7 @@ class PairPlayer {
   end(name) {
     this.cover(this.sides[name], this.sides[name].last ?? 0, this.sides[name].clip.seconds);
     this.position = 0;
-    if (this.playing === name) this.play(name); // round and round, until it is paused
+    if (this.playing === name) this.play(name); // over and over, until it is paused
   }
 
   look(name) {
@@ -135,7 +135,7 @@ class PairPlayer {
     side.box.style.setProperty("--past", `${(100 * this.position) / side.clip.seconds}%`);
     const lacking = Math.max(0, side.clip.needed - this.heardSeconds(side)), note = side.box.querySelector("[data-heard]");
     note.classList.toggle("enough", lacking === 0);
-    const told = lacking === 0 ? "✓ heard" : this.unlocked ? `listen ${Math.ceil(lacking)} s more` : "";
+    const told = lacking === 0 ? "✓ heard" : this.unlocked ? `listen for ${Math.ceil(lacking)} s more` : "";
     if (note.textContent !== told) note.textContent = told;
   }
 

@@ -1,5 +1,5 @@
 "use strict";
-// The pages in their order: welcome, sound, practice, turns, thanks. `backend` says where turns come from and answers go.
+// The pages in their order: welcome, sound, practice, turns, thanks. `backend` says where turns come from and where answers go.
 
 const main = document.getElementById("main");
 

@@ -38,15 +38,15 @@ class Answer(Strict):
     Attributes
     ----------
     trial
-        Its name.
+        Name of the trial.
     alignment, musicality
-        The two questions.
+        Answers to the two questions.
     comment
-        In the rater's words.
+        Reason in the rater's words.
     heard_a, heard_b
         Seconds of each clip that were heard at least once.
     events
-        The log.
+        What the rater did, in order.
     """
 
     trial: str = Field(pattern=r"^[0-9a-f]{16}$")
@@ -59,7 +59,7 @@ class Answer(Strict):
 
 
 class Origin(Strict):
-    """What the address brought along that Prolific sent the rater to."""
+    """Parameters that Prolific adds to the address of the page."""
 
     PROLIFIC_PID: str = Field(default="", pattern=r"^[A-Za-z0-9_-]{0,64}$")
     STUDY_ID: str = Field(default="", pattern=r"^[A-Za-z0-9_-]{0,64}$")
@@ -74,7 +74,7 @@ class Joining(Strict):
 
 
 class SoundCheck(Strict):
-    """Which of the noises a rater heard the tone in, 0 to 2, or 3 for none of them, trial by trial."""
+    """Noise in which a rater heard the tone, 0 to 2, or 3 for none of them, trial by trial."""
 
     heard: list[Annotated[int, Field(ge=0, le=3)]] = Field(max_length=10)
 
@@ -85,13 +85,13 @@ class StoredAnswer(Answer):
     Attributes
     ----------
     study, rater
-        Ids.
+        Ids of study and rater.
     place, position, swapped
-        Which turn of which schedule, and whether its second clip was called A.
+        Number of the schedule and of the turn in it, and whether its second clip was called A.
     shown_at, answered_at
-        In s since 1970.
+        Times in s since 1970.
     sound_check
-        See `SoundCheck`; None if it was not done.
+        What was heard, as in `SoundCheck`; None if it was not done.
     """
 
     study: str

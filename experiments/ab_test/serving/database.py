@@ -1,8 +1,8 @@
-"""Raters and their answers in a database: SQLite by default, or whatever else SQLAlchemy reaches.
+"""Raters and their answers in a database: SQLite by default, or any other that SQLAlchemy reaches.
 
 A rater is known by a secret that their browser draws and keeps; the database holds its SHA-256. Each turn is a row,
 made when it is first shown and filled by the answer, once: the same answer sent again changes nothing, another is
-refused. All that one call does is one transaction, durable when the call returns.
+refused. Each call is one transaction, durable when it returns.
 """
 
 import hashlib
@@ -10,18 +10,19 @@ import math
 import secrets
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import JSON, Engine, ForeignKey, UniqueConstraint, create_engine, event, func, select
+from sqlalchemy import Engine, Select, create_engine, event, func, select
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
 
-from experiments.ab_test.building.design import Turn
 from experiments.ab_test.serving.answers import Answer, Origin
-from experiments.ab_test.study import STUDY, Study, read_study
+from experiments.ab_test.serving.tables import Base, RaterRow, StudyRow, TurnRow
+from experiments.ab_test.study import STUDY, Study, Turn, read_study
 from music.errors import InputError
 from music.hashing import sha256_file
 
@@ -38,44 +39,6 @@ class Refused(Exception):  # noqa: N818 (an answer to the rater, not a defect)
         self.status = status
 
 
-class _Base(DeclarativeBase):
-    type_annotation_map = {dict[str, Any]: JSON(none_as_null=True), list[int]: JSON(none_as_null=True)}  # noqa: RUF012 (read by SQLAlchemy)
-
-
-class _Study(_Base):
-    __tablename__ = "studies"
-    id: Mapped[str] = mapped_column(primary_key=True)
-    sha256: Mapped[str]
-
-
-class Rater(_Base):
-    """A rater: `place` among the schedules, and times in s since 1970."""
-
-    __tablename__ = "raters"
-    __table_args__ = (UniqueConstraint("study", "secret_sha256"),)
-    id: Mapped[str] = mapped_column(primary_key=True)
-    study: Mapped[str] = mapped_column(ForeignKey("studies.id"), index=True)
-    secret_sha256: Mapped[str]
-    place: Mapped[int]
-    origin: Mapped[dict[str, Any]]
-    joined_at: Mapped[float]
-    seen_at: Mapped[float]
-    finished_at: Mapped[float | None]
-    sound_check: Mapped[list[int] | None]
-    practised: Mapped[bool]
-
-
-class _Turn(_Base):
-    __tablename__ = "turns"
-    rater: Mapped[str] = mapped_column(ForeignKey("raters.id"), primary_key=True)
-    position: Mapped[int] = mapped_column(primary_key=True)
-    trial: Mapped[str]
-    swapped: Mapped[bool]
-    shown_at: Mapped[float]
-    answered_at: Mapped[float | None]
-    answer: Mapped[dict[str, Any] | None]
-
-
 @dataclass(frozen=True)
 class State:
     """Where a rater stands.
@@ -85,11 +48,11 @@ class State:
     rater
         Public id.
     position, total
-        How many turns are answered, of how many.
+        Number of turns that are answered, and of all.
     turn
-        The one to answer; None before the practice is over, and at the end.
+        Turn to answer; None before the practice is over, and at the end.
     following
-        The one after it, whose audio can be fetched ahead.
+        Turn after it, whose audio can be fetched ahead.
     sound_checked, practised
         Whether the headphone check and the practice are done.
     """
@@ -114,11 +77,16 @@ class Database:
     Parameters
     ----------
     address
-        As SQLAlchemy reads it: ``sqlite:///answers.sqlite``, ``postgresql+psycopg://user@host/name``.
-    studies
-        By id.
+        Address as SQLAlchemy reads it: ``sqlite:///answers.sqlite``, ``postgresql+psycopg://user@host/name``.
+    folders
+        Blinded folders of the studies, by id.
     most_raters
-        Of each study, that have finished or are at it; further ones cannot join.
+        Number of raters of each study who have finished or are at it; further ones cannot join.
+
+    Attributes
+    ----------
+    studies
+        The studies, by id.
 
     Raises
     ------
@@ -126,22 +94,24 @@ class Database:
         If the database cannot be opened, or holds answers to another version of a study.
     """
 
-    def __init__(self, address: str, studies: Mapping[str, Study], most_raters: float = math.inf) -> None:
-        self._studies = dict(studies)
+    def __init__(self, address: str, folders: Mapping[str, Path], most_raters: float = math.inf) -> None:
+        self.studies = {name: read_study(folder) for name, folder in folders.items()}
         self._most_raters = most_raters
         try:
             self._engine = _engine(address)
-            _Base.metadata.create_all(self._engine)
+            Base.metadata.create_all(self._engine)
         except (ArgumentError, ModuleNotFoundError, SQLAlchemyError) as error:
             raise InputError(f"the database cannot be opened: {_first_line(error)}") from error
         self._begin = sessionmaker(self._engine, expire_on_commit=False).begin
+        for name, folder in folders.items():
+            self._register(name, sha256_file(folder / STUDY))
 
-    def register(self, study: str, sha256: str) -> None:
+    def _register(self, study: str, sha256: str) -> None:
         """Remember the content of a study; `InputError` if answers belong to another content."""
         with self._begin() as session:
-            row = session.get(_Study, study)
+            row = session.get(StudyRow, study)
             if row is None:
-                session.add(_Study(id=study, sha256=sha256))
+                session.add(StudyRow(id=study, sha256=sha256))
             elif row.sha256 != sha256:
                 raise InputError(f"study {study} was changed after raters had begun: build a new one")
 
@@ -154,53 +124,39 @@ class Database:
             If the participant number has begun with another secret, or the study has all its raters.
         """
         with self._begin() as session:
-            session.execute(select(_Study).where(_Study.id == study).with_for_update())
-            digest = _digest(secret)
-            if session.scalar(select(Rater).where(Rater.study == study, Rater.secret_sha256 == digest)):
+            session.execute(select(StudyRow).where(StudyRow.id == study).with_for_update())
+            if session.scalar(_with_secret(study, secret)):
                 return
-            raters = list(session.scalars(select(Rater).where(Rater.study == study)))
+            raters = list(session.scalars(select(RaterRow).where(RaterRow.study == study)))
             number = origin.PROLIFIC_PID
             if number and any(rater.origin["PROLIFIC_PID"] == number for rater in raters):
-                raise Refused(
-                    409, "this participant number has begun already: go on in the browser it began in"
-                )
+                raise Refused(409, "this participant number has already begun: go on in the same browser")
             now = time.time()
             taken = Counter(
                 rater.place for rater in raters if rater.finished_at or now - rater.seen_at < _GONE
             )
             if taken.total() >= self._most_raters:
-                raise Refused(403, "this study has all the listeners that it needs: thank you for coming")
-            place = min(range(len(self._studies[study].schedules)), key=lambda place: (taken[place], place))
-            session.add(
-                Rater(
-                    id=secrets.token_hex(8),
-                    study=study,
-                    secret_sha256=digest,
-                    place=place,
-                    origin=origin.model_dump(),
-                    joined_at=now,
-                    seen_at=now,
-                    practised=False,
-                )
-            )
+                raise Refused(403, "this study has all the listeners it needs: thank you for coming")
+            place = min(range(len(self.studies[study].schedules)), key=lambda place: (taken[place], place))
+            row = RaterRow(id=secrets.token_hex(8), study=study, secret_sha256=_digest(secret), place=place)
+            row.origin, row.joined_at, row.seen_at, row.practised = origin.model_dump(), now, now, False
+            session.add(row)
 
     def state(self, study: str, secret: str) -> State:
         """Return where a rater stands, and note when a turn is first shown; `Refused` if nobody has this secret."""
-        with self._begin() as session:
-            return self._state(session, _rater(session, study, secret))
+        with self._rater(study, secret) as (session, rater):
+            return self._state(session, rater)
 
     def sound_check(self, study: str, secret: str, heard: list[int]) -> State:
         """Keep the outcome of the headphone check; the first counts."""
-        with self._begin() as session:
-            rater = _rater(session, study, secret)
+        with self._rater(study, secret) as (session, rater):
             if rater.sound_check is None:
                 rater.sound_check = heard
             return self._state(session, rater)
 
     def practised(self, study: str, secret: str) -> State:
         """Note that the practice is over: the first turn is shown now."""
-        with self._begin() as session:
-            rater = _rater(session, study, secret)
+        with self._rater(study, secret) as (session, rater):
             rater.practised = True
             return self._state(session, rater)
 
@@ -213,22 +169,21 @@ class Database:
             If nobody has this secret, the turn was not shown to this rater, is of another trial, or has another answer
             already; or too little of a clip was heard, or more than time allows.
         """
-        with self._begin() as session:
-            rater = _rater(session, study, secret)
-            row = session.get(_Turn, (rater.id, position))
+        with self._rater(study, secret) as (session, rater):
+            row = session.get(TurnRow, (rater.id, position))
             if row is None:
                 raise Refused(409, f"turn {position} has not been shown to you")
             if row.trial != answer.trial:
                 raise Refused(403, f"turn {position} is not about that trial")
             given = answer.model_dump()
             if row.answer is not None and row.answer != given:
-                raise Refused(409, f"turn {position} is answered already")
+                raise Refused(409, f"turn {position} has already been answered")
             if row.answer is None:
                 now = time.time()
-                self._check(self._studies[study], row, answer, now)
+                self._check(self.studies[study], row, answer, now)
                 row.answer, row.answered_at = given, now
                 rater.seen_at = now
-                if position + 1 == len(self._studies[study].schedules[rater.place]):
+                if position + 1 == len(self.studies[study].schedules[rater.place]):
                     rater.finished_at = now
                 session.flush()
             return self._state(session, rater)
@@ -236,7 +191,9 @@ class Database:
     def raters(self, study: str) -> list[dict[str, Any]]:
         """Return a row for each rater, with what brought them here."""
         with self._begin() as session:
-            found = session.scalars(select(Rater).where(Rater.study == study).order_by(Rater.joined_at))
+            found = session.scalars(
+                select(RaterRow).where(RaterRow.study == study).order_by(RaterRow.joined_at)
+            )
             kept = ("id", "place", "origin", "joined_at", "finished_at", "sound_check")
             return [{name: getattr(rater, name) for name in kept} for rater in found]
 
@@ -244,10 +201,10 @@ class Database:
         """Return a row for each answer, as `experiments.ab_test.analysis.votes` reads them."""
         with self._begin() as session:
             found = session.execute(
-                select(Rater, _Turn)
-                .join(_Turn, _Turn.rater == Rater.id)
-                .where(Rater.study == study, _Turn.answered_at.is_not(None))
-                .order_by(Rater.joined_at, _Turn.position)
+                select(RaterRow, TurnRow)
+                .join(TurnRow, TurnRow.rater == RaterRow.id)
+                .where(RaterRow.study == study, TurnRow.answered_at.is_not(None))
+                .order_by(RaterRow.joined_at, TurnRow.position)
             )
             return [
                 {
@@ -268,21 +225,32 @@ class Database:
         """Close all connections."""
         self._engine.dispose()
 
-    def _state(self, session: Session, rater: Rater) -> State:
-        turns = self._studies[rater.study].schedules[rater.place]
-        answered = select(func.count()).where(_Turn.rater == rater.id, _Turn.answered_at.is_not(None))
+    @contextmanager
+    def _rater(self, study: str, secret: str) -> Iterator[tuple[Session, RaterRow]]:
+        """Begin a transaction in which nobody else can change the rater with a secret."""
+        with self._begin() as session:
+            rater = session.scalar(_with_secret(study, secret).with_for_update())
+            if rater is None:
+                raise Refused(401, "nobody with this secret takes part in this study")
+            yield session, rater
+
+    def _state(self, session: Session, rater: RaterRow) -> State:
+        turns = self.studies[rater.study].schedules[rater.place]
+        answered = select(func.count()).where(TurnRow.rater == rater.id, TurnRow.answered_at.is_not(None))
         position = session.scalar(answered) or 0
         turn = turns[position] if rater.practised and position < len(turns) else None
-        if turn is not None and session.get(_Turn, (rater.id, position)) is None:
+        if turn is not None and session.get(TurnRow, (rater.id, position)) is None:
             session.add(
-                _Turn(rater=rater.id, position=position, trial=turn[0], swapped=turn[1], shown_at=time.time())
+                TurnRow(
+                    rater=rater.id, position=position, trial=turn[0], swapped=turn[1], shown_at=time.time()
+                )
             )
         following = turns[position + 1] if position + 1 < len(turns) else None
         return State(
             rater.id, position, len(turns), turn, following, rater.sound_check is not None, rater.practised
         )
 
-    def _check(self, study: Study, row: _Turn, answer: Answer, now: float) -> None:
+    def _check(self, study: Study, row: TurnRow, answer: Answer, now: float) -> None:
         if not study.settings.ties and "tie" in (answer.alignment.choice, answer.musicality.choice):
             raise Refused(422, "this study asks for one of the two clips")
         shown = study.shown((row.trial, row.swapped))
@@ -291,18 +259,7 @@ class Database:
             if heard < needed:
                 raise Refused(422, f"clip {name} must be heard for {needed:.1f} s, not {heard:.1f} s")
         if answer.heard_a + answer.heard_b > now - row.shown_at + _CLOCK:
-            raise Refused(422, "no more can be heard than time has passed")
-
-
-def open_database(
-    address: str, folders: Mapping[str, Path], most_raters: float = math.inf
-) -> tuple[Database, dict[str, Study]]:
-    """Return the database of the studies in some blinded folders, by id, and the studies; see `Database`."""
-    studies = {name: read_study(folder) for name, folder in folders.items()}
-    database = Database(address, studies, most_raters)
-    for name, folder in folders.items():
-        database.register(name, sha256_file(folder / STUDY))
-    return database, studies
+            raise Refused(422, "clips cannot have been heard for longer than they were shown")
 
 
 def _engine(address: str) -> Engine:
@@ -320,13 +277,8 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _rater(session: Session, study: str, secret: str) -> Rater:
-    """Return the rater with a secret, whom nobody else can change until the transaction ends."""
-    mine = select(Rater).where(Rater.study == study, Rater.secret_sha256 == _digest(secret)).with_for_update()
-    rater = session.scalar(mine)
-    if rater is None:
-        raise Refused(401, "nobody with this secret takes part in this study")
-    return rater
+def _with_secret(study: str, secret: str) -> Select[RaterRow]:
+    return select(RaterRow).where(RaterRow.study == study, RaterRow.secret_sha256 == _digest(secret))
 
 
 def _digest(secret: str) -> str:

@@ -1,14 +1,14 @@
 """Serve studies to raters.
 
     python -m experiments.ab_test serve runs/listening_test/blinded
-    AB_TEST_ADMIN_TOKEN=... python -m experiments.ab_test serve A/blinded B/blinded \
+    python -m experiments.ab_test serve A/blinded B/blinded \
         --database postgresql+psycopg://user@host/answers --host 0.0.0.0 --port 80
 
 Only the blinded folder is read; the key need not be on the machine. Answers go into ``answers.sqlite`` beside the first
-folder, or into ``--database``. To the world it belongs behind a proxy that speaks HTTPS.
+folder, or into ``--database``. Before the world sees it, put it behind a proxy that speaks HTTPS.
 
 The makers fetch ``/admin/STUDY/answers`` and ``/raters`` with ``Authorization: Bearer`` and the token in the
-environment variable AB_TEST_ADMIN_TOKEN; without one it is drawn and printed.
+environment variable AB_TEST_ADMIN_TOKEN; without one, a token is drawn and printed.
 """
 
 import os
@@ -34,15 +34,15 @@ class Serve:
     Parameters
     ----------
     studies
-        Blinded folders.
+        Blinded folders of the studies.
     database
-        Where answers go, as SQLAlchemy writes addresses; a file beside the first folder by default.
+        Database for the answers, as SQLAlchemy writes addresses; a file beside the first folder by default.
     host
-        Address to listen on; 0.0.0.0 for every one of this machine.
+        Address to listen on; 0.0.0.0 for every address of this machine.
     port
         Port to listen on; 0 for any that is free.
     most_raters
-        How many can take part in each study, so that nobody can flood it; those who did not finish count for a day.
+        Most raters of each study, so that nobody can flood it; those who have not finished count for a day.
     """
 
     POSITIONALS: ClassVar = ("studies",)
@@ -62,7 +62,7 @@ def main(options: Serve) -> None:
     """Open the database and serve until Ctrl-C."""
     import uvicorn
 
-    from experiments.ab_test.serving.database import default_database, open_database
+    from experiments.ab_test.serving.database import Database, default_database
     from experiments.ab_test.serving.server import create_app
 
     folders: dict[str, Path] = {}
@@ -75,14 +75,14 @@ def main(options: Serve) -> None:
     if len(token) < _SHORTEST_TOKEN:
         raise InputError(f"{TOKEN} must have at least {_SHORTEST_TOKEN} characters")
     address = options.database or default_database(options.studies[0])
-    database, studies = open_database(address, folders, options.most_raters)
+    database = Database(address, folders, options.most_raters)
     listening = _listen(options.host, options.port)
     site = f"http://{options.host}:{listening.getsockname()[1]}"
-    for name, study in studies.items():
+    for name, study in database.studies.items():
         print(f"{study.settings.title}: {site}/s/{name}/", flush=True)
     if TOKEN not in os.environ:
         print(f"token for {site}/admin/: {token}", flush=True)
-    app = create_app(studies, folders, database, token)
+    app = create_app(folders, database, token)
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=_KEPT_ALIVE
     )

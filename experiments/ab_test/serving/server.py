@@ -1,16 +1,16 @@
 """The server of listening tests: pages, audio, and a small API in JSON.
 
     PUT /s/STUDY/api/me                 take part: {"consent": true, "origin": {...}}
-    GET /s/STUDY/api/me                 where I stand, and my next turn
+    GET /s/STUDY/api/me                 where I am, and my next turn
     PUT /s/STUDY/api/me/sound_check     what I heard in the headphone check
     PUT /s/STUDY/api/me/practised       I have practised: show me my first turn
     PUT /s/STUDY/api/me/turns/POSITION  my answer; sent again, it changes nothing
     GET /s/STUDY/api/study              what the first pages need
     GET /admin/STUDY/answers, /raters   JSON Lines, for the makers
 
-Raters show the secret of their browser, ``Authorization: Bearer`` and 64 hex digits, makers the token of the server. A
-reply to a rater holds what they may see now and no more. Text of raters is stored as it comes and only ever shown as
-text. Nothing is loaded from elsewhere.
+Raters show the secret of their browser, ``Authorization: Bearer`` and 64 hex digits; makers show the token of the
+server. A reply to a rater holds what they may see now and no more. Text from raters is stored as it comes and only
+ever shown as text. Nothing is loaded from elsewhere.
 """
 
 import hmac
@@ -59,20 +59,19 @@ Known = Annotated[Study, Depends(_known)]
 Secret = Annotated[str, Depends(_secret)]
 
 
-def create_app(
-    studies: Mapping[str, Study], folders: Mapping[str, Path], database: Database, admin_token: str
-) -> FastAPI:
+def create_app(folders: Mapping[str, Path], database: Database, admin_token: str) -> FastAPI:
     """Return the server of some studies.
 
     Parameters
     ----------
-    studies, folders
-        The studies and their blinded folders, by id.
+    folders
+        Blinded folders of the studies, by id.
     database
-        Of their answers.
+        Database of these studies.
     admin_token
-        What makers show.
+        Token that makers show.
     """
+    studies = database.studies
     app = FastAPI(title="listening test", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(_Guard)
     app.state.studies = studies
@@ -178,7 +177,7 @@ def _lines(rows: list[dict[str, Any]]) -> Response:
 
 
 class _Guard:
-    """Adds headers to every reply, and refuses bodies above `LARGEST_BODY`, whether or not they tell their length."""
+    """Adds headers to every reply, and refuses bodies above `LARGEST_BODY`, whether or not they state their length."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

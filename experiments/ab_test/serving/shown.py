@@ -1,9 +1,8 @@
-"""What a page shows of a study: of its introduction, and of a single turn."""
+"""What a page shows of a study: its introduction, and a single turn."""
 
 from typing import Any
 
-from experiments.ab_test.building.design import Turn
-from experiments.ab_test.study import Study
+from experiments.ab_test.study import Study, Turn
 
 
 def introduction(study: Study) -> dict[str, Any]:

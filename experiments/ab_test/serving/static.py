@@ -1,12 +1,12 @@
-"""Write a study as a folder that needs no server: any web space will do, or a double click on its page.
+"""Write a study as a folder that needs no server: put it on any web space, or open its page with a double click.
 
     python -m experiments.ab_test static runs/listening_test/blinded --output runs/listening_page
 
-The page is that of `serve`; answers stay in the rater's browser until they download them as a file of JSON Lines,
+The page is that of `serve`. Answers stay in the rater's browser until they download them as a file of JSON Lines,
 which they send to you. Put the files into a folder: ``analyze --answers FOLDER`` reads them. ``index.html?place=3``
-gives the fourth schedule; without it one is drawn, so that orders are balanced by chance alone. That clips were heard
-long enough, only the page checks here. Participant numbers are not kept, and a completion code could be read in the
-page: each rater is shown the beginning of their own id instead, which their answers hold.
+gives the fourth schedule; without it one is drawn, so that orders are balanced by chance alone. Only the page checks
+that clips were heard long enough. Participant numbers are not kept, and a completion code could be read in the page:
+each rater is shown the beginning of their own id instead, which their answers hold.
 """
 
 import json
@@ -32,7 +32,7 @@ class Static:
     Parameters
     ----------
     study
-        A blinded folder.
+        Blinded folder of the study.
     output
         Folder for the page.
     """
