@@ -9,7 +9,7 @@ from music.errors import InputError
 
 
 def test_both_kinds_of_towers_are_measured(capsys):
-    main(EmbeddingSpeed("lab-mulan,muq-mulan-tiny", clips=2, seconds=1.0, turns=2, matmul=64))
+    main(EmbeddingSpeed(towers="lab-mulan,muq-mulan-tiny", clips=2, seconds=1.0, turns=2, matmul=64))
     found = json.loads(capsys.readouterr().out)
     lab, tiny = found["lab-mulan"], found["muq-mulan-tiny"]
     # 25 frames a second of 128 and of 64 channels
@@ -28,6 +28,6 @@ def test_both_kinds_of_towers_are_measured(capsys):
 
 def test_unknown_towers_are_refused():
     with pytest.raises(InputError, match="got 'x'"):
-        EmbeddingSpeed("x")
+        EmbeddingSpeed(towers="x")
     with pytest.raises(InputError, match=r"between 0\.1 and 120"):
         EmbeddingSpeed(seconds=300)

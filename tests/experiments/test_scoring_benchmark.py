@@ -91,7 +91,7 @@ def test_times_of_scores_that_differ_are_refused():
 
 
 def test_unknown_names_and_impossible_lengths_are_refused():
-    with pytest.raises(InputError, match="--cases must be of text, lyrics, reference, got 'x'"):
+    with pytest.raises(InputError, match="--cases must be among text, lyrics, reference, got 'x'"):
         ScoringSpeed(cases="text,x")
     with pytest.raises(InputError, match="--reference_seconds must lie between"):
         ScoringSpeed(reference_seconds=31)
