@@ -43,6 +43,7 @@ from music.command import refuse_below_one, run, split_names
 from music.devices import find_dtype
 from music.errors import InputError
 from music.prompts import Prompt
+from music.provenance import device_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,42 +88,27 @@ class GenerationSpeed(Timing):
 
 
 class MusicGenWays:
-    """The ways of one numeric type; they share what they can of the weights.
+    """The ways of one numeric type, of a MusicGen in float32; they share what they can of its weights.
 
     Attributes
     ----------
     decoder
         Our decoder.
-
-    Parameters
-    ----------
-    model, tokenizer
-        A MusicGen in float32.
-    options
-        Options of the benchmark.
-    dtype
-        Name of the numeric type.
     """
 
     def __init__(self, model: Any, tokenizer: Any, options: GenerationSpeed, dtype: str) -> None:
-        kind = find_dtype(dtype)
-        self._options = options
-        self._tokenizer = tokenizer
-        self._theirs = self._ours = model
-        if kind != torch.float32:
+        self._options, self._tokenizer, self._dtype = options, tokenizer, dtype
+        self._theirs = ours = model
+        if dtype != "float32":
             # as load_model does: text encoder and codec stay in float32
             shared = {id(part): part for part in (model.text_encoder, model.audio_encoder)}
-            self._ours = copy.deepcopy(model, shared)
-            self._ours.decoder.to(kind)
-            self._theirs = copy.deepcopy(model).to(kind)
-        self.decoder = self._ours.decoder
-        sampling = SamplingOptions(options.guidance)
-        conditioner = TextConditioner(self._ours, tokenizer)
-        self._generator = MusicGen(
-            "benchmark", self._ours, conditioner, "random", sampling, options.candidates
-        )
+            ours = copy.deepcopy(model, shared)
+            ours.decoder.to(find_dtype(dtype))
+            self._theirs = copy.deepcopy(model).to(find_dtype(dtype))
+        self.decoder = ours.decoder
+        sampling, conditioner = SamplingOptions(options.guidance), TextConditioner(ours, tokenizer)
+        self._generator = MusicGen("benchmark", ours, conditioner, "random", sampling, options.candidates)
         self._takes = itertools.count()
-        self._dtype = dtype
         self._codes: list[torch.Tensor] = []
 
     def ways(self) -> list[Way]:
@@ -152,12 +138,9 @@ class MusicGenWays:
     def _plain(self, count: int, seconds: float) -> int:
         config = self._theirs.config
         text = self._tokenizer([TEXT] * count, return_tensors="pt").to(self._theirs.device)
+        guidance, steps = self._options.guidance, steps_of(config, seconds)
         audio = self._theirs.generate(
-            **text,
-            do_sample=True,
-            guidance_scale=self._options.guidance,
-            top_k=250,
-            max_new_tokens=steps_of(config, seconds),
+            **text, do_sample=True, guidance_scale=guidance, top_k=250, max_new_tokens=steps
         )
         if audio.shape[-1] < round(seconds * config.audio_encoder.sampling_rate):
             raise RuntimeError(f"generate() made {audio.shape[-1]} samples a clip")
@@ -202,15 +185,11 @@ def main(options: GenerationSpeed) -> None:
     }
     setting = {
         "options": dataclasses.asdict(options),
-        "device": _name(model.device),
+        "device": device_name(str(model.device)),
         "threads": torch.get_num_threads(),
         "parameters": model.num_parameters(),
     }
     print(json.dumps({**setting, **report(timings, works, options.candidates, steps)}, indent=1))
-
-
-def _name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 if __name__ == "__main__":

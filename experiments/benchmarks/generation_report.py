@@ -14,24 +14,15 @@ BASE = "float32"  # all are compared with its loop, if that was timed
 
 @dataclass(frozen=True)
 class Timings:
-    """What was measured of one numeric type, one value a turn.
+    """What was measured of one numeric type, one value a turn."""
 
-    Attributes
-    ----------
-    clip
-        Seconds a clip, by way.
-    codec
-        Seconds in which ours decodes the codes of the whole batch.
-    matmul
-        Arithmetic of the machine, FLOP/s.
-    read
-        Bandwidth of its memory, bytes/s.
-    """
-
+    #: seconds a clip, by way
     clip: Mapping[str, list[float]] = field(default_factory=lambda: {"ours": [], "batch": [], "loop": []})
-    codec: list[float] = field(default_factory=list)
-    matmul: list[float] = field(default_factory=list)
-    read: list[float] = field(default_factory=list)
+    codec: list[float] = field(
+        default_factory=list
+    )  # seconds in which ours decodes the codes of the whole batch
+    matmul: list[float] = field(default_factory=list)  # arithmetic of the machine, FLOP/s
+    read: list[float] = field(default_factory=list)  # bandwidth of its memory, bytes/s
 
 
 def report(

@@ -12,29 +12,13 @@ _REPEATS = 3
 
 @dataclass(frozen=True)
 class DecodingWork:
-    """What one step of decoding costs, on average over the steps of a clip.
+    """What one step of decoding costs, on average over the steps of a clip."""
 
-    Attributes
-    ----------
-    flop
-        Multiplications and additions.
-    bytes
-        Bytes of weights, keys and values, each read once.
-    """
-
-    flop: float
-    bytes: float
+    flop: float  # multiplications and additions
+    bytes: float  # weights, keys and values, each read once
 
     def floors(self, matmul: float, bandwidth: float) -> tuple[float, float]:
-        """Return the shortest time of a step, s, that arithmetic allows, and that memory allows.
-
-        Parameters
-        ----------
-        matmul
-            Arithmetic of the machine, FLOP/s.
-        bandwidth
-            Bandwidth of its memory, bytes/s.
-        """
+        """Return the shortest times of a step, s: at a rate of arithmetic, FLOP/s, and at one of memory, bytes/s."""
         return self.flop / matmul, self.bytes / bandwidth
 
 

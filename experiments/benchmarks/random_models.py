@@ -15,19 +15,7 @@ TEXT = "a slow sad piano melody, no drums, recorded in an empty hall"
 
 @dataclass(frozen=True)
 class MusicGenSize:
-    """Size of a MusicGen.
-
-    Attributes
-    ----------
-    layers, width, heads
-        Sizes of the decoder, whose inner layers are four times as wide.
-    text_layers, text_width, text_heads
-        Sizes of the text encoder, whose heads are always 64 wide.
-    filters
-        Channels of the first layer of the codec.
-    codes
-        Entries of each of its four codebooks.
-    """
+    """Size of a MusicGen; inner layers are four times as wide, and heads of the text encoder are 64 wide."""
 
     layers: int
     width: int
@@ -35,61 +23,37 @@ class MusicGenSize:
     text_layers: int = 12
     text_width: int = 768
     text_heads: int = 12
-    filters: int = 64
-    codes: int = 2048
+    filters: int = 64  # channels of the codec's first layer
+    codes: int = 2048  # entries of each of its four codebooks
 
 
 @dataclass(frozen=True)
 class StableAudioSize:
-    """Size of a Stable Audio.
-
-    Attributes
-    ----------
-    layers, heads, key_heads
-        Sizes of the transformer, whose heads are 64 wide; `key_heads` are those of keys and values in cross-attention.
-    frames, latent
-        Length and channels of the latents.
-    text_layers, width
-        Layers and width of the text encoder; the conditions are as wide.
-    channels
-        Channels of the last layer of the autoencoder.
-    """
+    """Size of a Stable Audio; heads are 64 wide, and conditions are as wide as the text encoder."""
 
     layers: int = 24
     heads: int = 24
-    key_heads: int = 12
-    frames: int = 1024
-    latent: int = 64
+    key_heads: int = 12  # heads of keys and values in cross-attention
+    frames: int = 1024  # length of the latents
+    latent: int = 64  # channels of the latents
     text_layers: int = 12
     width: int = 768
-    channels: int = 128
+    channels: int = 128  # channels of the autoencoder's last layer
 
 
 @dataclass(frozen=True)
 class TowersSize:
-    """Size of the towers of a MuQ-MuLan.
-
-    Attributes
-    ----------
-    layers, heads, width
-        Sizes of MuQ's conformer.
-    convolution
-        Channels in front of it.
-    text_layers, text_width
-        Layers and width of XLM-RoBERTa.
-    depth, dim, dim_heads
-        Layers, width and heads of the transformers over both; a head is 64 wide.
-    """
+    """Size of the towers of a MuQ-MuLan: MuQ's conformer, XLM-RoBERTa, and the transformers over both."""
 
     layers: int = 12
     heads: int = 16
     width: int = 1024
-    convolution: int = 512
+    convolution: int = 512  # channels in front of the conformer
     text_layers: int = 12
     text_width: int = 768
-    depth: int = 8
+    depth: int = 8  # layers of the transformers
     dim: int = 768
-    dim_heads: int = 8
+    dim_heads: int = 8  # a head is 64 wide
 
 
 MUSICGENS = {

@@ -87,22 +87,12 @@ class ScoringSpeed(Timing):
 
 @dataclass(frozen=True)
 class Job:
-    """What is scored.
+    """Candidates and their prompt."""
 
-    Attributes
-    ----------
-    waves
-        Candidates, `[N, samples]` at 24 kHz.
-    text, lyrics
-        Words of the prompt.
-    reference
-        Audio of its reference `[samples]`, and the same in a file; None if it has none.
-    """
-
-    waves: torch.Tensor
+    waves: torch.Tensor  # candidates `[N, samples]` at 24 kHz
     text: str
     lyrics: str
-    reference: tuple[torch.Tensor, Path] | None
+    reference: tuple[torch.Tensor, Path] | None  # audio of the reference `[samples]`, and the same in a file
 
     def ours(self, scorer: CMIRMScorer) -> torch.Tensor:
         """Return our scores `[N, 2]`."""

@@ -56,24 +56,12 @@ def refuse_unknown(options: Any, option: str, known: Collection[str]) -> None:
 
 @dataclass(frozen=True)
 class Way:
-    """A way of making clips.
-
-    Attributes
-    ----------
-    name
-        Its name: ours, batch or loop.
-    dtype
-        Name of the numeric type.
-    clips
-        Number of clips that it makes in a turn.
-    make
-        Makes them, given their length in s, and returns how many there are.
-    """
+    """A way of making clips: ours, batch or loop."""
 
     name: str
     dtype: str
-    clips: int
-    make: Callable[[float], int]
+    clips: int  # number of clips that it makes in a turn
+    make: Callable[[float], int]  # makes them, given their length in s, and returns how many there are
 
 
 def timed(

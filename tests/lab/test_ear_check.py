@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-
 from experiments.lab.ear_check import ear_check
+
 from experiments.lab.world.corpus import song
 
 RATE = 16_000

@@ -7,8 +7,8 @@ import threading
 from pathlib import Path
 
 import pytest
-
 from experiments.lab.hearing import Hearing
+
 from experiments.lab.judge_server import TrueJudge, make_server
 from experiments.lab.pairs import clip_of, pair
 from experiments.lab.world.rendering import SAMPLE_RATE

@@ -4,10 +4,10 @@ import json
 from collections import defaultdict
 
 import pytest
-
 from experiments.lab.hearing import Hearing
-from experiments.lab.judgement_sets import WriteSets, main
 from experiments.lab.listeners import opinion, vote
+
+from experiments.lab.judgement_sets import WriteSets, main
 from experiments.lab.pairs import pair
 from music.clips import read_header
 from music.errors import InputError

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 import torch
+from experiments.lab.workers import spread
 
 from experiments.lab.training.loop import Schedule, train
-from experiments.lab.workers import spread
 from experiments.lab.world.prompts import SHIPPED, write_prompts
 from music.prompts import load_prompts
 
