@@ -18,9 +18,7 @@ class Timings:
 
     #: seconds a clip, by way
     clip: Mapping[str, list[float]] = field(default_factory=lambda: {"ours": [], "batch": [], "loop": []})
-    codec: list[float] = field(
-        default_factory=list
-    )  # seconds in which ours decodes the codes of the whole batch
+    codec: list[float] = field(default_factory=list)  # seconds in which ours decodes all codes of a batch
     matmul: list[float] = field(default_factory=list)  # arithmetic of the machine, FLOP/s
     read: list[float] = field(default_factory=list)  # bandwidth of its memory, bytes/s
 

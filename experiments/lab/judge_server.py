@@ -55,7 +55,7 @@ class ServeJudge(Hearing):
 
 
 class TrueJudge:
-    """Answers questions about pairs of the lab, which have their own ids, in requests whose audio is encoded so."""
+    """Answers questions about pairs of the lab, which it recognises by the bytes of their encoded audio."""
 
     def __init__(self, pairs: Sequence[Preference], sound: Sound, hearing: Hearing) -> None:
         self._hearing = hearing

@@ -13,7 +13,7 @@
 `python -m reward.data prepare` reads them as it reads the published ones. The benchmark has 1,000 pairs of each of four
 modalities like CMI-Pref's test set, 1,340 battles with one vote like Music Arena, and 500 and 413 rated clips like PAM
 and MusicEval. Every tenth pair has a second row with another listener's vote, and pairs name as `model_a` and `model_b`
-what has damaged their clips most. Its songs are those of the held-out pairs, or like them of the test split.
+what has damaged their clips most. Its songs are those of the held-out pairs, or belong to the test split as they do.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

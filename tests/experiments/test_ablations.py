@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -45,10 +46,6 @@ def data(options):
     return LabData(options.sets, options.output / "data", TOWERS)
 
 
-def changed(options, **values):
-    return Ablate(**{**options.__dict__, **values})
-
-
 def times(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
 
@@ -59,10 +56,8 @@ def test_trainings_side_by_side_are_those_one_after_another(data, options, tmp_p
     recipe = Recipe(data, tmp_path, (options.steps, options.second_steps))
     train_all(recipe, jobs, 2)
     for name in ("distill", "distill_pref", "distill_unfiltered", "distill_unfiltered_pref"):
-        weights = (
-            folder / f"{name}-0" / "model.safetensors" for folder in (tmp_path, options.output / "models")
-        )
-        one, other = (load_file(path) for path in weights)
+        folders = (tmp_path, options.output / "models")
+        one, other = (load_file(folder / f"{name}-0" / "model.safetensors") for folder in folders)
         assert one.keys() == other.keys()
         assert all(torch.equal(one[key], other[key]) for key in one)
 
@@ -91,11 +86,11 @@ def test_an_ablation_becomes_a_table_and_a_figure_and_is_not_made_twice(options,
 
 
 def test_ablations_share_models(options):
-    main(changed(options, study="windows"))
+    main(replace(options, study="windows"))
     page = (options.output / "windows" / "table.md").read_text()
     assert all(f"| {arm} |" in page for arm in ABLATIONS["windows"].arms)
     before = times(options.output / "models")
-    main(changed(options, study="prompt", seeds=2))
+    main(replace(options, study="prompt", seeds=2))
     new = {path.parent.name for path in times(options.output / "models").keys() - before.keys()}
     assert new == {"distill-1", "distill_both-1"}  # those of the first seed were there
     assert "2 seeds" in (options.output / "prompt" / "table.md").read_text()
@@ -103,11 +98,11 @@ def test_ablations_share_models(options):
 
 def test_other_settings_are_refused(options):
     with pytest.raises(InputError, match="another steps"):
-        main(changed(options, steps=5))
+        main(replace(options, steps=5))
     with pytest.raises(InputError, match="'x' is no ablation"):
-        changed(options, study="x")
+        replace(options, study="x")
     with pytest.raises(InputError, match="holds no sets"):
-        main(changed(options, sets=options.output))
+        main(replace(options, sets=options.output))
 
 
 def test_every_arm_has_its_stages():
@@ -170,13 +165,10 @@ def test_views_have_names_of_their_own():
 def test_clips_in_pieces(tmp_path):
     write_clip(tmp_path / "long.flac", Clip(torch.zeros(1, 25_300), 1_000))
     write_clip(tmp_path / "short.flac", Clip(torch.zeros(1, 10_000), 1_000))
-    lengths = {
-        window: [
-            read_header(path).samples for path in in_windows(tmp_path / "long.flac", tmp_path / "w", window)
-        ]
-        for window in ("first10", "mean10", "full")
-    }
-    assert lengths == {"first10": [10_000], "mean10": [10_000, 10_000, 5_300], "full": [25_300]}
+    lengths = {"first10": [10_000], "mean10": [10_000, 10_000, 5_300], "full": [25_300]}
+    for window, samples in lengths.items():
+        pieces = in_windows(tmp_path / "long.flac", tmp_path / "w", window)
+        assert [read_header(path).samples for path in pieces] == samples
     assert in_windows(tmp_path / "short.flac", tmp_path / "w", "full") == []
 
 

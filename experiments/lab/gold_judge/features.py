@@ -14,7 +14,7 @@ from music.errors import InputError
 
 SAMPLE_RATE = 16_000  # Hz
 MIN_SECONDS = 1.0  # below it there is neither a beat nor a chord to hear
-MAX_SECONDS = 60.0  # a clip is heard so far
+MAX_SECONDS = 60.0  # no more of a clip is heard
 MEL_HOP, MEL_WINDOW, MELS = 256, 1024, 80  # samples, samples, bands
 PITCH_HOP = 2048  # samples
 LOWEST_PITCH, OCTAVES, STEPS = 36, 6, 24  # MIDI; octaves above it; bands an octave
