@@ -1,11 +1,13 @@
-"""What the analyses write: tables as CSV, a page for people, and dots with their intervals."""
+"""What experiments write for people: tables, a page, and figures of one style."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from music.durable import make_folder, write_text
+from music.intervals import Estimate
 from music.provenance import write_run_record
 from music.tables import csv_table
 from reward.benchmark.metrics import Line
@@ -25,11 +27,11 @@ def write_report(
     Parameters
     ----------
     folder
-        Where to.
+        Folder to write to.
     options
-        Of the command, for `run.json`.
+        Options of the command, for `run.json`.
     tables
-        By the name of the file without ".csv": lines and columns.
+        Lines and columns, by the name of the file without ".csv".
     page
         Markdown, for `table.md`.
     facts
@@ -44,43 +46,43 @@ def write_report(
 
 def shown(line: Mapping[str, Any], digits: int = 3, name: str = "value") -> str:
     """Return a number of a line with its interval, "0.712 [0.690, 0.733]", as far as they are known."""
-    value, low, high = (line.get(part) for part in (name, "low", "high"))
-    if value is None:
-        return "–"
-    told = f"{value:.{digits}f}"
-    return told if low is None or high is None else f"{told} [{low:.{digits}f}, {high:.{digits}f}]"
+    value, low, high = (math.nan if line.get(part) is None else line[part] for part in (name, "low", "high"))
+    return f"{Estimate(value, low, high):.{digits}f}"
 
 
 @contextmanager
 def drawing(path: Path, lines: int, columns: int, size: tuple[float, float], **shared: Any) -> Iterator[Any]:
     """Yield the axes `[lines, columns]` of a figure, which is written when the block ends."""
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(lines, columns, figsize=size, squeeze=False, **shared)
+    figure = Figure(figsize=size)
+    axes = figure.subplots(lines, columns, squeeze=False, **shared)
     for axis in axes.flat:
         axis.grid(alpha=0.3)
         axis.tick_params(labelsize=8)
         for side in ("top", "right"):
             axis.spines[side].set_visible(False)
-    try:
-        yield axes
-        figure.tight_layout()
-        make_folder(path.parent)
-        figure.savefig(path, dpi=130)
-    finally:
-        pyplot.close(figure)
+    yield axes
+    figure.tight_layout()
+    make_folder(path.parent)
+    figure.savefig(path, dpi=130)
 
 
-def draw_dots(axis: Any, lines: Sequence[Line], names: Sequence[str], scale: float = 1) -> None:
-    """Draw values with their intervals below each other, each beside its name."""
+def draw_dots(
+    axis: Any,
+    lines: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    scale: float = 1,
+    colour: str = COLOURS[0],
+    hollow: Container[int] = (),
+) -> None:
+    """Draw values with their intervals below each other, each beside its name; those in `hollow` as circles."""
     for row, line in enumerate(lines):
         value, low, high = (line.get(part) for part in ("value", "low", "high"))
         if isinstance(low, float) and isinstance(high, float):
-            axis.plot([scale * low, scale * high], [row, row], color=COLOURS[0], linewidth=2)
+            axis.plot([scale * low, scale * high], [row, row], color=colour, linewidth=2)
         if isinstance(value, float):
-            axis.plot(scale * value, row, "o", color=COLOURS[0])
+            fill = "white" if row in hollow else colour
+            axis.plot(scale * value, row, "o", color=colour, markerfacecolor=fill)
     axis.set_yticks(range(len(names)), names, fontsize=8)
     axis.set_ylim(len(names) - 0.5, -0.5)

@@ -82,6 +82,11 @@ def write_text(path: Path, text: str, owner: int = 0) -> None:
     write_bytes(path, text.encode("utf-8"), owner)
 
 
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON, as `write_bytes` does."""
+    write_text(path, json.dumps(value, indent=1) + "\n")
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable (a rename or a new file is safe only after this)."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -1,6 +1,9 @@
-"""Trains what studies need, tests it and writes the tables."""
+"""Trains what ablations need, tests it and writes the tables.
 
-from __future__ import annotations
+python -m experiments.lab.judgement_sets                    # the sets, once: runs/lab/sets
+python -m experiments.ablations training_sets               # one of `questions.ABLATIONS`
+python -m experiments.ablations --workers 2                 # all of them
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -9,24 +12,21 @@ from typing import ClassVar
 
 import numpy as np
 
-from experiments.ablations.lab_data import LabData, label_accuracy, write_json
-from experiments.ablations.report import draw, markdown, verdict, write_csv
-from experiments.ablations.side_by_side import train_all
-from experiments.ablations.stages import Recipe
-from experiments.ablations.studies import STUDIES, Arm, Study
+from experiments.ablations.lab_data import LabData, label_accuracy
+from experiments.ablations.questions import ABLATIONS, Ablation, Arm
+from experiments.ablations.report import draw, interval_of, markdown, verdict, write_csv
+from experiments.ablations.stages import Recipe, train_all
 from experiments.ablations.testing import (
     CLIP_METRICS,
     PAIR_METRICS,
-    Array,
     Benchmark,
-    Interval,
     resampled_correlation,
     resampled_mean,
 )
 from music.command import refuse_below_one
-from music.durable import claim_work, make_folder, write_text
+from music.durable import claim_work, make_folder, write_json, write_text
 from music.errors import InputError
-from music.intervals import wilson_interval
+from music.intervals import Array, Estimate, wilson_interval
 
 ALL = "all"
 
@@ -38,21 +38,22 @@ class Ablate:
     Parameters
     ----------
     study
-        One of `STUDIES`, or all.
+        Question to answer: training_sets, label_smoothing, consistency_filter, pseudo_count_epochs, pseudo_count_steps,
+        mapping, head_size, prompt, windows, or all.
     output
         Folder for rows, embeddings, models and results.
     sets
         Folder that experiments.lab.judgement_sets wrote.
     towers
-        The MuQ-MuLan.
+        MuQ-MuLan that encodes clips and texts: a name (lab-mulan), hub id or folder.
     steps
-        Of a first stage.
+        Optimiser steps of a first stage.
     second_steps
-        Of a second stage.
+        Optimiser steps of a second stage.
     seeds
-        Trainings of each arm; as many as the study asks for by default.
+        Number of trainings of each arm; as many as the question asks for by default.
     workers
-        Trainings side by side, which share the cores; each needs about 6 GB of memory.
+        Number of trainings side by side, which share the cores; each needs about 6 GB of memory.
     """
 
     POSITIONALS: ClassVar = ("study",)
@@ -67,9 +68,8 @@ class Ablate:
     workers: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse unknown studies and numbers out of range."""
-        if self.study not in (ALL, *STUDIES):
-            raise InputError(f"{self.study!r} is no study: choose one of {', '.join((ALL, *STUDIES))}")
+        if self.study not in (ALL, *ABLATIONS):
+            raise InputError(f"{self.study!r} is no ablation: choose one of {', '.join((ALL, *ABLATIONS))}")
         refuse_below_one(self, "steps", "second_steps", "seeds", "workers")
 
 
@@ -84,36 +84,37 @@ def main(options: Ablate) -> None:
     data.prepare()
     recipe = Recipe(data, options.output / "models", (options.steps, options.second_steps))
     benchmark = Benchmark(data)
-    for name in STUDIES if options.study == ALL else [options.study]:
+    for name in ABLATIONS if options.study == ALL else [options.study]:
         print(answer(name, options, recipe, benchmark))
 
 
 def answer(name: str, options: Ablate, recipe: Recipe, benchmark: Benchmark) -> str:
-    """Train and test the arms of a study, write its results and return its page."""
-    study, seeds = STUDIES[name], options.seeds or STUDIES[name].seeds
-    jobs = [(arm.stage, seed) for arm in study.arms.values() for seed in range(seeds)]
+    """Train and test the arms of an ablation, write its results and return its page."""
+    ablation = ABLATIONS[name]
+    seeds = options.seeds or ablation.seeds
+    jobs = [(arm.stage, seed) for arm in ablation.arms.values() for seed in range(seeds)]
     train_all(recipe, jobs, options.workers)
     scores: dict[str, tuple[Array, Array]] = {}
-    for label, arm in study.arms.items():
+    for label, arm in ablation.arms.items():
         tested = [benchmark.scores(recipe.place(arm.stage, seed), arm.view) for seed in range(seeds)]
         scores[label] = np.stack([pairs for pairs, _ in tested]), np.stack([clips for _, clips in tested])
-    found = {label: measure(study.arms[label], benchmark, *scores[label]) for label in study.arms}
-    contrasts = compare(study, benchmark, {label: pairs for label, (pairs, _) in scores.items()})
-    labels = {part: _labels(recipe.data, part) for part in study.labels}
+    found = {label: measure(arm, benchmark, *scores[label]) for label, arm in ablation.arms.items()}
+    contrasts = compare(ablation, benchmark, {label: pairs for label, (pairs, _) in scores.items()})
+    labels = {part: _labels(recipe.data, part) for part in ablation.labels}
     folder = options.output / name
     write_csv(folder / "table.csv", found)
-    named = [{**one, "difference": asdict(one["difference"])} for one in contrasts]
+    named = [{**one, "difference": interval_of(one["difference"])} for one in contrasts]
     write_json(folder / "contrasts.json", {"seeds": seeds, "contrasts": named, "labels": labels})
-    draw(folder / "figure.png", study.title, found)
+    draw(folder / "figure.png", ablation.title, found)
     counted = int((~np.isnan(benchmark.values(next(iter(scores.values()))[0][0], "human"))).sum())
     over = "over pairs and seeds" if seeds > 1 else "over pairs, of one training each"
     note = f"{seeds} seed{'s' * (seeds > 1)}; {counted:,} human pairs; 95 % intervals {over}."
-    page = markdown(study.title, study.paper, found, contrasts, labels, note)
+    page = markdown(ablation.title, ablation.paper, found, contrasts, labels, note)
     write_text(folder / "table.md", page)
     return page
 
 
-def measure(arm: Arm, benchmark: Benchmark, pairs: Array, clips: Array) -> dict[str, Interval]:
+def measure(arm: Arm, benchmark: Benchmark, pairs: Array, clips: Array) -> dict[str, Estimate]:
     """Return all metrics of an arm, from scores `[seeds, pairs, 2]` and `[seeds, clips, 2]`."""
     found = {
         metric: resampled_mean(np.stack([benchmark.values(one, metric) for one in pairs]))
@@ -127,17 +128,16 @@ def measure(arm: Arm, benchmark: Benchmark, pairs: Array, clips: Array) -> dict[
     return found
 
 
-def compare(study: Study, benchmark: Benchmark, pairs: Mapping[str, Array]) -> list[dict]:
+def compare(ablation: Ablation, benchmark: Benchmark, pairs: Mapping[str, Array]) -> list[dict]:
     """Return the differences that would show the paper's finding, pair by pair and seed by seed."""
     found = []
-    for one in study.contrasts:
-        values = [
+    for one in ablation.contrasts:
+        first, second = (
             np.stack([benchmark.values(scores, one.metric) for scores in pairs[label]])
             for label in (one.first, one.second)
-        ]
-        difference = resampled_mean(values[0] - values[1])
-        told = verdict(one.metric, difference)
-        found.append({**asdict(one), "difference": difference, "verdict": told})
+        )
+        difference = resampled_mean(first - second)
+        found.append({**asdict(one), "difference": difference, "verdict": verdict(one.metric, difference)})
     return found
 
 

@@ -1,17 +1,13 @@
 """The lab's sets of judgement as rows and embeddings."""
 
-from __future__ import annotations
-
-import json
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from experiments.lab.pairs import pair_called
-from experiments.lab.workers import cores
+import reward.embed
+from experiments.lab.judgements.pairs import pair_called
+from experiments.running import cores, run_command
 from music.durable import write_text
 from music.errors import InputError
 from music.hashing import sha256_file
@@ -20,7 +16,7 @@ from reward.data.prepare import Prepare
 from reward.data.prepare import main as prepare
 from reward.judgements import HEADS
 
-#: name -> layout, place in the folder of sets, part; what shares something with the first is left out of the others
+#: name -> layout, place in the folder of sets, split; what shares something with the first is left out of the others
 SETS = {
     "test": ("cmi", "CMI-RewardBench/all_test.jsonl", ""),
     "pseudo": ("cmi", "CMI-Pref-Pseudo/train.jsonl", ""),
@@ -35,21 +31,11 @@ SETS = {
 
 @dataclass(frozen=True)
 class LabData:
-    """Rows and embeddings of the lab's sets.
+    """Rows and embeddings of the lab's sets."""
 
-    Attributes
-    ----------
-    sets
-        Folder that `experiments.lab.judgement_sets` wrote.
-    folder
-        Folder for rows and embeddings.
-    towers
-        The MuQ-MuLan.
-    """
-
-    sets: Path
-    folder: Path
-    towers: str
+    sets: Path  # folder that `experiments.lab.judgement_sets` wrote
+    folder: Path  # folder for rows and embeddings
+    towers: str  # MuQ-MuLan that encodes them
 
     @property
     def embeddings(self) -> Path:
@@ -57,7 +43,7 @@ class LabData:
         return self.folder / "embeddings"
 
     def rows(self, name: str) -> Path:
-        """Return the rows of a set of `SETS`, or with a number after a hyphen so many of them: "pseudo-1000"."""
+        """Return the file of a set of `SETS`, or of as many of its rows as a name such as "pseudo-1000" says."""
         whole, _, count = name.partition("-")
         path = self.folder / whole / "rows.jsonl"
         return path.with_name(f"rows-{count}.jsonl") if count else path
@@ -73,9 +59,8 @@ class LabData:
         if done.exists():
             return
         files = [str(self.rows(name)) for name in SETS]
-        embed = ["reward.embed", *files, "--output", str(self.embeddings), "--towers", self.towers]
-        shared = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(cores()), "-m"]
-        subprocess.run([sys.executable, "-m", *shared, *embed, "--dtype", "float16"], check=True)
+        options = {"output": self.embeddings, "towers": self.towers, "dtype": "float16"}
+        run_command(reward.embed.__file__, options, files, processes=cores())
         write_text(done, "")
 
     def hashes(self) -> dict[str, str]:
@@ -107,8 +92,3 @@ def label_accuracy(rows: Path) -> dict[str, tuple[int, int]]:
                 right, known = counts[head]
                 counts[head] = right + (label == truth[f"preference_{head}"]), known + 1
     return counts
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write a value, indented."""
-    write_text(path, json.dumps(value, indent=1) + "\n")

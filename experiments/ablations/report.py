@@ -1,16 +1,15 @@
 """Tables and figures of the ablations."""
 
-from __future__ import annotations
-
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from experiments.ablations.testing import Interval
+from experiments.figures import draw_dots, drawing
 from music.durable import write_text
+from music.intervals import Estimate
+from music.tables import csv_table, markdown_table
 
 _TITLES = {
     "human": "all human pairs, %",
@@ -26,103 +25,89 @@ _COLUMNS = 4  # panels side by side
 _PERCENT = ("human", "musicality", "alignment", "arena")
 
 
-def write_csv(path: Path, found: Mapping[str, Mapping[str, Interval]]) -> None:
+def interval_of(estimate: Estimate) -> dict[str, float]:
+    """Return what files keep of an estimate."""
+    return {"mean": estimate.value, "low": estimate.low, "high": estimate.high}
+
+
+def write_csv(path: Path, found: Mapping[str, Mapping[str, Estimate]]) -> None:
     """Write a row for each arm and metric."""
-    buffer = io.StringIO()
-    table = csv.writer(buffer, lineterminator="\n")
-    table.writerow(["arm", "metric", "mean", "low", "high"])
-    for arm, metrics in found.items():
-        for metric, value in metrics.items():
-            table.writerow([arm, metric, value.mean, value.low, value.high])
-    write_text(path, buffer.getvalue())
+    lines = [
+        {"arm": arm, "metric": metric, **interval_of(value)}
+        for arm, metrics in found.items()
+        for metric, value in metrics.items()
+    ]
+    write_text(path, csv_table(lines, ["arm", "metric", "mean", "low", "high"]))
 
 
 def markdown(
     title: str,
     paper: str,
-    found: Mapping[str, Mapping[str, Interval]],
+    found: Mapping[str, Mapping[str, Estimate]],
     contrasts: Sequence[Mapping[str, Any]],
     labels: Mapping[str, Mapping[str, Sequence[float]]],
     note: str,
 ) -> str:
-    """Return a study for people."""
-    metrics = list(next(iter(found.values())))
-    lines = [f"## {title}", "", f"The paper: {paper}", "", note, ""]
-    lines += [
-        "| | " + " | ".join(_TITLES[metric] for metric in metrics) + " |",
-        "|---" * (1 + len(metrics)) + "|",
+    """Return an ablation for people."""
+    arms = [
+        [arm, *(_shown(metric, one) for metric, one in metrics.items())] for arm, metrics in found.items()
     ]
-    for arm, values in found.items():
-        lines.append(f"| {arm} | " + " | ".join(_shown(metric, values[metric]) for metric in metrics) + " |")
-    lines += ["", "| first | second | first minus second | 95 % | first is better |", "|---|---|---|---|---|"]
+    metrics = [_TITLES[metric] for metric in next(iter(found.values()))]
+    differences = []
     for one in contrasts:
-        value, metric = one["difference"], one["metric"]
-        scale, unit = (100, "points") if metric in _PERCENT else (1, "nats")
-        interval = f"[{scale * value.low:+.2f}, {scale * value.high:+.2f}]"
-        told = f"{scale * value.mean:+.2f} {unit} of {_TITLES[metric].split(',')[0]}"
-        lines.append(f"| {one['first']} | {one['second']} | {told} | {interval} | {one['verdict']} |")
+        value, unit = (
+            _scaled(one["metric"], one["difference"]),
+            "points" if one["metric"] in _PERCENT else "nats",
+        )
+        told = f"{value.value:+.2f} {unit} of {_TITLES[one['metric']].split(',')[0]}"
+        interval = f"[{value.low:+.2f}, {value.high:+.2f}]"
+        differences.append([one["first"], one["second"], told, interval, one["verdict"]])
+    parts = [
+        f"## {title}\n",
+        f"The paper: {paper}\n",
+        f"{note}\n",
+        markdown_table(["", *metrics], arms),
+        markdown_table(["first", "second", "first minus second", "95 %", "first is better"], differences),
+    ]
     if labels:
-        lines += ["", "| labels | musicality true, % | alignment true, % |", "|---|---|---|"]
-        for name, heads in labels.items():
-            shown = [
-                f"{100 * r:.1f} [{100 * lo:.1f}, {100 * hi:.1f}] of {n}" for r, lo, hi, n in heads.values()
+        shares = [
+            [
+                name,
+                *(f"{Estimate(100 * r, 100 * lo, 100 * hi):.1f} of {n}" for r, lo, hi, n in heads.values()),
             ]
-            lines.append(f"| {name} | {' | '.join(shown)} |")
-    return "\n".join(lines) + "\n"
+            for name, heads in labels.items()
+        ]
+        parts.append(markdown_table(["labels", "musicality true, %", "alignment true, %"], shares))
+    return "\n".join(parts)
 
 
-def _shown(metric: str, value: Interval) -> str:
-    if math.isnan(value.mean):
-        return "–"
-    if metric in _PERCENT:
-        return f"{100 * value.mean:.1f} [{100 * value.low:.1f}, {100 * value.high:.1f}]"
-    return f"{value.mean:.3f} [{value.low:.3f}, {value.high:.3f}]"
+def _scaled(metric: str, one: Estimate) -> Estimate:
+    scale = 100 if metric in _PERCENT else 1
+    return Estimate(scale * one.value, scale * one.low, scale * one.high)
 
 
-def verdict(metric: str, difference: Interval) -> str:
+def _shown(metric: str, one: Estimate) -> str:
+    return format(_scaled(metric, one), ".1f" if metric in _PERCENT else ".3f")
+
+
+def verdict(metric: str, difference: Estimate) -> str:
     """Return whether the first of two arms is the better one, as far as one can tell."""
-    low, high = (
-        (-difference.high, -difference.low)
-        if metric == "cross_entropy"
-        else (difference.low, difference.high)
-    )
-    return "yes" if low > 0 else "no, the other way round" if high < 0 else "not to be told"
+    if not difference.differs:
+        return "not to be told"
+    better = (difference.low > 0) != (metric == "cross_entropy")
+    return "yes" if better else "no, the other way round"
 
 
-def draw(path: Path, title: str, found: Mapping[str, Mapping[str, Interval]]) -> None:
+def draw(path: Path, title: str, found: Mapping[str, Mapping[str, Estimate]]) -> None:
     """Draw a panel for each metric, in it a dot with its interval for each arm."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     metrics, arms = list(next(iter(found.values()))), list(found)
     columns = min(len(metrics), _COLUMNS)
     lines = math.ceil(len(metrics) / columns)
-    figure, axes = pyplot.subplots(
-        lines,
-        columns,
-        figsize=(2.3 * columns + 1.5, lines * (0.3 * len(arms) + 0.8) + 0.4),
-        sharey=True,
-        squeeze=False,
-    )
-    for axis in axes.flat[len(metrics) :]:
-        axis.set_axis_off()
-    for axis, metric in zip(axes.flat[: len(metrics)], metrics, strict=True):
-        scale = 100 if metric in _PERCENT else 1
-        for row, arm in enumerate(arms):
-            value = found[arm][metric]
-            axis.plot([scale * value.low, scale * value.high], [row, row], color="#1f5f8b", linewidth=2)
-            axis.plot(scale * value.mean, row, "o", color="#1f5f8b")
-        axis.set_title(_TITLES[metric], fontsize=9)
-        axis.grid(axis="x", alpha=0.3)
-        axis.tick_params(labelsize=8)
-        for side in ("top", "right", "left"):
-            axis.spines[side].set_visible(False)
-    axes[0][0].set_yticks(range(len(arms)), arms, fontsize=8)
-    axes[0][0].invert_yaxis()
-    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
-    figure.tight_layout()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
-    pyplot.close(figure)
+    size = (2.3 * columns + 1.5, lines * (0.3 * len(arms) + 0.8) + 0.4)
+    with drawing(path, lines, columns, size, sharey=True) as axes:
+        for axis in axes.flat[len(metrics) :]:
+            axis.set_axis_off()
+        for axis, metric in zip(axes.flat[: len(metrics)], metrics, strict=True):
+            draw_dots(axis, [asdict(_scaled(metric, found[arm][metric])) for arm in arms], arms)
+            axis.set_title(_TITLES[metric], fontsize=9)
+        axes[0, 0].figure.suptitle(title, fontsize=11, x=0.01, ha="left")

@@ -1,14 +1,14 @@
-"""The trainings of the ablations: what each learns from, where it starts, and in what it differs from the others."""
-
-from __future__ import annotations
+"""The trainings of the ablations: what each learns from, where it starts, and how it differs from the others."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from experiments.ablations.lab_data import SETS, LabData
+from experiments.running import cores, spread
 from music.errors import InputError
 from music.jsonl import read_jsonl
 from reward import train
@@ -22,24 +22,12 @@ SHAPES = {"small": {"prompt_depth": 0, "joint_depth": 1}, "large": {"prompt_dept
 
 @dataclass(frozen=True)
 class Stage:
-    """One training.
+    """One training."""
 
-    Attributes
-    ----------
-    train
-        Names of sets (`LabData.rows`), with commas between.
-    start
-        The stage that it starts from; random weights if empty.
-    changes
-        Settings of `TrainConfig`.
-    whole
-        A set of more rows: the steps are as many fewer as the rows are.
-    """
-
-    train: str
-    start: str = ""
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    whole: str = ""
+    train: str  # names of sets (`LabData.rows`), separated by commas
+    start: str = ""  # stage that it starts from, itself one without a start; random weights if empty
+    changes: Mapping[str, Any] = field(default_factory=dict)  # settings of `TrainConfig` that differ
+    whole: str = ""  # larger set that this one is drawn from: there are as many fewer steps as rows
 
 
 STAGES: dict[str, Stage] = {
@@ -67,17 +55,7 @@ for _count in COUNTS:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What all trainings share.
-
-    Attributes
-    ----------
-    data
-        Rows and embeddings.
-    folder
-        Where models go.
-    steps
-        Of a first and of a second stage.
-    """
+    """What all trainings share: data, the folder of the models, and the optimiser steps of first and second stages."""
 
     data: LabData
     folder: Path
@@ -92,15 +70,14 @@ class Recipe:
         stage = STAGES[name]
         first = not stage.start
         files = [self.data.take(part) for part in stage.train.split(",")]
-        judge = stage.train.partition("-")[0]  # a head that imitates a judge is kept by how well it does
+        judge = stage.train.partition("-")[0]  # a head that imitates a judge is validated against that judge
         steps = self.steps[not first]
         if stage.whole:
             steps = max(1, round(steps * _rows(files[0]) / _rows(self.data.rows(stage.whole))))
+        validation = f"{judge}_validation" if f"{judge}_validation" in SETS else "validation"
         config = TrainConfig(
             train=",".join(map(str, files)),
-            validation=str(
-                self.data.rows(f"{judge}_validation" if f"{judge}_validation" in SETS else "validation")
-            ),
+            validation=str(self.data.rows(validation)),
             output=str(self.place(name, seed)),
             towers=self.data.towers,
             init_from="" if first else str(self.place(stage.start, seed)),
@@ -136,6 +113,28 @@ class Recipe:
         if not is_checkpoint(Path(config.output)):
             raise InputError(f"{config.output} holds no model: delete it to train again")
         return Path(config.output)
+
+
+def train_all(recipe: Recipe, jobs: Iterable[tuple[str, int]], workers: int) -> None:
+    """Train stages, each after the one that it starts from; what is finished is left alone.
+
+    Parameters
+    ----------
+    recipe
+        What all trainings share.
+    jobs
+        Stages with their seeds.
+    workers
+        Number of trainings side by side, which share the cores; each holds all embeddings in memory.
+    """
+    wanted = dict.fromkeys((stage, seed) for name, seed in jobs for stage in (STAGES[name].start, name))
+    for later in (False, True):
+        ready = [(name, seed) for name, seed in wanted if name and bool(STAGES[name].start) == later]
+        spread(partial(_train, recipe), ready, workers, "trainings", threads=max(1, cores() // workers))
+
+
+def _train(recipe: Recipe, job: tuple[str, int]) -> None:
+    recipe.train(*job)
 
 
 def _rows(path: Path) -> int:

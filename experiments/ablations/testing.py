@@ -1,6 +1,4 @@
-"""What a head scores on the lab's benchmark, row by row, and what that is worth."""
-
-from __future__ import annotations
+"""What a head scores on the lab's benchmark, row by row, and how well that agrees with people."""
 
 import io
 from collections.abc import Sequence
@@ -12,10 +10,12 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from experiments.ablations.lab_data import LabData
-from experiments.ablations.windows import in_windows
+from music.clips import Clip, read_clip, read_header, write_clip
 from music.durable import write_bytes
-from music.intervals import Array
+from music.hashing import sha256_text
+from music.intervals import Array, Estimate
 from music.prompts import Prompt
+from reward.baselines.windowed import PIECE, spans
 from reward.cmi_rm.checkpoint import load_head, load_towers
 from reward.cmi_rm.head import ALIGNMENT, MUSICALITY, RewardHead
 from reward.cmi_rm.locations import Locator
@@ -26,52 +26,29 @@ from reward.training.validation import scores_of
 
 RESAMPLES = 1_000
 COLUMNS = {"musicality": MUSICALITY, "alignment": ALIGNMENT}
-#: of pairs: which share is ordered as people did, and minus log of the chance that they were given
+#: of pairs: the share ordered as people did, and minus the logarithm of the chance given to what people said
 PAIR_METRICS = ("musicality", "alignment", "arena", "human", "cross_entropy")
 #: of clips: Spearman's correlation with ratings
 CLIP_METRICS = ("PAM musicality", "PAM alignment", "MusicEval musicality")
+#: pieces in which a clip may be heard, as appendix F.2 of the paper compares them
+WINDOWS = ("first10", "mean10", "full")
 
 
 @dataclass(frozen=True)
 class View:
-    """How a test is taken.
+    """How a head is tested."""
 
-    Attributes
-    ----------
-    prompt
-        Whether the head is told what was asked for.
-    window
-        "" for the whole of a clip; else one of `WINDOWS`, of pairs longer than a window only.
-    """
-
-    prompt: bool = True
-    window: str = ""
+    prompt: bool = True  # whether the head knows the prompt
+    window: str = ""  # one of `WINDOWS`, which tests only pairs longer than a window; "" for whole clips
 
     @property
     def name(self) -> str:
         """Return a name for files."""
-        return "-".join(
-            ["test", *([] if self.prompt else ["no_prompt"]), *([self.window] if self.window else [])]
-        )
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean with its 95 % interval; NaN where there is nothing to average."""
-
-    mean: float
-    low: float
-    high: float
+        return "-".join(["test", *["no_prompt"] * (not self.prompt), *[self.window] * bool(self.window)])
 
 
 class Benchmark:
-    """The lab's CMI-RewardBench.
-
-    Parameters
-    ----------
-    data
-        Rows and embeddings.
-    """
+    """The lab's CMI-RewardBench, with its rows and embeddings."""
 
     def __init__(self, data: LabData) -> None:
         self._data = data
@@ -86,18 +63,18 @@ class Benchmark:
         self._keys: dict[Path, Key] = {}
 
     def scores(self, folder: Path, view: View) -> tuple[Array, Array]:
-        """Return score of a minus score of b of every pair `[P, 2]`, and the score of every rated clip `[R, 2]`.
+        """Return the score of a minus that of b of every pair `[P, 2]`, and the score of every rated clip `[R, 2]`.
 
-        They are kept beside the model. In a window the clips are none, and short pairs are NaN.
+        They are kept beside the model. In a window there are no clips, and short pairs are NaN.
         """
         path = folder / f"{view.name}.npz"
         if not path.exists():
             head = load_head(folder)[0].eval()
-            pairs = [self._seen(row, view) for row in self.pairs]
+            pairs = [_seen(row, view) for row in self.pairs]
             if view.window:
                 found = self._windowed(head, pairs, view.window), np.empty((0, 2))
             else:
-                rows = [*pairs, *(self._seen(row, view) for row in self.clips)]
+                rows = [*pairs, *(_seen(row, view) for row in self.clips)]
                 differences, scores = scores_of(head, self._judgements(rows), 64)
                 found = differences.double().numpy(), scores.double().numpy()
             buffer = io.BytesIO()
@@ -105,12 +82,6 @@ class Benchmark:
             write_bytes(path, buffer.getvalue())
         with np.load(path) as saved:
             return saved["pairs"], saved["clips"]
-
-    @staticmethod
-    def _seen(row: Judgement, view: View) -> Judgement:
-        return (
-            row if view.prompt else replace(row, prompt=Prompt(row.prompt.id, "", "", None, row.prompt.facts))
-        )
 
     def _windowed(self, head: RewardHead, pairs: Sequence[Judgement], window: str) -> Array:
         """Return the differences of pairs whose clips are heard window by window."""
@@ -171,13 +142,46 @@ class Benchmark:
         )
 
 
-def resampled_mean(values: Array, seed: int = 0) -> Interval:
+def _seen(row: Judgement, view: View) -> Judgement:
+    bare = Prompt(row.prompt.id, "", "", None, row.prompt.facts)
+    return row if view.prompt else replace(row, prompt=bare)
+
+
+def in_windows(path: Path, folder: Path, window: str) -> list[Path]:
+    """Return the files in which a clip is heard; none for a clip that is no longer than a window.
+
+    Parameters
+    ----------
+    path
+        Clip to hear.
+    folder
+        Folder for the pieces.
+    window
+        ``first10`` or ``mean10`` as in `reward.baselines.windowed`, or ``full`` for the clip itself.
+    """
+    header = read_header(path)
+    if header.samples <= PIECE * header.sample_rate:
+        return []
+    if window == "full":
+        return [path]
+    parts = spans(window, header.samples, header.sample_rate)
+    names = [
+        folder / f"{sha256_text(str(path.absolute()))[:24]}-{number}.flac" for number in range(len(parts))
+    ]
+    if not all(name.exists() for name in names):
+        clip = read_clip(path)
+        for name, part in zip(names, parts, strict=True):
+            write_clip(name, Clip(clip.waveform[:, part], clip.sample_rate))
+    return names
+
+
+def resampled_mean(values: Array, seed: int = 0) -> Estimate:
     """Return the mean of `values [seeds, pairs]`, NaN left out, and its interval over seeds and pairs (bootstrap)."""
     judged = values[:, ~np.isnan(values).any(axis=0)]
     rng = np.random.default_rng(seed)
     seeds, pairs = judged.shape
     if not pairs:
-        return Interval(np.nan, np.nan, np.nan)
+        return Estimate(np.nan)
     means = []
     for _ in range(RESAMPLES):
         of_pair = judged[rng.integers(seeds, size=seeds)].mean(axis=0)
@@ -185,7 +189,7 @@ def resampled_mean(values: Array, seed: int = 0) -> Interval:
     return _interval(float(judged.mean()), means)
 
 
-def resampled_correlation(scores: Array, ratings: Array, seed: int = 0) -> Interval:
+def resampled_correlation(scores: Array, ratings: Array, seed: int = 0) -> Estimate:
     """Return the mean over seeds of Spearman's correlation of `scores [seeds, clips]` with ratings, likewise."""
     rng = np.random.default_rng(seed)
     seeds, clips = scores.shape
@@ -204,6 +208,6 @@ def _mean_spearman(scores: Array, ratings: Array) -> Array:
         return ((ranks * rated).sum(axis=-1) / norms).mean(axis=-1)
 
 
-def _interval(mean: float, resamples: Sequence[float] | Array) -> Interval:
+def _interval(mean: float, resamples: Sequence[float] | Array) -> Estimate:
     low, high = np.nanquantile(resamples, [0.025, 0.975])  # some of few clips may all be the same one
-    return Interval(mean, float(low), float(high))
+    return Estimate(mean, float(low), float(high))

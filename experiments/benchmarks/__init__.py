@@ -1,1 +1,1 @@
-"""Speed, measured side by side in one run: each script compares two ways of doing the same thing, in turns."""
+"""Speed, measured side by side in one run: each command compares ways of doing the same thing, in turns."""

@@ -15,7 +15,7 @@ COMMANDS = {
     ),
     "scoring": Command(
         "experiments.benchmarks.scoring:ScoringSpeed",
-        "how fast CMI-RM at its true size finds the best of ten",
+        "how fast CMI-RM at its true size finds the best of n",
     ),
     "embedding": Command(
         "experiments.benchmarks.embedding:EmbeddingSpeed", "hours of audio that the towers encode in an hour"

@@ -10,21 +10,21 @@ from reward.cmi_rm.downsamplers import Stream
 from reward.cmi_rm.towers import build_towers
 
 BATCH = 4
-PASSES = 2  # in which text and lyrics are encoded, of which one is thrown away
+PASSES = 2  # times that text and lyrics are encoded; one of the results is thrown away
 
 
 class AuthorsLoop:
     """Scores candidates in batches of four, and encodes all that their prompt holds for each of them.
 
     It works as the published inference does: the texts of a batch are encoded together, twice, and a reference as often
-    as there are candidates. Audio of one length needs no padding, so that its scores are ours.
+    as there are candidates. Audio of one length needs no padding, so its scores are ours.
 
     Parameters
     ----------
     model
-        Whose weights it takes, and whose head, in float32.
+        Model in float32 whose weights and head it takes.
     device
-        Where it works.
+        Device that it runs on.
     """
 
     def __init__(self, model: CMIRM, device: torch.device) -> None:
@@ -46,13 +46,13 @@ class AuthorsLoop:
         Parameters
         ----------
         waves
-            The candidates; at most 30 s.
+            Candidates, of at most 30 s.
         text, lyrics
-            Their prompt.
+            Words of their prompt.
         reference
-            Its audio `[samples]`, at most 30 s, if it has any.
+            Audio `[samples]` of its reference, of at most 30 s; None if it has none.
         dtype
-            float32 or bfloat16, which is done by autocast.
+            Numeric type: float32, or bfloat16 by autocast.
         """
         parts = []
         for batch in waves.split(BATCH):

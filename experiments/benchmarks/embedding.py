@@ -1,13 +1,13 @@
 """Hours of audio that the towers encode in an hour, and what their output takes on disk.
 
-    python -m experiments.benchmarks.embedding                      # the lab's towers, and MuQ-MuLan-large's size
+    python -m experiments.benchmarks.embedding                      # the lab's towers, and those of MuQ-MuLan-large
     python -m experiments.benchmarks.embedding --towers lab-mulan --seconds 5 --clips 20
     python -m experiments.benchmarks.embedding --towers muq-mulan-large --device cuda --clips 64 --turns 3
 
 muq-mulan-large is built with random weights, which are as fast as the true ones: nothing is downloaded. The clips are
 noise, and pass from the samples to the shard on disk as in `reward.embed`, except that no file is decoded. In every
-turn each arithmetic has its turn; the machine's best product of matrices is measured in the same turns, and tells what
-the counted arithmetic would take at least.
+turn each numeric type has its turn; the machine's best product of matrices is measured in the same turns, and tells
+how long the counted arithmetic would take at least.
 """
 
 import dataclasses
@@ -21,12 +21,11 @@ from typing import Any
 
 import torch
 
-from experiments.benchmarks.generation_report import spread
-from experiments.benchmarks.machine_limits import matmul_rate
-from experiments.benchmarks.random_mulan import SIZES, random_towers
+from experiments.benchmarks.machine_limits import count_flop, matmul_rate
+from experiments.benchmarks.random_models import TOWERS, random_towers
+from experiments.benchmarks.timing import Timing, over_turns, refuse_unknown
 from music.clips import Clip
-from music.command import refuse_below_one, run
-from music.devices import find_device
+from music.command import refuse_below_one, run, split_names
 from music.errors import InputError
 from reward.cmi_rm.checkpoint import load_towers
 from reward.cmi_rm.locations import Locator
@@ -34,75 +33,60 @@ from reward.cmi_rm.towers import FRAMES_PER_SECOND, MAX_SECONDS, Towers
 from reward.training.embeddings import DTYPES, EmbeddingStore
 
 _LAB = "lab-mulan"
-_ARITHMETIC = ("float32", "bfloat16")
+_DTYPES = ("float32", "bfloat16")
 
 
-@dataclass(frozen=True)
-class EmbeddingSpeed:
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingSpeed(Timing):
     """Time the audio tower and the writing of what it gives.
 
     Parameters
     ----------
     towers
-        lab-mulan, muq-mulan-large or muq-mulan-tiny, with commas between.
+        Towers to time: lab-mulan, muq-mulan-large and muq-mulan-tiny, separated by commas.
     clips
-        That are encoded in a turn.
+        Number of clips that are encoded in a turn.
     seconds
-        Length of each; s.
-    turns
-        How often each arithmetic is timed.
-    threads
-        Of the CPU; left out, as many as torch takes.
-    device
-        auto, cpu or cuda.
-    matmul
-        Rows and columns of the matrices whose product tells what arithmetic the machine can do.
+        Length of each clip, s.
     """
 
     towers: str = f"{_LAB},muq-mulan-large"
     clips: int = 2
     seconds: float = 10.0
     turns: int = 2
-    threads: int | None = None
-    device: str = "cpu"
-    matmul: int = 2048
 
     def __post_init__(self) -> None:
-        """Refuse unknown towers and numbers out of range."""
-        refuse_below_one(self, "clips", "turns", "threads", "matmul")
+        super().__post_init__()
+        refuse_below_one(self, "clips")
         if not 0.1 <= self.seconds <= MAX_SECONDS:
             raise InputError(f"--seconds must lie between 0.1 and {MAX_SECONDS:g}, got {self.seconds}")
-        for name in self.towers.split(","):
-            if name not in (_LAB, *SIZES):
-                raise InputError(f"--towers must be of {', '.join((_LAB, *SIZES))}, got {name!r}")
+        refuse_unknown(self, "towers", (_LAB, *TOWERS))
 
 
 def main(options: EmbeddingSpeed) -> None:
     """Time all towers and print the report as JSON."""
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
-    found = {name: measure(name, options) for name in options.towers.split(",")}
+    device = options.start()
+    found = {name: measure(name, options, device) for name in split_names(options.towers)}
     facts = {"options": dataclasses.asdict(options), "threads": torch.get_num_threads()}
     print(json.dumps(facts | found, indent=1))
 
 
-def measure(name: str, options: EmbeddingSpeed) -> dict[str, Any]:
-    """Return what one pair of towers does."""
-    device = find_device(options.device)
-    took: dict[str, list[float]] = {dtype: [] for dtype in _ARITHMETIC}
-    rates: dict[str, list[float]] = {dtype: [] for dtype in _ARITHMETIC}
-    towers = {dtype: build(name, dtype).to(device) for dtype in _ARITHMETIC}
+def measure(name: str, options: EmbeddingSpeed, device: torch.device) -> dict[str, Any]:
+    """Return what was found of one pair of towers."""
+    took: dict[str, list[float]] = {dtype: [] for dtype in _DTYPES}
+    rates: dict[str, list[float]] = {dtype: [] for dtype in _DTYPES}
+    towers = {dtype: build(name, dtype).to(device) for dtype in _DTYPES}
     samples = round(options.seconds * towers["float32"].sample_rate)
     generator = torch.Generator().manual_seed(0)
     clips = [Clip(0.1 * torch.randn(1, samples, generator=generator), 24_000) for _ in range(options.clips)]
     for turn in range(options.turns):
-        for dtype in _ARITHMETIC[:: -1 if turn % 2 else 1]:
+        for dtype in _DTYPES[:: -1 if turn % 2 else 1]:
             if turn == 0:
                 towers[dtype].encode_audio(clips[0])  # before the clock runs
             took[dtype].append(timed(towers[dtype], clips))
             rates[dtype].append(matmul_rate(DTYPES[dtype], device, options.matmul))
     hours = options.clips * options.seconds / 3600
-    flop = options.clips * clip_flop(towers["float32"], clips[0])
+    flop = options.clips * count_flop(lambda: towers["float32"].encode_audio(clips[0]))
     dim = towers["float32"].dim
     return {
         "parameters": sum(parameter.numel() for parameter in towers["float32"].parameters()),
@@ -113,20 +97,20 @@ def measure(name: str, options: EmbeddingSpeed) -> dict[str, Any]:
         },
         **{
             dtype: {
-                "audio_hours_per_hour": spread([3600 * hours / each for each in took[dtype]]),
+                "audio_hours_per_hour": over_turns([3600 * hours / each for each in took[dtype]]),
                 "machine_gflop_per_s": round(statistics.median(rates[dtype]) / 1e9, 1),
-                "of_the_machine": spread(
+                "of_the_machine": over_turns(
                     [flop / rate / each for each, rate in zip(took[dtype], rates[dtype], strict=True)]
                 ),
             }
-            for dtype in _ARITHMETIC
+            for dtype in _DTYPES
         },
     }
 
 
 def build(name: str, dtype: str) -> Towers:
     """Return the lab's towers, or random ones of a size."""
-    return load_towers(_LAB, Locator(), dtype=dtype) if name == _LAB else random_towers(SIZES[name], dtype)
+    return load_towers(_LAB, Locator(), dtype=dtype) if name == _LAB else random_towers(TOWERS[name], dtype)
 
 
 def timed(towers: Towers, clips: list[Clip]) -> float:
@@ -137,15 +121,6 @@ def timed(towers: Towers, clips: list[Clip]) -> float:
             for index, clip in enumerate(clips):
                 store.add(("audio", str(index)), towers.encode_audio(clip))
         return time.perf_counter() - began
-
-
-def clip_flop(towers: Towers, clip: Clip) -> float:
-    """Return the arithmetic of one clip, counted while it is encoded."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with FlopCounterMode(display=False) as counter:
-        towers.encode_audio(clip)
-    return float(counter.get_total_flops())
 
 
 if __name__ == "__main__":

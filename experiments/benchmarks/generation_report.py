@@ -1,36 +1,26 @@
-"""From times to clips per second, ratios with their range, and how near the machine's limits it comes."""
+"""From times to clips per second, ratios with their range, and how near they come to the machine's limits."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from experiments.benchmarks.machine_limits import DecodingWork
+from experiments.benchmarks.timing import over_turns, ratios
 from generators.musicgen.decoder_weights import multiplies_bfloat16
 
-BASE = "float32"  # whose loop all are compared with, if it was timed
+BASE = "float32"  # all are compared with its loop, if that was timed
 
 
 @dataclass(frozen=True)
 class Timings:
-    """What was measured of one numeric type, a value a turn.
+    """What was measured of one numeric type, one value a turn."""
 
-    Attributes
-    ----------
-    clip
-        Seconds a clip, of each way.
-    codec
-        Seconds in which ours decodes the codes of the whole batch.
-    matmul
-        FLOP/s of the machine.
-    read
-        Bytes/s of its memory.
-    """
-
+    #: seconds a clip, by way
     clip: Mapping[str, list[float]] = field(default_factory=lambda: {"ours": [], "batch": [], "loop": []})
-    codec: list[float] = field(default_factory=list)
-    matmul: list[float] = field(default_factory=list)
-    read: list[float] = field(default_factory=list)
+    codec: list[float] = field(default_factory=list)  # seconds in which ours decodes all codes of a batch
+    matmul: list[float] = field(default_factory=list)  # arithmetic of the machine, FLOP/s
+    read: list[float] = field(default_factory=list)  # bandwidth of its memory, bytes/s
 
 
 def report(
@@ -41,35 +31,26 @@ def report(
     Parameters
     ----------
     timings, works
-        By numeric type.
+        Times and arithmetic, by numeric type.
     clips
-        In a batch.
+        Clips in a batch.
     steps
-        Of the decoder for a clip.
+        Steps of the decoder for a clip.
     """
     base = BASE if BASE in timings else next(iter(timings))
     found: dict[str, Any] = {}
     for dtype, times in timings.items():
         ways = times.clip
         found[dtype] = {
-            "clips_per_second": {name: spread([1 / each for each in taken]) for name, taken in ways.items()},
+            "clips_per_second": {
+                name: over_turns([1 / each for each in taken]) for name, taken in ways.items()
+            },
             f"ours_over_loop_in_{base}": ratios(timings[base].clip["loop"], ways["ours"]),
             "ours_over_loop": ratios(ways["loop"], ways["ours"]),
             "ours_over_batch": ratios(ways["batch"], ways["ours"]),
             **_limits(times, works[dtype], clips, steps),
         }
     return {**found, "notes": _notes(timings)}
-
-
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Return median, lowest and highest."""
-    found = {"median": statistics.median(values), "low": min(values), "high": max(values)}
-    return {name: float(f"{value:.4g}") for name, value in found.items()}
-
-
-def ratios(slow: Sequence[float], fast: Sequence[float]) -> dict[str, float]:
-    """Return how many times as fast the second is, turn by turn."""
-    return spread([one / other for one, other in zip(slow, fast, strict=True)])
 
 
 def _limits(times: Timings, work: DecodingWork, clips: int, steps: int) -> dict[str, Any]:
@@ -81,15 +62,15 @@ def _limits(times: Timings, work: DecodingWork, clips: int, steps: int) -> dict[
     floor = max(arithmetic, memory)
     return {
         "machine": {"matmul_gflop_per_s": round(matmul / 1e9, 1), "read_gb_per_s": round(read / 1e9, 1)},
-        "codec_seconds": spread(times.codec),
+        "codec_seconds": over_turns(times.codec),
         "step": {
             "gflop": round(work.flop / 1e9, 3),
             "gb": round(work.bytes / 1e9, 3),
-            "milliseconds": spread([1000 * each for each in taken]),
+            "milliseconds": over_turns([1000 * each for each in taken]),
             "arithmetic_milliseconds": float(f"{1000 * arithmetic:.4g}"),
             "memory_milliseconds": float(f"{1000 * memory:.4g}"),
             "limit": "arithmetic" if arithmetic >= memory else "memory",
-            "reached": spread([floor / each for each in taken]),
+            "reached": over_turns([floor / each for each in taken]),
         },
     }
 

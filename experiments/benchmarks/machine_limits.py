@@ -12,47 +12,31 @@ _REPEATS = 3
 
 @dataclass(frozen=True)
 class DecodingWork:
-    """What one step of decoding takes, on average over the steps of a clip.
+    """What one step of decoding costs, on average over the steps of a clip."""
 
-    Attributes
-    ----------
-    flop
-        Multiplications and additions.
-    bytes
-        Of weights, keys and values, each read once.
-    """
-
-    flop: float
-    bytes: float
+    flop: float  # multiplications and additions
+    bytes: float  # weights, keys and values, each read once
 
     def floors(self, matmul: float, bandwidth: float) -> tuple[float, float]:
-        """Return the shortest time of a step, s: as far as arithmetic goes, as far as memory goes.
-
-        Parameters
-        ----------
-        matmul
-            Of the machine, FLOP/s.
-        bandwidth
-            Of its memory, bytes/s.
-        """
+        """Return the shortest times of a step, s: at a rate of arithmetic, FLOP/s, and at one of memory, bytes/s."""
         return self.flop / matmul, self.bytes / bandwidth
 
 
 def decoding_work(decoder: Any, clips: int, guided: bool, text: int, steps: int) -> DecodingWork:
-    """Return what a step of `generators.musicgen.incremental_decoder` takes; MusicGen's heads and norms have no biases.
+    """Return what a step of `generators.musicgen.incremental_decoder` costs; MusicGen's layers have no biases.
 
     Parameters
     ----------
     decoder
         A `MusicgenForCausalLM`.
     clips
-        In the batch.
+        Clips in the batch.
     guided
         Whether each clip has a branch without text, which attends to no text.
     text
         Padded length of the texts, tokens.
     steps
-        Of a clip.
+        Steps of a clip.
     """
     layers = decoder.model.decoder.layers
     rows = clips * (2 if guided else 1)
@@ -81,6 +65,15 @@ def read_rate(device: torch.device, size: int) -> float:
     """Return the bytes/s at which `size` bytes are read, the best of a few."""
     numbers = torch.ones(size // 4, device=device)
     return numbers.nbytes / _best(numbers.sum, device)
+
+
+def count_flop(work: Callable[[], object]) -> float:
+    """Return the arithmetic that some work does in this thread, FLOP; the counter does not see other threads."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return float(counter.get_total_flops())
 
 
 def _best(work: Callable[[], object], device: torch.device) -> float:

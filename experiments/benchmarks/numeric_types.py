@@ -4,8 +4,8 @@
     python -m experiments.benchmarks.numeric_types runs/benchmark/requests.jsonl --reward HaiwenXia/CMI-RM --device cuda
 
 The rows are those of `reward.score` (`requests.jsonl`, which `reward.benchmark` writes, is such a file). Every clip is
-scored in both; printed is for each metric Spearman's correlation of the two, with a 95 % interval over prompts, and the
-largest difference of two scores of a clip.
+scored in both types. For each metric it prints Spearman's correlation of the two, with a 95 % interval over prompts,
+and the largest difference between the two scores of a clip.
 """
 
 import json
@@ -37,11 +37,11 @@ class NumericTypes:
     Parameters
     ----------
     input
-        JSON Lines with the fields id, audio, text, lyrics, reference; paths are relative to the file.
+        JSON Lines with the fields id, audio, text, lyrics and reference; paths are relative to the file.
     reward
-        The scorer, as in reward.score.
+        Reward model: a name (lab-cmi-rm), hub id (HaiwenXia/CMI-RM), folder, or module:Class.
     device
-        auto, cpu or cuda.
+        Device of the models: auto, cpu, cuda, cuda:1 ...; auto is the GPU if there is one.
     workers
         Threads that decode the audio ahead of the model.
     """
@@ -77,7 +77,7 @@ def _scored(options: NumericTypes, dtype: str, folder: Path) -> list[dict[str, A
 
 
 def _compared(metric: str, both: list[tuple[dict[str, Any], dict[str, Any]]]) -> dict[str, Any]:
-    """Return what two numeric types make of one metric, of rows of each."""
+    """Return how the scores of two numeric types agree in one metric."""
     values = np.array([[row[metric] for row in pair] for pair in both], float)
     prompts = [tuple(row.get(name) or "" for name in ("text", "lyrics", "reference")) for row, _ in both]
     whole = correlations(list(map(tuple, values)), ("SRCC",))["SRCC"]

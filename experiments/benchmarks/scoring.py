@@ -1,14 +1,14 @@
-"""How fast the best of n is found by CMI-RM at its true size, against its authors' loop.
+"""How fast CMI-RM at its true size finds the best of n, against its authors' loop.
 
     python -m experiments.benchmarks.scoring                                   # two CPU cores: about ten minutes
     python -m experiments.benchmarks.scoring --device cuda --turns 3
     python -m experiments.benchmarks.scoring --towers muq-mulan-tiny --candidates 3 --seconds 1
 
 MuQ-MuLan-large and the head of 33 million parameters are built with random weights, which are as fast as the true ones.
-The candidates are noise. In every turn ours and the restated loop (`authors_loop.py`) score the same ones, in float32
-and in bfloat16, with a prompt of a text, of a text and lyrics, and of both and a reference; ours begins with empty
-caches. Their scores must agree. The counted arithmetic and the machine's best product of matrices, measured in the
-same turns, tell how near ours comes to what the machine can do.
+The candidates are noise. In every turn our scorer and the restated loop (`authors_loop.py`) score the same ones, in
+float32 and in bfloat16, for a prompt of a text, of a text and lyrics, and of both and a reference; ours begins with
+empty caches. Their scores must agree. The counted arithmetic and the machine's best product of matrices, measured in
+the same turns, tell how near ours comes to what the machine can do.
 """
 
 import dataclasses
@@ -25,12 +25,11 @@ from typing import Any
 import torch
 
 from experiments.benchmarks.authors_loop import AuthorsLoop
-from experiments.benchmarks.generation_report import ratios, spread
-from experiments.benchmarks.machine_limits import matmul_rate
-from experiments.benchmarks.random_mulan import SIZES, random_towers
+from experiments.benchmarks.machine_limits import count_flop, matmul_rate
+from experiments.benchmarks.random_models import TOWERS, random_towers
+from experiments.benchmarks.timing import Timing, over_turns, ratios, refuse_unknown
 from music.clips import Clip, read_clip, write_clip
-from music.command import refuse_below_one, run
-from music.devices import find_device
+from music.command import refuse_below_one, run, split_names
 from music.errors import InputError
 from music.prompts import Prompt
 from reward import ScoreRequest
@@ -46,32 +45,24 @@ _WORDS = (60, 160)  # of a text, of lyrics: a long caption, two verses and a cho
 _AGREEMENT = 1e-4  # of scores in float32
 
 
-@dataclass(frozen=True)
-class ScoringSpeed:
+@dataclass(frozen=True, kw_only=True)
+class ScoringSpeed(Timing):
     """Time the scoring of the candidates of one prompt.
 
     Parameters
     ----------
     towers
-        muq-mulan-large or muq-mulan-tiny.
+        Size of the towers: muq-mulan-large or muq-mulan-tiny.
     cases
-        What the prompt holds: text, lyrics (and text) and reference (and both), with commas between.
+        What the prompt holds, separated by commas: text, lyrics (with text), reference (with both).
     dtypes
-        float32, bfloat16 or both.
+        Numeric types, separated by commas: float32, bfloat16.
     candidates
-        Of the prompt.
+        Number of candidates of the prompt.
     seconds
-        Length of each; s.
+        Length of each candidate, s.
     reference_seconds
-        Length of the reference; s.
-    turns
-        How often each is timed.
-    threads
-        Of the CPU; left out, as many as torch takes.
-    device
-        auto, cpu or cuda.
-    matmul
-        Rows and columns of the matrices whose product tells what arithmetic the machine can do.
+        Length of the reference, s.
     """
 
     towers: str = "muq-mulan-large"
@@ -80,18 +71,13 @@ class ScoringSpeed:
     candidates: int = 10
     seconds: float = 10.0
     reference_seconds: float = 30.0
-    turns: int = 1
-    threads: int | None = None
-    device: str = "cpu"
     matmul: int = 4096
 
     def __post_init__(self) -> None:
-        """Refuse unknown names and numbers out of range."""
-        refuse_below_one(self, "candidates", "turns", "threads", "matmul")
-        for option, known in (("towers", SIZES), ("cases", CASES), ("dtypes", _DTYPES)):
-            for name in getattr(self, option).split(","):
-                if name not in known:
-                    raise InputError(f"--{option} must be of {', '.join(known)}, got {name!r}")
+        super().__post_init__()
+        refuse_below_one(self, "candidates")
+        for option, known in (("towers", TOWERS), ("cases", CASES), ("dtypes", _DTYPES)):
+            refuse_unknown(self, option, known)
         for option in ("seconds", "reference_seconds"):
             if not 0.1 <= getattr(self, option) <= CHUNK_SECONDS:
                 raise InputError(
@@ -101,22 +87,12 @@ class ScoringSpeed:
 
 @dataclass(frozen=True)
 class Job:
-    """What is scored.
+    """Candidates and their prompt."""
 
-    Attributes
-    ----------
-    waves
-        `[N, samples]`.
-    text, lyrics
-        The prompt.
-    reference
-        Its audio `[samples]`, and the same in a file; None if it has none.
-    """
-
-    waves: torch.Tensor
+    waves: torch.Tensor  # candidates `[N, samples]` at 24 kHz
     text: str
     lyrics: str
-    reference: tuple[torch.Tensor, Path] | None
+    reference: tuple[torch.Tensor, Path] | None  # audio of the reference `[samples]`, and the same in a file
 
     def ours(self, scorer: CMIRMScorer) -> torch.Tensor:
         """Return our scores `[N, 2]`."""
@@ -133,10 +109,8 @@ class Job:
 
 def main(options: ScoringSpeed) -> None:
     """Time all cases and print the report as JSON."""
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
-    device = find_device(options.device)
-    dtypes = options.dtypes.split(",")
+    device = options.start()
+    dtypes = split_names(options.dtypes)
     models = {dtype: random_cmi_rm(options.towers, dtype) for dtype in {"float32", *dtypes}}
     scorers = {dtype: CMIRMScorer(models[dtype], device=options.device) for dtype in models}
     loop = AuthorsLoop(models["float32"], device)
@@ -180,7 +154,7 @@ def random_cmi_rm(towers: str, dtype: str) -> CMIRM:
     """Return a CMI-RM of the released shape with random weights, the same for every `dtype`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        audio_and_text = random_towers(SIZES[towers], dtype)
+        audio_and_text = random_towers(TOWERS[towers], dtype)
         config = CMIRMConfig(dim=audio_and_text.dim, prompt_tf_depth=4, joint_tf_depth=1, skip_null=True)
         head = RewardHead(config).eval().requires_grad_(False)
     return CMIRM(config, head, audio_and_text)
@@ -202,7 +176,7 @@ def make_jobs(options: ScoringSpeed, folder: Path) -> dict[str, Job]:
         "lyrics": Job(waves, text, lyrics, None),
         "reference": Job(waves, text, lyrics, (heard, path)),
     }
-    return {case: jobs[case] for case in options.cases.split(",")}
+    return {case: jobs[case] for case in split_names(options.cases)}
 
 
 def timed(work: Callable[[], torch.Tensor], device: torch.device) -> tuple[float, torch.Tensor]:
@@ -215,16 +189,13 @@ def timed(work: Callable[[], torch.Tensor], device: torch.device) -> tuple[float
 
 
 def counted(job: Job, scorer: CMIRMScorer) -> float:
-    """Return the FLOP of our scoring, done in this thread alone: the counter does not see others."""
-    from torch.utils.flop_counter import FlopCounterMode
-
+    """Return the FLOP of our scoring, done in this thread alone so that all of it is counted."""
     scorer.forget()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    with FlopCounterMode(display=False) as counter:
-        job.ours(scorer)
+    found = count_flop(lambda: job.ours(scorer))
     torch.set_num_threads(threads)
-    return float(counter.get_total_flops())
+    return found
 
 
 def _case(
@@ -236,23 +207,23 @@ def _case(
     flop: float,
 ) -> dict[str, Any]:
     """Return what was found of one case; `InputError` if float32 scores differ."""
-    dtypes = options.dtypes.split(",")
+    dtypes = split_names(options.dtypes)
     base = took[case, dtypes[0], "theirs"]
     found: dict[str, Any] = {"gflop": round(flop / 1e9, 1)}
     for dtype in dtypes:
         ours, theirs = took[case, dtype, "ours"], took[case, dtype, "theirs"]
         apart = float((scores[case, dtype, "ours"] - scores[case, dtype, "theirs"]).abs().max())
         if dtype == "float32" and apart > _AGREEMENT:
-            raise InputError(f"{case}: the two ways differ by {apart}, so that their times mean nothing")
+            raise InputError(f"{case}: the two ways differ by {apart}, so their times mean nothing")
         rate = statistics.median(rates[dtype])
         found[dtype] = {
-            "seconds": {"ours": spread(ours), "theirs": spread(theirs)},
+            "seconds": {"ours": over_turns(ours), "theirs": over_turns(theirs)},
             "times_as_fast": ratios(theirs, ours),
             f"times_as_fast_as_theirs_in_{dtypes[0]}": ratios(base, ours),
             "largest_difference": apart,
-            "gflop_per_s": spread([flop / each / 1e9 for each in ours]),
+            "gflop_per_s": over_turns([flop / each / 1e9 for each in ours]),
             "machine_gflop_per_s": round(rate / 1e9, 1),
-            "of_the_machine": spread([flop / each / rate for each in ours]),
+            "of_the_machine": over_turns([flop / each / rate for each in ours]),
         }
     return found
 

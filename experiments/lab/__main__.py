@@ -17,7 +17,7 @@ COMMANDS = {
         "experiments.lab.judgement_sets:WriteSets", "write sets of human-like judgements in published layouts"
     ),
     "judge-server": Command(
-        "experiments.lab.judge_server:ServeJudge", "serve an endpoint that judges pairs and errs as told"
+        "experiments.lab.judge_server:ServeJudge", "serve a judge of pairs whose errors are known"
     ),
     "show": Command("experiments.lab.show:Show", "draw spectrograms of clips"),
     "vae-check": Command("experiments.lab.vae_check:VaeCheck", "measure what the autoencoder keeps"),

@@ -1,12 +1,10 @@
-"""The gold judges as a scorer: how many of the prompt's facts a clip meets, and how free of damage it sounds.
+"""The gold judges as a scorer: the share of the prompt's facts that a clip meets, and how free of damage it sounds.
 
     python -m reward.score --reward experiments.lab.gold:Gold --pool runs/best_of_n/pool
 
-They check the reward model, so they share nothing with it: other features (`gold_features.py`), other networks
-(`gold_model.py`), other songs, damage and random streams (`gold_songs.py`).
+They check the reward model, so they share nothing with it: they have their own features, networks, songs, damage and
+random streams (`gold_judge/`).
 """
-
-from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,8 +17,9 @@ from typing import Any
 import torch
 
 from experiments.lab.gold_judge.features import MAX_SECONDS, prepared, spectrograms
-from experiments.lab.gold_judge.model import HEARD, GoldModel
+from experiments.lab.gold_judge.model import GoldModel
 from experiments.lab.world.damage import KINDS
+from experiments.lab.world.facts import HEARD
 from music.clips import Clip, read_clip
 from music.devices import find_device
 from music.errors import InputError
@@ -32,8 +31,8 @@ from reward.cmi_rm.weights import hash_tensors, load_strictly, read_tensors
 from reward.protocol import ScoreRequest
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-#: facts that count in `gold_alignment`: those that are heard in nine of ten held-out songs after the codec, or nearly
-#: (`gold_check.py`); the rate of syllables is heard in 89 % of sung ones through the codec, where guessing gives 52 %
+#: facts that count in `gold_alignment`: those that are heard in about nine of ten held-out songs after the codec
+#: (`gold_check.py`); the rate of syllables is heard in 89 % of sung ones, where guessing gives 52 %
 JUDGED = tuple(name for name in HEARD if name != "syllable_rate")
 ARITHMETIC = 1  # part of every hash: raise it with any change of the code that moves scores
 
@@ -48,7 +47,7 @@ class Impression:
         For each fact in `HEARD`, the probability of each value. `voice` and `syllable_rate` are None where nobody
         sings.
     severity
-        Of the damage, in [0, 1].
+        Severity of the damage, in [0, 1].
     damage
         Strength of each kind of damage, in [0, 1].
     """
@@ -61,48 +60,48 @@ class Impression:
         """Return the likeliest value of a fact."""
         return max(self.facts[name], key=self.facts[name].__getitem__)
 
-    def alignment(self, asked: Mapping[str, Any]) -> float:
-        """Return the share of the asked facts that are heard."""
-        return sum(self.best(name) == value for name, value in asked.items()) / len(asked)
+    def alignment(self, requested: Mapping[str, Any]) -> float:
+        """Return the share of the requested facts that are heard."""
+        return sum(self.best(name) == value for name, value in requested.items()) / len(requested)
 
 
-def asked_facts(prompt: Prompt) -> dict[str, Any]:
-    """Return the facts of a prompt that gold can judge; a fact of value None is not asked for.
+def requested_facts(prompt: Prompt) -> dict[str, Any]:
+    """Return the facts of a prompt that gold can judge; a fact of value None is not requested.
 
     Raises
     ------
     InputError
         If there is none, or one has a value that gold does not know.
     """
-    asked = {name: prompt.facts[name] for name in JUDGED if prompt.facts.get(name) is not None}
-    if not asked:
+    requested = {name: prompt.facts[name] for name in JUDGED if prompt.facts.get(name) is not None}
+    if not requested:
         raise InputError(
             f"prompt {prompt.id!r} has no fact that gold can judge: expected any of {', '.join(JUDGED)}"
         )
-    for name, value in asked.items():
+    for name, value in requested.items():
         if value not in HEARD[name]:
             known = ", ".join(json.dumps(one) for one in HEARD[name] if one is not None)
             raise InputError(f"prompt {prompt.id!r}: fact {name} is {json.dumps(value)}, gold knows {known}")
-    return asked
+    return requested
 
 
 def config_of_model() -> dict[str, Any]:
-    """Return what a folder of weights says of them: the order of their outputs."""
+    """Return the config of a folder of weights: the order of their outputs."""
     return {"facts": {name: list(values) for name, values in HEARD.items()}, "damage": list(KINDS)}
 
 
 class Gold:
     """Share of the prompt's facts that are heard, and 1 - the severity of damage that is heard; both in [0, 1].
 
-    Each asked fact of `JUDGED` counts 1 if its likeliest value is the asked one and 0 if not. Computed in float32,
-    a clip at a time.
+    Each requested fact of `JUDGED` counts 1 if its likeliest value is the requested one, and 0 if not. Computed in
+    float32, one clip at a time.
 
     Parameters
     ----------
     folder
-        Where the weights lie; those that ship with the project by default.
+        Folder of the weights; those that ship with the project by default.
     device
-        ``auto``, ``cpu``, ``cuda`` ...
+        Device of the model: ``auto``, ``cpu``, ``cuda`` ...
 
     Raises
     ------
@@ -144,25 +143,22 @@ class Gold:
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
         """Return `gold_alignment` and `gold_musicality` of each request; see `reward.protocol.Scorer`."""
-        asked = [asked_facts(request.prompt) for request in requests]
-        heard = self.hear([request.audio for request in requests])
+        requested = [requested_facts(request.prompt) for request in requests]
+        heard = [self.hear(request.audio) for request in requests]
         return [
             {"gold_alignment": one.alignment(facts), "gold_musicality": 1 - one.severity}
-            for one, facts in zip(heard, asked, strict=True)
+            for one, facts in zip(heard, requested, strict=True)
         ]
 
-    def hear(self, sources: Sequence[Path | Clip]) -> list[Impression]:
-        """Return what is heard in each file or clip.
+    @torch.no_grad()
+    def hear(self, source: Path | Clip) -> Impression:
+        """Return what is heard in a file or clip.
 
         Raises
         ------
         InputError
-            If audio cannot be read or is too short.
+            If the audio cannot be read or is too short.
         """
-        return [self._hear(source) for source in sources]
-
-    @torch.no_grad()
-    def _hear(self, source: Path | Clip) -> Impression:
         clip = source if isinstance(source, Clip) else read_clip(source, MAX_SECONDS)
         try:
             wave = prepared(clip)

@@ -5,78 +5,70 @@
 - facts: share of songs in which the likeliest value is the true one, with 95 % Wilson intervals, beside the share of
   the most frequent value, which a judge that hears nothing would reach; without and with damage.
 - musicality: Spearman's rank correlation of `gold_musicality` with minus the true severity, 95 % bootstrap interval.
-- pool: share of the candidates in which an asked fact is heard, and how far candidates of a prompt lie apart.
+- pool: share of the candidates in which a requested fact is heard, and how far the candidates of a prompt are apart.
 """
 
-from __future__ import annotations
-
-import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from scipy.stats import spearmanr
 
-from experiments.lab.gold import Gold, Impression, asked_facts
-from experiments.lab.gold_judge.model import HEARD
+from experiments.lab.gold import Gold, Impression, requested_facts
 from experiments.lab.gold_judge.songs import SECONDS, gold_song, pcm16
-from experiments.lab.workers import cached_rows, cores, spread
+from experiments.lab.options import Suite, Workers
+from experiments.lab.training.cached_rows import cached_rows
 from experiments.lab.world.coded_audio import shipped_codec, through_codec
-from experiments.lab.world.facts import Facts
+from experiments.lab.world.facts import HEARD, Facts
 from experiments.lab.world.rendering import SAMPLE_RATE
+from experiments.running import spread
 from generators.musicgen.spectral_codec import SpectralCodecModel
 from music.clips import Clip
 from music.command import refuse_below_one, run
-from music.durable import claim_work, write_text
-from music.intervals import wilson_interval
+from music.durable import claim_work, write_json
+from music.intervals import RESAMPLES, Estimate, estimate_each, wilson_interval
 from music.pool import Candidate, Pool
-from music.shipped_files import LAB
 from reward.cmi_rm.weights import hash_tensors
 
-RESAMPLES = 1_000
 CHUNK = 32  # songs or clips that a process takes at a time
 #: how a song is heard, in the order in which `_sounds` makes them
 SOUNDS = (("undamaged", "clean"), ("undamaged", "coded"), ("damaged", "clean"), ("damaged", "coded"))
 
 
 @dataclass(frozen=True)
-class GoldCheck:
+class GoldCheck(Suite, Workers):
     """Measure the gold judges on held-out songs.
 
     Parameters
     ----------
-    n
-        Held-out songs: the first so many of the test split, each without and with damage, as it is and coded.
+    songs
+        Number of held-out songs, the first of the test split; each is heard undamaged and damaged, as it is and coded.
     seconds
-        Length of each, in s.
+        Length of each song, s.
     pool
-        Clips for prompts with facts, such as the main job's `pool`: what gold hears in them.
-    models
-        Folder of the lab's models: its judges, and the generator whose codec they hear through.
+        Pool of clips for prompts with facts, such as the main job's, in which gold listens for them.
     output
         File to write; what is rendered lies in a folder of its name.
     seed
-        Of the bootstrap.
-    workers
-        Processes that work side by side.
+        Seed of the bootstrap.
     """
 
-    n: int = 600
+    RENAMED: ClassVar = {"n": "songs"}
+
+    songs: int = 600
     seconds: float = SECONDS
     pool: Path | None = None
-    models: Path = LAB
     output: Path = Path("runs/lab/gold_check.json")
     seed: int = 0
-    workers: int = cores()
 
     def __post_init__(self) -> None:
-        """Refuse numbers out of range."""
-        refuse_below_one(self, "n", "workers")
+        super().__post_init__()
+        refuse_below_one(self, "songs")
 
 
 def share_heard(right: Iterable[bool]) -> dict[str, Any]:
@@ -84,16 +76,6 @@ def share_heard(right: Iterable[bool]) -> dict[str, Any]:
     found = list(right)
     low, high = wilson_interval(sum(found), len(found))
     return {"share": sum(found) / len(found), "ci95": [low, high], "clips": len(found)}
-
-
-def bootstrap(
-    statistic: Callable[[np.ndarray], float], count: int, seed: int, resamples: int = RESAMPLES
-) -> tuple[float, float]:
-    """Return the 95 % percentile interval of a statistic of the rows 0 to count-1, drawn with replacement."""
-    rng = np.random.default_rng(seed)
-    found = [statistic(rng.integers(count, size=count)) for _ in range(resamples)]
-    low, high = np.nanpercentile(found, (2.5, 97.5))  # a resample of equal severities has no correlation
-    return float(low), float(high)
 
 
 def facts_heard(heard: Sequence[Impression], facts: Sequence[Facts]) -> dict[str, dict[str, Any]]:
@@ -114,30 +96,31 @@ def facts_heard(heard: Sequence[Impression], facts: Sequence[Facts]) -> dict[str
 
 def musicality_order(heard: Sequence[Impression], severity: Sequence[float], seed: int) -> dict[str, Any]:
     """Return the rank correlation of musicality with minus the true severity."""
-    scores, truth = np.array([1 - one.severity for one in heard]), -np.array(severity)
+    both = np.column_stack([[1 - one.severity for one in heard], -np.array(severity)])
 
-    def correlation(rows: np.ndarray) -> float:
-        return float(spearmanr(scores[rows], truth[rows]).statistic)
+    def correlation(rows: np.ndarray) -> list[float]:
+        return [float(spearmanr(*rows.T).statistic)]
 
-    interval = bootstrap(correlation, len(truth), seed)
-    return {"srcc": correlation(np.arange(len(truth))), "ci95": list(interval), "clips": len(truth)}
+    (found,) = estimate_each(correlation, both, range(len(both)), seed)
+    return {"srcc": found.value, "ci95": [found.low, found.high], "clips": len(both)}
 
 
 def check_songs(gold: Gold, codec: SpectralCodecModel, options: GoldCheck) -> dict[str, Any]:
     """Return what gold gets right of held-out songs: by sound (`clean`, `coded`) the facts and the musicality."""
     work = options.output.with_suffix("")
-    claim_work(work, codec=hash_tensors(codec.state_dict()), n=options.n, seconds=options.seconds)
+    claim_work(work, codec=hash_tensors(codec.state_dict()), n=options.songs, seconds=options.seconds)
     make = partial(_sounds, codec, options.seconds)
-    waves = cached_rows(make, options.n, work, "songs", options.workers, chunk=CHUNK)
+    waves = cached_rows(make, options.songs, work, "songs", options.workers, chunk=CHUNK)
     every = waves.swapaxes(0, 1).reshape(-1, 1, waves.shape[-1])
     clips = [Clip(torch.from_numpy(row / np.float32(32767)), SAMPLE_RATE) for row in every]
-    all_heard = _hear(gold, clips, options.workers)
+    all_heard = spread(gold.hear, clips, options.workers, "gold", CHUNK)
     found: dict[str, Any] = {"clean": {}, "coded": {}}
     for index, (state, sound) in enumerate(SOUNDS):
-        songs = [gold_song("test", one, options.seconds, state == "damaged") for one in range(options.n)]
-        heard = all_heard[index * options.n : (index + 1) * options.n]
+        damaged = state == "damaged"
+        songs = [gold_song("test", one, options.seconds, damaged) for one in range(options.songs)]
+        heard = all_heard[index * options.songs : (index + 1) * options.songs]
         found[sound][state] = facts_heard(heard, [one.facts for one in songs])
-        if state == "damaged":  # a quarter of them carry none
+        if damaged:  # a quarter of them carry none
             severity = [one.severity for one in songs]
             found[sound]["musicality"] = musicality_order(heard, severity, options.seed)
     return found
@@ -152,30 +135,29 @@ def _sounds(codec: SpectralCodecModel, seconds: float, index: int) -> np.ndarray
     return pcm16(np.stack(found))
 
 
-def _hear(gold: Gold, sources: Sequence[Path | Clip], workers: int) -> list[Impression]:
-    parts = [sources[start : start + CHUNK] for start in range(0, len(sources), CHUNK)]
-    return [one for part in spread(gold.hear, parts, workers, "gold") for one in part]
-
-
 def check_pool(
     gold: Gold, pool: Pool, candidates: Sequence[Candidate] | None = None, workers: int = 1
 ) -> dict[str, Any]:
-    """Return how often asked facts are heard in candidates of a pool, by default in all, and how scores spread."""
+    """Return how often requested facts are heard in candidates of a pool, all by default, and how scores spread."""
     candidates = pool.candidates if candidates is None else candidates
-    heard = _hear(gold, [pool.path(candidate) for candidate in candidates], workers)
-    asked = [asked_facts(pool.prompt(candidate)) for candidate in candidates]
-    facts = {}
+    heard = spread(gold.hear, [pool.path(one) for one in candidates], workers, "gold", CHUNK)
+    requested = [requested_facts(pool.prompt(candidate)) for candidate in candidates]
+    shares = {}
     for name in HEARD:
-        right = [one.best(name) == want[name] for one, want in zip(heard, asked, strict=True) if name in want]
+        right = [
+            one.best(name) == facts[name]
+            for one, facts in zip(heard, requested, strict=True)
+            if name in facts
+        ]
         if right:
-            facts[name] = share_heard(right)
+            shares[name] = share_heard(right)
     scores = {
-        "gold_alignment": [one.alignment(want) for one, want in zip(heard, asked, strict=True)],
+        "gold_alignment": [one.alignment(facts) for one, facts in zip(heard, requested, strict=True)],
         "gold_musicality": [1 - one.severity for one in heard],
     }
     found = {metric: spread_of_scores(candidates, values) for metric, values in scores.items()}
     prompts = len({candidate.prompt_id for candidate in candidates})
-    return {"facts": facts, "scores": found, "clips": len(candidates), "prompts": prompts}
+    return {"facts": shares, "scores": found, "clips": len(candidates), "prompts": prompts}
 
 
 def spread_of_scores(candidates: Sequence[Candidate], scores: Sequence[float]) -> dict[str, float]:
@@ -195,8 +177,8 @@ def spread_of_scores(candidates: Sequence[Candidate], scores: Sequence[float]) -
 
 def main(options: GoldCheck) -> None:
     """Measure, print and write."""
-    gold = Gold(options.models / "gold")
-    songs = check_songs(gold, shipped_codec(options.models), options)
+    gold = Gold(options.suite / "gold")
+    songs = check_songs(gold, shipped_codec(options.suite), options)
     for sound, groups in songs.items():
         for state in ("undamaged", "damaged"):
             for name, row in groups[state].items():
@@ -204,11 +186,14 @@ def main(options: GoldCheck) -> None:
                     f"{sound} {state:9s} {name:13s} {_shown(row)} (most frequent {row['most_frequent']:.0%})"
                 )
         order = groups["musicality"]
-        low, high = order["ci95"]
-        print(
-            f"{sound} musicality SRCC {order['srcc']:.3f} [{low:.3f}, {high:.3f}] of {order['clips']} clips"
-        )
-    found: dict[str, Any] = {"gold": gold.hash, "songs": songs, "n": options.n, "seconds": options.seconds}
+        srcc = Estimate(order["srcc"], *order["ci95"])
+        print(f"{sound} musicality SRCC {srcc:.3f} of {order['clips']} clips")
+    found: dict[str, Any] = {
+        "gold": gold.hash,
+        "songs": songs,
+        "n": options.songs,
+        "seconds": options.seconds,
+    }
     found |= {"split": "test", "first_song": 0, "bootstrap_seed": options.seed, "resamples": RESAMPLES}
     if options.pool:
         pool = Pool(options.pool)
@@ -219,12 +204,11 @@ def main(options: GoldCheck) -> None:
             print(
                 f"pool {metric:15s} mean {row['mean']:.3f}, deviation within prompts {row['within_prompts']:.3f}"
             )
-    write_text(options.output, json.dumps(found, indent=1) + "\n")
+    write_json(options.output, found)
 
 
 def _shown(row: dict[str, Any]) -> str:
-    low, high = row["ci95"]
-    return f"{row['share']:6.1%} [{low:.1%}, {high:.1%}] of {row['clips']} clips"
+    return f"{Estimate(row['share'], *row['ci95']):.1%} of {row['clips']} clips"
 
 
 if __name__ == "__main__":

@@ -1,14 +1,12 @@
-"""A judge that knows the truth and errs like one that does not: an OpenAI-style server for pairs of the lab.
+"""Serves a judge that knows the truth and errs like one that does not: OpenAI's protocol, for pairs of the lab.
 
     python -m experiments.lab.judge_server runs/lab/pairs/test.jsonl --port 8123
     python -m reward.judge runs/lab/pairs/test.jsonl --model lab --endpoint http://127.0.0.1:8123/v1 --output runs/judge
 
-It recognises the two candidates of a request by the bytes of their audio, so it must hear as the judge's command sends
-(``--audio_format``, ``--sample_rate``, ``--max_seconds``; ``--style input_audio``). What it says of them is told by
-`experiments.lab.hearing`; the same question has the same answer.
+It recognises the two candidates of a request by the bytes of their audio, so it must encode audio as the judge's
+command does (``--audio_format``, ``--sample_rate``, ``--max_seconds``; ``--style input_audio``).
+`experiments.lab.judgements.hearing` tells what it says of them; the same question always has the same answer.
 """
-
-from __future__ import annotations
 
 import json
 from collections import defaultdict
@@ -20,60 +18,44 @@ from typing import Any, ClassVar
 
 from tqdm import tqdm
 
-from experiments.lab.hearing import Hearing
-from experiments.lab.pairs import pair_called
+from experiments.lab.judgements.hearing import Hearing
+from experiments.lab.judgements.pairs import pair_called
+from experiments.lab.judgements.published_rows import published_label
 from music.command import run
 from music.hashing import sha256_text
 from reward.judge.sound import Sound
 from reward.judgements import HEADS, Preference, load_pairs
 
 
-@dataclass(frozen=True)
-class ServeJudge:
+@dataclass(frozen=True, kw_only=True)
+class ServeJudge(Hearing):
     """Serve a judge of the lab's pairs on this machine.
 
     Parameters
     ----------
     pairs
-        Of the lab, under their own ids; those across prompts are left out.
+        File of the lab's pairs, under their own ids; those across prompts are left out.
     port
-        Of 127.0.0.1; any free one if 0.
-    lean, mishearing, noise, taste, halo
-        See `Hearing`.
+        Port of 127.0.0.1; any free one if 0.
     audio_format
-        As in `reward.judge`.
+        Format of the audio in requests, as in reward.judge: mp3 or wav.
     sample_rate
-        Hz.
+        Sample rate of the audio in requests, as in reward.judge, Hz.
     max_seconds
-        In s.
+        Longest audio in requests, as in reward.judge, s.
     """
 
     POSITIONALS: ClassVar = ("pairs",)
 
     pairs: Path
     port: int = 8123
-    lean: float = Hearing.lean
-    mishearing: float = Hearing.mishearing
-    noise: float = Hearing.noise
-    taste: float = Hearing.taste
-    halo: float = Hearing.halo
     audio_format: str = "mp3"
     sample_rate: int = 24_000
     max_seconds: float = 30.0
 
 
 class TrueJudge:
-    """Answers questions about pairs.
-
-    Parameters
-    ----------
-    pairs
-        Under their own ids.
-    sound
-        How audio comes.
-    hearing
-        How it hears them.
-    """
+    """Answers questions about pairs of the lab, which it recognises by the bytes of their encoded audio."""
 
     def __init__(self, pairs: Sequence[Preference], sound: Sound, hearing: Hearing) -> None:
         self._hearing = hearing
@@ -85,7 +67,7 @@ class TrueJudge:
                 self._known[sha256_text(sound.encoded(path))].append((pair.id, side))
 
     def answer(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the verdicts on the last two pieces of audio of a request; `KeyError` for audio it does not know."""
+        """Return the verdicts on the last two pieces of audio of a request; `KeyError` if they are no pair."""
         content = body["messages"][1]["content"]
         audio = [part["input_audio"]["data"] for part in content if part["type"] == "input_audio"][-2:]
         first, second = (dict(self._known.get(sha256_text(data), ())) for data in audio)
@@ -97,8 +79,7 @@ class TrueJudge:
         found: dict[str, Any] = {}
         for head in HEADS:
             verdict = self._hearing.verdict(self._perceived[name][head], head, turned, name)
-            preference = {"a": "model_a", "b": "model_b"}.get(verdict.preference, verdict.preference)
-            found[head] = {**asdict(verdict), "preference": preference}
+            found[head] = {**asdict(verdict), "preference": published_label(verdict.preference)}
         return found | {"reason": "it sounds so"}
 
 
@@ -111,7 +92,10 @@ def make_server(judge: TrueJudge, port: int) -> ThreadingHTTPServer:
             try:
                 text, status = json.dumps(judge.answer(body)), 200
             except KeyError:
-                text, status = "I do not know this audio: does the judge's command send as I hear?", 422
+                text, status = (
+                    "I do not know this audio: does the judge's command encode it as I do?",
+                    422,
+                )
             usage = {
                 "prompt_tokens": len(body["messages"][1]["content"]) * 100,
                 "completion_tokens": len(text) // 4,
@@ -131,10 +115,9 @@ def make_server(judge: TrueJudge, port: int) -> ThreadingHTTPServer:
 
 
 def main(options: ServeJudge) -> None:
-    """Hear the pairs, then answer until somebody stops it."""
+    """Hear the pairs, then answer until it is stopped."""
     sound = Sound(options.audio_format, options.sample_rate, options.max_seconds, max_bytes=1 << 30)
-    hearing = Hearing(options.lean, options.mishearing, options.noise, options.taste, options.halo)
-    judge = TrueJudge(load_pairs(options.pairs), sound, hearing)
+    judge = TrueJudge(load_pairs(options.pairs), sound, options)
     server = make_server(judge, options.port)
     print(f"http://127.0.0.1:{server.server_port}/v1", flush=True)
     server.serve_forever()

@@ -1,72 +1,70 @@
-"""Draws spectrograms of the lab: a real song, the same through the codec, and what the generator makes of its caption.
+"""Draws spectrograms of the lab: real songs, the same through the codec, and generated clips for their captions.
 
-python -m experiments.lab.show --output assets/lab/spectrograms.png
+python -m experiments.lab.show --output runs/lab/spectrograms.png
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
 
+from experiments.lab.options import Suite
 from experiments.lab.world.coded_audio import shipped_codec, through_codec
 from experiments.lab.world.corpus import song
 from generators import load_generator
 from generators.protocol import Job
 from music.command import refuse_below_one, run
+from music.durable import make_folder
 from music.prompts import Prompt
-from music.shipped_files import LAB
 
 NAMED = ("instrument", "tempo", "drums", "mode")
 
 
 @dataclass(frozen=True)
-class Show:
+class Show(Suite):
     """Draw real, coded and generated songs side by side.
 
     Parameters
     ----------
     generator
-        The generator.
-    models
-        Folder of the lab's models, for the codec.
-    n
-        How many held-out songs, a row each.
+        Generator: a name (lab-musicgen), hub id or folder.
+    clips
+        Number of held-out songs, one in each row.
     seconds
         Length of each clip, s.
     seed
-        Of the generated clips.
+        Seed of the first generated clip; each next one has the next seed.
     output
-        The picture, PNG.
+        Picture to write, PNG.
     """
 
+    RENAMED: ClassVar = {"n": "clips"}
+
     generator: str = "lab-musicgen"
-    models: Path = LAB
-    n: int = 6
+    clips: int = 6
     seconds: float = 5.0
     seed: int = 0
     output: Path = Path("assets/lab/spectrograms.png")
 
     def __post_init__(self) -> None:
-        """Refuse numbers out of range."""
-        refuse_below_one(self, "n")
+        refuse_below_one(self, "clips")
 
 
 def main(options: Show) -> None:
     """Render, code, generate and draw."""
     from matplotlib.figure import Figure
 
-    codec, generator = shipped_codec(options.models), load_generator(options.generator)
-    songs = [song("test", "show", index, options.seconds) for index in range(options.n)]
+    codec, generator = shipped_codec(options.suite), load_generator(options.generator)
+    songs = [song("test", "show", index, options.seconds) for index in range(options.clips)]
     jobs = [
         Job(Prompt(str(index), one.caption(NAMED)), 0, options.seed + index)
         for index, one in enumerate(songs)
     ]
     generated = {sample.job.prompt.id: sample.clip for sample in generator.generate(jobs, options.seconds)}
-    figure = Figure(figsize=(12, 2.1 * options.n), layout="constrained")
-    axes = figure.subplots(options.n, 3, sharex=True, sharey=True, squeeze=False)
+    figure = Figure(figsize=(12, 2.1 * options.clips), layout="constrained")
+    axes = figure.subplots(options.clips, 3, sharex=True, sharey=True, squeeze=False)
     for row, (one, job) in enumerate(zip(songs, jobs, strict=True)):
         real = one.waveform()
         waves = (real, through_codec(codec, real), generated[str(row)].waveform[0].numpy())
@@ -85,7 +83,7 @@ def main(options: Show) -> None:
         ).set_in_layout(False)
     for axis in axes[-1]:
         axis.set_xlabel("s")
-    options.output.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(options.output.parent)
     figure.savefig(options.output, dpi=75)
 
 

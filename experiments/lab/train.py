@@ -1,20 +1,27 @@
-"""Rebuilds the lab's models from nothing: songs are composed, rendered and damaged, nothing is downloaded.
+"""Rebuilds the lab's models from nothing: songs are composed, rendered and damaged, and nothing is downloaded.
 
-    python -m experiments.lab.train all            # every part of `STEPS`, in order
+    python -m experiments.lab.train all            # every part of `PARTS`, in order
     python -m experiments.lab.train musicgen       # one part; what it needs must be there
 
 Each part writes checkpoints and a log to `--work` and continues from them when it is started again; it ends with the
-same weights as a run that was never stopped. Finished models go to `--output` in half precision;
-`assets/lab/README.md` says how long each took.
+weights of a run that was never stopped. Finished models go to `--output` in half precision; `assets/lab/README.md` says
+how long each took.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from experiments.lab.pairs import write_rows
+from experiments.lab.training.cmi_rm import train_cmi_rm
+from experiments.lab.training.codec import load_codec, train_codec
+from experiments.lab.training.gold import train_gold
+from experiments.lab.training.mulan import train_mulan
+from experiments.lab.training.musicgen import train_musicgen
+from experiments.lab.training.stable_audio import train_stable_audio
+from experiments.lab.training.vae import train_vae
+from experiments.lab.world.prompts import SHIPPED, write_prompts
 from music.command import run
 
 
@@ -25,7 +32,7 @@ class TrainLab:
     Parameters
     ----------
     part
-        What to train; `all` trains every part in the order in which they need each other.
+        Part to train: codec, musicgen, vae, stable_audio, mulan, cmi_rm, gold, prompts, pairs; or all, in this order.
     output
         Folder of the finished models.
     work
@@ -41,90 +48,41 @@ class TrainLab:
     work: Path = Path("runs/lab")
 
 
-def _codec(options: TrainLab) -> None:
-    from experiments.lab.training.codec import train_codec
-
-    if not (options.work / "codec" / "config.json").exists():
-        train_codec(options.work / "codec")
+def _fit_codec(output: Path, work: Path) -> None:
+    if not (work / "codec" / "config.json").exists():
+        train_codec(work / "codec")
 
 
-def _musicgen(options: TrainLab) -> None:
-    from experiments.lab.training.codec import load_codec
-    from experiments.lab.training.musicgen import train_musicgen
-
-    train_musicgen(options.output / "musicgen", options.work / "musicgen", load_codec(options.work / "codec"))
-
-
-def _vae(options: TrainLab) -> None:
-    from experiments.lab.training.vae import train_vae
-    from generators.diffusion.pipeline_folder import LIBRARIES
-
-    LIBRARIES.check()
-    train_vae(options.work / "vae" / "finished", options.work / "vae")
-
-
-def _stable_audio(options: TrainLab) -> None:
-    from experiments.lab.training.stable_audio import train_stable_audio
-    from generators.diffusion.pipeline_folder import LIBRARIES
-
-    LIBRARIES.check()
-    train_stable_audio(
-        options.output / "stable_audio", options.work / "stable_audio", options.work / "vae" / "finished"
-    )
-
-
-def _mulan(options: TrainLab) -> None:
-    from experiments.lab.training.codec import load_codec
-    from experiments.lab.training.mulan import train_mulan
-
-    train_mulan(options.output, options.work / "mulan", load_codec(options.work / "codec"))
-
-
-def _cmi_rm(options: TrainLab) -> None:
-    from experiments.lab.training.cmi_rm import train_cmi_rm
-    from experiments.lab.training.codec import load_codec
-
-    train_cmi_rm(options.output, options.work / "cmi_rm", load_codec(options.work / "codec"))
-
-
-def _gold(options: TrainLab) -> None:
-    from experiments.lab.training.codec import load_codec
-    from experiments.lab.training.gold import train_gold
-
-    train_gold(options.output / "gold", options.work / "gold", load_codec(options.work / "codec"))
-
-
-def _pairs(options: TrainLab) -> None:
-    from experiments.lab.pairs import write_rows
-
-    write_rows(options.output / "pairs.jsonl")
-
-
-def _prompts(options: TrainLab) -> None:
-    from experiments.lab.world.prompts import SHIPPED, write_prompts
-
+def _write_prompts(output: Path, work: Path) -> None:
     for name, prompts in SHIPPED.items():
-        write_prompts(options.output / name, prompts)
+        write_prompts(output / name, prompts)
 
 
-# in the order in which they need each other
-STEPS: dict[str, Callable[[TrainLab], None]] = {
-    "codec": _codec,
-    "musicgen": _musicgen,
-    "vae": _vae,
-    "stable_audio": _stable_audio,
-    "mulan": _mulan,
-    "cmi_rm": _cmi_rm,
-    "gold": _gold,
-    "prompts": _prompts,
-    "pairs": _pairs,
+def _over_codec(train: Callable[..., None], place: str, model: str = "") -> Callable[[Path, Path], None]:
+    """Return a training over the codec, which works in a folder `place` and writes to `model` of the output."""
+    return lambda output, work: train(output / model, work / place, load_codec(work / "codec"))
+
+
+#: what makes each part from the folders of --output and --work; each comes after those that it needs
+PARTS: dict[str, Callable[[Path, Path], None]] = {
+    "codec": _fit_codec,
+    "musicgen": _over_codec(train_musicgen, "musicgen", "musicgen"),
+    "vae": lambda output, work: train_vae(work / "vae" / "finished", work / "vae"),
+    "stable_audio": lambda output, work: train_stable_audio(
+        output / "stable_audio", work / "stable_audio", work / "vae" / "finished"
+    ),
+    "mulan": _over_codec(train_mulan, "mulan"),
+    "cmi_rm": _over_codec(train_cmi_rm, "cmi_rm"),
+    "gold": _over_codec(train_gold, "gold", "gold"),
+    "prompts": _write_prompts,
+    "pairs": lambda output, work: write_rows(output / "pairs.jsonl"),
 }
 
 
 def main(options: TrainLab) -> None:
     """Train the part, or all parts in order."""
-    for part in STEPS if options.part == "all" else (options.part,):
-        STEPS[part](options)
+    for part in PARTS if options.part == "all" else (options.part,):
+        PARTS[part](options.output, options.work)
 
 
 if __name__ == "__main__":

@@ -1,23 +1,22 @@
 """Lets the gold judges hear what the autoencoder of the lab's Stable Audio makes of held-out songs.
 
-    python -m experiments.lab.vae_check --n 200     # prints, and writes runs/lab/vae_check.json
+    python -m experiments.lab.vae_check --songs 200     # prints, and writes runs/lab/vae_check.json
 
-For each fact the share of undamaged songs in which the likeliest value is the true one, with 95 % Wilson intervals: in
-the songs themselves, in the songs decoded from their latents, and from latents with as much noise as the sampler
-leaves (`--noise`), beside the share of the most frequent value, which a judge that hears nothing would reach.
+For each fact it tells the share of undamaged songs in which the likeliest value is the true one, with 95 % Wilson
+intervals: in the songs themselves, in the songs decoded from their latents, and from latents with as much noise as the
+sampler leaves (`--noise`). Beside it stands the share of the most frequent value, which a judge that hears nothing
+would reach.
 """
 
-from __future__ import annotations
-
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from experiments.lab.gold import Gold
 from experiments.lab.gold_check import facts_heard
+from experiments.lab.options import Suite
 from experiments.lab.training.musicgen import SECONDS
 from experiments.lab.training.vae import load_vae, spectral_distances
 from experiments.lab.training.vae_start import encoded, set_aside_idle_units
@@ -26,46 +25,46 @@ from experiments.lab.world.facts import draw_facts
 from experiments.lab.world.rendering import SAMPLE_RATE
 from music.clips import Clip
 from music.command import refuse_below_one, run
-from music.durable import write_text
-from music.shipped_files import LAB
-from reward.cmi_rm.towers import hash_tensors
+from music.durable import write_json
+from music.intervals import Estimate
+from reward.cmi_rm.weights import hash_tensors
 
 
 @dataclass(frozen=True)
-class VaeCheck:
+class VaeCheck(Suite):
     """Let the gold judges hear reconstructions of held-out songs.
 
     Parameters
     ----------
-    n
-        Held-out instrumental songs: the first so many of the test split, undamaged.
+    songs
+        Number of held-out instrumental songs, the first of the test split, undamaged.
     noise
-        Deviation of the noise that is added to latents of deviation 1.
-    models
-        Folder of the lab's models, for the judges.
+        Standard deviation of the noise that is added to latents of standard deviation 1.
     vae
         Folder of the autoencoder.
     output
         File to write.
     """
 
-    n: int = 200
+    RENAMED: ClassVar = {"n": "songs"}
+
+    songs: int = 200
     noise: float = 0.3
-    models: Path = LAB
     vae: Path = Path("runs/lab/vae/finished")
     output: Path = Path("runs/lab/vae_check.json")
 
     def __post_init__(self) -> None:
-        """Refuse numbers out of range."""
-        refuse_below_one(self, "n")
+        refuse_below_one(self, "songs")
 
 
 def main(options: VaeCheck) -> None:
     """Render, encode, decode, judge, print and write."""
-    vae, gold = load_vae(options.vae), Gold(options.models / "gold")
+    vae, gold = load_vae(options.vae), Gold(options.suite / "gold")
     weights = hash_tensors(vae.state_dict())
     set_aside_idle_units(vae)
-    facts = [draw_facts(stream("test", "vae", index, "facts"), vocals=False) for index in range(options.n)]
+    facts = [
+        draw_facts(stream("test", "vae", index, "facts"), vocals=False) for index in range(options.songs)
+    ]
     clips: dict[str, list[Clip]] = {"songs": [], "decoded": [], "decoded, noisy": []}
     distances, noise = [], torch.Generator().manual_seed(0)
     for index, one in enumerate(facts):
@@ -77,18 +76,15 @@ def main(options: VaeCheck) -> None:
         distances.append(spectral_distances(decoded, wave[None, : decoded.shape[1]])[0].item())
         for name, audio in (("songs", wave[None]), ("decoded", decoded), ("decoded, noisy", noisy)):
             clips[name].append(Clip(audio.clamp(-1, 1), SAMPLE_RATE))
-    found: dict[str, Any] = {"vae": weights, "gold": gold.hash, "n": options.n, "noise": options.noise}
+    found: dict[str, Any] = {"vae": weights, "gold": gold.hash, "n": options.songs, "noise": options.noise}
     found["log_spectrum"] = sum(distances) / len(distances)
-    found["facts"] = {name: facts_heard(gold.hear(heard), facts) for name, heard in clips.items()}
+    found["facts"] = {name: facts_heard(list(map(gold.hear, heard)), facts) for name, heard in clips.items()}
     print(f"distance of log magnitudes {found['log_spectrum']:.3f} nats")
     for name, heard in found["facts"].items():
         for fact, row in heard.items():
-            low, high = row["ci95"]
-            print(
-                f"{name:15s} {fact:11s} {row['share']:6.1%} [{low:.1%}, {high:.1%}] of {row['clips']} songs "
-                f"(most frequent {row['most_frequent']:.0%})"
-            )
-    write_text(options.output, json.dumps(found, indent=1) + "\n")
+            share, most = Estimate(row["share"], *row["ci95"]), row["most_frequent"]
+            print(f"{name:15s} {fact:11s} {share:.1%} of {row['clips']} songs (most frequent {most:.0%})")
+    write_json(options.output, found)
 
 
 if __name__ == "__main__":

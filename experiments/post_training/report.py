@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import nan
 from pathlib import Path
 
-from experiments.figures import drawing
+from experiments.figures import draw_dots, drawing
 from experiments.post_training.comparisons import Comparison
 from music.durable import write_text
 from music.files import read_csv
@@ -152,19 +152,16 @@ def draw(path: Path, found: Findings, models: Sequence[str], n: int) -> None:
     metrics = [name for name, one in found[BASE, 1].items() if one.kind == JUDGE or name == REWARD]
     places = [(f"best of {n}", (BASE, n)), *((titled(model), (model, 1)) for model in models)]
     places += [(f"{titled(model)}, best of {n}\n(from best of {n})", (model, n)) for model in models]
+    names, hollow = [name for name, _ in places], range(1 + len(models), len(places))
     size = (2.2 + 2.6 * len(metrics), 0.42 * len(places) + 0.9)
-    with drawing(path, 1, len(metrics), size, sharey=True) as grid:
-        for axes, metric in zip(grid[0], metrics, strict=True):
-            for row, (_, key) in enumerate(places):
-                one, colour = found[key][metric].difference, _COLOURS[found[key][metric].kind]
-                filled = "white" if key[1] == n and key[0] != BASE else colour
-                axes.plot([one.low, one.high], [row, row], color=colour, linewidth=2)
-                axes.plot(one.value, row, "o", color=colour, markerfacecolor=filled)
-            axes.axvline(0, color="#6d6875", linewidth=0.9, linestyle=(0, (3, 3)))
-            axes.set_title(f"{metric} ({'proxy' if metric == REWARD else 'judge'})", fontsize=9)
-            axes.set_xlabel("difference", fontsize=8)
-        grid[0, 0].set_yticks(range(len(places)), [label for label, _ in places])
-        grid[0, 0].invert_yaxis()
+    with drawing(path, 1, len(metrics), size, sharey=True) as axes:
+        for axis, metric in zip(axes[0], metrics, strict=True):
+            numbers = [found[key][metric] for _, key in places]
+            lines = [one.difference.columns() for one in numbers]
+            draw_dots(axis, lines, names, colour=_COLOURS[numbers[0].kind], hollow=hollow)
+            axis.axvline(0, color="#6d6875", linewidth=0.9, linestyle=(0, (3, 3)))
+            axis.set_title(f"{metric} ({'proxy' if metric == REWARD else 'judge'})", fontsize=9)
+            axis.set_xlabel("difference", fontsize=8)
 
 
 def _cells(metrics: Mapping[str, Number], shown: Sequence[str]) -> list[str]:

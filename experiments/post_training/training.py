@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import rlhf.assess
 import rlhf.train
-from experiments.lab.workers import cores
 from experiments.post_training.comparisons import Comparison
-from music.durable import make_folder
-from music.errors import InputError
+from experiments.running import cores, run_command
 from rlhf.rounds import MODEL
 
 ASSESSMENT = "held_out"
@@ -55,9 +50,8 @@ def train_arms(
     def work(job: tuple[str, int]) -> None:
         arm, seed = job
         place = place_of(folder, arm, seed)
-        words = [sys.executable, rlhf.train.__file__]
         options = {**comparison.training(arm), "seed": seed, "output": place, "device": device}
-        run_command(words, options, place / _LOG, threads)
+        run_command(rlhf.train.__file__, options, threads=threads, log=place / _LOG)
         print(f"{arm}, seed {seed}: trained", flush=True)
 
     with ThreadPoolExecutor(workers) as executor:
@@ -71,22 +65,10 @@ def assess(
 ) -> Path:
     """Assess models together by rlhf.assess, in so many processes, and return the folder of what was found."""
     place = folder / ASSESSMENT
-    # without the "--", torchrun would take --n for its own
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(workers), "--"]
-    words = [sys.executable, *(launcher if workers > 1 else []), rlhf.assess.__file__]
     named = ",".join(f"{name}={model}" for name, model in models.items())
     options = {**comparison.assessment(), "models": named, "output": place, "device": device}
-    run_command(words, options, folder / "assessment.txt", max(1, cores() // workers))
+    threads = max(1, cores() // workers)
+    run_command(
+        rlhf.assess.__file__, options, processes=workers, threads=threads, log=folder / "assessment.txt"
+    )
     return place
-
-
-def run_command(words: Sequence[str], options: Mapping[str, object], log: Path, threads: int) -> None:
-    """Run a command with options, what it says in a file; `InputError` if it fails."""
-    make_folder(log.parent)
-    given = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    with log.open("a") as file:
-        done = subprocess.run([*words, *given], env=environment, stdout=file, stderr=file)
-    if done.returncode:
-        last = log.read_text(errors="replace").strip().splitlines()[-1:]
-        raise InputError(f"{log} ends with code {done.returncode}: {' '.join(last)}")

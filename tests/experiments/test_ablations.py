@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,16 +11,21 @@ from safetensors.torch import load_file
 
 from experiments.ablations.command import Ablate, main
 from experiments.ablations.lab_data import LabData, label_accuracy
+from experiments.ablations.questions import ABLATIONS
 from experiments.ablations.report import verdict
-from experiments.ablations.side_by_side import train_all
-from experiments.ablations.stages import STAGES, Recipe, Stage
-from experiments.ablations.studies import STUDIES
-from experiments.ablations.testing import Benchmark, Interval, View, resampled_correlation, resampled_mean
-from experiments.ablations.windows import in_windows
+from experiments.ablations.stages import STAGES, Recipe, Stage, train_all
+from experiments.ablations.testing import (
+    Benchmark,
+    View,
+    in_windows,
+    resampled_correlation,
+    resampled_mean,
+)
 from experiments.lab.judgement_sets import WriteSets
 from experiments.lab.judgement_sets import main as write_sets
 from music.clips import Clip, read_header, write_clip
 from music.errors import InputError
+from music.intervals import Estimate
 from reward.judgements import load_judgements
 
 TOWERS = "lab-mulan"
@@ -40,10 +46,6 @@ def data(options):
     return LabData(options.sets, options.output / "data", TOWERS)
 
 
-def changed(options, **values):
-    return Ablate(**{**options.__dict__, **values})
-
-
 def times(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
 
@@ -54,23 +56,21 @@ def test_trainings_side_by_side_are_those_one_after_another(data, options, tmp_p
     recipe = Recipe(data, tmp_path, (options.steps, options.second_steps))
     train_all(recipe, jobs, 2)
     for name in ("distill", "distill_pref", "distill_unfiltered", "distill_unfiltered_pref"):
-        weights = (
-            folder / f"{name}-0" / "model.safetensors" for folder in (tmp_path, options.output / "models")
-        )
-        one, other = (load_file(path) for path in weights)
+        folders = (tmp_path, options.output / "models")
+        one, other = (load_file(folder / f"{name}-0" / "model.safetensors") for folder in folders)
         assert one.keys() == other.keys()
         assert all(torch.equal(one[key], other[key]) for key in one)
 
 
-def test_a_study_becomes_a_table_and_a_figure_and_is_not_made_twice(options, capsys):
+def test_an_ablation_becomes_a_table_and_a_figure_and_is_not_made_twice(options, capsys):
     folder = options.output / "consistency_filter"
     page = (folder / "table.md").read_text()
-    study = STUDIES["consistency_filter"]
-    assert all(f"| {arm} |" in page for arm in study.arms)
+    ablation = ABLATIONS["consistency_filter"]
+    assert all(f"| {arm} |" in page for arm in ablation.arms)
     assert "1 seed;" in page
     with (folder / "table.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert {row["arm"] for row in rows} == set(study.arms)
+    assert {row["arm"] for row in rows} == set(ablation.arms)
     assert all(float(row["low"]) <= float(row["mean"]) <= float(row["high"]) for row in rows)
     assert (folder / "figure.png").stat().st_size > 5_000
     facts = json.loads((folder / "contrasts.json").read_text())
@@ -85,12 +85,12 @@ def test_a_study_becomes_a_table_and_a_figure_and_is_not_made_twice(options, cap
     assert (folder / "table.md").read_text() == page
 
 
-def test_studies_share_models(options):
-    main(changed(options, study="windows"))
+def test_ablations_share_models(options):
+    main(replace(options, study="windows"))
     page = (options.output / "windows" / "table.md").read_text()
-    assert all(f"| {arm} |" in page for arm in STUDIES["windows"].arms)
+    assert all(f"| {arm} |" in page for arm in ABLATIONS["windows"].arms)
     before = times(options.output / "models")
-    main(changed(options, study="prompt", seeds=2))
+    main(replace(options, study="prompt", seeds=2))
     new = {path.parent.name for path in times(options.output / "models").keys() - before.keys()}
     assert new == {"distill-1", "distill_both-1"}  # those of the first seed were there
     assert "2 seeds" in (options.output / "prompt" / "table.md").read_text()
@@ -98,20 +98,18 @@ def test_studies_share_models(options):
 
 def test_other_settings_are_refused(options):
     with pytest.raises(InputError, match="another steps"):
-        main(changed(options, steps=5))
-    with pytest.raises(InputError, match="'x' is no study"):
-        changed(options, study="x")
+        main(replace(options, steps=5))
+    with pytest.raises(InputError, match="'x' is no ablation"):
+        replace(options, study="x")
     with pytest.raises(InputError, match="holds no sets"):
-        main(changed(options, sets=options.output))
+        main(replace(options, sets=options.output))
 
 
 def test_every_arm_has_its_stages():
-    for study in STUDIES.values():
-        assert {arm.stage for arm in study.arms.values()} <= STAGES.keys()
-        assert {one.first for one in study.contrasts} | {
-            one.second for one in study.contrasts
-        } <= study.arms.keys()
-    assert all(stage.start in ("", *STAGES) for stage in STAGES.values())
+    for ablation in ABLATIONS.values():
+        assert {arm.stage for arm in ablation.arms.values()} <= STAGES.keys()
+        assert {arm for one in ablation.contrasts for arm in (one.first, one.second)} <= ablation.arms.keys()
+    assert all(not STAGES[stage.start].start for stage in STAGES.values() if stage.start)
 
 
 def test_stages_differ_in_what_they_name(data, monkeypatch):
@@ -167,13 +165,10 @@ def test_views_have_names_of_their_own():
 def test_clips_in_pieces(tmp_path):
     write_clip(tmp_path / "long.flac", Clip(torch.zeros(1, 25_300), 1_000))
     write_clip(tmp_path / "short.flac", Clip(torch.zeros(1, 10_000), 1_000))
-    lengths = {
-        window: [
-            read_header(path).samples for path in in_windows(tmp_path / "long.flac", tmp_path / "w", window)
-        ]
-        for window in ("first10", "mean10", "full")
-    }
-    assert lengths == {"first10": [10_000], "mean10": [10_000, 10_000, 5_300], "full": [25_300]}
+    lengths = {"first10": [10_000], "mean10": [10_000, 10_000, 5_300], "full": [25_300]}
+    for window, samples in lengths.items():
+        pieces = in_windows(tmp_path / "long.flac", tmp_path / "w", window)
+        assert [read_header(path).samples for path in pieces] == samples
     assert in_windows(tmp_path / "short.flac", tmp_path / "w", "full") == []
 
 
@@ -196,7 +191,7 @@ def test_intervals_hold_the_truth_and_narrow():
 
 
 def test_verdicts():
-    above, below, around = Interval(1, 0.5, 2), Interval(-1, -2, -0.5), Interval(0.1, -1, 1)
+    above, below, around = Estimate(1, 0.5, 2), Estimate(-1, -2, -0.5), Estimate(0.1, -1, 1)
     assert verdict("human", above) == verdict("cross_entropy", below) == "yes"
     assert "other way" in verdict("human", below)
     assert "not to be told" in verdict("human", around)

@@ -11,9 +11,13 @@ from experiments.benchmarks import stable_audio
 from experiments.benchmarks.generation import GenerationSpeed, main
 from experiments.benchmarks.generation_report import Timings, report
 from experiments.benchmarks.machine_limits import DecodingWork, decoding_work
-from experiments.benchmarks.random_musicgen import SIZES, TEXT, random_musicgen
-from experiments.benchmarks.random_stable_audio import SIZES as STABLE_SIZES
-from experiments.benchmarks.random_stable_audio import random_stable_audio
+from experiments.benchmarks.random_models import (
+    MUSICGENS,
+    STABLE_AUDIOS,
+    TEXT,
+    random_musicgen,
+    random_stable_audio,
+)
 from generators.musicgen.conditioning import TextConditioner
 from generators.musicgen.decoder_weights import DecoderWeights
 from generators.musicgen.incremental_decoder import IncrementalDecoder
@@ -22,8 +26,8 @@ from music.prompts import Prompt
 
 
 def test_all_ways_make_their_clips_and_the_report_is_whole(capsys: pytest.CaptureFixture[str]):
-    options = GenerationSpeed("musicgen-tiny", candidates=3, seconds=0.1, turns=2, matmul=64, megabytes=1)
-    main(options)
+    sizes = {"candidates": 3, "seconds": 0.1, "turns": 2, "matmul": 64, "megabytes": 1}
+    main(GenerationSpeed(generator="musicgen-tiny", **sizes))
     out, progress = capsys.readouterr()
     found = json.loads(out)
     for dtype in ("float32", "bfloat16"):
@@ -43,7 +47,9 @@ def test_all_ways_make_their_clips_and_the_report_is_whole(capsys: pytest.Captur
 def test_all_ways_of_stable_audio_make_their_clips(guidance: float, capsys: pytest.CaptureFixture[str]):
     pytest.importorskip("diffusers", reason="needs the extra diffusers")
     stable_audio.main(
-        stable_audio.StableAudioSpeed("stable-audio-tiny", seconds=0.5, guidance=guidance, matmul=64, turns=2)
+        stable_audio.StableAudioSpeed(
+            size="stable-audio-tiny", seconds=0.5, guidance=guidance, matmul=64, turns=2
+        )
     )
     out, progress = capsys.readouterr()
     found = json.loads(out)
@@ -58,14 +64,9 @@ def test_all_ways_of_stable_audio_make_their_clips(guidance: float, capsys: pyte
 @pytest.mark.parametrize("guided", [False, True])
 def test_the_arithmetic_of_stable_audio_is_that_of_its_transformer(guided: bool):
     pytest.importorskip("diffusers", reason="needs the extra diffusers")
-    parts = random_stable_audio(replace(STABLE_SIZES["stable-audio-tiny"], layers=2))
-    one, two = (
-        stable_audio.step_flop(replace(parts, transformer=transformer), guided)
-        for transformer in (
-            parts.transformer,
-            random_stable_audio(STABLE_SIZES["stable-audio-tiny"]).transformer,
-        )
-    )
+    tiny = STABLE_AUDIOS["stable-audio-tiny"]
+    parts, shallow = random_stable_audio(replace(tiny, layers=2)), random_stable_audio(tiny)
+    one, two = (stable_audio.step_flop(each, guided) for each in (parts, shallow))
     block = parts.transformer.transformer_blocks[0]
     own = (block.attn1.to_q, block.attn1.to_k, block.attn1.to_v, block.attn1.to_out[0])
     rows = (2 if guided else 1) * 65
@@ -77,7 +78,7 @@ def test_the_arithmetic_of_stable_audio_is_that_of_its_transformer(guided: bool)
 
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
 def test_the_arithmetic_that_is_counted_is_what_is_computed(guidance: float):
-    model, tokenizer = random_musicgen(SIZES["musicgen-tiny"])
+    model, tokenizer = random_musicgen(MUSICGENS["musicgen-tiny"])
     prompt = Prompt("p", TEXT)
     texts = TextConditioner(model, tokenizer)
     length = texts.padded_length(prompt)

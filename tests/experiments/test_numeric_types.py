@@ -3,13 +3,12 @@
 import json
 
 import pytest
-import torch
 
 from experiments.benchmarks.numeric_types import NumericTypes, main
+from experiments.lab.world.coded_audio import clip_of
 from experiments.lab.world.corpus import Song, stream
 from experiments.lab.world.facts import draw_facts
-from experiments.lab.world.rendering import SAMPLE_RATE
-from music.clips import Clip, write_clip
+from music.clips import write_clip
 from music.errors import InputError
 from music.jsonl import dump_line
 
@@ -22,14 +21,9 @@ def songs(folder, count):
         damage = {"noise": number % 3 / 2} if number % 3 else {}
         song = Song(("test", "numeric types", number), facts, 2.0, damage)
         path = folder / f"{number}.wav"
-        write_clip(path, Clip(torch.from_numpy(song.waveform())[None], SAMPLE_RATE))
-        rows.append(
-            {
-                "id": str(number),
-                "audio": path.name,
-                "text": song.caption(("instrument", "tempo", "mode", "register")),
-            }
-        )
+        write_clip(path, clip_of(song))
+        text = song.caption(("instrument", "tempo", "mode", "register"))
+        rows.append({"id": str(number), "audio": path.name, "text": text})
     return rows
 
 

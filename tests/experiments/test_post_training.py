@@ -2,7 +2,6 @@
 
 import csv
 import math
-import sys
 
 import pytest
 import torch
@@ -10,7 +9,7 @@ import torch
 from experiments.post_training.command import ComparePostTraining, compare
 from experiments.post_training.comparisons import COMPARISONS, Comparison
 from experiments.post_training.report import Number, read_findings, titled, trend_of, verdict
-from experiments.post_training.training import run_command
+from experiments.running import run_command
 from music.errors import InputError
 from music.intervals import Estimate
 from music.jsonl import dump_line
@@ -60,9 +59,9 @@ def test_arms_are_trained_and_assessed(comparison, tmp_path):
 def test_a_command_that_fails_is_named(tmp_path):
     log = tmp_path / "log.txt"
     with pytest.raises(
-        InputError, match=r"log\.txt ends with code 2: error: --steps must be at least 1, got 0"
+        InputError, match=r"log\.txt ended with code 2: error: --steps must be at least 1, got 0"
     ):
-        run_command([sys.executable, train.__file__], {"steps": 0}, log, 1)
+        run_command(train.__file__, {"steps": 0}, log=log)
 
 
 def test_better_is_what_raises_a_judge_and_lowers_none():

@@ -1,11 +1,11 @@
-"""The benchmark of scoring measures both ways on the same clips, and they agree."""
+"""The benchmarks of the towers: scoring measures both ways on the same clips, and embedding counts what it says."""
 
 import json
 
 import pytest
 import torch
 
-from experiments.benchmarks import scoring
+from experiments.benchmarks import embedding, scoring
 from experiments.benchmarks.authors_loop import AuthorsLoop
 from experiments.benchmarks.scoring import Job, ScoringSpeed, counted, main, make_jobs, random_cmi_rm
 from music.errors import InputError
@@ -91,7 +91,30 @@ def test_times_of_scores_that_differ_are_refused():
 
 
 def test_unknown_names_and_impossible_lengths_are_refused():
-    with pytest.raises(InputError, match="--cases must be of text, lyrics, reference, got 'x'"):
+    with pytest.raises(InputError, match="--cases must be among text, lyrics, reference, got 'x'"):
         ScoringSpeed(cases="text,x")
     with pytest.raises(InputError, match="--reference_seconds must lie between"):
         ScoringSpeed(reference_seconds=31)
+
+
+def test_both_kinds_of_towers_are_measured(capsys):
+    towers = "lab-mulan,muq-mulan-tiny"
+    embedding.main(embedding.EmbeddingSpeed(towers=towers, clips=2, seconds=1.0, turns=2, matmul=64))
+    found = json.loads(capsys.readouterr().out)
+    lab, tiny = found["lab-mulan"], found["muq-mulan-tiny"]
+    # 25 frames a second of 128 and of 64 channels
+    sizes = {"float32": 46.08, "bfloat16": 23.04, "float16": 23.04}
+    assert lab["gigabytes_per_1000_h"] == pytest.approx(sizes)
+    assert tiny["gigabytes_per_1000_h"]["float32"] == pytest.approx(23.04)
+    for part in (lab, tiny):
+        assert part["gflop_per_10_s"] > 0
+        for dtype in ("float32", "bfloat16"):
+            speed = part[dtype]["audio_hours_per_hour"]
+            assert 0 < speed["low"] <= speed["median"] <= speed["high"]
+
+
+def test_unknown_towers_are_refused():
+    with pytest.raises(InputError, match="got 'x'"):
+        embedding.EmbeddingSpeed(towers="x")
+    with pytest.raises(InputError, match=r"between 0\.1 and 120"):
+        embedding.EmbeddingSpeed(seconds=300)

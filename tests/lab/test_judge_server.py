@@ -1,5 +1,6 @@
 """The lab's judge: the truth with a lean and noise, asked over the wire like any other."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -8,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from experiments.lab.hearing import Hearing
 from experiments.lab.judge_server import TrueJudge, make_server
-from experiments.lab.pairs import clip_of, pair
+from experiments.lab.judgements.hearing import Hearing
+from experiments.lab.judgements.pairs import pair
+from experiments.lab.world.coded_audio import clip_of
 from experiments.lab.world.rendering import SAMPLE_RATE
 from music.clips import Clip, write_clip
+from music.errors import InputError
 from reward.judge.command import LabelPairs, main
 from reward.judge.sound import Sound
 from reward.judgements import load_pairs, load_preferences
@@ -29,7 +32,7 @@ def pairs(tmp_path_factory):
     for index in range(PAIRS):
         row, songs = pair("validation", "text", index)
         for side in "ab":
-            clip = Clip(clip_of(songs[side], None).waveform[:, :SAMPLE_RATE], SAMPLE_RATE)
+            clip = Clip(clip_of(songs[side]).waveform[:, :SAMPLE_RATE], SAMPLE_RATE)
             write_clip(folder / row[f"audio_{side}"], clip)
         rows.append(row)
     path = folder / "pairs.jsonl"
@@ -37,18 +40,22 @@ def pairs(tmp_path_factory):
     return path
 
 
-def labels(pairs, output, lean):
-    """Let a judge who errs in nothing but a lean label the pairs, and return its bias table by head and answers."""
-    judge = TrueJudge(
-        load_pairs(pairs), Sound(max_bytes=1 << 30), Hearing(lean, 0.0, 0.0, taste=0.0, halo=0.0)
-    )
+@contextlib.contextmanager
+def served(judge):
+    """Serve a judge on this machine, and yield its endpoint."""
     server = make_server(judge, 0)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        code = main(LabelPairs(pairs, output, "lab", endpoint=f"http://127.0.0.1:{server.server_port}/v1"))
+        yield f"http://127.0.0.1:{server.server_port}/v1"
     finally:
         server.shutdown()
-    assert code == 0
+
+
+def labels(pairs, output, lean):
+    """Let a judge who errs in nothing but a lean label the pairs, and return its bias table by head and answers."""
+    hearing = Hearing(lean, 0.0, 0.0, taste=0.0, halo=0.0)
+    with served(TrueJudge(load_pairs(pairs), Sound(max_bytes=1 << 30), hearing)) as endpoint:
+        assert main(LabelPairs(pairs, output, "lab", endpoint=endpoint)) == 0
     return {(row["head"], row["answers"]): row for row in json.loads((output / "bias.json").read_text())}
 
 
@@ -74,16 +81,9 @@ def test_a_lean_shows_in_the_order_and_the_filter_takes_it_out(pairs, tmp_path):
 
 
 def test_audio_that_it_does_not_know_is_refused(pairs, tmp_path):
-    from music.errors import InputError
-
     judge = TrueJudge(load_pairs(pairs), Sound("wav", max_bytes=1 << 30), Hearing())
-    server = make_server(judge, 0)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    with pytest.raises(InputError, match="do not know this audio"):
-        main(
-            LabelPairs(pairs, tmp_path, "lab", endpoint=f"http://127.0.0.1:{server.server_port}/v1", limit=1)
-        )
-    server.shutdown()
+    with served(judge) as endpoint, pytest.raises(InputError, match="do not know this audio"):
+        main(LabelPairs(pairs, tmp_path, "lab", endpoint=endpoint, limit=1))
 
 
 def test_both_commands_together(pairs, tmp_path):

@@ -5,10 +5,10 @@ from collections import defaultdict
 
 import pytest
 
-from experiments.lab.hearing import Hearing
 from experiments.lab.judgement_sets import WriteSets, main
-from experiments.lab.listeners import opinion, vote
-from experiments.lab.pairs import pair
+from experiments.lab.judgements.hearing import Hearing
+from experiments.lab.judgements.listeners import opinion, vote
+from experiments.lab.judgements.pairs import pair
 from music.clips import read_header
 from music.errors import InputError
 from music.jsonl import read_jsonl
@@ -97,17 +97,11 @@ def test_taste_and_halo_are_the_judges_own():
 
 
 def test_the_benchmark_has_rows_of_all_four_sources(sets, tmp_path):
-    lines = [
-        json.loads(line) for line in (sets / "CMI-RewardBench" / "all_test.jsonl").read_text().splitlines()
-    ]
+    lines = [row for _, row in read_jsonl(sets / "CMI-RewardBench" / "all_test.jsonl")]
     assert {row["source"] for row in lines} == {"cmi-arena-annotation", "Music Arena", "PAM", "MusicEval"}
     assert {row["made_by"] for row in lines} == {"experiments.lab.judgement_sets"}
-    assert {row["modality"] for row in lines if "modality" in row} == {
-        "text",
-        "text+lyrics",
-        "text+ref",
-        "text+lyrics+ref",
-    }
+    modalities = {row["modality"] for row in lines if "modality" in row}
+    assert modalities == {"text", "text+lyrics", "text+ref", "text+lyrics+ref"}
     rows = prepared(sets, tmp_path, "cmi", "CMI-RewardBench/all_test.jsonl")
     assert len(rows) == len(lines)
     votes = [row for row in rows if row.prompt.facts["source"] == "Music Arena"]
@@ -161,12 +155,9 @@ def test_the_benchmark_alone_is_that_of_a_full_run_and_the_others_can_follow(set
 
 def test_people_who_train_and_people_who_test_hear_other_songs(sets, tmp_path):
     prepare(Prepare("cmi", str(sets / "CMI-RewardBench/all_test.jsonl"), tmp_path / "test"))
+    against = str(tmp_path / "test/rows.jsonl")
     for source in ("CMI-Pref/train.jsonl", "CMI-Pref/validation.jsonl"):
-        prepare(
-            Prepare(
-                "cmi", str(sets / source), tmp_path / "train", benchmark=str(tmp_path / "test/rows.jsonl")
-            )
-        )
+        prepare(Prepare("cmi", str(sets / source), tmp_path / "train", benchmark=against))
         assert json.loads((tmp_path / "train" / "run.json").read_text())["leaks"].get("audio", 0) == 0
         assert load_preferences(tmp_path / "train" / "rows.jsonl")
 
@@ -185,8 +176,6 @@ def test_three_of_four_listeners_agree_with_the_truth_and_the_sure_ones_more():
 
 
 def test_opinions_follow_quality_within_their_scale():
-    means = [
-        sum(opinion(quality, 5, quality, number) for number in range(300)) / 300
-        for quality in (0.0, 0.5, 1.0)
-    ]
+    qualities = (0.0, 0.5, 1.0)
+    means = [sum(opinion(one, 5, one, number) for number in range(300)) / 300 for one in qualities]
     assert 1.0 <= means[0] < 1.5 < 2.8 < means[1] < 3.2 < 4.5 < means[2] <= 5.0

@@ -1,6 +1,6 @@
 """Every part of `experiments.lab.train`, on a handful of songs: what it saves loads, and a second call keeps it."""
 
-import json
+from dataclasses import replace
 
 import pytest
 
@@ -19,6 +19,7 @@ from generators import load_generator
 from generators.musicgen.spectral_codec import SpectralCodecConfig
 from generators.protocol import Job
 from music.errors import InputError
+from music.jsonl import read_jsonl
 from music.prompts import load_prompts
 from reward import ScoreRequest, load_scorer
 
@@ -59,8 +60,7 @@ def test_what_is_saved_loads_and_works(trained):
     scorer = load_scorer(trained.output / "cmi_rm", device="cpu")
     scores = scorer.score([ScoreRequest(sample.clip, sample.job.prompt) for sample in samples])
     assert all(set(row) == {"musicality", "alignment"} for row in scores)
-    logs = [json.loads(line) for line in (trained.work / "mulan" / "log.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in logs] == [1, 2]
+    assert [row["step"] for _, row in read_jsonl(trained.work / "mulan" / "log.jsonl")] == [1, 2]
 
 
 @pytest.mark.slow
@@ -79,11 +79,14 @@ def test_a_second_training_gives_the_same_models(trained):
 
 
 @pytest.mark.slow
-def test_work_of_another_schedule_is_refused(trained, monkeypatch):
-    other = Schedule(steps=3, batch_size=2, check_every=1)
-    monkeypatch.setattr(train_musicgen.train_musicgen, "__defaults__", (other, TINY))
+@pytest.mark.parametrize("training", [train_musicgen.train_musicgen, train_gold.train_gold])
+def test_work_of_another_schedule_is_refused(trained, monkeypatch, training):
+    monkeypatch.setattr(
+        training, "__defaults__", (replace(TINY, steps=3), TINY)[: len(training.__defaults__)]
+    )
+    part = training.__name__.removeprefix("train_")
     with pytest.raises(InputError, match="another schedule: delete it"):
-        train.main(train.TrainLab("musicgen", trained.output, trained.work))
+        train.main(train.TrainLab(part, trained.output, trained.work))
 
 
 @pytest.mark.parametrize(("part", "needed"), [("musicgen", "codec"), ("stable_audio", "autoencoder")])

@@ -1,8 +1,12 @@
 """Lab songs are what they claim to be: repeatable, true to their facts, apart by split, worse when damaged."""
 
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from experiments.lab.world import rendering
 from experiments.lab.world.composition import SCALES, compose
 from experiments.lab.world.corpus import SPLITS, Song, song, stream
 from experiments.lab.world.damage import (
@@ -16,6 +20,7 @@ from experiments.lab.world.damage import (
 from experiments.lab.world.facts import CAPTION_FACTS, LYRICS_FACTS, TEMPI, change_facts, draw_facts
 from experiments.lab.world.rendering import SAMPLE_RATE
 from experiments.lab.world.wording import ADJECTIVES, CLAUSES, INSTRUMENT_WORDS, LYRICS_WORDS, caption
+from music.errors import InputError
 
 
 def test_a_song_is_a_function_of_split_purpose_and_index():
@@ -56,8 +61,7 @@ def test_registers_are_apart():
     rng = np.random.default_rng(0)
     means = {}
     for register in ("low", "high"):
-        facts = change_facts(draw_facts(rng, vocals=False), (), rng)
-        facts = type(facts)(**{**facts.__dict__, "register": register})
+        facts = replace(draw_facts(rng, vocals=False), register=register)
         means[register] = np.mean([note.pitch for note in compose(facts, 10, rng).parts["lead"]])
     assert means["high"] - means["low"] > 12
 
@@ -118,13 +122,8 @@ def test_captions_say_the_named_facts_and_no_wrong_instrument():
         right = [*ADJECTIVES.get(("tempo", one.facts.tempo), ()), *CLAUSES["tempo", one.facts.tempo]]
         assert any(word in text for word in right)
         assert any(word in text for word in CLAUSES["drums", one.facts.drums])
-        wrong = [
-            word
-            for kind in INSTRUMENT_WORDS
-            if kind != one.facts.instrument
-            for word in INSTRUMENT_WORDS[kind]
-        ]
-        assert not any(word in text for word in wrong)
+        others = INSTRUMENT_WORDS.keys() - {one.facts.instrument}
+        assert not any(word in text for kind in others for word in INSTRUMENT_WORDS[kind])
 
 
 def test_many_phrasings_of_the_same_facts():
@@ -141,3 +140,10 @@ def test_lyrics_have_the_vowel_and_the_pace_of_the_voice():
         slow, fast = (round(10.0 * sum(TEMPI[facts.tempo]) / 120 * rate) for rate in (0.5, 2.0))
         assert len(words) == (fast if facts.syllable_rate == "fast" else slow)
     assert Song(("train", "lyrics", 0), draw_facts(stream("q"), vocals=False), 5.0).lyrics() == ""
+
+
+def test_the_missing_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "symusic", None)
+    rendering._synthesizer.cache_clear()
+    with pytest.raises(InputError, match=r'extra "lab".*pip install -e "\.\[lab\]"'):
+        song("train", "extra", 0).waveform()

@@ -9,12 +9,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiments.lab.check import OVERALL, agreement
-from experiments.lab.pairs import CONDITIONS
+from experiments.benchmarks.stable_audio import StableAudioSpeed
+from experiments.lab.check import OVERALL, Check, agreement
+from experiments.lab.gold_check import GoldCheck
+from experiments.lab.judgements.pairs import CONDITIONS
+from experiments.lab.prove import Prove
+from experiments.lab.show import Show
+from experiments.lab.vae_check import VaeCheck
 from experiments.lab.world.coded_audio import shipped_codec
 from generators import load_generator
 from generators.protocol import Job
 from music.clips import read_clip
+from music.command import parse_command
 from music.prompts import load_prompts
 from music.shipped_files import asset
 from scaling.best_of_n import BestOfN, main
@@ -75,6 +81,24 @@ def test_a_clip_of_a_lab_generator_does_not_depend_on_its_neighbours(name):
         assert alone.clip.waveform.abs().max() > 0.05, "something is to be heard"
     tokens = torch.stack([sample.tokens for sample in together.values()])
     assert len(tokens.unique(dim=0)) == 4, "candidates differ"
+
+
+@pytest.mark.parametrize(
+    ("command", "old", "new"),
+    [
+        (Check, "n", "pairs"),
+        (GoldCheck, "n", "songs"),
+        (VaeCheck, "n", "songs"),
+        (Show, "n", "clips"),
+        (Prove, "prompts", "limit"),
+        (StableAudioSpeed, "steps", "sampling_steps"),
+    ],
+)
+def test_old_names_of_options_are_taken_and_the_new_ones_told(command, old, new, capsys):
+    assert getattr(parse_command(command, [f"--{old}", "7"]), new) == 7
+    assert capsys.readouterr().err == f"note: --{old} is called --{new} now\n"
+    if command is not StableAudioSpeed:
+        assert parse_command(command, ["--models", "x"]).suite == Path("x")
 
 
 @pytest.mark.slow

@@ -1,14 +1,14 @@
-"""The lab's trainings resume to the bit and learn."""
+"""The lab's trainings resume to the bit and learn; its text encoders learn to read what captions name."""
 
-import json
-
-import numpy as np
 import pytest
 import torch
 
 from experiments.lab.training.loop import Schedule, train
-from experiments.lab.workers import spread
+from experiments.lab.training.text_pretraining import NOT_NAMED, Captions, named_values, pretrain_text
+from experiments.lab.world.facts import CAPTION_FACTS, Facts
 from experiments.lab.world.prompts import SHIPPED, write_prompts
+from experiments.running import spread
+from music.jsonl import read_jsonl
 from music.prompts import load_prompts
 
 
@@ -39,24 +39,7 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path):
     with pytest.raises(StoppedError):
         run_training(tmp_path / "killed", stop_at=6)
     assert torch.equal(run_training(tmp_path / "killed"), whole)
-    steps = [
-        json.loads(line)["step"] for line in (tmp_path / "killed" / "log.jsonl").read_text().splitlines()
-    ]
-    assert steps == [4, 8, 12]
-
-
-def test_a_loss_that_learns_falls(tmp_path):
-    schedule = Schedule(steps=60, batch_size=32, check_every=60, learning_rate=0.05, warmup=2)
-    torch.manual_seed(0)
-    model = torch.nn.Linear(3, 1)
-
-    def loss_of_step(rng, batch_size):
-        inputs = torch.from_numpy(rng.standard_normal((batch_size, 3))).float()
-        return (model(inputs) - inputs.sum(1, keepdim=True)).square().mean()
-
-    first = loss_of_step(np.random.default_rng(0), 256).item()
-    train("line", model, schedule, loss_of_step, dict, tmp_path)
-    assert loss_of_step(np.random.default_rng(0), 256).item() < 0.2 * first
+    assert [row["step"] for _, row in read_jsonl(tmp_path / "killed" / "log.jsonl")] == [4, 8, 12]
 
 
 def test_an_error_in_a_worker_ends_the_work():
@@ -74,3 +57,46 @@ def test_shipped_prompts_are_those_that_the_script_writes(tmp_path):
         read[name] = {prompt.id for prompt in shipped}
     assert [len(ids) for ids in read.values()] == [24, 256, 128]
     assert len(set().union(*read.values())) == 24 + 256 + 128
+
+
+class Embedding(torch.nn.Module):
+    """The smallest text encoder: it looks tokens up."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = torch.nn.Embedding(64, 32)
+
+    def forward(self, input_ids, attention_mask):
+        return (self.table(input_ids),)
+
+
+def test_facts_that_are_not_named_have_no_value():
+    facts = Facts("flute", "fast", "minor", True, "low", "melody")
+    values = dict(zip(CAPTION_FACTS, named_values(facts, ("instrument", "drums")), strict=True))
+    assert values.pop("instrument") == CAPTION_FACTS["instrument"].index("flute")
+    assert values.pop("drums") == 0
+    assert set(values.values()) == {NOT_NAMED}
+
+
+def captions(count: int, seed: int) -> Captions:
+    """Each fact has tokens of its own; padding holds tokens of other facts, which must not be read."""
+    generator = torch.Generator().manual_seed(seed)
+    sizes = [len(values) for values in CAPTION_FACTS.values()]
+    facts = torch.stack([torch.randint(size, (count,), generator=generator) for size in sizes], 1)
+    ids = facts + 8 * torch.arange(len(sizes))
+    named = torch.rand(ids.shape, generator=generator) < 0.7
+    named[:, 0] = True
+    order = torch.sort(named.int(), dim=1, descending=True, stable=True).indices
+    mask = named.gather(1, order).long()
+    noise = torch.randint(64, ids.shape, generator=generator)
+    return Captions(
+        ids.gather(1, order).where(mask.bool(), noise), mask, facts.masked_fill(~named, NOT_NAMED)
+    )
+
+
+def test_what_captions_name_is_read(tmp_path):
+    torch.manual_seed(0)
+    schedule = Schedule(steps=150, batch_size=32, check_every=75, learning_rate=0.02, warmup=5)
+    pretrain_text(Embedding(), 32, captions(400, 0), captions(200, 1), tmp_path, schedule)
+    _, last = read_jsonl(tmp_path / "log.jsonl")[-1]
+    assert all(last[name] > 0.95 for name in CAPTION_FACTS), last

@@ -1,5 +1,6 @@
 """The lab's Stable Audio: trained tiny, it resumes to the bit and ends in a folder that generates."""
 
+import contextlib
 import dataclasses
 import math
 import shutil
@@ -45,8 +46,9 @@ def few_songs():
         yield
 
 
-def stop_at_second_call(patch: pytest.MonkeyPatch, module, name: str) -> None:
-    """Let the second call of a function of a module fail."""
+@contextlib.contextmanager
+def killed_at_second_call(module, name: str):
+    """Let the second call of a function of a module end what runs in the block."""
     original, calls = getattr(module, name), []
 
     def stopping(*arguments):
@@ -55,7 +57,10 @@ def stop_at_second_call(patch: pytest.MonkeyPatch, module, name: str) -> None:
             raise StoppedError
         return original(*arguments)
 
-    patch.setattr(module, name, stopping)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, name, stopping)
+        with pytest.raises(StoppedError):
+            yield
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +78,8 @@ def trained(vae_folder, tmp_path_factory):
 
 
 def test_a_killed_training_of_the_autoencoder_ends_with_the_same_weights(vae_folder, tmp_path):
-    with pytest.MonkeyPatch.context() as patch:
-        stop_at_second_call(patch, train_vae, "total")
-        with pytest.raises(StoppedError):
-            train_vae.train_vae(tmp_path / "finished", tmp_path, VAE_SHAPE, TINY)
+    with killed_at_second_call(train_vae, "total"):
+        train_vae.train_vae(tmp_path / "finished", tmp_path, VAE_SHAPE, TINY)
     assert not (tmp_path / "finished").exists()
     train_vae.train_vae(tmp_path / "finished", tmp_path, VAE_SHAPE, TINY)
     assert (tmp_path / "finished" / WEIGHTS).read_bytes() == (vae_folder / WEIGHTS).read_bytes()
@@ -86,10 +89,8 @@ def test_a_killed_training_of_the_denoiser_ends_with_the_same_weights(trained, v
     arguments = (tmp_path / "model", tmp_path / "work", vae_folder, SHAPE, ROUNDS, TINY)
     # two trainings of a tokenizer may number words otherwise
     shutil.copytree(trained.parent / "work" / "tokenizer", tmp_path / "work" / "tokenizer")
-    with pytest.MonkeyPatch.context() as patch:
-        stop_at_second_call(patch, train_stable_audio, "draw_sigmas")
-        with pytest.raises(StoppedError):
-            train_stable_audio.train_stable_audio(*arguments)
+    with killed_at_second_call(train_stable_audio, "draw_sigmas"):
+        train_stable_audio.train_stable_audio(*arguments)
     assert not (tmp_path / "model").exists()
     train_stable_audio.train_stable_audio(*arguments)
     for file in (f"transformer/{WEIGHTS}", f"projection_model/{WEIGHTS}", "text_encoder/model.safetensors"):
@@ -132,10 +133,9 @@ def test_work_of_another_autoencoder_is_refused(trained, vae_folder, tmp_path):
 
 
 def test_gold_hears_what_the_autoencoder_decodes(vae_folder, tmp_path, capsys):
-    vae_check.main(
-        vae_check.VaeCheck(n=2, models=asset("lab"), vae=vae_folder, output=tmp_path / "check.json")
-    )
-    assert (tmp_path / "check.json").exists()
+    output = tmp_path / "check.json"
+    vae_check.main(vae_check.VaeCheck(songs=2, suite=asset("lab"), vae=vae_folder, output=output))
+    assert output.exists()
     heard = capsys.readouterr().out
     for sound in ("songs ", "decoded ", "decoded, noisy "):
         assert f"\n{sound}" in heard
@@ -175,10 +175,8 @@ def test_training_conditions_are_those_of_sampling_hidden_ones_the_unguided(mode
 @torch.no_grad()
 def test_training_shows_the_transformer_what_the_sampler_shows_it(model):
     torch.nn.init.normal_(model.transformer.proj_out.weight)
-    hidden = torch.tensor([False])
-    conditions = model.conditions(
-        torch.tensor([[3, 4, 5]]), torch.ones(1, 3, dtype=torch.long), torch.tensor([2.0]), hidden
-    )
+    ids, mask = torch.tensor([[3, 4, 5]]), torch.ones(1, 3, dtype=torch.long)
+    conditions = model.conditions(ids, mask, torch.tensor([2.0]), torch.tensor([False]))
     noisy, sigma = torch.randn(1, 6, 20), torch.tensor([4.0])
     denoiser = Denoiser(model.transformer, conditions, 1.0, 20)
     expected = denoiser.predict(noisy, 2 / math.pi * sigma.atan()[0])
@@ -195,12 +193,8 @@ def test_the_untrained_transformer_says_nothing_and_looks_at_the_noise_level():
     seen = []
     for block in transformer.transformer_blocks:
         block.norm1.register_forward_hook(lambda *call: seen.append(call[-1]))
-    conditions = model.conditions(
-        torch.tensor([[3, 4, 5]]),
-        torch.ones(1, 3, dtype=torch.long),
-        torch.tensor([5.0]),
-        torch.tensor([False]),
-    )
+    ids, mask = torch.tensor([[3, 4, 5]]), torch.ones(1, 3, dtype=torch.long)
+    conditions = model.conditions(ids, mask, torch.tensor([5.0]), torch.tensor([False]))
     found = model.predict(torch.randn(1, 48, 250), torch.tensor([1.0]), conditions)
     assert not found.any()
     for block, states in zip(transformer.transformer_blocks, seen, strict=True):

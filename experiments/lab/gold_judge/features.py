@@ -5,8 +5,6 @@ and serve timbre and damage; pitches come from windows of up to half a second, s
 mode, is a semitone that short windows smear; the tempogram is the autocorrelation of onsets.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import torch
@@ -16,7 +14,7 @@ from music.errors import InputError
 
 SAMPLE_RATE = 16_000  # Hz
 MIN_SECONDS = 1.0  # below it there is neither a beat nor a chord to hear
-MAX_SECONDS = 60.0  # of the beginning of a clip are heard
+MAX_SECONDS = 60.0  # no more of a clip is heard
 MEL_HOP, MEL_WINDOW, MELS = 256, 1024, 80  # samples, samples, bands
 PITCH_HOP = 2048  # samples
 LOWEST_PITCH, OCTAVES, STEPS = 36, 6, 24  # MIDI; octaves above it; bands an octave
@@ -57,7 +55,7 @@ def _magnitudes(wave: torch.Tensor, window: int, hop: int) -> torch.Tensor:
 
 
 def prepared(clip: Clip) -> torch.Tensor:
-    """Return the clip as the judges take it: mono at 16 kHz, float32 [samples], at most `MAX_SECONDS`.
+    """Return a clip as the judges hear it: mono at 16 kHz, float32 [samples], at most `MAX_SECONDS`.
 
     Raises
     ------

@@ -4,18 +4,14 @@ The key is heard by a network that treats all twelve tonics alike: it scores eve
 probability is the sum over tonics.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 from torch.nn import functional
 
 from experiments.lab.gold_judge.features import LAGS, MELS, OCTAVES, ONSET_BANDS, STEPS, tempogram
 from experiments.lab.world.damage import KINDS
-from experiments.lab.world.facts import CAPTION_FACTS, LYRICS_FACTS, MODES
+from experiments.lab.world.facts import HEARD, MODES
 
-#: what can be heard of a clip, with its values; None where nobody sings
-HEARD = {**CAPTION_FACTS, **{name: (None, *values) for name, values in LYRICS_FACTS.items()}}
 TONICS = 12
 DROPOUT = 0.2
 
@@ -73,8 +69,8 @@ class Rhythm(nn.Module):
 class Harmony(nn.Module):
     """Convolutions that shift with the pitch, first over pitches, then around the circle of pitch classes.
 
-    The key found turns the circle, so that degrees of the scale, and notes outside it, lie in the same place for all
-    keys; a perceptron over degrees then hears chords and wrong notes.
+    The key that is found turns the circle, so that degrees of the scale, and notes outside it, lie in the same place
+    for all keys; a perceptron over degrees then hears chords and wrong notes.
     """
 
     SIZE = 2 * 64
@@ -147,13 +143,13 @@ class GoldModel(nn.Module):
         Parameters
         ----------
         mel, pitch
-            What `gold_features.spectrograms` gives, all of one length.
+            Spectrograms [B, MELS, T] and [B, OCTAVES * STEPS, U] of clips of one length (`features.spectrograms`).
 
         Returns
         -------
         dict
-            For each fact in `HEARD` [B, values]; `key` [B, modes, tonics]; `severity` [B], to be passed through the
-            sigmoid; `damage` [B, kinds], the strengths likewise.
+            For each fact in `HEARD` [B, values]; `key` [B, modes, tonics]; `severity` [B] and `damage`, the strengths
+            of the kinds, [B, kinds], both before the sigmoid.
         """
         harmony, key = self.harmony(pitch)
         heard = self.norm(torch.cat([self.timbre(mel), self.rhythm(mel), harmony], 1))

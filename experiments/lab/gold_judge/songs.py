@@ -4,8 +4,6 @@ The reward model learns from one or two kinds of damage of strength 0.1 to 1; go
 often faint than strong. No song, mixture or random stream is shared with it.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from experiments.lab.world.coded_audio import through_codec
@@ -16,7 +14,7 @@ from generators.musicgen.spectral_codec import SpectralCodecModel
 
 SECONDS = 5.0
 SUNG = 0.3  # share of songs
-CODED = 0.6  # share of training songs that pass the generator's codec, as what gold will have to judge does
+CODED = 0.6  # share of training songs that pass the generator's codec, as generated clips do
 KINDS_DRAWN = (0.25, 0.35, 0.25, 0.15)  # probabilities of 0, 1, 2 and 3 kinds of damage
 
 
@@ -28,7 +26,7 @@ def gold_damage(rng: np.random.Generator) -> dict[str, float]:
 
 
 def gold_song(split: str, index: int, seconds: float = SECONDS, damaged: bool = True) -> Song:
-    """Return song `index` of a split; the same one without its damage if not `damaged`."""
+    """Return song `index` of a split, with or without its damage."""
     key = (split, "gold", index)
     facts = draw_facts(stream(*key, "facts"), vocals=bool(stream(*key, "sung").random() < SUNG))
     return Song(key, facts, seconds, gold_damage(stream(*key, "mixture")) if damaged else {})

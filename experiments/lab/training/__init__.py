@@ -1,1 +1,1 @@
-"""Trainings of the lab's models, each resumable and for one process."""
+"""Trainings of the lab's models; each runs in one process and can be resumed."""

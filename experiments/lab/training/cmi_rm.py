@@ -1,20 +1,18 @@
-"""Trains the lab's CMI-RM with `reward.train` on judgements whose truth is known (`pairs.py`), over the lab's towers.
+"""Trains the lab's CMI-RM with `reward.train` on pairs whose answers are known (`judgements/pairs.py`).
 
-In two stages, as the published one: from preferences alone, among them pairs across prompts; then from preferences and
-ratings of the same clips, which tell how far apart two clips are.
+It has two stages, as the published one: from preferences alone, among them pairs across prompts; then from preferences
+and ratings of the same clips, which tell how far apart two clips are.
 """
 
-from __future__ import annotations
-
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.lab.pairs import CONDITIONS, CONTRASTS, ratings, write_pairs
+from experiments.lab.judgements.pairs import CONDITIONS, CONTRASTS, ratings
+from experiments.lab.pairs import write_pairs
 from generators.musicgen.spectral_codec import SpectralCodecModel
 from music.durable import finished_folder, write_text
-from music.jsonl import read_jsonl
+from music.jsonl import dump_line, read_jsonl
 from reward import train as reward_training
 from reward.training.config import TrainConfig
 
@@ -25,7 +23,7 @@ PAIRS = {
 }
 #: pairs across prompts, of the same clips
 ACROSS = {"train": 12_500, "validation": 0}
-STEPS = (1_800, 300)  # of the two stages
+STEPS = (1_800, 300)  # optimiser steps of the two stages
 
 
 def train_cmi_rm(output: Path, work: Path, codec: SpectralCodecModel) -> None:
@@ -73,9 +71,9 @@ def train_cmi_rm(output: Path, work: Path, codec: SpectralCodecModel) -> None:
 
 
 def write_ratings(pairs: Path) -> Path:
-    """Write the pairs of a file that have one prompt, and ratings of all their clips, beside it."""
+    """Write beside a file those of its pairs that have one prompt, and ratings of all their clips; return the file."""
     rows = [row for _, row in read_jsonl(pairs) if row["facts"]["kind"] != "across"]
     rated = [rating for row in rows for rating in ratings(row)]
     path = pairs.with_name(f"{pairs.stem}_rated.jsonl")
-    write_text(path, "".join(json.dumps(row) + "\n" for row in (*rows, *rated)))
+    write_text(path, "".join(map(dump_line, (*rows, *rated))))
     return path

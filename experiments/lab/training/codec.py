@@ -1,6 +1,4 @@
-"""Fits the lab's spectral codec: residual k-means over log-mel frames of training songs, a minute on two cores."""
-
-from __future__ import annotations
+"""Fits the lab's spectral codec: residual k-means over log-mel frames of training songs; a minute on two cores."""
 
 from pathlib import Path
 
@@ -18,7 +16,7 @@ FRAMES = 80_000
 
 
 def k_means(points: torch.Tensor, clusters: int, iterations: int, generator: torch.Generator) -> torch.Tensor:
-    """Return `clusters` centres [clusters, D] of points [N, D] (Lloyd); an empty cluster restarts at a point."""
+    """Return centres [clusters, D] of points [N, D] (Lloyd 1982); an empty cluster restarts at a random point."""
     centres = points[torch.randperm(len(points), generator=generator)[:clusters]].clone()
     for _ in range(iterations):
         nearest = torch.cat(

@@ -2,15 +2,13 @@
 
 Its blocks start as torch draws them, with three differences that spare a small model a long search:
 
-- It begins by saying 0, which is the best answer about latents that it knows nothing of: what it ends with starts at
-  zero, and branches of the blocks start small.
-- The noise level stands only in the position before the first frame, which is one of hundreds. One head of each block
-  starts by looking there: its queries have a constant part, which meets the keys of a channel that is large at that
-  position alone. The part of a head that carries no rotary position is used, so distance does not matter.
-- Frames enter with deviation 1 a channel.
+- It begins by predicting 0, the best answer about latents that it knows nothing of: its last layer starts at zero, and
+  the branches of the blocks start small.
+- The noise level stands only in the position before the first frame, one of hundreds. One head of each block starts by
+  looking there: its queries have a constant part, which meets the keys of a channel that is large at that position
+  alone. It uses the part of the head that carries no rotary position, so distance does not matter.
+- Frames enter with standard deviation 1 in each channel.
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
@@ -27,17 +25,11 @@ ATTENTION = 7.0  # logarithm of how much more a first head looks there than else
 
 @dataclass(frozen=True)
 class DitShape:
-    """Sizes of the transformer.
-
-    Attributes
-    ----------
-    layers, heads, head_size
-        Of the blocks; the width is heads times head size, of which half carries rotary positions.
-    """
+    """Sizes of the transformer."""
 
     layers: int = 4
     heads: int = 5
-    head_size: int = 32
+    head_size: int = 32  # channels of a head, half of which carry rotary positions
 
     @property
     def width(self) -> int:
@@ -51,7 +43,7 @@ def build_dit(shape: DitShape, channels: int, frames: int, condition: int) -> An
     Parameters
     ----------
     channels, frames
-        Of the latents.
+        Size of the latents.
     condition
         Channels of text and seconds.
     """

@@ -1,4 +1,4 @@
-"""Trains the gold judges on songs of their own (`gold_songs.py`), some of them heard through the generator's codec.
+"""Trains the gold judges on songs of their own (`gold_judge/songs.py`), some heard through the generator's codec.
 
 Every fact, the key, the strength of each kind of damage and the severity are learned together. Now and then a batch is
 cut short, so that clips of two seconds can be judged too.
@@ -19,12 +19,13 @@ from torch.nn import functional
 
 from experiments.lab.gold import CONFIG, WEIGHTS, config_of_model
 from experiments.lab.gold_judge.features import MEL_HOP, PITCH_HOP, SAMPLE_RATE, spectrograms
-from experiments.lab.gold_judge.model import HEARD, GoldModel
+from experiments.lab.gold_judge.model import GoldModel
 from experiments.lab.gold_judge.songs import CODED, SECONDS, gold_song, heard_wave, is_coded
+from experiments.lab.training.cached_rows import cached_rows
 from experiments.lab.training.loop import Schedule, train
-from experiments.lab.workers import cached_rows
 from experiments.lab.world.corpus import Song
 from experiments.lab.world.damage import KINDS
+from experiments.lab.world.facts import HEARD, fact_index
 from generators.musicgen.spectral_codec import SpectralCodecModel
 from music.durable import claim_work, finished_folder
 from reward.cmi_rm.weights import hash_tensors
@@ -36,7 +37,7 @@ KEY_WEIGHT, DAMAGE_WEIGHT, SEVERITY_WEIGHT = 2.0, 3.0, 4.0  # beside a fact's lo
 
 
 class Heard(NamedTuple):
-    """Songs as the networks take them, and what is true of them."""
+    """Songs as the networks hear them, and what is true of them, a song a row."""
 
     mel: torch.Tensor
     pitch: torch.Tensor
@@ -67,17 +68,11 @@ def heard_songs(split: str, work: Path, codec: SpectralCodecModel) -> Heard:
 
     waves = cached_rows(wave, SONGS[split], work, f"waves_{split}")
     parts = [
-        [
-            found.half()
-            for found in spectrograms(torch.from_numpy(waves[start : start + 50] / np.float32(32767)))
-        ]
-        for start in range(0, len(waves), 50)
+        [found.half() for found in spectrograms(torch.from_numpy(part / np.float32(32767)))]
+        for part in (waves[start : start + 50] for start in range(0, len(waves), 50))
     ]
     songs = [gold_song(split, index) for index in range(SONGS[split])]
-    facts = {
-        name: torch.tensor([values.index(getattr(one.facts, name)) for one in songs])
-        for name, values in HEARD.items()
-    }
+    facts = {name: torch.tensor([fact_index(name, one.facts) for one in songs]) for name in HEARD}
     damage = torch.tensor([[one.damage.get(kind, 0.0) for kind in KINDS] for one in songs])
     return Heard(
         torch.cat([part[0] for part in parts]),
@@ -125,10 +120,8 @@ def train_gold(output: Path, work: Path, codec: SpectralCodecModel, schedule: Sc
         return loss_on(model, songs.rows(rows, seconds))
 
     def validate() -> dict[str, float]:
-        parts = [
-            model(part.mel, part.pitch)
-            for part in (held.rows(rows) for rows in torch.arange(len(held.mel)).split(50))
-        ]
+        held_parts = (held.rows(rows) for rows in torch.arange(len(held.mel)).split(50))
+        parts = [model(part.mel, part.pitch) for part in held_parts]
         numbers = {
             name: (torch.cat([part[name] for part in parts]).argmax(1) == truth).float().mean().item()
             for name, truth in held.facts.items()

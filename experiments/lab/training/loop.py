@@ -4,8 +4,6 @@ Everything random in step `i` is drawn from a generator seeded by (seed, i), dro
 killed and continued ends with the same weights as one that was not.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os
@@ -28,11 +26,15 @@ class Schedule:
     Attributes
     ----------
     steps, batch_size
-        Optimiser steps and items a step.
+        Number of optimiser steps, and of items in each.
     learning_rate
-        Peak, reached after `warmup` steps, then a cosine down to a twentieth.
+        Highest learning rate, reached after `warmup` steps; it then falls along a cosine to a twentieth.
+    weight_decay
+        Weight decay of AdamW.
     check_every
-        Steps between validations, each with a checkpoint.
+        Number of steps between validations, each with a checkpoint.
+    seed
+        Seed of everything random.
     """
 
     steps: int
@@ -62,9 +64,9 @@ def train(
     Parameters
     ----------
     loss_of_step
-        Given a random generator and the batch size, draws a batch and returns its scalar loss.
+        Function that draws a batch, given a random generator and the batch size, and returns its scalar loss.
     validate
-        Returns named numbers; the model is in eval mode and no gradients are kept.
+        Function that returns named numbers; the model is in evaluation mode and no gradients are kept.
     work
         Folder for `checkpoint.pt` and `log.jsonl`; a run continues from what is there.
     """

@@ -1,17 +1,15 @@
 """Trains the lab's MusicGen: a real `MusicgenForConditionalGeneration` over the spectral codec, with a small T5.
 
-It learns instrumental songs. A quarter of them are badly played, which no caption mentions, so what the model samples
-differs in true quality, as it does for a model trained on the world's recordings. The damage is in the notes and of
-half strength: a small model that has learned noise, gaps and splices falls into them and does not come back. The T5
-first learns to read captions (`text_pretraining.py`), then both are trained together. Classifier-free guidance is
-learned by hiding one caption in ten (MusicGen, Copet et al. 2023, section 3).
+It learns instrumental songs. A quarter of them are badly played, which no caption mentions, so samples of the model
+differ in true quality, as do those of a model trained on the world's recordings. The damage is in the notes and of half
+strength: a small model that has learned noise, gaps and splices falls into them and does not come back. The T5 first
+learns to read captions (`text_pretraining.py`), then both are trained together. Classifier-free guidance is learned by
+hiding one caption in ten (MusicGen, Copet et al. 2023, section 3).
 
-A song so far tells nearly everything about how it goes on, so that whole songs alone teach little about the caption.
-Half of the codes of a batch are therefore openings, the first second or so of many songs, where only the caption tells;
-and some songs are continued with part of what was heard forgotten.
+The beginning of a song tells nearly everything about how it goes on, so whole songs alone teach little about the
+caption. Half of the codes of a batch are therefore openings, the first second or so of many songs, which only the
+caption tells; and some songs are continued with part of what was heard forgotten.
 """
-
-from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,10 +19,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from experiments.lab.training.cached_rows import cached_rows
 from experiments.lab.training.loop import Schedule, train
 from experiments.lab.training.text_pretraining import SCHEDULE as READING
-from experiments.lab.training.text_pretraining import Captions, named_values, pretrain_text
-from experiments.lab.workers import cached_rows
+from experiments.lab.training.text_pretraining import Captions, named_values, pretrain_text, small_t5
 from experiments.lab.world.corpus import Song, song, stream
 from experiments.lab.world.damage import NOTE_DAMAGE
 from experiments.lab.world.facts import draw_facts
@@ -32,7 +30,7 @@ from experiments.lab.world.vocabulary import t5_tokenizer
 from generators.musicgen.delay_pattern import DelayPattern
 from generators.musicgen.spectral_codec import SpectralCodecModel
 from music.durable import claim_work, finished_folder
-from reward.cmi_rm.towers import hash_tensors
+from reward.cmi_rm.weights import hash_tensors
 
 SECONDS = 5.0
 SONGS = {"train": 12_000, "validation": 200}
@@ -40,9 +38,9 @@ CAPTIONS = 3  # phrasings of each song
 MAX_TEXT = 64  # tokens
 HIDDEN_CAPTIONS = 0.1
 OPENINGS, OPENING = 2, 32  # openings for each song of a batch, and their steps
-FORGETFUL = 0.3  # share of songs of which some steps, any share of them, are forgotten
+FORGETFUL = 0.3  # share of songs in which some steps, any share of them, are forgotten
 DAMAGED = 0.5  # share of songs for which damage is drawn, of which only that of notes is kept
-DAMAGE = 0.5  # of the strength drawn
+DAMAGE = 0.5  # share of the drawn strength that is kept
 SCHEDULE = Schedule(steps=3_600, batch_size=16, learning_rate=1.5e-3)
 
 #: tempo class -> beats per minute at which an eighth note fills 10, 7 or 5 frames of the codec
@@ -52,7 +50,7 @@ RECIPE = {"bpm": BPM, "damaged": DAMAGED, "damage": DAMAGE, "kinds": list(NOTE_D
 
 
 def training_song(split: str, index: int) -> Song:
-    """Return song `index` of this training; notes begin with a code frame, or no onset would sound like another."""
+    """Return song `index` of this training; notes begin with a code frame, so that one onset sounds like another."""
     facts = draw_facts(stream(split, "musicgen", index, "facts"), vocals=False)
     one = song(split, "musicgen", index, SECONDS, facts, damaged=DAMAGED)
     damage = {kind: DAMAGE * strength for kind, strength in one.damage.items() if kind in NOTE_DAMAGE}
@@ -60,7 +58,7 @@ def training_song(split: str, index: int) -> Song:
 
 
 def tokens_of_songs(codec: SpectralCodecModel, split: str, work: Path) -> torch.Tensor:
-    """Return codes int16 [songs, K, T] of a split, from `work` where they were made before."""
+    """Return codes int16 [songs, K, T] of a split, from `work` if they were made before."""
 
     def codes(index: int) -> np.ndarray:
         wave = torch.from_numpy(training_song(split, index).waveform())
@@ -70,7 +68,7 @@ def tokens_of_songs(codec: SpectralCodecModel, split: str, work: Path) -> torch.
 
 
 def captions_of_songs(tokenizer, split: str, longest: int) -> Captions:
-    """Return `CAPTIONS` phrasings of each song of a split, those of one song together, of at most `longest` tokens."""
+    """Return `CAPTIONS` phrasings of each song of a split, one song after another, of at most `longest` tokens."""
     texts, facts = [], []
     for index in range(SONGS[split]):
         one = training_song(split, index)
@@ -84,12 +82,9 @@ def captions_of_songs(tokenizer, split: str, longest: int) -> Captions:
 
 def build(codec: SpectralCodecModel, vocabulary: int):
     """Return an untrained model: 4 layers x 256 over the codec's codebooks, a T5 encoder of 2 layers x 128."""
-    from transformers import MusicgenConfig, MusicgenDecoderConfig, MusicgenForConditionalGeneration, T5Config
+    from transformers import MusicgenConfig, MusicgenDecoderConfig, MusicgenForConditionalGeneration
 
     size, books = codec.config.codebook_size, codec.config.num_codebooks
-    text = T5Config(
-        vocab_size=vocabulary, d_model=128, d_kv=32, d_ff=256, num_layers=2, num_heads=4, dropout_rate=0.0
-    )
     decoder = MusicgenDecoderConfig(
         vocab_size=size,
         max_position_embeddings=128,  # 5 s and the delays: the length it is trained on
@@ -107,7 +102,9 @@ def build(codec: SpectralCodecModel, vocabulary: int):
         activation_dropout=0.0,
     )
     config = MusicgenConfig(
-        text_encoder=text.to_dict(), audio_encoder=codec.config.to_dict(), decoder=decoder.to_dict()
+        text_encoder=small_t5(vocabulary).to_dict(),
+        audio_encoder=codec.config.to_dict(),
+        decoder=decoder.to_dict(),
     )
     model = MusicgenForConditionalGeneration(config)
     model.audio_encoder.load_state_dict(codec.state_dict())
@@ -122,8 +119,8 @@ def build(codec: SpectralCodecModel, vocabulary: int):
 def _initialise(model) -> None:
     """Draw the decoder's weights anew, to the scale that suits its width.
 
-    transformers draws everything with deviation 0.02, made for widths near 1,000: at 256 the embedded codes are drowned
-    by the position signal, twenty times as strong, and attention stays flat for a thousand steps. Here matrices get
+    transformers draws everything with deviation 0.02, which suits widths near 1,000: at 256 the position signal, twenty
+    times as strong, drowns the embedded codes, and attention stays flat for a thousand steps. Here matrices get
     1 / sqrt(inputs), those that end a residual branch less (GPT-2, Radford et al. 2019), and a codebook's head
     starts as its scaled embedding, so that the untrained model expects each code to repeat, as it mostly does.
     """
@@ -145,15 +142,15 @@ def loss_on(model, codes, ids, mask, hidden, steps=None, forgotten=None) -> torc
     Parameters
     ----------
     codes
-        [B, K, T].
+        Codes of songs, [B, K, T].
     ids, mask
         Text tokens and their mask, [B, L].
     hidden
-        Boolean [B]: captions that the model does not see.
+        Captions that the model does not see, boolean [B].
     steps
-        Steps of the sampler to predict; all if None.
+        Number of the sampler's steps to predict; all if None.
     forgotten
-        Boolean [B, steps]: what was sampled at the step before is not seen.
+        Steps at which what was sampled before is not seen, boolean [B, steps].
     """
     pad = model.config.decoder.pad_token_id
     # position 0 holds the special token everywhere; position s + 1 what step s of the sampler predicts
@@ -198,15 +195,12 @@ def train_musicgen(
     model = build(codec, len(tokenizer))
     model.audio_encoder.requires_grad_(False)
 
-    codes, captions = tokens_of_songs(codec, "train", work), captions_of_songs(tokenizer, "train", MAX_TEXT)
-    held_codes, held = (
-        tokens_of_songs(codec, "validation", work),
-        captions_of_songs(tokenizer, "validation", MAX_TEXT),
-    )
+    codes, held_codes = (tokens_of_songs(codec, split, work) for split in ("train", "validation"))
+    captions, held = (captions_of_songs(tokenizer, split, MAX_TEXT) for split in ("train", "validation"))
     text = model.text_encoder
     pretrain_text(text, text.config.d_model, captions, held, work / "text", reading)
 
-    # later residual stages are nearly noise: they shall not drown the first, which carries notes and rhythm
+    # later residual stages are nearly noise: they must not drown the first, which carries notes and rhythm
     weights = 1 / torch.arange(1, codes.shape[1] + 1)
     weights = weights / weights.sum()
 

@@ -1,20 +1,18 @@
 """Trains the lab's Stable Audio: a small `StableAudioDiTModel` over the lab's autoencoder, with a small T5.
 
-It learns the songs that MusicGen learns (`train_musicgen.training_song`), as latents. The T5 first learns to read
-captions (`text_pretraining.py`), then it, the `StableAudioProjectionModel` and the transformer are trained together:
-noise of a random level is added to latents and the transformer learns to tell it from the song
+It learns the songs that MusicGen learns (`musicgen.training_song`), as latents. The T5 first learns to read captions
+(`text_pretraining.py`), then it, the `StableAudioProjectionModel` and the transformer are trained together: noise of a
+random level is added to latents, and the transformer learns to tell it from the song
 (`generators.stable_audio.velocity_target`).
 
-- **Guidance** is learned by hiding one caption in ten, as the sampler does it for the branch that it leads away from:
-  text and seconds are zeros where the transformer attends to them, and the seconds at the position before the first
-  frame stay.
-- **Seconds**: the model makes its full length, of which a clip is the beginning. A quarter of the songs end early; what
-  follows is the latents of silence, and the seconds say when.
+- **Guidance** is learned by hiding one caption in ten, as the sampler does for the branch that it leads away from: text
+  and seconds are zeros where the transformer attends to them, and the seconds at the position before the first frame
+  stay.
+- **Seconds**: the model makes its full length, of which a clip is the beginning. A quarter of the songs end early;
+  latents of silence follow, and the seconds say when.
 
-The result is a folder as diffusers' `StableAudioPipeline` has it.
+The result is a folder of diffusers' `StableAudioPipeline`.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -26,6 +24,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from experiments.lab.training.cached_rows import cached_rows
 from experiments.lab.training.dit_start import DitShape, build_dit
 from experiments.lab.training.loop import Schedule, train
 from experiments.lab.training.musicgen import (
@@ -38,11 +37,11 @@ from experiments.lab.training.musicgen import (
     training_song,
 )
 from experiments.lab.training.text_pretraining import SCHEDULE as READING
-from experiments.lab.training.text_pretraining import pretrain_text
+from experiments.lab.training.text_pretraining import pretrain_text, small_t5
 from experiments.lab.training.vae import load_vae
 from experiments.lab.training.vae_start import encoded, put_back_units, set_aside_idle_units
-from experiments.lab.workers import cached_rows
 from experiments.lab.world.vocabulary import t5_tokenizer
+from generators.diffusion.pipeline_folder import LIBRARIES
 from generators.stable_audio.diffusers.conditioning import Conditions
 from generators.stable_audio.velocity_target import (
     CENTRE,
@@ -53,10 +52,10 @@ from generators.stable_audio.velocity_target import (
     times_of,
 )
 from music.durable import claim_work, finished_folder
-from reward.cmi_rm.towers import hash_tensors
+from reward.cmi_rm.weights import hash_tensors
 
 SHAPE = DitShape()
-TEXT_WIDTH = 128
+TEXT_WIDTH = 128  # of `small_t5`
 ENDS_EARLY, SHORTEST = 0.25, 1.0  # share of songs, and seconds
 GROUPS = {"fine": (0.3, 1.0), "middle": (1.0, 5.0), "coarse": (5.0, 500.0)}  # noise levels of a validation
 HELD_OUT = 96  # songs of a validation
@@ -74,27 +73,18 @@ class StableAudioParts(nn.Module):
     Parameters
     ----------
     transformer
-        The `StableAudioDiTModel`.
+        A `StableAudioDiTModel`.
     vocabulary
-        Tokens of the T5.
+        Number of tokens of the T5.
     """
 
     def __init__(self, transformer: Any, vocabulary: int):
         super().__init__()
         from diffusers.pipelines.stable_audio.modeling_stable_audio import StableAudioProjectionModel
-        from transformers import T5Config, T5EncoderModel
+        from transformers import T5EncoderModel
 
-        config = T5Config(
-            vocab_size=vocabulary,
-            d_model=TEXT_WIDTH,
-            d_kv=32,
-            d_ff=2 * TEXT_WIDTH,
-            num_layers=2,
-            num_heads=4,
-            dropout_rate=0.0,
-        )
-        self.text_encoder: Any = T5EncoderModel(config)
-        # of the width of the text, so the text passes as it is
+        self.text_encoder: Any = T5EncoderModel(small_t5(vocabulary))
+        # as wide as the text, so the text passes unchanged
         self.projection: Any = StableAudioProjectionModel(
             text_encoder_dim=TEXT_WIDTH, conditioning_dim=TEXT_WIDTH, min_value=0, max_value=round(SECONDS)
         )
@@ -110,9 +100,9 @@ class StableAudioParts(nn.Module):
         ids, mask
             Text tokens and their mask, [B, L] of at most `MAX_TEXT`, to which it is padded with zeros.
         seconds
-            When the songs end, [B].
+            Moments at which the songs end, s, [B].
         hidden
-            Boolean [B]: captions that the model does not see.
+            Captions that the model does not see, boolean [B].
         """
         states = self.text_encoder(input_ids=ids, attention_mask=mask)[0]
         found = self.projection(
@@ -124,7 +114,7 @@ class StableAudioParts(nn.Module):
         return Conditions(attended, torch.cat(moments, dim=2))
 
     def predict(self, noisy: torch.Tensor, sigmas: torch.Tensor, conditions: Conditions) -> torch.Tensor:
-        """Return what the transformer says of noisy latents [B, channels, frames] at noise levels [B]."""
+        """Return the transformer's prediction about noisy latents [B, channels, frames] at noise levels [B]."""
         from diffusers.models.embeddings import get_1d_rotary_pos_embed
 
         rotary = get_1d_rotary_pos_embed(
@@ -144,7 +134,7 @@ class StableAudioParts(nn.Module):
 
 
 def latents_of_songs(vae: Any, split: str, work: Path) -> torch.Tensor:
-    """Return latents float16 [songs, channels, frames] of a split, from `work` where they were made before."""
+    """Return latents float16 [songs, channels, frames] of a split, from `work` if they were made before."""
 
     def latents(index: int) -> np.ndarray:
         wave = torch.from_numpy(training_song(split, index).waveform())
@@ -154,7 +144,7 @@ def latents_of_songs(vae: Any, split: str, work: Path) -> torch.Tensor:
 
 
 def _tokenizer(folder: Path) -> Any:
-    """Return the tokenizer from `folder`, trained at the first call: another training may number words otherwise."""
+    """Return the tokenizer in `folder`, trained at the first call: a second training may number words differently."""
     from transformers import PreTrainedTokenizerFast
 
     if not folder.exists():
@@ -166,7 +156,7 @@ def _tokenizer(folder: Path) -> Any:
 
 
 def end_early(latents: torch.Tensor, silence: torch.Tensor, seconds: torch.Tensor) -> torch.Tensor:
-    """Return latents [B, channels, frames] that are those of silence [channels, frames] after so many seconds [B]."""
+    """Return latents [B, channels, frames] that turn into silence [channels, frames] after some seconds [B]."""
     frames = torch.arange(latents.shape[2])
     over = frames >= seconds[:, None] / SECONDS * latents.shape[2]
     return torch.where(over[:, None], silence, latents)
@@ -181,6 +171,7 @@ def train_stable_audio(
     reading: Schedule = READING,
 ) -> None:
     """Train over the autoencoder in `vae_folder`, then save the pipeline to `output` in half precision."""
+    LIBRARIES.check()
     vae = load_vae(vae_folder)
     claim_work(
         work,

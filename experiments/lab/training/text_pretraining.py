@@ -1,13 +1,12 @@
 """Teaches a small T5 to read captions before a decoder listens to it; MusicGen's T5 comes pretrained as well.
 
-Linear readouts on the mean of its states learn each fact that the caption names (cross-entropy; facts that are not
-named do not count), and are thrown away. Without it the decoder spends most of its training on learning to read.
+Linear readouts of the mean of its states learn each fact that the caption names (cross-entropy; facts that are not
+named do not count), and are thrown away. Without this the decoder spends most of its training on learning to read.
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,21 +20,22 @@ NOT_NAMED = -100  # what cross_entropy ignores
 SCHEDULE = Schedule(steps=400, batch_size=64, learning_rate=1e-3)
 
 
+def small_t5(vocabulary: int) -> Any:
+    """Return the config of the lab's text encoders: 2 layers x 128 for a number of tokens."""
+    from transformers import T5Config
+
+    return T5Config(
+        vocab_size=vocabulary, d_model=128, d_kv=32, d_ff=256, num_layers=2, num_heads=4, dropout_rate=0.0
+    )
+
+
 @dataclass(frozen=True)
 class Captions:
-    """Captions with what they say.
+    """Captions and the facts that they name."""
 
-    Attributes
-    ----------
-    ids, mask
-        Tokens and their mask, [N, L].
-    facts
-        For each caption and each of `CAPTION_FACTS` the index of the value it names, or `NOT_NAMED`: [N, F].
-    """
-
-    ids: torch.Tensor
-    mask: torch.Tensor
-    facts: torch.Tensor
+    ids: torch.Tensor  # tokens [N, L]
+    mask: torch.Tensor  # their mask [N, L]
+    facts: torch.Tensor  # index of the value that is named of each of `CAPTION_FACTS`, or `NOT_NAMED`, [N, F]
 
 
 def named_values(facts: Facts, named: tuple[str, ...]) -> list[int]:

@@ -1,20 +1,13 @@
 """Trains the autoencoder of the lab's Stable Audio, an `AutoencoderOobleck`, on the songs of the lab's generators.
 
 It starts as a lapped cosine transform (`vae_start.py`) that keeps what lies below about 1,000 Hz, and learns the rest
-from crops of the songs that MusicGen learns too: the magnitudes of short-time spectra at three resolutions
-(`spectral_distance.py`), the waveform itself, which keeps pitches exact, and a small divergence of the latents from
+from crops of the songs that MusicGen learns too. Its losses are two distances of short-time spectra at three
+resolutions, the error of the waveform itself, which keeps pitches exact, and a small divergence of the latents from
 N(0, 1). There is no discriminator: it would double the work of a step.
 
-Of the class's residual units those next to the audio stay idle, which saves most of the arithmetic: a crop of a second
-takes about 3 GFLOP forwards and backwards in place of 30.
-
-How far two sounds are apart to an ear: magnitudes of short-time spectra at several resolutions.
-
-For each resolution two distances (Yamamoto et al. 2020): of the logarithms, in which faint overtones count, and of
-the magnitudes themselves, relative to those of the truth, in which loud notes count.
+The residual units next to the audio stay idle, which saves most of the arithmetic: a crop of a second costs about
+3 GFLOP forwards and backwards instead of 30.
 """
-
-from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
@@ -33,6 +26,7 @@ from experiments.lab.training.vae_start import (
     put_back_units,
     set_aside_idle_units,
 )
+from generators.diffusion.pipeline_folder import LIBRARIES
 from music.durable import claim_work, finished_folder
 from music.errors import InputError
 from music.library_repairs import repair_torchaudio
@@ -43,6 +37,9 @@ FLOOR = 1e-3  # amplitude below which nothing is heard: 60 dB under full scale
 
 def spectral_distances(found: torch.Tensor, truth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the mean distance of log magnitudes, in nats, and the relative distance of magnitudes.
+
+    These are the two distances of Yamamoto et al. (2020), averaged over `RESOLUTIONS`: faint overtones count in the
+    first, loud notes in the second.
 
     Parameters
     ----------
@@ -67,7 +64,7 @@ def _magnitudes(wave: torch.Tensor, size: int) -> torch.Tensor:
 
 SHAPE = VaeShape()
 CROP = 64  # latent frames of a training item, 1.28 s
-START_SONGS = 200  # whose principal components it starts from, and whose latents are N(0, 1) in the end
+START_SONGS = 200  # songs whose principal components it starts from, and whose latents are N(0, 1) in the end
 HELD_OUT = 16  # songs of a validation
 WAVEFORM, DIVERGENCE = 0.5, 1e-3  # weights of these losses beside the two spectral ones
 SCHEDULE = Schedule(steps=4_000, batch_size=8, learning_rate=1e-3, check_every=250)
@@ -82,7 +79,7 @@ def songs_audio(split: str, indices: list[int], shape: VaeShape) -> torch.Tensor
 def losses_on(vae: Any, audio: torch.Tensor) -> dict[str, torch.Tensor]:
     """Return the four losses of waveforms [B, samples], unweighted.
 
-    `log_spectrum` is in nats; `spectrum` and `waveform` are relative errors; `divergence` is that of one latent number
+    `log_spectrum` is in nats; `spectrum` and `waveform` are relative errors; `divergence` is that of a latent number
     from N(0, 1), in nats.
     """
     latents = vae.encode(audio[:, None]).latent_dist
@@ -90,26 +87,19 @@ def losses_on(vae: Any, audio: torch.Tensor) -> dict[str, torch.Tensor]:
     log_spectrum, spectrum = spectral_distances(found, audio)
     waveform = (found - audio).square().sum().sqrt() / (audio.square().sum().sqrt() + FLOOR)
     divergence = 0.5 * (latents.mean.square() + latents.var - latents.logvar - 1).mean()
-    return {
-        "log_spectrum": log_spectrum,
-        "spectrum": spectrum,
-        "waveform": waveform,
-        "divergence": divergence,
-    }
+    spectra = {"log_spectrum": log_spectrum, "spectrum": spectrum}
+    return {**spectra, "waveform": waveform, "divergence": divergence}
 
 
 def total(losses: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Return the weighted sum that is trained."""
-    return (
-        losses["log_spectrum"]
-        + losses["spectrum"]
-        + WAVEFORM * losses["waveform"]
-        + DIVERGENCE * losses["divergence"]
-    )
+    """Return the weighted sum that is minimised."""
+    spectra = losses["log_spectrum"] + losses["spectrum"]
+    return spectra + WAVEFORM * losses["waveform"] + DIVERGENCE * losses["divergence"]
 
 
 def train_vae(output: Path, work: Path, shape: VaeShape = SHAPE, schedule: Schedule = SCHEDULE) -> None:
     """Train, bring the latents to N(0, 1) channel by channel, and save to `output` in half precision."""
+    LIBRARIES.check()
     claim_work(
         work,
         shape=asdict(shape),

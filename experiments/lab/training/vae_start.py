@@ -6,16 +6,14 @@ convolutions of the encoder start as the two stages of a lapped cosine transform
 the transposed convolutions of the decoder undo it. So the untrained model passes what is low and loud, phase
 included, and training has to find the rest.
 
-- **Latents**: the first are principal components of the coefficients, the last `envelopes` are how loud groups of the
-  higher bands are: a Snake squares them, from which the decoder can learn to fill the bands in. All have mean 0 and
-  deviation 1, which is what the diffusion expects.
+- **Latents**: the first are principal components of the coefficients; the last, `envelopes` in number, tell how loud
+  groups of the higher bands are: a Snake squares them, and the decoder can learn to fill the bands in. All have mean 0
+  and deviation 1, which the diffusion expects.
 - **Snakes** on the way are nearly linear at first, but with a period of one, so that they can become useful.
 - **Residual units** each end with a weight of zero, so they pass their input on. Those of the encoder and two of the
-  decoder's three next to the audio would be most of the arithmetic of the model and stay that way
+  decoder's three next to the audio would be most of the arithmetic of the model, and stay idle
   (`set_aside_idle_units`).
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,11 +43,11 @@ class VaeShape:
     latent
         Channels of the latents; the encoder has twice as many everywhere.
     envelopes
-        How many of them start as loudness of higher bands.
+        Number of them that start as loudness of higher bands.
     bands
         Stride next to the audio, which is the number of bands of the first stage; even.
     stride
-        Of the second stage; even. A latent frame is `bands * stride` samples.
+        Stride of the second stage; even. A latent frame is `bands * stride` samples.
     decoder
         Channels of the decoder, at least `latent` and `bands`.
     """
@@ -128,8 +126,8 @@ def encoded(vae: Any, audio: torch.Tensor, at_once: int = 4) -> torch.Tensor:
 def normalise_latents(vae: Any, latents: torch.Tensor) -> None:
     """Change the weights so that channels with the statistics of `latents` [N, channels, frames] are N(0, 1).
 
-    The last convolution of the encoder and the first of the decoder take it up; what is decoded stays the same, but
-    for the first and last frames, where the decoder pads with zeros.
+    The last convolution of the encoder and the first of the decoder absorb the change; what is decoded stays the same,
+    except for the first and last frames, where the decoder pads with zeros.
     """
     mean, deviation = latents.mean((0, 2)), latents.std((0, 2))
     with torch.no_grad():
@@ -146,7 +144,7 @@ def normalise_latents(vae: Any, latents: torch.Tensor) -> None:
 
 
 def set_aside_idle_units(vae: Any) -> dict[str, nn.Module]:
-    """Replace the residual units that pass their input on by nothing at all, and return them by name."""
+    """Replace the residual units that pass their input on by identities, and return them by name."""
     units = {name: unit for name, unit in _residual_units(vae).items() if _is_idle(name)}
     put_back_units(vae, dict.fromkeys(units, nn.Identity()))
     return units
@@ -203,7 +201,7 @@ def _start_encoder(encoder: Any, shape: VaeShape, loudness: torch.Tensor, kernel
     _set_snake(back.snake1, LINEAR)
     detectors = slice(bands, 3 * bands)
     back.snake1.alpha[0, detectors, 0] = -(2 * loudness.clamp(min=1e-4)).log().repeat(2)
-    weight = _weight(back.conv1)  # random where nothing is said: further features, unused at first
+    weight = _weight(back.conv1)  # what stays random are further features, unused at first
     weight[: shape.latent] = 0
     weight[:waves, :bands] = kernels
     window = lapped_basis(shape.stride)[0].abs()

@@ -1,7 +1,5 @@
 """Composes a song from its facts: chords, bass, lead, drums and a sung line, as notes in beats."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -39,7 +37,7 @@ class Composition:
 
 
 def compose(facts: Facts, seconds: float, rng: np.random.Generator, bpm: float | None = None) -> Composition:
-    """Write a song of the given length that has the given facts; everything else is drawn from `rng`.
+    """Write a song of some length, s, that has the given facts; everything else is drawn from `rng`.
 
     The tempo is drawn from the range of its class unless `bpm` is given.
     """

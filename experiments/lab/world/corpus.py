@@ -4,9 +4,8 @@ Splits draw from different random streams, so they share no song. A damaged twin
 damage; a reference is another composition with the same facts.
 """
 
-from __future__ import annotations
-
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -19,7 +18,7 @@ from experiments.lab.world.rendering import render
 from experiments.lab.world.wording import caption, lyrics
 
 SPLITS = ("train", "validation", "test")
-#: facts besides the instrument that a caption names with this probability
+#: probability that a caption names a fact; it always names the instrument
 NAMING = {"tempo": 0.85, "mode": 0.7, "drums": 0.85, "register": 0.5, "texture": 0.5, "vocals": 0.5}
 
 
@@ -29,6 +28,12 @@ def stream(*name: object) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))
 
 
+def logistic(rng: np.random.Generator) -> float:
+    """Draw from the standard logistic distribution, without its outermost tails."""
+    share = float(rng.uniform(1e-6, 1 - 1e-6))
+    return math.log(share / (1 - share))
+
+
 @dataclass(frozen=True)
 class Song:
     """One song: what is true of it, how long it is, what was done to it, and how to hear it.
@@ -36,9 +41,13 @@ class Song:
     Attributes
     ----------
     key
-        Names the random streams of the song: (split, purpose, index).
+        Name of the random streams of the song: (split, purpose, index).
+    facts
+        What is true of it.
+    seconds
+        Its length, s.
     damage
-        Kind -> strength; empty for an undamaged song.
+        Strength of each kind of damage, in [0, 1]; empty for an undamaged song.
     bpm
         Beats per minute; drawn from the class of the tempo if None.
     """
@@ -74,7 +83,7 @@ class Song:
         return ("instrument", *(name for name, share in NAMING.items() if rng.random() < share))
 
     def lyrics(self) -> str:
-        """Return the words sung, "" for an instrumental song."""
+        """Return the words that are sung, "" for an instrumental song."""
         return lyrics(self.facts, self.seconds, stream(*self.key, "lyrics"))
 
 
@@ -93,7 +102,7 @@ def song(
     purpose
         A further name, so that a codec, a generator and a benchmark can each have songs of their own.
     facts
-        The facts it shall have; drawn when None.
+        Facts that it should have; drawn if None.
     damaged
         Probability that it carries damage.
     """

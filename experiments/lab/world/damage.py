@@ -1,11 +1,9 @@
 """Graded damage with a known severity: wrong notes, jitter, off-key bass, dropouts, clipping, noise, wobble, cuts.
 
 Each kind has a strength in [0, 1]. Note damage changes the composition before it is rendered, sound damage changes
-the waveform after. A song's severity is 1 - prod(1 - strength) over its kinds, so a second fault makes it worse and
-an undamaged song has severity 0.
+the waveform afterwards. A song's severity is 1 - prod(1 - strength) over its kinds, so a second fault makes it worse,
+and an undamaged song has severity 0.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
@@ -108,7 +106,7 @@ def severity(damage: Mapping[str, float]) -> float:
 
 
 def damage_notes(song: Composition, damage: Mapping[str, float], rng: np.random.Generator) -> Composition:
-    """Return the song with the note damage applied; the given one stays as it is."""
+    """Return a copy of the song with the note damage applied."""
     damaged = Composition(song.bpm, {part: list(notes) for part, notes in song.parts.items()}, song.programs)
     for kind, strength in damage.items():
         if kind in NOTE_DAMAGE:

@@ -1,7 +1,5 @@
 """What is true of a lab song: the facts that captions name, listeners hear and alignment is measured against."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -40,6 +38,8 @@ CAPTION_FACTS = {
 }
 #: the facts that only lyrics tell
 LYRICS_FACTS = {"voice": tuple(VOICES), "syllable_rate": tuple(SYLLABLE_RATES)}
+#: what can be heard of a clip, with its values; None where nobody sings
+HEARD = {**CAPTION_FACTS, **{name: (None, *values) for name, values in LYRICS_FACTS.items()}}
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,11 @@ class Facts:
         return {**asdict(self), "vocals": self.vocals}
 
 
+def fact_index(name: str, facts: Facts) -> int:
+    """Return the index of the value of a fact among those in `HEARD`."""
+    return HEARD[name].index(getattr(facts, name))
+
+
 def draw_facts(rng: np.random.Generator, vocals: bool | None = None) -> Facts:
     """Draw facts uniformly; 40 % of songs are sung unless `vocals` decides."""
 
@@ -93,8 +98,13 @@ def change_facts(facts: Facts, names: tuple[str, ...], rng: np.random.Generator)
     Parameters
     ----------
     names
-        From `CAPTION_FACTS` and `LYRICS_FACTS`. `vocals` adds a voice to an instrumental song and removes it from
-        a sung one; `voice` and `syllable_rate` need a sung song.
+        Names from `CAPTION_FACTS` and `LYRICS_FACTS`. `vocals` adds a voice to an instrumental song and removes it
+        from a sung one; `voice` and `syllable_rate` need a sung song.
+
+    Raises
+    ------
+    ValueError
+        If an instrumental song is asked to change its voice or the rate of its syllables.
     """
     changed = facts
     for name in names:

@@ -1,36 +1,25 @@
 """Writes the shipped prompts: captions that ask for known facts.
 
-`lab` are those on which every command runs by default, `lab-train` those that post-training learns on, `lab-held-out`
-others to judge what it brings. No model has heard a song of any of them.
+Every command runs on `lab` by default, post-training learns on `lab-train`, and `lab-held-out` judges what that brings.
+No model has heard a song of any of them.
 """
 
-from __future__ import annotations
-
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from experiments.lab.world.corpus import song
 from experiments.lab.world.facts import INSTRUMENTS, TEMPI
+from music.durable import write_text
+from music.jsonl import dump_line
 
 
 @dataclass(frozen=True)
 class PromptSet:
-    """Some of the prompts of a split of songs.
+    """Some of the prompts of a split of songs."""
 
-    Attributes
-    ----------
-    name
-        What their ids begin with.
-    split
-        Of songs.
-    first, count
-        Which songs.
-    """
-
-    name: str = "lab"
+    name: str = "lab"  # beginning of their ids
     split: str = "test"
-    first: int = 0
+    first: int = 0  # index of the first song
     count: int = 24
 
 
@@ -43,7 +32,7 @@ SHIPPED = {
 
 
 def write_prompts(path: Path, prompts: PromptSet) -> None:
-    """Write prompts in which instruments, tempi and drums are balanced; `facts` holds what each asks for."""
+    """Write prompts in which instruments, tempi and drums are balanced; their `facts` are what each asks for."""
     rows = []
     for index in range(prompts.first, prompts.first + prompts.count):
         one = song(prompts.split, "prompt", index)
@@ -66,5 +55,4 @@ def write_prompts(path: Path, prompts: PromptSet) -> None:
                 "facts": {name: true[name] for name in named},
             }
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_text(path, "".join(map(dump_line, rows)))

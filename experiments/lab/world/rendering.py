@@ -1,7 +1,5 @@
 """Renders a composition to sound through the General MIDI sound font that ships inside `pretty_midi`."""
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 
@@ -11,10 +9,10 @@ from experiments.lab.world.composition import Composition
 from music.errors import InputError
 from music.optional_libraries import install_extra
 
-SAMPLE_RATE = 16_000  # Hz, of every lab clip
+SAMPLE_RATE = 16_000  # Hz; every clip of the lab has it
 TICKS_PER_BEAT = 480
 PEAK = 0.8
-LOUDEST = 4.0  # of what the synthesizer returns: songs stay below 1.5
+LOUDEST = 4.0  # amplitude that the synthesizer never returns: songs stay below 1.5
 #: symusic 0.5.8 never returns from a looped sample played about seven octaves up: higher notes go down an octave
 HIGHEST_PITCH = 88
 #: level of each part; the voice stands before the band
@@ -34,7 +32,13 @@ def _synthesizer():
 
 
 def render(composition: Composition, seconds: float) -> np.ndarray:
-    """Return float32 [samples] of exactly `seconds` at 16 kHz, peak 0.8."""
+    """Return a waveform float32 [samples] of exactly `seconds` at 16 kHz, peak 0.8.
+
+    Raises
+    ------
+    InputError
+        If the extra "lab" is not installed.
+    """
     synthesizer = _synthesizer()
     from symusic import Note, Score, Tempo, Track
 

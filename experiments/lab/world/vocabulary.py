@@ -1,7 +1,5 @@
 """Trains the lab's tokenizers on captions and lyrics: one with T5's special tokens, one with XLM-RoBERTa's."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from experiments.lab.world.corpus import song, stream
@@ -43,30 +41,20 @@ def _train(special: list[str], template: str):
     return tokenizer
 
 
-def t5_tokenizer():
-    """Return a tokenizer that ends each text with `</s>`, as MusicGen's text encoder expects."""
+def _tokenizer(template: str, **special: str):
+    """Return a trained tokenizer with special tokens by their roles, numbered in this order."""
     from transformers import PreTrainedTokenizerFast
 
-    return PreTrainedTokenizerFast(
-        tokenizer_object=_train(["<pad>", "</s>", "<unk>"], "$A </s>"),
-        pad_token="<pad>",
-        eos_token="</s>",
-        unk_token="<unk>",
-        model_max_length=MAX_TOKENS,
-    )
+    tokenizer = _train(list(dict.fromkeys(special.values())), template)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special, model_max_length=MAX_TOKENS)
+
+
+def t5_tokenizer():
+    """Return a tokenizer that ends each text with `</s>`, as MusicGen's text encoder expects."""
+    return _tokenizer("$A </s>", pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
 
 
 def xlm_roberta_tokenizer():
     """Return a tokenizer that puts a text between `<s>` and `</s>`, as MuQ-MuLan's text tower expects."""
-    from transformers import PreTrainedTokenizerFast
-
-    return PreTrainedTokenizerFast(
-        tokenizer_object=_train(["<s>", "<pad>", "</s>", "<unk>"], "<s> $A </s>"),
-        bos_token="<s>",
-        cls_token="<s>",
-        eos_token="</s>",
-        sep_token="</s>",
-        pad_token="<pad>",
-        unk_token="<unk>",
-        model_max_length=MAX_TOKENS,
-    )
+    begin, end = {"bos_token": "<s>", "cls_token": "<s>"}, {"eos_token": "</s>", "sep_token": "</s>"}
+    return _tokenizer("<s> $A </s>", **begin, pad_token="<pad>", **end, unk_token="<unk>")

@@ -1,7 +1,5 @@
 """Says a song's facts in words: captions in many phrasings, and lyrics whose vowel and pace can be heard."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -74,7 +72,7 @@ def caption(facts: Facts, named: Sequence[str], rng: np.random.Generator) -> str
     Parameters
     ----------
     named
-        Names from `facts.CAPTION_FACTS`; `instrument` is always said.
+        Names from `facts.CAPTION_FACTS`; the instrument is always named.
     """
     instrument = _pick(rng, INSTRUMENT_WORDS[facts.instrument])
     subject = _pick(rng, TEXTURE_WORDS[facts.texture]) if "texture" in named else "{}"
@@ -98,7 +96,7 @@ def quality(damage: Mapping[str, float], rng: np.random.Generator) -> str:
 
 
 def lyrics(facts: Facts, seconds: float, rng: np.random.Generator) -> str:
-    """Write about a word a sung syllable, of the vowel that names the voice, four a line; "" if nobody sings."""
+    """Write about one word for each sung syllable, of the voice's vowel, four a line; "" if nobody sings."""
     if facts.voice is None or facts.syllable_rate is None:
         return ""
     bpm = sum(TEMPI[facts.tempo]) / 2

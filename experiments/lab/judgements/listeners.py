@@ -4,40 +4,29 @@ A listener hears a difference between two clips as
 
     heard = truth + noise x logistic,
 
-truth being how much less damaged the first is, or for alignment plus or minus one. With the noise below, one listener
-in four or five prefers the wrong clip, as in CMI-Pref, where people agree on 75 % of pairs. Everything is drawn from a
-stream of the pair's own name.
+where truth is how much less damaged the first clip is, or for alignment plus or minus one. With the noise below, one
+listener in four or five prefers the wrong clip, as in CMI-Pref, where people agree on 75 % of pairs. All is drawn from
+a stream that belongs to the pair's name.
 """
 
-from __future__ import annotations
-
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.lab.world.corpus import stream
+from experiments.lab.world.corpus import logistic, stream
 
 NOISE = {"musicality": 0.4, "alignment": 0.8}  # scale of the logistic noise
 UNDECIDED = 0.05  # heard differences nearer to zero are no preference
-SURE = (0.2, 0.5, 0.9, 1.4)  # heard differences above which a listener is surer by one
+SURE = (0.2, 0.5, 0.9, 1.4)  # heard differences above each of which confidence is higher by one
 SPREAD = 0.7  # standard deviation of one listener's rating
 
 
 @dataclass(frozen=True)
 class Vote:
-    """What one listener says of a pair.
+    """What one listener says of a pair."""
 
-    Attributes
-    ----------
-    label
-        "a", "b", "both" (are good) or "neither".
-    confidence
-        From 1 to 5.
-    """
-
-    label: str
-    confidence: int
+    label: str  # preferred clip, "a" or "b"; or "both" (are good) or "neither"
+    confidence: int  # from 1 to 5
 
 
 def vote(truth: float, head: str, *name: object) -> Vote:
@@ -46,15 +35,14 @@ def vote(truth: float, head: str, *name: object) -> Vote:
     Parameters
     ----------
     truth
-        By how much clip a is the better one.
+        Amount by which clip a is the better one.
     head
-        Musicality or alignment.
+        What is judged: musicality or alignment.
     name
-        Of the pair and the listener.
+        Names of the pair and of the listener.
     """
     rng = stream("listener", head, *name)
-    share = float(rng.uniform(1e-6, 1 - 1e-6))
-    heard = truth + NOISE[head] * math.log(share / (1 - share))
+    heard = truth + NOISE[head] * logistic(rng)
     if abs(heard) < UNDECIDED:
         return Vote("both" if rng.random() < 0.5 else "neither", 1)
     return Vote("a" if heard > 0 else "b", 1 + sum(abs(heard) > step for step in SURE))

@@ -1,28 +1,26 @@
 """What a musician's ear notices first, as numbers: tuning, beat, silence and clipping of a clip.
 
-Each is a share in [0, 1] that needs no training:
+Each is in [0, 1] and needs no training:
 
 - in_tune: share of the energy of spectral peaks (100 to 2,000 Hz) that lies within 20 cents of a semitone of equal
   temperament (A4 = 440 Hz). Noise has 0.4.
-- regularity: highest correlation of the onset envelope with itself at a lag of 0.2 to 1.5 s. An exact machine has 1.
+- regularity: highest correlation of the onset envelope with itself at a lag of 0.2 to 1.5 s. A metronome has 1.
 - silence: share of frames more than 50 dB below the loudest.
 - clipping: share of samples at the clip's own ceiling (within 0.1 % of its peak).
 """
-
-from __future__ import annotations
 
 import numpy as np
 import torch
 
 TOLERANCE = 0.2  # semitones
-LOW, HIGH = 100, 2_000  # Hz, of the peaks
-FAINT = 0.05  # of the highest peak of a frame: peaks below do not count
+LOW, HIGH = 100, 2_000  # Hz; the peaks that count lie between
+FAINT = 0.05  # share of the highest peak of a frame below which a peak does not count
 LAGS = (0.2, 1.5)  # s
 SILENCE = -50  # dB, against the loudest frame
 
 
 def ear_check(wave: np.ndarray, sample_rate: int) -> dict[str, float]:
-    """Return the four shares of a waveform, float32 [samples]."""
+    """Return the four numbers of a waveform, float32 [samples]."""
     frames = torch.from_numpy(wave).unfold(0, 512, 512)
     loudness = frames.square().mean(1).sqrt()
     peak = max(float(np.abs(wave).max()), 1e-9)

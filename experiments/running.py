@@ -1,0 +1,125 @@
+"""Work in processes of their own: functions over many items, and commands as a user would start them."""
+
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.context import BaseContext
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from tqdm import tqdm
+
+from music.durable import make_folder
+from music.errors import InputError
+
+T = TypeVar("T")
+_PRELOADED = ["experiments.lab.check", "experiments.lab.gold_check"]  # they import all that is slow to import
+_work: Callable[[Any], Any]  # the work of a worker process
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def spread(
+    work: Callable[[Any], T],
+    items: Sequence[Any],
+    workers: int,
+    name: str,
+    chunk: int = 1,
+    threads: int = 1,
+) -> list[T]:
+    """Return `work` of each item, in order; the number of processes makes no difference.
+
+    Parameters
+    ----------
+    work
+        A function that can be pickled; it goes to each process once.
+    workers
+        Number of processes; 1 is this one.
+    name
+        Name of the progress bar.
+    chunk
+        Number of items that a process takes at a time.
+    threads
+        Threads of each process; small models gain nothing from more than one.
+    """
+    if workers == 1:
+        return [work(item) for item in tqdm(items, desc=name, disable=None)]
+    # as bytes: multiprocessing would hold an open file for every tensor
+    with ProcessPoolExecutor(workers, _context(), _begin, (pickle.dumps(work), threads)) as executor:
+        return list(
+            tqdm(executor.map(_do, items, chunksize=chunk), total=len(items), desc=name, disable=None)
+        )
+
+
+def _context() -> BaseContext:
+    """Return how processes start: as copies of one that has imported what is slow to import, where there is a fork."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOADED)
+    return context
+
+
+def _begin(work: bytes, threads: int) -> None:
+    global _work
+    torch.set_num_threads(threads)
+    _work = pickle.loads(work)
+
+
+def _do(item: Any) -> Any:
+    return _work(item)
+
+
+def run_command(
+    script: str,
+    options: Mapping[str, object],
+    arguments: Sequence[str] = (),
+    *,
+    processes: int = 1,
+    threads: int = 1,
+    log: Path | None = None,
+) -> None:
+    """Run a command of this project, under torchrun if it gets several processes.
+
+    Parameters
+    ----------
+    script
+        File of the command.
+    options
+        Values by the names of the options.
+    arguments
+        Positionals of the command.
+    processes
+        Number of processes.
+    threads
+        Threads of each process.
+    log
+        File to append all output to; it is printed by default.
+
+    Raises
+    ------
+    InputError
+        If the command fails; the message ends with the last line of the log.
+    """
+    # without the "--", torchrun would take --n for its own
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "--"]
+    words = [sys.executable, *(torchrun if processes > 1 else []), script, *arguments]
+    words += [str(word) for name, value in options.items() for word in (f"--{name}", value)]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    if log is None:
+        code, told = subprocess.run(words, env=environment).returncode, "see above"
+    else:
+        make_folder(log.parent)
+        with log.open("a") as file:
+            code = subprocess.run(words, env=environment, stdout=file, stderr=file).returncode
+        told = " ".join(log.read_text(errors="replace").strip().splitlines()[-1:])
+    if code:
+        raise InputError(f"{log or script} ended with code {code}: {told}")
