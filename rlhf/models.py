@@ -17,7 +17,9 @@ import torch
 
 from generators import Generator, load_generator
 from generators.musicgen.loading import load_model
+from generators.registry import given_sampling
 from music.durable import finished_folder
+from music.options import Sampling
 
 
 def load_sampler(options: Any, name: str | Path) -> Generator:
@@ -36,10 +38,8 @@ def load_sampler(options: Any, name: str | Path) -> Generator:
     InputError
         If it cannot be loaded, or does not take an option.
     """
-    sampling = {"guidance": options.guidance, "temperature": options.temperature}
-    sampling["steps"] = options.sampling_steps
-    given: dict[str, Any] = {option: value for option, value in sampling.items() if value is not None}
-    return load_generator(name, device=options.device, dtype=options.dtype, **given)
+    sampling = given_sampling(options, Sampling)
+    return load_generator(name, device=options.device, dtype=options.dtype, **sampling)
 
 
 _TRANSFORMER = "transformer"  # folder of it in a pipeline

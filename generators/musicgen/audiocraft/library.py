@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from generators.shared.quiet_loading import module, stand_ins
+from generators.shared.stand_ins import module, stand_ins
 from music.library_repairs import repair_torchaudio
 from music.optional_libraries import OptionalLibraries
 

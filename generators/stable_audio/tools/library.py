@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from generators.shared.quiet_loading import module, stand_ins
+from generators.shared.stand_ins import module, stand_ins
 from music.library_repairs import repair_torchaudio
 from music.optional_libraries import OptionalLibraries
 
