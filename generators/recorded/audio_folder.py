@@ -93,7 +93,7 @@ class AudioFolder(Generator):
     def _check_length(self, clip: ListedClip, found: int, wanted: int) -> None:
         if found < wanted:
             seconds = f"{found / self.sample_rate:g} s, --seconds asks for {wanted / self.sample_rate:g}"
-            raise InputError(f"{clip.where}: {self._folder / clip.file_name} is too short: {seconds}")
+            raise InputError(f"{clip.place}: {self._folder / clip.file_name} is too short: {seconds}")
 
 
 def load_audio_folder(name: str, source: str, device: str, dtype: str) -> AudioFolder:
@@ -108,16 +108,16 @@ def _headers(folder: Path, listing: ClipListing) -> dict[str, ClipHeader]:
         try:
             header = headers[clip.file_name] = read_header(folder / clip.file_name)
         except InputError as error:
-            raise InputError(f"{clip.where}: {error}") from error
+            raise InputError(f"{clip.place}: {error}") from error
         first = headers[listing.clips[0].file_name]
         if (header.sample_rate, header.channels) != (first.sample_rate, first.channels):
             raise InputError(
-                f"{clip.where}: {clip.file_name} has {_format(header)}, "
+                f"{clip.place}: {clip.file_name} has {_format(header)}, "
                 f"{listing.clips[0].file_name} has {_format(first)}: the clips of a folder must agree"
             )
         if header.channels > 2:
             raise InputError(
-                f"{clip.where}: {clip.file_name} has {_format(header)}, expected 1 or 2 channels"
+                f"{clip.place}: {clip.file_name} has {_format(header)}, expected 1 or 2 channels"
             )
     return headers
 

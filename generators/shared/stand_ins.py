@@ -16,7 +16,7 @@ def stand_ins(modules: Mapping[str, types.ModuleType | None]) -> Iterator[None]:
     Parameters
     ----------
     modules
-        By full name; None makes the import fail, as if the module were not installed.
+        Modules by full name; None makes the import fail, as if the module were not installed.
     """
     before = {name: sys.modules[name] for name in _known(modules)}
     for name in before:
@@ -39,7 +39,7 @@ def module(name: str, path: list[str] | None = None, **contents: object) -> type
     name
         Its full name.
     path
-        Of a package: where its submodules are found.
+        Where the submodules of a package are found.
     contents
         Its attributes.
     """

@@ -43,7 +43,7 @@ class AudiocraftLibrary:
     encodec
         The class that wraps an `EncodecModel` of transformers.
     create_config
-        From the text of a configuration to an `omegaconf.DictConfig`.
+        Function from the text of a configuration to an `omegaconf.DictConfig`.
     """
 
     builders: Any

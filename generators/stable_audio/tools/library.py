@@ -41,7 +41,7 @@ class StabilityLibrary:
     Attributes
     ----------
     create_model
-        From the content of a ``model_config.json`` to a model with random weights.
+        Function from the content of a ``model_config.json`` to a model with random weights.
     text_conditioner
         The class of conditioners that hold a T5.
     samplers, denoisers
