@@ -1,6 +1,8 @@
 """The generators that are known by name, and what is known of them: one table for code, command line and README.
 
-python -m generators list
+    python -m generators list
+
+``--generator`` takes these names; other hub ids and folders of the same kinds need no row.
 """
 
 import math

@@ -1,7 +1,10 @@
 """One clip of one prompt.
 
-python -m generators sample --text "slow jazz, brushes" --seconds 5 out.flac
-python -m generators sample --generator folder:clips --text "slow jazz, brushes" out.flac
+    python -m generators sample --text "slow jazz, brushes" --seconds 5 out.flac
+    python -m generators sample --generator folder:clips --text "slow jazz, brushes" out.flac
+
+With the same seed, options and batch size (1, the fastest, if none is given) it is candidate 0 that a pool holds for
+that text as a line of a .txt file of prompts.
 """
 
 from dataclasses import dataclass
@@ -22,9 +25,6 @@ from music.prompts import Prompt
 @dataclass(frozen=True)
 class SampleClip(Generation, Runtime):
     """Make one clip and write it as FLAC.
-
-    With the same seed, options and batch size (1, the fastest, if none is given) it is candidate 0 that a pool holds
-    for that text as a line of a .txt file of prompts.
 
     Attributes
     ----------

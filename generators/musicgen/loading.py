@@ -78,7 +78,9 @@ def load_chroma(folder: Path) -> Any:
         If its configuration is missing or damaged.
     """
     with loading(folder / CHROMA_CONFIG, "the chroma of a MusicGen Melody"):
-        from transformers import MusicgenMelodyFeatureExtractor
+        from transformers.models.musicgen_melody.feature_extraction_musicgen_melody import (
+            MusicgenMelodyFeatureExtractor,
+        )
 
         return MusicgenMelodyFeatureExtractor.from_pretrained(folder, local_files_only=True)
 

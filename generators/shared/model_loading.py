@@ -42,6 +42,9 @@ def loading(place: Path, title: str, further: Sequence[type[Exception]] = ()) ->
     from safetensors import SafetensorError
     from transformers.utils import logging as transformers_logging
 
+    expected: tuple[type[Exception], ...] = (
+        OSError, ValueError, RuntimeError, TypeError, SafetensorError, *further
+    )  # fmt: skip
     verbosity, had_bar = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity(logging.ERROR)
     transformers_logging.disable_progress_bar()
@@ -51,7 +54,7 @@ def loading(place: Path, title: str, further: Sequence[type[Exception]] = ()) ->
             yield
     except InputError:
         raise
-    except (OSError, ValueError, RuntimeError, TypeError, SafetensorError, *further) as error:
+    except expected as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise InputError(f"{place} cannot be loaded as {title}: {reason}") from error
     finally:
