@@ -120,7 +120,7 @@ class PipelineFormat:
         self.check(folder, found)
         for model in models:
             model.to(device).eval().requires_grad_(False)
-        self.worker_of(found).to(dtype)
+        torch.nn.Module.to(self.worker_of(found), dtype)  # the method of diffusers' own models prints
         return found
 
 

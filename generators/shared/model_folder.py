@@ -166,7 +166,7 @@ def _hub_errors(hub_id: str) -> Iterator[None]:
     except LocalEntryNotFoundError as error:
         raise UnreachableHubError(
             f"{hub_id} is neither a folder here nor in the local hub cache, and the hub cannot be reached: "
-            "go online once, or give a folder"
+            "go online once or give a folder"
         ) from error
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
