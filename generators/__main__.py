@@ -6,7 +6,7 @@ import generators
 from music.subcommands import Command, dispatch
 
 COMMANDS = {
-    "list": Command("generators.list_models:ListGenerators", "print the generators that are known by name"),
+    "list": Command("generators.catalogue:ListGenerators", "print the generators that are known by name"),
     "sample": Command("generators.sample_clip:SampleClip", "let a generator make one clip"),
 }
 

@@ -1,4 +1,9 @@
-"""The generators that are known by name, and what is known of them: one table for code, command line and docs."""
+"""The generators that are known by name, and what is known of them: one table for code, command line and docs.
+
+    python -m generators list
+
+``--generator`` takes these names; other hub ids and folders of the same kinds need no row.
+"""
 
 import math
 from dataclasses import dataclass
@@ -14,64 +19,65 @@ class KnownGenerator:
         What ``--generator`` takes.
     backend
         What runs it.
-    source
-        Where the model lies: ``asset:...`` ships with the project, ``hub:...`` is downloaded; empty if the name
-        itself says where.
     accepts
-        What of a prompt it conditions on.
+        Parts of a prompt that it conditions on.
     seconds
-        The longest clip, s; None if that is a matter of the files.
+        Longest clip, s; None if that is a matter of the files.
     audio
         Sample rate and channels.
     licence
-        Of the weights.
+        Licence of the weights.
     parameters
-        Of the whole model, codec and text encoder included; 0 if there is none.
+        Number of parameters of the whole model, codec and text encoder included; 0 if there is none.
+    shipped
+        Place among the files of the project, if it ships with them.
     """
 
     name: str
     backend: str
-    source: str
     accepts: tuple[str, ...]
     seconds: float | None
     audio: str
     licence: str
     parameters: float
+    shipped: str = ""
+
+    @property
+    def source(self) -> str:
+        """Where it lies: ``asset:...`` ships with the project, ``hub:...`` is downloaded; empty if its name says it."""
+        if self.backend == "folder":
+            return ""
+        return f"asset:{self.shipped}" if self.shipped else f"hub:{self.name}"
+
+
+_TEXT = ("text",)
+_STABILITY, _META = "Stability AI Community License", "CC-BY-NC 4.0"
 
 
 def _musicgen(size: str, audio: str, parameters: float) -> KnownGenerator:
-    name, accepts = f"facebook/musicgen-{size}", ("text", "reference") if "melody" in size else ("text",)
-    return KnownGenerator(
-        name, "transformers", f"hub:{name}", accepts, 30.0, audio, "CC-BY-NC 4.0", parameters
-    )
+    name, accepts = f"facebook/musicgen-{size}", ("text", "reference") if "melody" in size else _TEXT
+    return KnownGenerator(name, "transformers", accepts, 30.0, audio, _META, parameters)
+
+
+def _diffusion(
+    name: str, seconds: float, audio: str, licence: str, parameters: float, backend: str = "diffusers"
+) -> KnownGenerator:
+    return KnownGenerator(name, backend, _TEXT, seconds, audio, licence, parameters)
 
 
 def _ace_step(kind: str) -> KnownGenerator:
     name, accepts = f"ACE-Step/acestep-v15-{kind}-diffusers", ("text", "lyrics", "reference")
-    return KnownGenerator(name, "diffusers", f"hub:{name}", accepts, 600.0, "48 kHz stereo", "MIT", 5.54e9)
+    return KnownGenerator(name, "diffusers", accepts, 600.0, "48 kHz stereo", "MIT", 5.54e9)
 
 
+def _lab(name: str, backend: str, parameters: float, shipped: str) -> KnownGenerator:
+    return KnownGenerator(name, backend, _TEXT, 5.0, "16 kHz mono", "Apache-2.0", parameters, shipped)
+
+
+_FILES = "that of the files"
 CATALOGUE = (
-    KnownGenerator(
-        "lab-musicgen",
-        "transformers",
-        "asset:lab/musicgen",
-        ("text",),
-        5.0,
-        "16 kHz mono",
-        "Apache-2.0",
-        5.84e6,
-    ),
-    KnownGenerator(
-        "lab-stable-audio",
-        "diffusers",
-        "asset:lab/stable_audio",
-        ("text",),
-        5.0,
-        "16 kHz mono",
-        "Apache-2.0",
-        4.04e6,
-    ),
+    _lab("lab-musicgen", "transformers", 5.84e6, "lab/musicgen"),
+    _lab("lab-stable-audio", "diffusers", 4.04e6, "lab/stable_audio"),
     _musicgen("small", "32 kHz mono", 587e6),
     _musicgen("medium", "32 kHz mono", 2.01e9),
     _musicgen("large", "32 kHz mono", 3.42e9),
@@ -82,63 +88,35 @@ CATALOGUE = (
     _musicgen("melody-large", "32 kHz mono", 2.62e9),
     _musicgen("stereo-melody", "32 kHz stereo", 1.58e9),
     _musicgen("stereo-melody-large", "32 kHz stereo", 2.65e9),
-    KnownGenerator(
-        "stabilityai/stable-audio-open-1.0",
-        "diffusers",
-        "hub:stabilityai/stable-audio-open-1.0",
-        ("text",),
-        2**21 / 44_100,
-        "44.1 kHz stereo",
-        "Stability AI Community License",
-        1.32e9,
-    ),
-    KnownGenerator(
+    _diffusion("stabilityai/stable-audio-open-1.0", 2**21 / 44_100, "44.1 kHz stereo", _STABILITY, 1.32e9),
+    _diffusion(
         "stabilityai/stable-audio-open-small",
-        "stable-audio-tools",
-        "hub:stabilityai/stable-audio-open-small",
-        ("text",),
         2**19 / 44_100,
         "44.1 kHz stereo",
-        "Stability AI Community License",
+        _STABILITY,
         497e6,
+        "stable-audio-tools",
     ),
-    KnownGenerator(
-        "stabilityai/stable-audio-3-medium",
-        "diffusers",
-        "hub:stabilityai/stable-audio-3-medium",
-        ("text",),
-        384.0,
-        "44.1 kHz stereo",
-        "Stability AI Community License",
-        2.6e9,
-    ),
+    _diffusion("stabilityai/stable-audio-3-medium", 384.0, "44.1 kHz stereo", _STABILITY, 2.6e9),
     _ace_step("xl-turbo"),
     _ace_step("xl-base"),
-    KnownGenerator(
-        "cvssp/audioldm2-music",
-        "diffusers",
-        "hub:cvssp/audioldm2-music",
-        ("text",),
-        10.24,
-        "16 kHz mono",
-        "CC-BY-NC-SA 4.0",
-        1.1e9,
-    ),
-    KnownGenerator(
-        "folder:PATH",
-        "folder",
-        "",
-        ("text", "lyrics", "reference"),
-        None,
-        "that of the files",
-        "that of the files",
-        0,
-    ),
+    _diffusion("cvssp/audioldm2-music", 10.24, "16 kHz mono", "CC-BY-NC-SA 4.0", 1.1e9),
+    KnownGenerator("folder:PATH", "folder", ("text", "lyrics", "reference"), None, _FILES, _FILES, 0),
 )
 
 
+@dataclass(frozen=True)
+class ListGenerators:
+    """Print the generators that are known by name; --generator also takes hub ids and folders of the same kinds."""
+
+
+def main(config: ListGenerators) -> None:
+    """Print the table."""
+    print(catalogue_table())
+
+
 def catalogue_table() -> str:
-    """Return the table as Markdown, a row a generator, without a newline at the end."""
+    """Return the table as Markdown, a row for each generator, without a newline at the end."""
     header = ["id", "backend", "accepts", "longest clip", "sample rate", "licence", "parameters"]
     rows = [header, *map(_cells, CATALOGUE)]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
@@ -148,21 +126,8 @@ def catalogue_table() -> str:
 
 
 def _cells(known: KnownGenerator) -> list[str]:
-    longest = "that of the files" if known.seconds is None else f"{math.floor(10 * known.seconds) / 10:g} s"
+    longest = _FILES if known.seconds is None else f"{math.floor(10 * known.seconds) / 10:g} s"
+    unit, sign = (1e9, "B") if known.parameters >= 1e9 else (1e6, "M")
+    parameters = f"{known.parameters / unit:.3g} {sign}" if known.parameters else "none"
     accepts = ", ".join(known.accepts)
-    return [
-        f"`{known.name}`",
-        known.backend,
-        accepts,
-        longest,
-        known.audio,
-        known.licence,
-        _count(known.parameters),
-    ]
-
-
-def _count(parameters: float) -> str:
-    if not parameters:
-        return "none"
-    unit, sign = (1e9, "B") if parameters >= 1e9 else (1e6, "M")
-    return f"{parameters / unit:.3g} {sign}"
+    return [f"`{known.name}`", known.backend, accepts, longest, known.audio, known.licence, parameters]

@@ -1,10 +1,10 @@
 """Fill a pool with candidates: make what is missing, each process as much as it can, and write it meanwhile.
 
-Prompts that ask for more than a generator looks at.
+Prompts that ask for more than a generator looks at are refused, or warned of.
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from tqdm import tqdm
@@ -17,6 +17,7 @@ from music.processes import Processes
 from music.prompts import Prompt
 
 _PARTS = ("lyrics", "reference")
+_QUIET = 1.0  # s; a job that is done sooner shows no progress
 
 
 def refuse_unsupported(generator: Generator, prompts: Sequence[Prompt]) -> None:
@@ -24,12 +25,12 @@ def refuse_unsupported(generator: Generator, prompts: Sequence[Prompt]) -> None:
     for prompt in prompts:
         for part in _PARTS:
             if getattr(prompt, part) and part not in generator.accepts:
-                article, follow = "", ""
+                article = follow = ""
                 if part == "reference":
                     article, follow = "a ", "let a MusicGen go on from it by --continuation S, "
                 raise InputError(
                     f"prompt {prompt.id!r} has {article}{part}, which {generator.name} does not look at: choose "
-                    f"another generator (python -m generators list), {follow}or go on without by "
+                    f"another generator (python -m generators list), {follow}or go on without it by "
                     "--ignore_unsupported true"
                 )
 
@@ -44,13 +45,9 @@ def warn_of_unsupported(generator: Generator, prompts: Sequence[Prompt]) -> None
             tqdm.write(message, file=sys.stderr)
 
 
-_QUIET = 1.0  # s; a job that is done sooner shows no progress
-
-
 def pool_spec(generator: Generator, seconds: float) -> dict[str, Any]:
     """Return everything but prompt and seed that decides the audio, as pools record it."""
-    spec: Mapping[str, Any] = generator.spec
-    return {**spec, "seconds": float(seconds)}
+    return {**generator.spec, "seconds": float(seconds)}
 
 
 def fill_pool(
@@ -71,24 +68,24 @@ def fill_pool(
     Parameters
     ----------
     generator
-        Who makes them.
+        Generator that makes them.
     prompts, n
-        Candidates 0 to n-1 of each prompt are wanted.
+        Prompts, of each of which candidates 0 to n-1 are wanted.
     seconds
         Length of each clip, s.
     pool
-        Where to.
+        Pool that is filled.
     seed
-        Of the run.
+        Seed of the run.
     processes
-        Who shares the work.
+        Processes that share the work.
     ignore_unsupported
-        Go on, with a warning, if a prompt has lyrics or a reference that the generator does not look at.
+        Whether to go on, with a warning, if a prompt has lyrics or a reference that the generator does not look at.
 
     Returns
     -------
     int
-        How many candidates this process made.
+        Number of candidates that this process made.
 
     Raises
     ------
@@ -114,7 +111,7 @@ def fill_pool(
             BackgroundWriter(writer) as background,
         ):
             for batch in processes.claim(batches):
-                for sample in generator.generate(batch, seconds):
+                for sample in generator.make(batch, seconds):
                     job = sample.job
                     background.add(job.prompt, job.candidate, job.seed, sample.clip, sample.tokens)
                     made += 1

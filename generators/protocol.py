@@ -1,6 +1,7 @@
 """What a generator is: jobs in, samples out, and a `spec` of everything else that decides the audio."""
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,12 +15,12 @@ from music.prompts import Prompt
 
 @dataclass(frozen=True)
 class Job:
-    """One candidate that shall be made.
+    """One candidate that is to be made.
 
     Attributes
     ----------
     prompt
-        What for.
+        Prompt that it is for.
     candidate
         Index among the candidates of that prompt, from 0.
     seed
@@ -59,16 +60,16 @@ class Generator(Protocol):
     Attributes
     ----------
     name
-        As it was asked for.
+        Name that it was asked for by.
     sample_rate
-        Hz.
+        Samples a second, Hz.
     channels
         1 or 2.
     max_seconds
         Longest clip, s.
     accepts
-        What of a prompt it conditions on, a subset of {"text", "lyrics", "reference"}; it does not look at
-        the rest (`generators.filling` keeps prompts that have more from it).
+        Parts of a prompt that it conditions on, a subset of {"text", "lyrics", "reference"}; it does not look at
+        the others (`generators.filling` keeps prompts that have more from it).
     spec
         Weights hash, backend, library versions, numeric type, batch size, sampling options; JSON.
     """
@@ -80,6 +81,7 @@ class Generator(Protocol):
     accepts: frozenset[str]
     spec: Mapping[str, Any]
 
+    @abstractmethod
     def batches(self, jobs: Sequence[Job], seconds: float) -> list[list[Job]]:
         """Split jobs into what is made at once, so that several processes can share them.
 
@@ -92,17 +94,24 @@ class Generator(Protocol):
         """
         ...
 
-    def generate(self, jobs: Sequence[Job], seconds: float) -> Iterator[Sample]:
-        """Yield one sample a job, each as soon as it is ready, in any order.
+    @abstractmethod
+    def make(self, batch: Sequence[Job], seconds: float) -> Iterator[Sample]:
+        """Yield the samples of a batch that `batches` gave for clips of this length, in its order.
 
         Every clip has exactly round(seconds * sample_rate) samples.
+        """
+        ...
+
+    def generate(self, jobs: Sequence[Job], seconds: float) -> Iterator[Sample]:
+        """Yield one sample a job, batch by batch, each as soon as it is ready.
 
         Raises
         ------
         InputError
             Before the first sample, if `seconds` or a prompt is not for this generator.
         """
-        ...
+        batches = self.batches(jobs, seconds)
+        return (sample for batch in batches for sample in self.make(batch, seconds))
 
 
 def samples_of(seconds: float, generator: Generator) -> int:

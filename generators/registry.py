@@ -1,17 +1,20 @@
 """Generators by name: shipped and published models, folders and hub ids.
 
-A new model of a known kind needs a row in `generators.catalogue`, or none; a new kind of model one line in `BACKENDS`.
+A new model of a known kind needs a row in `generators.catalogue`, or none; a new kind of model a line in `BACKENDS`.
 """
 
 import importlib
 import inspect
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from generators.catalogue import CATALOGUE
 from generators.protocol import Generator
+from generators.shared.model_folder import UnknownModelError, UnreachableHubError
 from music.errors import InputError
+from music.options import Generation, Sampling
 
 # backend: the function that loads a model with it
 BACKENDS = {
@@ -22,17 +25,9 @@ BACKENDS = {
     "folder": "generators.recorded.audio_folder:load_audio_folder",
 }
 _DEFAULT_BACKEND = "transformers"
-#: what the loaders of all backends take, and commands offer
-SAMPLING_OPTIONS = (
-    "guidance",
-    "steps",
-    "negative_prompt",
-    "temperature",
-    "top_k",
-    "continuation",
-    "batch_size",
-)
-_NOT_OPTIONS = ("name", "source", "known", "device", "dtype")  # what every loader takes
+_NOT_OPTIONS = ("name", "source", "device", "dtype")  # what every loader takes
+_NOT_SAMPLING = ("backend", "ignore_unsupported")  # of the options that commands share
+_LOADERS_NAMES = {"sampling_steps": "steps"}
 # file in a folder: the backend that runs what the folder holds, unless another is asked for; the first that is there
 _MARKS = {
     "model_index.json": "diffusers",
@@ -60,12 +55,12 @@ def load_generator(
         A registered name (``lab-musicgen``, ``facebook/musicgen-small`` ...), a folder, or a hub id;
         ``BACKEND:NAME`` is short for a name and its backend: ``folder:PATH``.
     backend
-        Which library runs it; by default the one that `NAMES` says, for a folder the one whose format it is
-        in, and ``transformers`` for other hub ids.
+        Library that runs it; by default the one that `NAMES` says, for a folder the one whose format it is in, and
+        ``transformers`` for other hub ids.
     device
-        ``auto``, ``cpu``, ``cuda`` ...
+        Device of the model: ``auto``, ``cpu``, ``cuda`` ...
     dtype
-        ``float32`` or ``bfloat16``.
+        Numeric type of the model: ``float32`` or ``bfloat16``.
     sampling
         Options of the backend; for ``transformers`` those of `generators.musicgen.generator.load_musicgen`: guidance,
         temperature, top_k, batch_size, continuation; for ``audiocraft`` the same without continuation; for
@@ -83,7 +78,13 @@ def load_generator(
         if option not in _options(load):
             takes = ", ".join(_options(load)) or "none"
             raise InputError(f"backend {chosen} has no option {option!r}: it takes {takes}")
-    return load(str(name), source=source, known=tuple(NAMES), device=device, dtype=dtype, **sampling)
+    try:
+        return load(str(name), source=source, device=device, dtype=dtype, **sampling)
+    except UnknownModelError as error:
+        raise InputError(f"{error}; known names are {', '.join(NAMES)}") from error
+    except UnreachableHubError as error:
+        shipped = ", ".join(known.name for known in CATALOGUE if known.shipped)
+        raise InputError(f"{error}, or use a shipped model ({shipped})") from error
 
 
 def options_of(name: str | Path, backend: str | None = None) -> tuple[str, ...]:
@@ -97,13 +98,19 @@ def options_of(name: str | Path, backend: str | None = None) -> tuple[str, ...]:
     return _options(_loader(_resolve(str(name), backend)[0]))
 
 
-def given_sampling(config: Any) -> dict[str, Any]:
-    """Return the sampling options that a command was given, as loaders call them: its fields that are not None."""
-    options = {name: getattr(config, name, None) for name in SAMPLING_OPTIONS}
-    options["steps"] = getattr(
-        config, "sampling_steps", options["steps"]
-    )  # `steps` may be those of a training
-    return {name: value for name, value in options.items() if value is not None}
+def given_sampling(config: Any, options: type[Sampling] = Generation) -> dict[str, Any]:
+    """Return the sampling options of `load_generator` that a command was given.
+
+    Parameters
+    ----------
+    config
+        Options of the command, some of which have the names of `options`; None is one that was not given.
+    options
+        Which of the shared options are meant.
+    """
+    names = (field.name for field in fields(options) if field.name not in _NOT_SAMPLING)
+    given = {name: value for name in names if (value := getattr(config, name, None)) is not None}
+    return {_LOADERS_NAMES.get(name, name): value for name, value in given.items()}
 
 
 def _resolve(name: str, backend: str | None) -> tuple[str, str]:

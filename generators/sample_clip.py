@@ -1,8 +1,15 @@
-"""One clip of one prompt: ``python -m generators sample``."""
+"""One clip of one prompt.
+
+    python -m generators sample --text "slow jazz, brushes" --seconds 5 out.flac
+    python -m generators sample --generator folder:clips --text "slow jazz, brushes" out.flac
+
+With the same seed, options and batch size (1, the fastest, if none is given) it is candidate 0 that a pool holds for
+that text as a line of a .txt file of prompts.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from generators.filling import refuse_unsupported, warn_of_unsupported
 from generators.protocol import Job
@@ -11,54 +18,30 @@ from music.clips import read_clip, write_clip
 from music.command import refuse_below_one
 from music.errors import InputError
 from music.hashing import candidate_seed, path_name
+from music.options import Generation, Runtime
 from music.prompts import Prompt
 
 
 @dataclass(frozen=True)
-class SampleClip:
+class SampleClip(Generation, Runtime):
     """Make one clip and write it as FLAC.
-
-    With the same seed, options and batch size it is candidate 0 that a pool holds for that text as a line of a .txt
-    file of prompts.
 
     Attributes
     ----------
     output
-        The file, .flac.
+        File that is written, .flac.
     text
-        What it shall be.
+        Description of the music.
     generator
-        A name (python -m generators list), hub id, model folder, or folder:PATH.
+        Generator: a name (python -m generators list), hub id, model folder, or folder:PATH.
     lyrics
-        What is sung.
+        Words to be sung.
     reference
-        An audio file whose style is asked for, or its melody (MusicGen Melody).
+        Audio file whose style is asked for, its melody (MusicGen Melody), or a continuation.
     seconds
         Length of the clip, s.
     seed
-        Another one gives another clip.
-    ignore_unsupported
-        Go on without lyrics or reference where the generator does not look at them.
-    backend
-        Library that runs the generator, if there is a choice.
-    guidance
-        Classifier-free guidance scale; the generator's own default if not given.
-    steps
-        Of denoising, where there are any; the generator's own default if not given.
-    negative_prompt
-        What diffusion shall lead away from.
-    temperature
-        Of the sampling; the generator's own default if not given.
-    top_k
-        Sample among so many tokens; the generator's own default if not given.
-    continuation
-        Seconds of the reference that MusicGen goes on from; the clip begins with them.
-    batch_size
-        Part of what decides the last bits of a clip; 1, the fastest, if not given.
-    dtype
-        Numeric type of the generator.
-    device
-        auto, cpu, cuda ...
+        Seed of the clip; another one gives another clip.
     """
 
     POSITIONALS: ClassVar = ("output",)
@@ -70,17 +53,6 @@ class SampleClip:
     reference: Path | None = None
     seconds: float = 5.0
     seed: int = 0
-    ignore_unsupported: bool = False
-    backend: str | None = None
-    guidance: float | None = None
-    steps: int | None = None
-    negative_prompt: str | None = None
-    temperature: float | None = None
-    top_k: int | None = None
-    continuation: float | None = None
-    batch_size: int | None = None
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    device: str = "auto"
 
     def __post_init__(self) -> None:
         """Refuse what could only fail at the end."""

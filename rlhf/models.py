@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import fields
 from pathlib import Path
 
 from generators import Generator, load_generator
@@ -22,8 +21,8 @@ def load_sampler(options: Measuring, name: str | Path) -> Generator:
     InputError
         If it cannot be loaded, or does not take an option.
     """
-    sampling = Sampling(**{field.name: getattr(options, field.name) for field in fields(Sampling)})
-    return load_generator(name, device=options.device, dtype=options.dtype, **given_sampling(sampling))
+    sampling = given_sampling(options, Sampling)
+    return load_generator(name, device=options.device, dtype=options.dtype, **sampling)
 
 
 def copy_model(source: Path, folder: Path) -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 from string import printable, whitespace
 from typing import Any
 
+from tests.tiny_stable_audio import tiny_oobleck
+
 # so that the model's own words around a prompt are few tokens
 _WORDS = (
     "Instruction Fill the audio semantic mask based on given conditions Caption Metas bpm N A timesignature keyscale "
@@ -22,7 +24,6 @@ def build_tiny_ace_step(folder: Path) -> Path:
         AceStepConditionEncoder,
         AceStepPipeline,
         AceStepTransformer1DModel,
-        AutoencoderOobleck,
         FlowMatchEulerDiscreteScheduler,
     )
     from transformers import Qwen3Config, Qwen3Model
@@ -30,9 +31,8 @@ def build_tiny_ace_step(folder: Path) -> Path:
     latent, width, text_width = 6, 24, 16
     heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
     tokenizer = word_tokenizer()
-    state = torch.get_rng_state()
-    torch.manual_seed(0)
-    try:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
         text = Qwen3Config(
             vocab_size=len(tokenizer),
             hidden_size=text_width,
@@ -40,15 +40,7 @@ def build_tiny_ace_step(folder: Path) -> Path:
             num_hidden_layers=2,
             **heads,
         )
-        vae = AutoencoderOobleck(
-            encoder_hidden_size=2 * latent,
-            downsampling_ratios=[4, 4, 8],
-            channel_multiples=[1, 2, 4],
-            decoder_channels=4,
-            decoder_input_channels=latent,
-            audio_channels=2,
-            sampling_rate=2_000,
-        )
+        vae = tiny_oobleck(latent, (4, 4, 8), channels=2, sample_rate=2_000)
         transformer: Any = AceStepTransformer1DModel(
             hidden_size=32,
             intermediate_size=48,
@@ -84,8 +76,6 @@ def build_tiny_ace_step(folder: Path) -> Path:
                 layer.cross_attn.to_out[0].weight.mul_(4)
             audio = vae.decode(torch.randn(1, latent, 40)).sample
             vae.decoder.conv2.weight_g.mul_(0.2 / audio.std())  # of ordinary loudness
-    finally:
-        torch.set_rng_state(state)
     pipeline.save_pretrained(folder)
     return folder
 

@@ -14,7 +14,7 @@ def build_tiny_audiocraft(
     Parameters
     ----------
     folder
-        Where to.
+        Folder to write.
     channels
         1 or 2.
     melody
@@ -29,9 +29,8 @@ def build_tiny_audiocraft(
     from generators.musicgen.audiocraft.loading import build_language_model
 
     library = import_audiocraft()
-    state = torch.get_rng_state()
-    torch.manual_seed(0)
-    try:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
         save_t5(folder / "t5-base", 32)
         codec, language = codec_config(), language_config(channels, melody)
         model = build_language_model(OmegaConf.create(language), folder / "t5-base", torch.float32)
@@ -51,8 +50,6 @@ def build_tiny_audiocraft(
             packages[1] = (packages[1][0], {"pretrained": "facebook/encodec_32khz"})
         for name, package in packages:
             torch.save({**package, "version": "1.3.0", "exported": True}, folder / name)
-    finally:
-        torch.set_rng_state(state)
     return folder
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tests.tiny_stable_audio import t5_tokenizer
+from tests.tiny_stable_audio import t5_config, t5_tokenizer
 
 LONGEST = 128  # tokens of a text
 
@@ -30,15 +30,13 @@ def build_tiny_audioldm2(folder: Path) -> Path:
         GPT2LMHeadModel,
         SpeechT5HifiGan,
         SpeechT5HifiGanConfig,
-        T5Config,
         T5EncoderModel,
     )
 
     clap_tokenizer, tokenizer = roberta_tokenizer(), t5_tokenizer(LONGEST)
     clap_width, text_width, width = 12, 24, 16
-    state = torch.get_rng_state()
-    torch.manual_seed(0)
-    try:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
         clap = ClapConfig(
             text_config={
                 "vocab_size": len(clap_tokenizer),
@@ -64,14 +62,6 @@ def build_tiny_audioldm2(folder: Path) -> Path:
                 "patch_embed_input_channels": 4,
             },
             projection_dim=clap_width,
-        )
-        t5 = T5Config(
-            vocab_size=len(tokenizer),
-            d_model=text_width,
-            d_kv=8,
-            d_ff=2 * text_width,
-            num_layers=2,
-            num_heads=4,
         )
         gpt2 = GPT2Config(
             vocab_size=10, n_positions=LONGEST + 20, n_embd=width, n_layer=2, n_head=2, max_new_tokens=8
@@ -113,7 +103,7 @@ def build_tiny_audioldm2(folder: Path) -> Path:
         pipeline = AudioLDM2Pipeline(
             vae=vae.eval(),
             text_encoder=ClapModel(clap).eval(),
-            text_encoder_2=T5EncoderModel(t5).eval(),
+            text_encoder_2=T5EncoderModel(t5_config(len(tokenizer), text_width)).eval(),
             projection_model=AudioLDM2ProjectionModel(clap_width, text_width, width).eval(),
             language_model=GPT2LMHeadModel(gpt2).eval(),
             tokenizer=clap_tokenizer,
@@ -130,8 +120,6 @@ def build_tiny_audioldm2(folder: Path) -> Path:
             ),
             vocoder=vocoder.eval(),
         )
-    finally:
-        torch.set_rng_state(state)
     pipeline.save_pretrained(folder)
     return folder
 

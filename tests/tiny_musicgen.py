@@ -5,6 +5,8 @@ from pathlib import Path
 from string import printable
 from typing import Any
 
+from tests.tiny_stable_audio import t5_config
+
 
 def build_tiny_musicgen(
     folder: Path,
@@ -25,17 +27,15 @@ def build_tiny_musicgen(
     Parameters
     ----------
     folder
-        Where to.
+        Folder to write.
     channels
         1 or 2.
-    codebooks
-        A channel.
-    vocabulary
-        Codes of a codebook.
+    codebooks, vocabulary
+        Codebooks of a channel, and codes of a codebook.
     width, layers, text_width
-        Of the decoder, and of the text encoder.
+        Width and layers of the decoder, and width of the text encoder.
     sample_rate, ratios
-        Of the codec: sample_rate / prod(ratios) frames a second.
+        Sample rate and strides of the codec, which makes sample_rate / prod(ratios) frames a second.
     spectral
         Whether the codec is the lab's instead of EnCodec.
     positions
@@ -59,22 +59,12 @@ def build_tiny_musicgen(
         MusicgenMelodyDecoderConfig,
         MusicgenMelodyFeatureExtractor,
         MusicgenMelodyForConditionalGeneration,
-        T5Config,
     )
 
     from generators.musicgen.spectral_codec import SpectralCodecConfig
 
     tokenizer = character_tokenizer()
-    text = T5Config(
-        vocab_size=len(tokenizer),
-        d_model=text_width,
-        d_kv=8,
-        d_ff=2 * text_width,
-        num_layers=2,
-        num_heads=4,
-        pad_token_id=0,
-        eos_token_id=1,
-    )
+    text = t5_config(len(tokenizer), text_width)
     frame_rate = math.ceil(sample_rate / math.prod(ratios))
     codec: Any = EncodecConfig(
         sampling_rate=sample_rate,
@@ -113,14 +103,10 @@ def build_tiny_musicgen(
         pad_token_id=vocabulary,
         bos_token_id=vocabulary,
     )
-    state = torch.get_rng_state()
-    torch.manual_seed(0)
-    try:
-        parts = {
-            "text_encoder": text.to_dict(),
-            "audio_encoder": codec.to_dict(),
-            "decoder": decoder.to_dict(),
-        }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        configs = {"text_encoder": text, "audio_encoder": codec, "decoder": decoder}
+        parts = {name: config.to_dict() for name, config in configs.items()}
         model: Any
         if melody:
             melody_config = MusicgenMelodyConfig(**parts, chroma_length=melody)
@@ -130,13 +116,11 @@ def build_tiny_musicgen(
         # fresh codebooks are all zeros: every code would sound the same
         if spectral:
             model.audio_encoder.codebooks.normal_(std=0.5)
-        for quantizer in [] if spectral else model.audio_encoder.quantizer.layers:
-            quantizer.codebook.embed.normal_()
-        if not spectral:  # a fresh encoder hears hardly a difference
-            with torch.no_grad():
+        else:
+            for quantizer in model.audio_encoder.quantizer.layers:
+                quantizer.codebook.embed.normal_()
+            with torch.no_grad():  # a fresh encoder hears hardly a difference
                 model.audio_encoder.encoder.layers[-1].conv.parametrizations.weight.original0.mul_(100)
-    finally:
-        torch.set_rng_state(state)
     generation = model.generation_config
     generation.decoder_start_token_id = generation.pad_token_id = generation.bos_token_id = vocabulary
     generation.guidance_scale = 3.0

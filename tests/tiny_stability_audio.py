@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
-from tests.tiny_stable_audio import t5_tokenizer
+from tests.tiny_stable_audio import t5_config, t5_tokenizer
 
 
 def build_tiny_stability_audio(
@@ -24,19 +25,17 @@ def build_tiny_stability_audio(
     Parameters
     ----------
     folder
-        Where to.
+        Folder to write.
     objective
         ``rf_denoiser`` makes it like Stable Audio Open Small, ``v`` like Stable Audio Open 1.0.
     channels, sample_rate
-        Of the audio.
+        Format of the audio.
     ratios
-        Of the autoencoder, first that next to the audio.
-    frames
-        Of the latents, of which every clip is the beginning.
-    latent
-        Channels of the latents.
+        Strides of the autoencoder, first that next to the audio.
+    frames, latent
+        Length and channels of the latents, of which every clip is the beginning.
     width
-        Of text encoder and conditions.
+        Width of text encoder and conditions.
     weights
         Name of the file with the weights.
     """
@@ -46,9 +45,8 @@ def build_tiny_stability_audio(
     from music.library_repairs import repair_torchaudio
 
     repair_torchaudio()
-    state = torch.get_rng_state()
-    torch.manual_seed(0)
-    try:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
         config = tiny_config(objective, channels, ratios, sample_rate, frames, latent, width)
         save_t5(folder / "t5-base", width)
         model = create_model(config, folder / "t5-base")
@@ -60,8 +58,6 @@ def build_tiny_stability_audio(
             autoencoder = model.pretransform.model
             audio = autoencoder.decode(torch.randn(1, latent, frames))
             autoencoder.decoder.layers[-2].weight_g.mul_(0.2 / audio.std())  # of ordinary loudness
-    finally:
-        torch.set_rng_state(state)
     (folder / "model_config.json").write_text(json.dumps(config))
     tensors = {name: value.clone() for name, value in model.state_dict().items()}
     if weights.endswith(".safetensors"):
@@ -83,9 +79,7 @@ def tiny_config(
     width: int,
 ) -> dict[str, Any]:
     """Return a ``model_config.json`` with the keys of the published ones."""
-    ratio = 1
-    for stride in ratios:
-        ratio *= stride
+    ratio = prod(ratios)
     sides = {"channels": 4, "c_mults": [1, 2, 4][: len(ratios)], "strides": list(ratios), "use_snake": True}
     encoder = {"in_channels": channels, "latent_dim": 2 * latent, **sides}
     decoder = {"out_channels": channels, "latent_dim": latent, "final_tanh": False, **sides}
@@ -139,17 +133,9 @@ def tiny_config(
 
 def save_t5(folder: Path, width: int) -> None:
     """Write a tiny T5 with random weights and its tokenizer."""
-    from transformers import T5Config, T5EncoderModel
+    from transformers import T5EncoderModel
 
     tokenizer = t5_tokenizer()
-    config = T5Config(
-        vocab_size=len(tokenizer),
-        d_model=width,
-        d_kv=8,
-        d_ff=2 * width,
-        num_layers=2,
-        num_heads=4,
-        initializer_factor=3.0,
-    )
+    config = t5_config(len(tokenizer), width, initializer_factor=3.0)
     T5EncoderModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -23,19 +23,17 @@ def build_tiny_stable_audio(
     Parameters
     ----------
     folder
-        Where to.
+        Folder to write.
     channels, sample_rate
-        Of the audio.
+        Format of the audio.
     ratios
-        Of the autoencoder, first that next to the audio.
-    frames
-        Of the latents, of which every clip is the beginning.
-    latent
-        Channels of the latents.
+        Strides of the autoencoder, first that next to the audio.
+    frames, latent
+        Length and channels of the latents, of which every clip is the beginning.
     text_width, width
-        Of the text encoder, and of the conditions.
+        Width of the text encoder, and of the conditions.
     heads
-        Of self-attention, and of keys and values in cross-attention.
+        Heads of self-attention, and of keys and values in cross-attention.
     loudness
         About the standard deviation of the audio.
     """
@@ -45,35 +43,17 @@ def build_tiny_stable_audio(
 
     repair_torchaudio()
     from diffusers import (
-        AutoencoderOobleck,
         CosineDPMSolverMultistepScheduler,
         StableAudioDiTModel,
         StableAudioPipeline,
+        StableAudioProjectionModel,
     )
-    from diffusers.pipelines.stable_audio.modeling_stable_audio import StableAudioProjectionModel
-    from transformers import T5Config, T5EncoderModel
+    from transformers import T5EncoderModel
 
     tokenizer = t5_tokenizer()
-    state = torch.get_rng_state()
-    torch.manual_seed(0)
-    try:
-        text = T5Config(
-            vocab_size=len(tokenizer),
-            d_model=text_width,
-            d_kv=8,
-            d_ff=2 * text_width,
-            num_layers=2,
-            num_heads=4,
-        )
-        vae = AutoencoderOobleck(
-            encoder_hidden_size=2 * latent,
-            downsampling_ratios=list(ratios),
-            channel_multiples=[1, 2, 4][: len(ratios)],
-            decoder_channels=4,
-            decoder_input_channels=latent,
-            audio_channels=channels,
-            sampling_rate=sample_rate,
-        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        vae = tiny_oobleck(latent, ratios, channels, sample_rate)
         transformer = StableAudioDiTModel(
             sample_size=frames,
             in_channels=latent,
@@ -92,7 +72,7 @@ def build_tiny_stable_audio(
         )
         pipeline = StableAudioPipeline(
             vae=vae.eval(),
-            text_encoder=T5EncoderModel(text).eval(),
+            text_encoder=T5EncoderModel(t5_config(len(tokenizer), text_width)).eval(),
             projection_model=projection,
             tokenizer=tokenizer,
             transformer=transformer.eval(),
@@ -106,10 +86,31 @@ def build_tiny_stable_audio(
                 module[0].weight.mul_(3)
             audio = vae.decode(torch.randn(1, latent, frames)).sample
             vae.decoder.conv2.weight_g.mul_(loudness / audio.std())
-    finally:
-        torch.set_rng_state(state)
     pipeline.save_pretrained(folder)
     return folder
+
+
+def tiny_oobleck(latent: int, ratios: Sequence[int], channels: int, sample_rate: int) -> Any:
+    """Return an `AutoencoderOobleck` with random weights."""
+    from diffusers import AutoencoderOobleck
+
+    return AutoencoderOobleck(
+        encoder_hidden_size=2 * latent,
+        downsampling_ratios=list(ratios),
+        channel_multiples=[1, 2, 4][: len(ratios)],
+        decoder_channels=4,
+        decoder_input_channels=latent,
+        audio_channels=channels,
+        sampling_rate=sample_rate,
+    )
+
+
+def t5_config(vocabulary: int, width: int, **options: Any) -> Any:
+    """Return the configuration of a small T5."""
+    from transformers import T5Config
+
+    sizes = {"d_kv": 8, "d_ff": 2 * width, "num_layers": 2, "num_heads": 4}
+    return T5Config(vocab_size=vocabulary, d_model=width, **sizes, **options)
 
 
 def t5_tokenizer(longest: int = 128) -> Any:

@@ -12,7 +12,7 @@ def build_tiny_stable_audio_3(folder: Path, stochastic: bool = True) -> Path:
     Parameters
     ----------
     folder
-        Where to.
+        Folder to write.
     stochastic
         Whether the steps renoise, as those of the distilled models do.
     """
@@ -43,9 +43,8 @@ def build_tiny_stable_audio_3(folder: Path, stochastic: bool = True) -> Path:
         "query_pre_attn_scalar": 8,
         "sliding_window": 64,
     }
-    state = torch.get_rng_state()
-    torch.manual_seed(0)
-    try:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
         text = T5GemmaConfig(
             encoder=dict(tower), decoder=dict(tower), is_encoder_decoder=False, vocab_size=len(tokenizer)
         )
@@ -95,7 +94,5 @@ def build_tiny_stable_audio_3(folder: Path, stochastic: bool = True) -> Path:
                 block.cross_attn.to_out.weight.mul_(4)
             audio = vae.decode(torch.randn(1, latent, 40)).sample
             vae.decoder.blocks[-1].mapping.weight_g.mul_(0.2 / audio.std())  # of ordinary loudness
-    finally:
-        torch.set_rng_state(state)
     pipeline.save_pretrained(folder)
     return folder

@@ -159,7 +159,7 @@ def load(options: GenerationSpeed, device: torch.device) -> tuple[Any, Any]:
         model, tokenizer = random_musicgen(MUSICGENS[options.generator])
         return model.to(device), tokenizer
     source = NAMES.get(options.generator, ("transformers", options.generator))[1]
-    folder = find_folder(options.generator, source, tuple(NAMES))
+    folder = find_folder(options.generator, source, ("musicgen",))
     check_kind(folder, ("musicgen",))  # the loader takes melody models too
     return load_model(folder, device, torch.float32)
 

@@ -20,10 +20,8 @@ from music.errors import InputError
 from music.prompts import Prompt
 
 LENGTH_MULTIPLE = 64
-_LONGEST = {
-    "text": 256,
-    "lyrics": 2048,
-}  # tokens, with the model's own words around them; what it was trained with
+# tokens, with the model's own words around them; what it was trained with
+_LONGEST = {"text": 256, "lyrics": 2048}
 _EXCERPT = 10  # s; the timbre is that of three excerpts of a reference
 
 
@@ -43,7 +41,7 @@ class AceStepConditioner:
     Parameters
     ----------
     tokenizer, text_encoder
-        Of Qwen 3.
+        Tokenizer and model of Qwen 3.
     vae
         An `AutoencoderOobleck`.
     condition_encoder

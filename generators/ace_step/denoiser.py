@@ -70,7 +70,7 @@ class AceStepDenoiser:
     def predict(self, latents: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
         """Return the velocity of latents `[B, channels, frames]` (float32) at a time (scalar in 0 to 1).
 
-        With guidance it remembers the steps before: the times are to be those of one run, in order.
+        With guidance it remembers the steps before: the times must be those of one run, in order.
         """
         model, frames = self._transformer, latents.shape[2]
         hidden = latents.transpose(1, 2)

@@ -25,9 +25,9 @@ class AudioLDM2Conditions:
     Attributes
     ----------
     generated
-        By the language model, `[R, 8, D]`.
+        Vectors that the language model goes on with, `[R, 8, D]`.
     states
-        Of T5, `[R, S, D']`.
+        States of T5, `[R, S, D']`.
     mask
         1 where there are states, `[R, S]`.
     """
@@ -43,7 +43,7 @@ class AudioLDM2Conditioner:
     Parameters
     ----------
     tokenizers
-        Of CLAP and of T5.
+        Tokenizers of CLAP and of T5.
     clap, t5, projection, language_model
         A `ClapModel`, a `T5EncoderModel`, an `AudioLDM2ProjectionModel` and a `GPT2Model`.
     """
@@ -74,9 +74,9 @@ class AudioLDM2Conditioner:
         Parameters
         ----------
         texts
-            Of B clips, each checked.
+            Texts of B clips, each checked.
         negative
-            What guidance leads away from.
+            Text that guidance leads away from.
         guided
             Whether the result has the B rows of the branch that guidance leads away from before the others.
         """

@@ -22,14 +22,14 @@ def integrate(
     Parameters
     ----------
     predict
-        From latents `[B, ...]` and a time (scalar tensor) to the velocity.
+        Function from latents `[B, ...]` and a time (scalar tensor) to the velocity.
     scheduler
         A `FlowMatchEulerDiscreteScheduler`, whose configuration may shift the levels; with `stochastic_sampling`
         each step goes all the way to music and adds new noise for the next level (ping-pong).
     levels
-        Of noise, from the first step to the last; after it there is none.
+        Levels of noise from the first step to the last; after it there is none.
     noise
-        For each clip that of the beginning, then that of each step, if the sampling is stochastic.
+        Noise of each clip for the beginning and, if the sampling is stochastic, for each step.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def renoised(
     now, then
         Levels of noise before and after the step; at 0 no noise is drawn.
     noise
-        Of the batch.
+        Noise of the batch.
     """
     clean = latents - now * velocity
     return (1.0 - then) * clean + then * noise.draw() if then > 0 else clean
@@ -76,7 +76,7 @@ def log_snr_levels(steps: int, first: float, last: float) -> list[float]:
     Parameters
     ----------
     steps
-        How many.
+        Number of steps.
     first, last
         Logarithms of signal to noise at the first step, where 1 is taken instead, and beyond the last.
     """

@@ -1,17 +1,23 @@
-"""What all generators by diffusion share: a stream of noise a candidate, latents as tokens."""
+"""What all generators by diffusion share: a stream of noise for each candidate, latents as tokens."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
 
 import torch
 
+from generators.diffusion.latent_decoder import OobleckDecoder
+from generators.diffusion.pipeline_folder import PipelineFormat
 from generators.diffusion.sampling import DiffusionOptions, GaussianNoise
 from generators.protocol import samples_of
 from generators.shared.batch_generator import BatchGenerator
 from music.clips import Clip
 from music.errors import InputError
 from music.prompts import Prompt
+
+P = TypeVar("P", bound="PipelineGenerator")
 
 
 class DiffusionGenerator(BatchGenerator):
@@ -24,31 +30,19 @@ class DiffusionGenerator(BatchGenerator):
     Parameters
     ----------
     options
-        How noise becomes music.
-    name, weights, batch_size, sampler, device, dtype
-        As in `generators.shared.batch_generator.BatchGenerator`.
+        How noise becomes music, a `DiffusionOptions`.
+    name, weights, batch_size, device, dtype
+        See `generators.shared.batch_generator.BatchGenerator`.
 
     Raises
     ------
     InputError
-        If the batch size is below 1.
+        If the batch size is below 1, or an option or the negative prompt is not for this model.
     """
 
-    backend = "diffusers"
-    libraries: tuple[str, ...] = ("diffusers", "numpy", "torch", "transformers")
-
-    def __init__(
-        self,
-        name: str,
-        weights: str,
-        options: DiffusionOptions,
-        batch_size: int,
-        sampler: int,
-        device: torch.device,
-        dtype: torch.dtype,
-    ) -> None:
-        super().__init__(name, weights, asdict(options), batch_size, sampler, device, dtype)
-        self.options = options
+    options: DiffusionOptions
+    _conditioner: Any  # its check(text, name) refuses a text that is longer than the model takes
+    _decoder: OobleckDecoder
 
     def decode_tokens(self, tokens: torch.Tensor, seconds: float) -> Clip:
         """Return the clip of given latents; see `generators.shared.batch_generator.BatchGenerator.decode_tokens`."""
@@ -69,6 +63,9 @@ class DiffusionGenerator(BatchGenerator):
     def _denoise(self, prompts: Sequence[Prompt], seconds: float, noise: GaussianNoise) -> torch.Tensor:
         """Return the latents of a batch, `[B, *shape]`, float32, from noise of that shape."""
 
+    def _check(self, prompt: Prompt, seconds: float) -> None:
+        self._conditioner.check(prompt.text, f"prompt {prompt.id!r}: its text")
+
     @torch.inference_mode()
     def _sample(
         self, seeds: Sequence[int], prompts: Sequence[Prompt], seconds: float, samples: int
@@ -79,3 +76,84 @@ class DiffusionGenerator(BatchGenerator):
         if not bool(latents.isfinite().all()):
             raise InputError("the generator computes NaN or infinity: its weights are damaged")
         return latents
+
+    def _decode(self, latents: torch.Tensor, samples: int) -> torch.Tensor:
+        return self._decoder.decode(latents, samples)
+
+
+class PipelineGenerator(DiffusionGenerator):
+    """A generator whose parts lie in a folder in the format of diffusers.
+
+    Parameters
+    ----------
+    parts
+        Parts of the pipeline by name, as `generators.diffusion.pipeline_folder.PipelineFormat.load` gives them.
+    folder
+        Where they were loaded from.
+    name, weights, options, batch_size
+        See `DiffusionGenerator`.
+
+    Attributes
+    ----------
+    FORMAT
+        What the folder consists of.
+    DEFAULTS
+        How it samples where nothing is given: as diffusers' pipeline does.
+
+    Raises
+    ------
+    InputError
+        If the batch size is below 1, or an option or the negative prompt is not for this model.
+    """
+
+    backend = "diffusers"
+    libraries = ("diffusers", "numpy", "torch", "transformers")
+    FORMAT: ClassVar[PipelineFormat]
+    DEFAULTS: ClassVar[DiffusionOptions]
+
+    def __init__(
+        self,
+        name: str,
+        parts: Any,
+        weights: str,
+        options: DiffusionOptions,
+        batch_size: int,
+        folder: Path | None = None,
+    ) -> None:
+        worker = next(self.FORMAT.worker_of(parts).parameters())
+        super().__init__(name, weights, options, batch_size, worker.device, worker.dtype)
+        self.folder = folder
+        self._parts = parts
+        self._prepare(parts)
+        if options.negative_prompt:
+            self._conditioner.check(options.negative_prompt, "the negative prompt")
+
+    @abstractmethod
+    def _prepare(self, parts: Any) -> None:
+        """Set sample rate, channels, longest clip, conditioner and whatever else the parts decide."""
+
+    @classmethod
+    def load(
+        cls: type[P],
+        name: str,
+        folder: Path,
+        device: torch.device,
+        dtype: torch.dtype,
+        given: Mapping[str, Any],
+        batch_size: int,
+    ) -> P:
+        """Load a model; see `generators.diffusion.backend.load_diffusers`."""
+        options = cls.sampling_of(name, folder, given)  # refused before gigabytes are loaded
+        parts = cls.FORMAT.load(folder, device, dtype)
+        return cls(name, parts, cls.FORMAT.hash(folder), options, batch_size, folder)
+
+    @classmethod
+    def sampling_of(cls, name: str, folder: Path, given: Mapping[str, Any]) -> DiffusionOptions:
+        """Return how a model samples: as given, otherwise by its defaults.
+
+        Raises
+        ------
+        InputError
+            If the model cannot follow an option.
+        """
+        return replace(cls.DEFAULTS, **given)

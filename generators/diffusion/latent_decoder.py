@@ -21,9 +21,9 @@ class OobleckDecoder:
     Parameters
     ----------
     whole
-        Decodes all there is: from `[1, channels, frames]` to `[1, audio channels, samples]`, float32.
+        Function that decodes all there is: `[1, channels, frames]` to `[1, audio channels, samples]`, float32.
     strides
-        Of the autoencoder, first that next to the audio.
+        Strides of the autoencoder, first that next to the audio.
     """
 
     def __init__(self, whole: Callable[[torch.Tensor], torch.Tensor], strides: Sequence[int]) -> None:

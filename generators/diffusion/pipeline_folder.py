@@ -1,22 +1,22 @@
 """Folders in the format of diffusers: what a pipeline of a kind consists of, and loading its parts.
 
-A folder has a `model_index.json`, which names the class of the pipeline and of each part, and a folder a part.
+A folder has a `model_index.json`, which names the class of the pipeline and of each part, and a folder for each part.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 
-from generators.shared.quiet_loading import quiet_loading
+from generators.shared.model_loading import load_whole, loading
 from generators.shared.texts import NO_LIMIT
 from music.errors import InputError
 from music.files import read_object
 from music.hashing import sha256_folder
-from music.library_repairs import repair_torchaudio
 from music.optional_libraries import OptionalLibraries, install_extra
 
 # a scheduler of diffusers does not import without torchsde
@@ -33,9 +33,15 @@ class PipelineFormat:
     pipeline
         Its class, as the index names it.
     title
-        The model, for messages.
+        Name of the model, for messages.
     classes
-        For each part that decides the audio its class, tokenizers excepted; or classes, separated by ``|``.
+        Class of each part that decides the audio, tokenizers excepted; or classes, separated by ``|``, of which the
+        first loads the weights of all.
+    worker
+        Module that does nearly all the work, and alone computes in the numeric type that is asked for: a part, or
+        what lies in it.
+    check
+        Function that refuses parts, from a folder, that do not fit together.
     tokenizers
         Parts that are tokenizers, of any class.
     """
@@ -43,6 +49,8 @@ class PipelineFormat:
     pipeline: str
     title: str
     classes: Mapping[str, str]
+    worker: str
+    check: Callable[[Path, Any], None]
     tokenizers: Sequence[str] = ("tokenizer",)
 
     @property
@@ -61,7 +69,7 @@ class PipelineFormat:
             ),
         )
 
-    def check(self, folder: Path) -> None:
+    def check_index(self, folder: Path) -> None:
         """`InputError` unless the index in a folder is that of a pipeline of this kind."""
         path = folder / INDEX
         index = read_object(path)
@@ -77,59 +85,65 @@ class PipelineFormat:
         """Return one SHA-256 over what decides what a pipeline computes: configurations, weights, tokenizers."""
         return sha256_folder(folder, self.files)
 
-    @contextmanager
-    def loading(self, folder: Path) -> Iterator[None]:
-        """Check the index, import and load quietly, and turn what libraries raise into one line for the user."""
-        self.check(folder)
-        repair_torchaudio()
-        from safetensors import SafetensorError
+    def worker_of(self, parts: Any) -> torch.nn.Module:
+        """Return the module among the parts that does nearly all the work."""
+        return attrgetter(self.worker)(parts)
 
-        try:
-            with quiet_loading():
-                yield
-        except InputError:
-            raise
-        except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise InputError(f"{folder} cannot be loaded as {self.title}: {reason}") from error
+    def load(self, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
+        """Load the parts of a pipeline in evaluation mode, without gradients.
+
+        Parameters
+        ----------
+        folder
+            Folder as the `save_pretrained` of the pipeline writes it.
+        device
+            Device that models are moved to.
+        dtype
+            Numeric type of `worker`; all else is in float32.
+
+        Returns
+        -------
+        Any
+            A namespace of the parts by name.
+
+        Raises
+        ------
+        InputError
+            If the folder does not hold a whole pipeline of this kind.
+        """
+        self.check_index(folder)
+        with loading(folder, self.title):
+            parts = {part: _load(classes, folder, part) for part, classes in self.classes.items()}
+            models = [part for part in parts.values() if isinstance(part, torch.nn.Module)]
+            parts |= {part: load_tokenizer(folder / part) for part in self.tokenizers}
+        found = SimpleNamespace(**parts)
+        self.check(folder, found)
+        for model in models:
+            model.to(device).eval().requires_grad_(False)
+        torch.nn.Module.to(self.worker_of(found), dtype)  # the method of diffusers' own models prints
+        return found
 
 
-def load_model(kind: Any, folder: Path, part: str) -> Any:
-    """Load a part in float32, and refuse it if a weight is missing: it would be a random one."""
-    from transformers import PreTrainedModel
+def _load(classes: str, folder: Path, part: str) -> Any:
+    """Load a scheduler, or a model in float32."""
+    import diffusers
+    import transformers
 
-    number = "dtype" if issubclass(kind, PreTrainedModel) else "torch_dtype"
-    options = {number: torch.float32, "subfolder": part, "local_files_only": True, "use_safetensors": True}
-    model, report = kind.from_pretrained(folder, output_loading_info=True, **options)
-    if report["missing_keys"]:
-        names = sorted(report["missing_keys"])
-        raise InputError(f"{folder / part}: {len(names)} weights are missing, the first is {names[0]}")
-    return model
+    name = classes.split("|")[0]
+    if hasattr(diffusers, name):
+        kind, number = getattr(diffusers, name), "torch_dtype"
+    else:
+        kind, number = getattr(transformers, name), "dtype"
+    if part == "scheduler":
+        return kind.from_pretrained(folder, subfolder=part, local_files_only=True)
+    return load_whole(kind, folder, subfolder=part, use_safetensors=True, **{number: torch.float32})
 
 
-def load_tokenizer(folder: Path, part: str = "tokenizer") -> Any:
+def load_tokenizer(folder: Path) -> Any:
     """Load a tokenizer of any class."""
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(folder / part, local_files_only=True)
-
-
-def load_scheduler(kind: Any, folder: Path) -> Any:
-    """Load a scheduler."""
-    return kind.from_pretrained(folder, subfolder="scheduler", local_files_only=True)
-
-
-def freeze(models: Sequence[Any], device: torch.device) -> None:
-    """Move models to a device, in evaluation mode and without gradients."""
-    for model in models:
-        model.to(device).eval().requires_grad_(False)
-
-
-def check_fit(folder: Path, expectations: Sequence[tuple[str, Any, Any]]) -> None:
-    """Refuse parts that do not fit together: each expectation is a name, what was found, what others need."""
-    for what, found, expected in expectations:
-        if found != expected:
-            raise InputError(f"{folder}: {what} is {found}, but the parts beside it need {expected}")
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 
 def check_channels(folder: Path, channels: int) -> None:
@@ -142,26 +156,3 @@ def check_longest_text(folder: Path, tokenizer: Any, part: str = "tokenizer") ->
     """`InputError` if a tokenizer does not say how long a text may be."""
     if tokenizer.model_max_length > NO_LIMIT:
         raise InputError(f"{folder / part} does not say how long a text may be (model_max_length)")
-
-
-def download(hub_id: str, format_of: Callable[[Path], PipelineFormat]) -> Path:
-    """Return the folder of a pipeline on the hub.
-
-    Parameters
-    ----------
-    hub_id
-        The repository.
-    format_of
-        From a folder with an index to the format that it announces; for a kind of pipeline that it refuses, nothing
-        else is downloaded.
-    """
-    from huggingface_hub import snapshot_download
-
-    found = Path(snapshot_download(hub_id, allow_patterns=[INDEX]))
-    if not (found / INDEX).is_file():
-        raise InputError(
-            f"{hub_id} is not in the format of diffusers, it has no {INDEX}: leave --backend out if it is of another "
-            "library, or convert it with the script in diffusers' repository and give the folder"
-        )
-    kind = format_of(found)
-    return Path(snapshot_download(hub_id, allow_patterns=list(kind.files)))

@@ -27,7 +27,7 @@ class DiffusionOptions:
     guidance
         Scale of classifier-free guidance (Ho & Salimans 2022); 1 is without guidance, at half the cost.
     negative_prompt
-        What guidance leads away from; empty is away from the model without text.
+        Text that guidance leads away from; if empty, it leads away from the model without text.
 
     Raises
     ------
@@ -50,7 +50,7 @@ class DiffusionOptions:
             raise InputError("negative_prompt has no effect without guidance: give a guidance above 1")
 
 
-def asked_options(steps: int | None, guidance: float | None, negative_prompt: str | None) -> dict[str, Any]:
+def given_options(steps: int | None, guidance: float | None, negative_prompt: str | None) -> dict[str, Any]:
     """Return those of `DiffusionOptions` that are not None; the others are to be the defaults of a model.
 
     Raises
@@ -58,8 +58,8 @@ def asked_options(steps: int | None, guidance: float | None, negative_prompt: st
     InputError
         If a value is out of range, whatever the model. Whether a negative prompt has an effect may depend on it.
     """
-    asked = {"steps": steps, "guidance": guidance, "negative_prompt": negative_prompt}
-    given: dict[str, Any] = {option: value for option, value in asked.items() if value is not None}
+    options = {"steps": steps, "guidance": guidance, "negative_prompt": negative_prompt}
+    given: dict[str, Any] = {option: value for option, value in options.items() if value is not None}
     DiffusionOptions(**given)
     return given
 

@@ -1,9 +1,8 @@
-"""What all MusicGen models share, whatever library runs them: a stream of noise a candidate, codes as tokens."""
+"""What all MusicGen models share, whatever runs them: a stream of noise for each candidate, codes as tokens."""
 
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict
 from fractions import Fraction
 
 import torch
@@ -26,15 +25,13 @@ class CodeGenerator(BatchGenerator):
     Parameters
     ----------
     options
-        How codes are drawn.
-    name, weights, batch_size, sampler, device, dtype
-        As in `generators.shared.batch_generator.BatchGenerator`.
-    codebooks
-        Of the model, both channels together.
-    vocabulary
-        Codes of each codebook.
+        How codes are drawn, a `SamplingOptions`.
+    codes
+        Number of codebooks, both channels together, and of the codes of each.
     samples_per_frame
-        What a frame of codes stands for.
+        Samples that a frame of codes stands for.
+    name, weights, batch_size, device, dtype
+        See `generators.shared.batch_generator.BatchGenerator`.
 
     Raises
     ------
@@ -42,29 +39,27 @@ class CodeGenerator(BatchGenerator):
         If the batch size is below 1.
     """
 
+    options: SamplingOptions
+
     def __init__(
         self,
         name: str,
         weights: str,
         options: SamplingOptions,
         batch_size: int,
-        sampler: int,
         device: torch.device,
         dtype: torch.dtype,
-        codebooks: int,
-        vocabulary: int,
+        codes: tuple[int, int],
         samples_per_frame: Fraction,
     ) -> None:
-        super().__init__(name, weights, asdict(options), batch_size, sampler, device, dtype)
-        self.options = options
-        self._codebooks = codebooks
-        self._vocabulary = vocabulary
+        super().__init__(name, weights, options, batch_size, device, dtype)
+        self._codebooks, self._vocabulary = codes
         self._frame = samples_per_frame
 
     def decode_tokens(self, tokens: torch.Tensor, seconds: float) -> Clip:
         """Return the clip of given codes; see `generators.shared.batch_generator.BatchGenerator.decode_tokens`.
 
-        Of more frames than the clip needs, the first are taken.
+        If there are more frames than the clip needs, the first are taken.
         """
         samples = samples_of(seconds, self)
         if tokens.ndim != 2 or tokens.shape[0] != self._codebooks or tokens.shape[1] < self._frames(samples):

@@ -4,13 +4,10 @@ Each distinct text is encoded once, alone and unpadded, and its cross-attention 
 alone, so that they do not depend on the texts beside it. Only then are they padded to a multiple of
 `TEXT_MULTIPLE` tokens, so that most texts may share a batch.
 
-From prompts to the prefix that MusicGen Melody's decoder continues: the melody of the reference, then the
-text.
-
-The melody is chroma, the strongest pitch class of each moment, repeated or cut to the one length that the model was
-trained with; without a reference it is the model's null melody. Text and melody of each distinct prompt are encoded
-alone and unpadded, and the decoder reads them alone: its keys and values do not depend on the prompts beside it.
-Only the room for them in a batch is padded, so that most prompts may share one.
+The decoder of MusicGen Melody continues a prefix instead: the melody of the reference, then the text. The melody is
+chroma, the strongest pitch class of each moment, repeated or cut to the one length that the model was trained with;
+without a reference it is the model's null melody. The decoder reads each distinct prefix alone and unpadded, and only
+the room for it in a batch is padded.
 
 transformers gives the chroma of the whole recording unless it is handed the stems of a source separation; the
 authors' code removes drums and bass first. Here it is the whole recording. The `generate()` of transformers 5.15 drops
@@ -29,6 +26,95 @@ from generators.shared.texts import Remembered, check_length, longest_text, toke
 from music.clips import read_clip, read_header
 from music.prompts import Prompt
 
+TEXT_MULTIPLE = 16
+
+
+@dataclass(frozen=True)
+class TextBatch:
+    """Cross-attention of a batch of B texts, padded to S tokens.
+
+    Attributes
+    ----------
+    keys, values
+        One tensor a decoder layer, `[B, heads, S, head dimension]`.
+    mask
+        True where there is text, `[B, 1, 1, S]`.
+    """
+
+    keys: list[torch.Tensor]
+    values: list[torch.Tensor]
+    mask: torch.Tensor
+
+    @property
+    def clips(self) -> int:
+        """B."""
+        return self.mask.shape[0]
+
+
+class TextConditioner:
+    """Tokenizer, text encoder and projection of a MusicGen model.
+
+    Encoder outputs are remembered: the weights of the text encoder are taken to stay as they are.
+
+    Parameters
+    ----------
+    model
+        A `MusicgenForConditionalGeneration`.
+    tokenizer
+        Tokenizer of its text encoder.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._encode = Remembered(self._encode_text)
+        self.longest = longest_text(tokenizer)
+
+    def check(self, prompt: Prompt) -> None:
+        """`InputError` if the text of a prompt is longer than the text encoder was made for."""
+        check_length(self._tokenizer, prompt.text, self.longest, f"prompt {prompt.id!r}: its text")
+
+    def padded_length(self, prompt: Prompt) -> int:
+        """Return the length in tokens at which the text of a prompt is attended to."""
+        return -(-token_count(self._tokenizer, prompt.text) // TEXT_MULTIPLE) * TEXT_MULTIPLE
+
+    @torch.inference_mode()
+    def batch(self, prompts: Sequence[Prompt], length: int) -> TextBatch:
+        """Return the cross-attention of texts that all have this padded length."""
+        distinct = {prompt.text: index for index, prompt in enumerate({p.text: p for p in prompts}.values())}
+        projected = [self.states(text) for text in distinct]
+        device = projected[0].device
+        rows = torch.tensor([distinct[prompt.text] for prompt in prompts], device=device)
+        lengths = torch.tensor([states.shape[1] for states in projected], device=device)
+        mask = torch.arange(length, device=device) < lengths[rows, None]
+        keys: list[torch.Tensor] = []
+        values: list[torch.Tensor] = []
+        for layer in self._model.decoder.model.decoder.layers:
+            attention = layer.encoder_attn
+            for linear, found in ((attention.k_proj, keys), (attention.v_proj, values)):
+                each = [_heads(linear(states), attention.num_heads, length) for states in projected]
+                found.append(torch.cat(each)[rows])
+        return TextBatch(keys, values, mask[:, None, None, :])
+
+    def states(self, text: str) -> torch.Tensor:
+        """Return a text in the decoder's width and numeric type, `[1, tokens, dimension]`."""
+        projection, states = getattr(self._model, "enc_to_dec_proj", None), self._encode(text)
+        if projection is not None:
+            states = projection(states.to(projection.weight.dtype))
+        return states.to(self._model.decoder.dtype)
+
+    def _encode_text(self, text: str) -> torch.Tensor:
+        """Return the text encoder's output, `[1, tokens, dimension]`."""
+        ids = self._tokenizer(text, truncation=False, verbose=False, return_tensors="pt")["input_ids"]
+        encoder = self._model.text_encoder
+        return encoder(input_ids=ids.to(encoder.device)).last_hidden_state
+
+
+def _heads(states: torch.Tensor, heads: int, length: int) -> torch.Tensor:
+    """Return `[1, tokens, dimension]` as `[1, heads, length, head dimension]`, padded with zeros."""
+    split = states.view(1, states.shape[1], heads, -1).transpose(1, 2)
+    return pad(split, (0, 0, 0, length - states.shape[1]))
+
 
 @dataclass(frozen=True)
 class PrefixBatch:
@@ -40,7 +126,7 @@ class PrefixBatch:
         Keys and values of each distinct prefix, `[layers, 2, branches, heads, positions, head dimension]`; the
         second branch, if there is one, is what guidance leads away from.
     rows
-        For each clip which of them, B integers.
+        Index among them for each clip, B integers.
     length
         Positions that each prefix gets in the batch; none is longer.
     """
@@ -63,7 +149,7 @@ class MelodyConditioner:
     model
         A `MusicgenMelodyForConditionalGeneration`.
     tokenizer
-        Of its text encoder.
+        Tokenizer of its text encoder.
     chroma
         Its `MusicgenMelodyFeatureExtractor`.
     guided
@@ -167,93 +253,3 @@ def position_states(decoder: Any, count: int) -> torch.Tensor:
     if count <= len(table.weights):
         return table.weights[:count]
     return table.get_embedding(count, table.embedding_dim).to(table.weights)
-
-
-TEXT_MULTIPLE = 16
-
-
-@dataclass(frozen=True)
-class TextBatch:
-    """Cross-attention of a batch of B texts, padded to S tokens.
-
-    Attributes
-    ----------
-    keys, values
-        One tensor a decoder layer, `[B, heads, S, head dimension]`.
-    mask
-        True where there is text, `[B, 1, 1, S]`.
-    """
-
-    keys: list[torch.Tensor]
-    values: list[torch.Tensor]
-    mask: torch.Tensor
-
-    @property
-    def clips(self) -> int:
-        """B."""
-        return self.mask.shape[0]
-
-
-class TextConditioner:
-    """Tokenizer, text encoder and projection of a MusicGen model.
-
-    Encoder outputs are remembered: the weights of the text encoder are taken to stay as they are.
-
-    Parameters
-    ----------
-    model
-        A `MusicgenForConditionalGeneration`.
-    tokenizer
-        Of its text encoder.
-    """
-
-    def __init__(self, model: Any, tokenizer: Any) -> None:
-        self._model = model
-        self._tokenizer = tokenizer
-        self._encode = Remembered(self._encode_text)
-        self.longest = longest_text(tokenizer)
-
-    def check(self, prompt: Prompt) -> None:
-        """`InputError` if the text of a prompt is longer than the text encoder was made for."""
-        check_length(self._tokenizer, prompt.text, self.longest, f"prompt {prompt.id!r}: its text")
-
-    def padded_length(self, prompt: Prompt) -> int:
-        """Return the length in tokens at which the text of a prompt is attended to."""
-        return -(-token_count(self._tokenizer, prompt.text) // TEXT_MULTIPLE) * TEXT_MULTIPLE
-
-    @torch.inference_mode()
-    def batch(self, prompts: Sequence[Prompt], length: int) -> TextBatch:
-        """Return the cross-attention of texts that all have this padded length."""
-        distinct = {prompt.text: index for index, prompt in enumerate({p.text: p for p in prompts}.values())}
-        projected = [self.states(text) for text in distinct]
-        device = projected[0].device
-        rows = torch.tensor([distinct[prompt.text] for prompt in prompts], device=device)
-        lengths = torch.tensor([states.shape[1] for states in projected], device=device)
-        mask = torch.arange(length, device=device) < lengths[rows, None]
-        keys: list[torch.Tensor] = []
-        values: list[torch.Tensor] = []
-        for layer in self._model.decoder.model.decoder.layers:
-            attention = layer.encoder_attn
-            for linear, found in ((attention.k_proj, keys), (attention.v_proj, values)):
-                each = [_heads(linear(states), attention.num_heads, length) for states in projected]
-                found.append(torch.cat(each)[rows])
-        return TextBatch(keys, values, mask[:, None, None, :])
-
-    def states(self, text: str) -> torch.Tensor:
-        """Return a text in the decoder's width and numeric type, `[1, tokens, dimension]`."""
-        projection, states = getattr(self._model, "enc_to_dec_proj", None), self._encode(text)
-        if projection is not None:
-            states = projection(states.to(projection.weight.dtype))
-        return states.to(self._model.decoder.dtype)
-
-    def _encode_text(self, text: str) -> torch.Tensor:
-        """Return the text encoder's output, `[1, tokens, dimension]`."""
-        ids = self._tokenizer(text, truncation=False, verbose=False, return_tensors="pt")["input_ids"]
-        encoder = self._model.text_encoder
-        return encoder(input_ids=ids.to(encoder.device)).last_hidden_state
-
-
-def _heads(states: torch.Tensor, heads: int, length: int) -> torch.Tensor:
-    """Return `[1, tokens, dimension]` as `[1, heads, length, head dimension]`, padded with zeros."""
-    split = states.view(1, states.shape[1], heads, -1).transpose(1, 2)
-    return pad(split, (0, 0, 0, length - states.shape[1]))

@@ -24,13 +24,13 @@ class Continuation:
     codec
         The `audio_encoder` of a MusicGen model.
     seconds
-        How much of a reference is continued; rounded to whole frames of codes, one at least.
+        Length of what is continued of a reference; rounded to whole frames of codes, one at least.
     channels
-        Of the model, 1 or 2; a reference is mixed down or doubled to them.
+        Channels of the model, 1 or 2; a reference is mixed down or doubled to them.
     codebooks
-        Of the model, both channels together.
+        Codebooks of the model, both channels together.
     samples_per_frame
-        What a frame of codes stands for.
+        Samples that a frame of codes stands for.
 
     Raises
     ------
@@ -63,7 +63,7 @@ class Continuation:
         Parameters
         ----------
         prompts
-            Of B clips.
+            Prompts of B clips.
         frames
             Length of the clips, frames.
 

@@ -1,7 +1,5 @@
 """The weights of MusicGen's decoder, laid out once for all batches of one size.
 
-Products with the same weights again and again, for few rows at a time.
-
 For a product of few rows, as in decoding step by step, MKL and oneDNN spend as much time on laying out the weights in
 the order that their kernels read as on the product. Here that is done once, in a copy. Where a processor has no
 instructions for bfloat16, it multiplies in float32: the copy is twice as large, the product faster than an imitation of
@@ -28,7 +26,7 @@ class PackedLinear:
     weight
         `[outputs, inputs]`.
     rows
-        How many rows it will be applied to; others are possible, and slower.
+        Number of rows that it will be applied to; others are possible, and slower.
     """
 
     def __init__(self, weight: torch.Tensor, rows: int) -> None:
@@ -75,9 +73,9 @@ class LayerWeights:
     Attributes
     ----------
     query, key, value, out
-        Of the attention to the past.
+        Layers of the attention to the past.
     widen, narrow
-        Of the feed-forward block.
+        Layers of the feed-forward block.
     """
 
     query: PackedLinear
@@ -104,9 +102,9 @@ class DecoderWeights:
     Attributes
     ----------
     layers
-        Of the decoder.
+        Weights of the layers of the decoder.
     text
-        Of the decoder's layers; none where the text stands before the codes, as with melody.
+        Weights of their attention to the text; none where the text stands before the codes, as with melody.
     heads
         All output heads in one.
     embeddings
@@ -119,7 +117,7 @@ class DecoderWeights:
     decoder
         One of these.
     clips
-        Of a batch.
+        Clips of a batch.
     guided
         Whether each clip has a branch without conditions.
     """

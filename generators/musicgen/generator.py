@@ -1,8 +1,7 @@
 """MusicGen (Copet et al. 2023), mono and stereo, plain and melody, through the model classes of transformers.
 
 The sampling loop is our own, because `generate()` draws a whole batch from one random stream, so that a clip
-would depend on its neighbours; see `generators.musicgen.sampling`,
-`generators.musicgen.incremental_decoder` and `generators.musicgen.conditioning` for its parts.
+would depend on its neighbours; see `generators.musicgen.sampling` and `generators.musicgen.incremental_decoder`.
 
 It conditions on the text of a prompt and does not look at lyrics. A melody model follows the melody of the
 reference, whatever its length; another model goes on from the beginning of the reference if it is asked to by
@@ -38,8 +37,6 @@ from music.devices import find_device, find_dtype
 from music.errors import InputError
 from music.prompts import Prompt
 
-# Part of every spec: raise it with any change of our own code that changes the audio of a seed.
-SAMPLER = 4
 _TRAINED_SECONDS = 30.0  # the longest clips that the published models were trained on
 
 
@@ -48,22 +45,16 @@ class MusicGen(CodeGenerator):
 
     Parameters
     ----------
-    name
-        As it was asked for.
     model
         A `MusicgenForConditionalGeneration` or `MusicgenMelodyForConditionalGeneration` in evaluation mode.
     conditioner
-        That goes with it.
-    weights
-        SHA-256 of what decides what it computes.
-    options
-        How tokens are drawn.
-    batch_size
-        Clips decoded at once; fixed, a shorter batch is padded.
+        The conditioner that goes with it.
     continuation
-        How many seconds of a reference the model goes on from, a plain one; None is not at all.
+        Seconds of a reference that a plain model goes on from; None if it goes on from none.
     folder
         Where it was loaded from.
+    name, weights, options, batch_size
+        See `generators.musicgen.code_generator.CodeGenerator`.
 
     Raises
     ------
@@ -71,6 +62,7 @@ class MusicGen(CodeGenerator):
         If the batch size is below 1 or the continuation out of range.
     """
 
+    sampler = 4
     backend = "transformers"
     libraries = ("numpy", "torch", "transformers")
 
@@ -87,18 +79,8 @@ class MusicGen(CodeGenerator):
     ) -> None:
         self.folder = folder
         decoder, codec = model.config.decoder, model.config.audio_encoder
-        super().__init__(
-            name,
-            weights,
-            options,
-            batch_size,
-            SAMPLER,
-            model.device,
-            model.decoder.dtype,
-            decoder.num_codebooks,
-            decoder.vocab_size,
-            _samples_per_frame(codec),
-        )
+        codes, frame = (decoder.num_codebooks, decoder.vocab_size), _samples_per_frame(codec)
+        super().__init__(name, weights, options, batch_size, model.device, model.decoder.dtype, codes, frame)
         self.sample_rate = codec.sampling_rate
         self.channels = decoder.audio_channels
         self._model = model
@@ -122,13 +104,7 @@ class MusicGen(CodeGenerator):
 
     @torch.no_grad()
     def change_decoder(self, weights: Mapping[str, torch.Tensor]) -> None:
-        """Go on with other weights of the decoder; `spec` no longer describes what is sampled.
-
-        Parameters
-        ----------
-        weights
-            Parameters of the model's decoder by name; those not named stay.
-        """
+        """Go on with other weights of the decoder, by name; `spec` no longer describes what is sampled."""
         for name, weight in weights.items():
             self._model.decoder.get_parameter(name).copy_(weight)
         self._weights = None
@@ -167,7 +143,6 @@ class MusicGen(CodeGenerator):
 def load_musicgen(
     name: str,
     source: str,
-    known: Sequence[str],
     device: str = "auto",
     dtype: str = "float32",
     guidance: float | None = None,
@@ -180,17 +155,17 @@ def load_musicgen(
 
     Parameters
     ----------
-    name, source, known
-        What it is called, where it lies, and what else there is; see `generators.shared.model_folder.find_folder`.
+    name, source
+        Name of the model, and where it lies; see `generators.shared.model_folder.locate`.
     device, dtype
-        As in `generators.registry.load_generator`.
+        Device and numeric type; see `generators.registry.load_generator`.
     guidance, temperature, top_k
-        As in `generators.musicgen.sampling.SamplingOptions`; those not given are what the model's
-        ``generation_config.json`` says, or else the defaults there.
+        Options of `generators.musicgen.sampling.SamplingOptions`; those not given are what the model's
+        ``generation_config.json`` says, or the defaults there.
     batch_size
         Clips decoded at once.
     continuation
-        How many seconds of a prompt's reference a plain model goes on from, rounded to whole frames of codes. The
+        Seconds of a prompt's reference that a plain model goes on from, rounded to whole frames of codes. The
         clip begins with them, as the codec renders them, and its length counts them. Prompts without a reference
         are made from their text alone. A melody model refuses it: it always follows the reference's melody.
 
@@ -205,13 +180,13 @@ def load_musicgen(
     check_batch_size(batch_size)
     if continuation is not None:
         check_continuation(continuation)
-    where, kind = find_device(device), find_dtype(dtype)
-    folder = find_folder(name, source, known, MODEL_TYPES)
+    place, kind = find_device(device), find_dtype(dtype)
+    folder = find_folder(name, source, MODEL_TYPES)
     melody = check_kind(folder, MODEL_TYPES) == MELODY
     if melody and continuation is not None:
         raise InputError(f"{name} takes references as melodies, it has no option 'continuation'")
     sampling = SamplingOptions(**{**own_sampling(folder), **given})
-    model, tokenizer = load_model(folder, where, kind)
+    model, tokenizer = load_model(folder, place, kind)
     conditioner: TextConditioner | MelodyConditioner
     if melody:
         conditioner = MelodyConditioner(model, tokenizer, load_chroma(folder), sampling.guidance > 1)

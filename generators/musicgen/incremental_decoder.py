@@ -29,15 +29,15 @@ class _CachedDecoder:
     Parameters
     ----------
     decoder
-        In evaluation mode.
+        Decoder in evaluation mode.
     batch
-        Clips B.
+        Number of clips B.
     positions
-        How many there will be in the cache.
+        Number of positions in the cache.
     guidance
         Scale of classifier-free guidance; 1 runs no branch without conditions.
     weights
-        Those of the decoder, laid out for such batches; made here if they are not given.
+        Weights of the decoder, laid out for such batches; made here if they are not given.
     """
 
     def __init__(
@@ -127,11 +127,11 @@ class IncrementalDecoder(_CachedDecoder):
     text
         What the clips are conditioned on.
     steps
-        How many positions there will be.
+        Number of positions.
     guidance
         Scale of classifier-free guidance; 1 runs no branch without text.
     weights
-        Those of the decoder, laid out for such batches; made here if they are not given.
+        Weights of the decoder, laid out for such batches; made here if they are not given.
     """
 
     def __init__(
@@ -168,11 +168,11 @@ class PrefixedDecoder(_CachedDecoder):
     prefix
         What the clips are conditioned on, with the branch that guidance leads away from if there is guidance.
     steps
-        How many positions there will be after the prefix.
+        Number of positions after the prefix.
     guidance
         Scale of classifier-free guidance; 1 runs no branch without conditions.
     weights
-        Those of the decoder, laid out for such batches; made here if they are not given.
+        Weights of the decoder, laid out for such batches; made here if they are not given.
     """
 
     def __init__(

@@ -6,10 +6,9 @@ from typing import Any
 import torch
 
 from generators.shared.model_folder import check_kind
-from generators.shared.quiet_loading import quiet_loading
+from generators.shared.model_loading import load_whole, loading
 from music.errors import InputError
 from music.files import read_object
-from music.library_repairs import repair_torchaudio
 
 MELODY = "musicgen_melody"
 MODEL_TYPES = ("musicgen", MELODY)
@@ -39,11 +38,11 @@ def load_model(folder: Path, device: torch.device, dtype: torch.dtype) -> tuple[
     Parameters
     ----------
     folder
-        Config, weights and tokenizer, as `save_pretrained` writes them.
+        Folder with configuration, weights and tokenizer, as `save_pretrained` writes them.
     device
-        Where to.
+        Device that the model is moved to.
     dtype
-        Of the decoder, which does nearly all the work; text encoder and codec stay in float32.
+        Numeric type of the decoder, which does nearly all the work; text encoder and codec stay in float32.
 
     Returns
     -------
@@ -57,29 +56,14 @@ def load_model(folder: Path, device: torch.device, dtype: torch.dtype) -> tuple[
         If the folder does not hold a whole MusicGen.
     """
     melody = check_kind(folder, MODEL_TYPES) == MELODY
-    repair_torchaudio()
-    from safetensors import SafetensorError
-    from transformers import (
-        AutoTokenizer,
-        MusicgenForConditionalGeneration,
-        MusicgenMelodyForConditionalGeneration,
-    )
+    with loading(folder, "MusicGen"):
+        import transformers
 
-    import generators.musicgen.spectral_codec  # noqa: F401  registers the codec of the lab's models
+        import generators.musicgen.spectral_codec  # noqa: F401  registers the codec of the lab's models
 
-    try:
-        with quiet_loading():
-            kind: Any = MusicgenMelodyForConditionalGeneration if melody else MusicgenForConditionalGeneration
-            model, report = kind.from_pretrained(
-                folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
-            )
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(f"{folder} cannot be loaded as MusicGen: {reason}") from error
-    if report["missing_keys"]:
-        names = sorted(report["missing_keys"])
-        raise InputError(f"{folder}: {len(names)} weights are missing, the first is {names[0]}")
+        kind = f"Musicgen{'Melody' if melody else ''}ForConditionalGeneration"
+        model = load_whole(getattr(transformers, kind), folder, dtype=torch.float32)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     _check_parts(folder, model.config)
     model.decoder.to(dtype)
     return model.to(device).eval(), tokenizer
@@ -93,16 +77,12 @@ def load_chroma(folder: Path) -> Any:
     InputError
         If its configuration is missing or damaged.
     """
-    repair_torchaudio()
-    from transformers.models.musicgen_melody.feature_extraction_musicgen_melody import (
-        MusicgenMelodyFeatureExtractor,
-    )
+    with loading(folder / CHROMA_CONFIG, "the chroma of a MusicGen Melody"):
+        from transformers.models.musicgen_melody.feature_extraction_musicgen_melody import (
+            MusicgenMelodyFeatureExtractor,
+        )
 
-    try:
         return MusicgenMelodyFeatureExtractor.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, TypeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(f"{folder / CHROMA_CONFIG} cannot be read: {reason}") from error
 
 
 def _check_parts(folder: Path, config: Any) -> None:

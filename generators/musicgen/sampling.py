@@ -1,11 +1,9 @@
-"""Sampling a token as a function of its own logits and seed: the Gumbel-max trick.
+"""MusicGen's sampling: how a code is drawn, and the loop over the steps of the delay pattern.
 
-With independent Gumbel(0, 1) noise g, argmax(logits / temperature + g) is distributed as
-softmax(logits / temperature). Unlike `torch.multinomial` on a batch, whose rows share one random stream, each
-candidate brings noise from a stream of its own, so that it does not matter what else is in the batch; and a
-change of logits in the last bit seldom changes the token.
-
-MusicGen's sampling loop: codes of a batch, step by step of the delay pattern.
+A code is a function of its own logits and seed by the Gumbel-max trick: with independent Gumbel(0, 1) noise g,
+argmax(logits / temperature + g) is distributed as softmax(logits / temperature). Unlike `torch.multinomial` on a batch,
+whose rows share one random stream, each candidate brings noise from a stream of its own, so that it does not matter
+what else is in the batch; and a change of logits in the last bit seldom changes the code.
 """
 
 import math
@@ -26,102 +24,7 @@ from music.errors import InputError
 # From logits `[B, codebooks, vocabulary]` (float32) to codes `[B, codebooks]`.
 Choose = Callable[[torch.Tensor], torch.Tensor]
 
-NOT_GIVEN = -1  # in place of a code that the model shall choose
-
-
-def sample_codes(
-    decoder: Any,
-    conditions: TextBatch | PrefixBatch,
-    pattern: DelayPattern,
-    guidance: float,
-    choose: Choose,
-    given: torch.Tensor | None = None,
-    weights: DecoderWeights | None = None,
-) -> torch.Tensor:
-    """Let the decoder of MusicGen write a batch of codes.
-
-    Parameters
-    ----------
-    decoder
-        A `MusicgenForCausalLM` or `MusicgenMelodyForCausalLM` in evaluation mode.
-    conditions
-        What each clip of the batch is conditioned on, of the kind that goes with the decoder.
-    pattern
-        When which code is predicted.
-    guidance
-        Scale of classifier-free guidance.
-    choose
-        Draws the codes of one position.
-    given
-        Codes that are not for the model to choose, `[B, codebooks, frames]`, and `NOT_GIVEN` elsewhere.
-    weights
-        As in `generators.musicgen.incremental_decoder.IncrementalDecoder`.
-
-    Returns
-    -------
-    torch.Tensor
-        `[B, codebooks, frames]`, int64.
-
-    Raises
-    ------
-    InputError
-        If the model computes NaN or infinity at any step.
-    """
-    state: IncrementalDecoder | PrefixedDecoder
-    if isinstance(conditions, PrefixBatch):
-        state = PrefixedDecoder(decoder, conditions, pattern.steps, guidance, weights)
-    else:
-        state = IncrementalDecoder(decoder, conditions, pattern.steps, guidance, weights)
-    first = torch.full(
-        (conditions.clips, pattern.codebooks), decoder.config.vocab_size, device=decoder.device
-    )
-    return write_codes(state.step, first, pattern, choose, given)
-
-
-def write_codes(
-    step: Callable[[torch.Tensor], torch.Tensor],
-    first: torch.Tensor,
-    pattern: DelayPattern,
-    choose: Choose,
-    given: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Write the codes of a batch with any decoder.
-
-    Parameters
-    ----------
-    step
-        From the input of one position, `[B, codebooks]`, to the logits of the next, `[B, codebooks, vocabulary]`
-        (float32).
-    first
-        Input of the first position: the special token, which is no code and has no logit.
-    pattern, choose, given
-        As in `sample_codes`.
-
-    Returns
-    -------
-    torch.Tensor
-        `[B, codebooks, frames]`, int64.
-
-    Raises
-    ------
-    InputError
-        If the model computes NaN or infinity at any step.
-    """
-    device, tokens = first.device, first
-    live = pattern.live().to(device)
-    delayed = torch.empty(len(first), pattern.steps, pattern.codebooks, dtype=torch.long, device=device)
-    forced = None if given is None else pattern.delay(given.to(device), NOT_GIVEN)
-    total = torch.zeros((), device=device)  # NaN and infinity stay in a sum: one test at the end will do
-    for position in range(pattern.steps):
-        logits = step(tokens)
-        total += logits.sum()
-        tokens = torch.where(live[position], choose(logits), first)
-        if forced is not None:
-            tokens = torch.where(forced[:, position] == NOT_GIVEN, tokens, forced[:, position])
-        delayed[:, position] = tokens
-    if not bool(total.isfinite()):
-        raise InputError("the generator computes NaN or infinity: its weights are damaged")
-    return pattern.align(delayed)
+NOT_GIVEN = -1  # in place of a code that the model is to choose
 
 
 @dataclass(frozen=True)
@@ -133,9 +36,9 @@ class SamplingOptions:
     guidance
         Scale of classifier-free guidance (Ho & Salimans 2022); 1 is without guidance, at half the cost.
     temperature
-        Divides the logits; above 0.
+        Divisor of the logits; above 0.
     top_k
-        Draw from the so many likeliest tokens (and those as likely as the last of them); 0 is from all.
+        Number of the likeliest tokens to draw from (and those as likely as the last of them); 0 is all.
 
     Raises
     ------
@@ -180,7 +83,7 @@ def gumbel_max(logits: torch.Tensor, noise: torch.Tensor, temperature: float, to
     noise
         Standard Gumbel noise of the same shape.
     temperature, top_k
-        As in `SamplingOptions`.
+        See `SamplingOptions`.
 
     Returns
     -------
@@ -199,3 +102,88 @@ def _kth_largest(values: torch.Tensor, k: int) -> torch.Tensor:
         place = values.shape[-1] - k
         return torch.from_numpy(np.partition(values.numpy(), place, axis=-1)[..., place : place + 1])
     return values.topk(k, dim=-1, sorted=False).values.amin(dim=-1, keepdim=True)
+
+
+def sample_codes(
+    decoder: Any,
+    conditions: TextBatch | PrefixBatch,
+    pattern: DelayPattern,
+    guidance: float,
+    choose: Choose,
+    given: torch.Tensor | None = None,
+    weights: DecoderWeights | None = None,
+) -> torch.Tensor:
+    """Let the decoder of MusicGen write a batch of codes.
+
+    Parameters
+    ----------
+    decoder
+        A `MusicgenForCausalLM` or `MusicgenMelodyForCausalLM` in evaluation mode.
+    conditions
+        What each clip of the batch is conditioned on, of the kind that goes with the decoder.
+    pattern
+        When which code is predicted.
+    guidance
+        Scale of classifier-free guidance.
+    choose
+        Draws the codes of one position.
+    given
+        Codes that are not for the model to choose, `[B, codebooks, frames]`, and `NOT_GIVEN` for all others.
+    weights
+        Weights of the decoder, laid out for such batches; made here if they are not given.
+
+    Returns
+    -------
+    torch.Tensor
+        `[B, codebooks, frames]`, int64.
+
+    Raises
+    ------
+    InputError
+        If the model computes NaN or infinity at any step.
+    """
+    state: IncrementalDecoder | PrefixedDecoder
+    if isinstance(conditions, PrefixBatch):
+        state = PrefixedDecoder(decoder, conditions, pattern.steps, guidance, weights)
+    else:
+        state = IncrementalDecoder(decoder, conditions, pattern.steps, guidance, weights)
+    first = torch.full(
+        (conditions.clips, pattern.codebooks), decoder.config.vocab_size, device=decoder.device
+    )
+    return write_codes(state.step, first, pattern, choose, given)
+
+
+def write_codes(
+    step: Callable[[torch.Tensor], torch.Tensor],
+    first: torch.Tensor,
+    pattern: DelayPattern,
+    choose: Choose,
+    given: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Write the codes of a batch with any decoder; see `sample_codes`.
+
+    Parameters
+    ----------
+    step
+        Function from the input of one position, `[B, codebooks]`, to the logits of the next,
+        `[B, codebooks, vocabulary]` (float32).
+    first
+        Input of the first position: the special token, which is no code and has no logit.
+    pattern, choose, given
+        Delay pattern, choice of codes and given codes, as there.
+    """
+    device, tokens = first.device, first
+    live = pattern.live().to(device)
+    delayed = torch.empty(len(first), pattern.steps, pattern.codebooks, dtype=torch.long, device=device)
+    forced = None if given is None else pattern.delay(given.to(device), NOT_GIVEN)
+    total = torch.zeros((), device=device)  # NaN and infinity stay in a sum: one test at the end will do
+    for position in range(pattern.steps):
+        logits = step(tokens)
+        total += logits.sum()
+        tokens = torch.where(live[position], choose(logits), first)
+        if forced is not None:
+            tokens = torch.where(forced[:, position] == NOT_GIVEN, tokens, forced[:, position])
+        delayed[:, position] = tokens
+    if not bool(total.isfinite()):
+        raise InputError("the generator computes NaN or infinity: its weights are damaged")
+    return pattern.align(delayed)

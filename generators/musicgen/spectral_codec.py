@@ -286,7 +286,7 @@ class _Transform:
     count
         Frames N, each centred on a multiple of the hop.
     samples
-        Of the audio.
+        Length of the audio.
     """
 
     def __init__(self, window: torch.Tensor, hop: int, count: int, samples: int) -> None:

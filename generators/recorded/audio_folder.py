@@ -9,14 +9,14 @@ from typing import Any
 
 import soundfile
 
-from generators.protocol import Job, Sample, samples_of
+from generators.protocol import Generator, Job, Sample, samples_of
 from generators.recorded.clip_listing import ClipListing, ListedClip
 from music.clips import ClipHeader, read_clip, read_header
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_file, sha256_text
 
 
-class AudioFolder:
+class AudioFolder(Generator):
     """A folder of clips; see `generators.protocol.Generator`.
 
     It accepts every part of a prompt, as nobody knows here what the system behind it has looked at. A sample depends
@@ -25,9 +25,9 @@ class AudioFolder:
     Parameters
     ----------
     name
-        As it was asked for.
+        Name that it was asked for by.
     folder
-        Where the clips and their list lie.
+        Folder of the clips and their list.
 
     Raises
     ------
@@ -61,23 +61,8 @@ class AudioFolder:
         InputError
             If there is no such clip, or it is shorter.
         """
-        self._choose(jobs, samples_of(seconds, self))
-        return [[job] for job in jobs]
-
-    def generate(self, jobs: Sequence[Job], seconds: float) -> Iterator[Sample]:
-        """Yield the clip of each job, cut to `seconds`; see `generators.protocol.Generator.generate`.
-
-        Raises
-        ------
-        InputError
-            If there is no such clip, or it is shorter.
-        """
         samples = samples_of(seconds, self)
-        return self._generate(self._choose(jobs, samples), seconds, samples)
-
-    def _choose(self, jobs: Sequence[Job], samples: int) -> list[tuple[Job, ListedClip]]:
         clips = {job.prompt.id: self._listing.of(job.prompt) for job in jobs}
-        chosen = []
         for job in jobs:
             found = clips[job.prompt.id]
             if job.candidate >= len(found):
@@ -88,13 +73,19 @@ class AudioFolder:
                 )
             clip = found[job.candidate]
             self._check_length(clip, self._headers[clip.file_name].samples, samples)
-            chosen.append((job, clip))
-        return chosen
+        return [[job] for job in jobs]
 
-    def _generate(
-        self, chosen: Sequence[tuple[Job, ListedClip]], seconds: float, samples: int
-    ) -> Iterator[Sample]:
-        for job, listed in chosen:
+    def make(self, batch: Sequence[Job], seconds: float) -> Iterator[Sample]:
+        """Yield the clip of each job, cut to `seconds`; see `generators.protocol.Generator.make`.
+
+        Raises
+        ------
+        InputError
+            If a file is shorter than it announces.
+        """
+        samples = samples_of(seconds, self)
+        for job in batch:
+            listed = self._listing.of(job.prompt)[job.candidate]
             clip = read_clip(self._folder / listed.file_name, seconds)
             self._check_length(listed, clip.samples, samples)  # what an MP3 announces may be wrong
             yield Sample(job, clip, None)
@@ -102,24 +93,11 @@ class AudioFolder:
     def _check_length(self, clip: ListedClip, found: int, wanted: int) -> None:
         if found < wanted:
             seconds = f"{found / self.sample_rate:g} s, --seconds asks for {wanted / self.sample_rate:g}"
-            raise InputError(f"{clip.where}: {self._folder / clip.file_name} is too short: {seconds}")
+            raise InputError(f"{clip.place}: {self._folder / clip.file_name} is too short: {seconds}")
 
 
-def load_audio_folder(name: str, source: str, known: Sequence[str], device: str, dtype: str) -> AudioFolder:
-    """Return a folder of clips as a generator.
-
-    Parameters
-    ----------
-    name, source
-        What it is called, and the folder.
-    known, device, dtype
-        Without meaning here.
-
-    Raises
-    ------
-    InputError
-        As `AudioFolder`.
-    """
+def load_audio_folder(name: str, source: str, device: str, dtype: str) -> AudioFolder:
+    """Return a folder of clips as a generator; device and numeric type mean nothing to it."""
     return AudioFolder(name, Path(source).expanduser())
 
 
@@ -130,16 +108,16 @@ def _headers(folder: Path, listing: ClipListing) -> dict[str, ClipHeader]:
         try:
             header = headers[clip.file_name] = read_header(folder / clip.file_name)
         except InputError as error:
-            raise InputError(f"{clip.where}: {error}") from error
+            raise InputError(f"{clip.place}: {error}") from error
         first = headers[listing.clips[0].file_name]
         if (header.sample_rate, header.channels) != (first.sample_rate, first.channels):
             raise InputError(
-                f"{clip.where}: {clip.file_name} has {_format(header)}, "
+                f"{clip.place}: {clip.file_name} has {_format(header)}, "
                 f"{listing.clips[0].file_name} has {_format(first)}: the clips of a folder must agree"
             )
         if header.channels > 2:
             raise InputError(
-                f"{clip.where}: {clip.file_name} has {_format(header)}, expected 1 or 2 channels"
+                f"{clip.place}: {clip.file_name} has {_format(header)}, expected 1 or 2 channels"
             )
     return headers
 

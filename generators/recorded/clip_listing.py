@@ -4,7 +4,7 @@ It is ``metadata.jsonl`` or ``metadata.csv`` in the folder (the format of a Hugg
 and its ``best`` are such folders too). Its columns:
 
     file_name   the audio, relative to the folder
-    prompt_id   of the prompt that it was made for, or
+    prompt_id   the prompt that it was made for, or
     text        its text; a row without prompt_id matches every prompt of that text
     candidate   optional: decides the order of the clips of a prompt; without it, the order of the rows
     system      optional: what made the clip
@@ -32,8 +32,8 @@ class ListedClip:
     Attributes
     ----------
     file_name, prompt_id, text, candidate, system
-        As above; empty, or None, where the row has none.
-    where
+        Columns; empty, or None, where the row has none.
+    place
         File and line, for messages.
     """
 
@@ -42,11 +42,11 @@ class ListedClip:
     text: str
     candidate: int | None
     system: str
-    where: str
+    place: str
 
     @property
     def prompt(self) -> tuple[str, str]:
-        """By what it matches a prompt, and that."""
+        """The column by which it matches a prompt, and what it holds."""
         return ("prompt_id", self.prompt_id) if self.prompt_id else ("text", self.text)
 
 
@@ -63,7 +63,7 @@ class ClipListing:
     Parameters
     ----------
     folder
-        Where it lies.
+        Folder of the list.
 
     Raises
     ------
@@ -100,36 +100,36 @@ class ClipListing:
         named = self._by_prompt.get(("prompt_id", prompt.id), [])
         for clip in named:
             if clip.text not in ("", prompt.text):
-                raise InputError(f"{clip.where}: prompt {prompt.id!r} has another text, {prompt.text!r}")
+                raise InputError(f"{clip.place}: prompt {prompt.id!r} has another text, {prompt.text!r}")
         clips = named + self._by_prompt.get(("text", prompt.text), [])
         without = [clip for clip in clips if clip.candidate is None]
         if without and len(without) < len(clips):
             raise InputError(
-                f"{without[0].where}: field 'candidate' is missing, though other clips of prompt "
+                f"{without[0].place}: field 'candidate' is missing, though other clips of prompt "
                 f"{prompt.id!r} have it"
             )
         return clips if without else sorted(clips, key=lambda clip: clip.candidate or 0)
 
 
-def _clip(row: Mapping[str, Any], where: str) -> ListedClip:
+def _clip(row: Mapping[str, Any], place: str) -> ListedClip:
     texts = {name: row.get(name) or "" for name in ("file_name", "prompt_id", "text", "system")}
     for name, value in texts.items():
         if not isinstance(value, str):
-            raise InputError(f"{where}: field {name!r} must be a text, got {value!r}")
+            raise InputError(f"{place}: field {name!r} must be a text, got {value!r}")
     if not texts["file_name"]:
-        raise InputError(f"{where}: field 'file_name' is missing")
+        raise InputError(f"{place}: field 'file_name' is missing")
     if not (texts["prompt_id"] or texts["text"]):
-        raise InputError(f"{where}: neither field 'prompt_id' nor 'text' says which prompt it was made for")
-    return ListedClip(**texts, candidate=_index(row.get("candidate"), where), where=where)
+        raise InputError(f"{place}: neither field 'prompt_id' nor 'text' says which prompt it was made for")
+    return ListedClip(**texts, candidate=_index(row.get("candidate"), place), place=place)
 
 
-def _index(value: Any, where: str) -> int | None:
+def _index(value: Any, place: str) -> int | None:
     if value is None or value == "":
         return None
     if isinstance(value, str) and value.isascii() and value.isdigit():
         return int(value)
     if type(value) is not int or value < 0:
-        raise InputError(f"{where}: field 'candidate' must be a whole number from 0, got {value!r}")
+        raise InputError(f"{place}: field 'candidate' must be a whole number from 0, got {value!r}")
     return value
 
 
@@ -143,5 +143,5 @@ def _refuse_twins(clips: Iterable[ListedClip]) -> None:
             twins[f"candidate {clip.candidate}"] = ("candidate", clip.candidate, clip.prompt)
         for what, key in twins.items():
             if key in first:
-                raise InputError(f"{clip.where}: {what} of the prompt comes twice, first in {first[key]}")
-            first[key] = clip.where
+                raise InputError(f"{clip.place}: {what} of the prompt comes twice, first in {first[key]}")
+            first[key] = clip.place

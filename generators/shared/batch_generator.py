@@ -1,17 +1,19 @@
-"""What all generators that run a model share: batches of one fixed size, made and decoded as jobs ask for them.
+"""What all generators that run a model share: batches of one fixed size, decoded clip by clip.
 
-Batches of one fixed size, so that a job meets the same tensor shapes whatever stands beside it.
+A job meets the same tensor shapes whatever stands beside it, and the audio of tokens does not depend on what else
+was in the batch.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import soundfile
 import torch
 
-from generators.protocol import Job, Sample, samples_of
+from generators.protocol import Generator, Job, Sample, samples_of
 from music.clips import Clip
 from music.errors import InputError
 from music.prompts import Prompt
@@ -27,11 +29,11 @@ def plan_batches(items: Sequence[T], kind: Callable[[T], Hashable], size: int) -
     Parameters
     ----------
     items
-        To be split.
+        What is to be split.
     kind
         What the items of one batch must share.
     size
-        Of a batch, at least 1.
+        Items of a batch, at least 1.
     """
     batches: list[list[T]] = []
     open_batches: dict[Hashable, list[T]] = {}
@@ -57,34 +59,32 @@ def slots_of(batch_size: int) -> int:
     return batch_size if batch_size == 1 else batch_size + batch_size % 2
 
 
-class BatchGenerator(ABC):
+class BatchGenerator(Generator, ABC):
     """A generator whose model makes the tokens of a batch at once; see `generators.protocol.Generator`.
-
-    Clips are decoded one by one, so that the audio of tokens does not depend on what else was in the batch.
 
     The weights are taken to stay as they are: after training, make a new one.
 
     Parameters
     ----------
     name
-        As it was asked for.
+        Name that it was asked for by.
     weights
         SHA-256 of weights, configurations and tokenizers.
-    sampling
-        What else decides the audio, by name; JSON.
+    options
+        Dataclass of what else decides the audio; JSON.
     batch_size
         Clips made at once; fixed, a shorter batch is padded.
-    sampler
-        Number of the version of our own code; part of the spec.
     device
-        Where it runs.
+        Where the model runs.
     dtype
-        Of the modules that do nearly all the work.
+        Numeric type of the modules that do nearly all the work.
 
     Attributes
     ----------
     backend, libraries
         What runs it, and the packages whose versions are part of the spec.
+    sampler
+        Version of our own code, part of the spec: raise it with any change that changes the audio of a seed.
 
     Raises
     ------
@@ -92,36 +92,28 @@ class BatchGenerator(ABC):
         If the batch size is below 1.
     """
 
-    backend: str
-    libraries: tuple[str, ...]
+    backend: ClassVar[str]
+    libraries: ClassVar[tuple[str, ...]]
+    sampler: ClassVar[int]
     accepts: frozenset[str] = frozenset({"text"})
-    sample_rate: int
-    channels: int
-    max_seconds: float
 
     def __init__(
-        self,
-        name: str,
-        weights: str,
-        sampling: Mapping[str, Any],
-        batch_size: int,
-        sampler: int,
-        device: torch.device,
-        dtype: torch.dtype,
+        self, name: str, weights: str, options: Any, batch_size: int, device: torch.device, dtype: torch.dtype
     ) -> None:
         check_batch_size(batch_size)
         self.name = name
+        self.options = options
         self.batch_size = batch_size
         self._device = device
         self.spec: Mapping[str, Any] = {
             "weights": weights,
             "backend": self.backend,
-            "sampler": sampler,
+            "sampler": self.sampler,
             "versions": {library: version(library) for library in self.libraries},
             "device": device.type,
             "dtype": str(dtype).removeprefix("torch."),
             "batch_size": batch_size,
-            **sampling,
+            **asdict(options),
         }
 
     def _accept_references(self) -> None:
@@ -139,9 +131,14 @@ class BatchGenerator(ABC):
             kinds[conditions] = self._kind(prompt, seconds)
         return plan_batches(jobs, lambda job: kinds[_conditions_of(job.prompt)], self.batch_size)
 
-    def generate(self, jobs: Sequence[Job], seconds: float) -> Iterator[Sample]:
-        """Yield one sample a job, batch by batch; see `generators.protocol.Generator.generate`."""
-        return self._generate(self.batches(jobs, seconds), seconds, samples_of(seconds, self))
+    def make(self, batch: Sequence[Job], seconds: float) -> Iterator[Sample]:
+        """Yield the samples of a batch; see `generators.protocol.Generator.make`."""
+        samples = samples_of(seconds, self)
+        padding = [batch[-1]] * (slots_of(self.batch_size) - len(batch))
+        prompts = [job.prompt for job in (*batch, *padding)]
+        sampled = self._sample([job.seed for job in batch], prompts, seconds, samples)
+        for job, tokens in zip(batch, sampled, strict=True):
+            yield Sample(job, self._clip(tokens, samples), self._kept(tokens))
 
     @abstractmethod
     def decode_tokens(self, tokens: torch.Tensor, seconds: float) -> Clip:
@@ -150,7 +147,7 @@ class BatchGenerator(ABC):
         Parameters
         ----------
         tokens
-            As `generate` gives them.
+            Tokens as `generate` gives them.
         seconds
             Length of the clip, s.
 
@@ -181,14 +178,6 @@ class BatchGenerator(ABC):
     def _kept(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return the tokens of one clip as a sample has them."""
         return tokens.to("cpu", copy=True)
-
-    def _generate(self, batches: Sequence[Sequence[Job]], seconds: float, samples: int) -> Iterator[Sample]:
-        slots = slots_of(self.batch_size)
-        for jobs in batches:
-            prompts = [job.prompt for job in (*jobs, *[jobs[-1]] * (slots - len(jobs)))]
-            sampled = self._sample([job.seed for job in jobs], prompts, seconds, samples)
-            for job, tokens in zip(jobs, sampled, strict=True):
-                yield Sample(job, self._clip(tokens, samples), self._kept(tokens))
 
     def _clip(self, tokens: torch.Tensor, samples: int) -> Clip:
         exact = torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False)

@@ -1,4 +1,4 @@
-"""Noise of which each candidate of a batch has a stream of its own, so that it does not depend on its neighbours."""
+"""Noise: each candidate of a batch has a stream of its own, so that it does not depend on its neighbours."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -16,18 +16,13 @@ class CandidateNoise(ABC):
     Parameters
     ----------
     seeds
-        One for each candidate, 63 bits.
+        Seed of each candidate, 63 bits.
     shape
-        Of the noise for one candidate and step, such as `[codebooks, vocabulary]` or `[channels, frames]`.
+        Shape of the noise for one candidate and step, such as `[codebooks, vocabulary]` or `[channels, frames]`.
     slots
         Batch size; slots beyond the candidates get zeros.
     device
         Where the noise is needed. It is drawn on the CPU, so that it is the same everywhere.
-
-    Attributes
-    ----------
-    shape
-        As it was given.
     """
 
     def __init__(

@@ -1,9 +1,4 @@
-"""Texts on their way into a model: how long they may be, and what was encoded before.
-
-Results that are computed once and kept while they are in use.
-
-How long texts are, in tokens: what is longer than a model takes is refused, where libraries cut it.
-"""
+"""Texts on their way into a model: what is longer than it takes is refused, what was encoded before is remembered."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -46,7 +41,7 @@ class Remembered(Generic[K, V]):
     compute
         The function.
     limit
-        How many results; beyond it, the one that was not asked for the longest time is forgotten.
+        Number of results; beyond it, the one that was last asked for longest ago is forgotten.
     """
 
     def __init__(self, compute: Callable[[K], V], limit: int = 256) -> None:
@@ -65,7 +60,7 @@ class Remembered(Generic[K, V]):
 
 
 class FileState(NamedTuple):
-    """A file by what tells that it changed: something to remember by what was computed of it."""
+    """A file, and what tells that it changed: a key for what was computed of it."""
 
     path: Path
     size: int

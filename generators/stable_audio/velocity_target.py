@@ -43,7 +43,7 @@ def times_of(sigmas: torch.Tensor) -> torch.Tensor:
 def noisy_and_target(
     clean: torch.Tensor, noise: torch.Tensor, sigmas: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return what the transformer is shown and what it shall say.
+    """Return what the transformer is shown and what it should answer.
 
     Parameters
     ----------

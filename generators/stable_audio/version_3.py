@@ -1,45 +1,31 @@
 """Stable Audio 3 in the format of diffusers.
 
 The sampling loop is our own, over the model classes and the scheduler of diffusers, because the pipeline draws the
-new noise of each step for a whole batch from torch's generators; see `generators.diffusion.flow_matching` and
-`generators.stable_audio.version_3`. The published distilled models renoise at each of 8 steps (ping-pong) and need
-no guidance; the base models take 100 plain steps. Which of both it is stands in the scheduler's configuration.
+new noise of each step for a whole batch from torch's generators; see `generators.diffusion.flow_matching`. The
+published distilled models renoise at each of 8 steps (ping-pong) and need no guidance; the base models take 100 plain
+steps. Which of both it is stands in the scheduler's configuration.
 
 It conditions on the text of a prompt and does not look at lyrics and reference.
-
-From texts and a duration to what Stable Audio 3's transformer attends to.
-
-Stable Audio 3's diffusion transformer with guidance.
-
-It runs the modules of a `StableAudio3DiTModel`. As in `generators.stable_audio.diffusers.denoiser`, what does not
-change from step to step is computed once, and only the blocks may be in bfloat16: `forward` would round rotary
-positions, which bfloat16 cannot tell apart beyond 256.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from generators.diffusion.flow_matching import integrate, log_snr_levels
-from generators.diffusion.generator import DiffusionGenerator
-from generators.diffusion.pipeline_folder import (
-    PipelineFormat,
-    check_channels,
-    check_fit,
-    freeze,
-    load_model,
-    load_scheduler,
-    load_tokenizer,
-)
+from generators.diffusion.generator import PipelineGenerator
+from generators.diffusion.pipeline_folder import PipelineFormat, check_channels
 from generators.diffusion.sampling import DiffusionOptions, GaussianNoise
+from generators.shared.model_loading import check_fit
 from generators.shared.texts import Remembered, check_length
+from music.files import read_object
 from music.prompts import Prompt
 
 _LONGEST_TEXT = 256  # tokens; what the published models were trained with
+_LOG_SNR = (-6.2, 2.0)  # of the first step and beyond the last: the defaults of the pipeline
 
 
 class StableAudio3Conditioner:
@@ -50,10 +36,8 @@ class StableAudio3Conditioner:
 
     Parameters
     ----------
-    tokenizer
-        Of the text encoder.
-    text_encoder
-        A `T5GemmaEncoderModel`.
+    tokenizer, text_encoder
+        A `T5GemmaEncoderModel` and its tokenizer.
     duration_embedder
         A `StableAudio3DurationEmbedder`.
     padding
@@ -90,14 +74,18 @@ class StableAudio3Conditioner:
 class StableAudio3Denoiser:
     """Velocities for one batch of B clips.
 
+    It runs the modules of a `StableAudio3DiTModel`. As in `generators.stable_audio.diffusers.denoiser`, what does not
+    change from step to step is computed once, and only the blocks may be in bfloat16: `forward` would round rotary
+    positions, which bfloat16 cannot tell apart beyond 256.
+
     Parameters
     ----------
     transformer
         A `StableAudio3DiTModel` in evaluation mode, all but its blocks in float32.
     context
-        Of B rows, or with guidance of 2 B rows, of which guidance leads away from the first B.
+        What is attended to: B rows, or with guidance 2 B rows, of which guidance leads away from the first B.
     duration
-        Of all clips, embedded, `[1, D]`.
+        Embedded duration of all clips, `[1, D]`.
     guidance
         Scale of classifier-free guidance; 1 is without.
     frames
@@ -141,81 +129,60 @@ class StableAudio3Denoiser:
         return found
 
 
-# Part of every spec: raise it with any change of our own code that changes the audio of a seed.
-SAMPLER = 1
-FORMAT = PipelineFormat(
-    "StableAudio3Pipeline",
-    "Stable Audio 3",
-    {
-        "vae": "AutoencoderSAME",
-        "text_encoder": "T5GemmaEncoderModel",
-        "duration_embedder": "StableAudio3DurationEmbedder",
-        "transformer": "StableAudio3DiTModel",
-        "scheduler": "FlowMatchEulerDiscreteScheduler",
-    },
-)
-_LOG_SNR = (-6.2, 2.0)  # of the first step and beyond the last: the defaults of the pipeline
+def _check(folder: Path, parts: Any) -> None:
+    transformer, width = parts.transformer.config, parts.duration_embedder.config.output_dim
+    check_fit(
+        folder,
+        (
+            ("io_channels of the transformer", transformer.io_channels, parts.vae.config.latent_dim),
+            ("global_cond_dim of the transformer", transformer.global_cond_dim, width),
+            ("cond_token_dim of the transformer", transformer.cond_token_dim, width),
+            ("patch_size of the transformer", transformer.patch_size, 1),
+        ),
+    )
+    check_channels(folder, parts.vae.config.audio_channels)
 
 
-@dataclass(frozen=True, eq=False)
-class StableAudio3Parts:
-    """The parts of a Stable Audio 3 pipeline, as diffusers and transformers load them."""
-
-    vae: Any
-    text_encoder: Any
-    duration_embedder: Any
-    transformer: Any
-    scheduler: Any
-    tokenizer: Any
-
-
-class StableAudio3(DiffusionGenerator):
-    """A Stable Audio 3 model; see `generators.diffusion.generator.DiffusionGenerator`.
+class StableAudio3(PipelineGenerator):
+    """A Stable Audio 3 model; see `generators.diffusion.generator.PipelineGenerator`.
 
     Its tokens are the latents of the clip, as many frames as the clip needs.
-
-    Parameters
-    ----------
-    name
-        As it was asked for.
-    parts
-        Of the pipeline.
-    weights
-        SHA-256 of weights, configurations and tokenizer.
-    options
-        How noise becomes music.
-    batch_size
-        Clips denoised at once; fixed, a shorter batch is padded.
-
-    Raises
-    ------
-    InputError
-        If the batch size is below 1, or the negative prompt too long.
     """
 
-    def __init__(
-        self, name: str, parts: StableAudio3Parts, weights: str, options: DiffusionOptions, batch_size: int
-    ) -> None:
-        device = parts.transformer.device
-        dtype = next(parts.transformer.transformer_blocks.parameters()).dtype
-        super().__init__(name, weights, options, batch_size, SAMPLER, device, dtype)
-        self.sample_rate: int = parts.vae.config.sampling_rate
-        self.channels: int = parts.vae.config.audio_channels
+    sampler = 1
+    FORMAT = PipelineFormat(
+        "StableAudio3Pipeline",
+        "Stable Audio 3",
+        {
+            "vae": "AutoencoderSAME",
+            "text_encoder": "T5GemmaEncoderModel",
+            "duration_embedder": "StableAudio3DurationEmbedder",
+            "transformer": "StableAudio3DiTModel",
+            "scheduler": "FlowMatchEulerDiscreteScheduler",
+        },
+        worker="transformer.transformer_blocks",
+        check=_check,
+    )
+
+    def _prepare(self, parts: Any) -> None:
+        self.sample_rate = parts.vae.config.sampling_rate
+        self.channels = parts.vae.config.audio_channels
         self.max_seconds = float(parts.duration_embedder.config.max_val)
-        self._vae, self._transformer, self._scheduler = parts.vae, parts.transformer, parts.scheduler
         self._conditioner = StableAudio3Conditioner(
             parts.tokenizer,
             parts.text_encoder,
             parts.duration_embedder,
             parts.transformer.prompt_padding_embedding,
         )
-        self._conditioner.check(options.negative_prompt, "the negative prompt")
 
-    def _check(self, prompt: Prompt, seconds: float) -> None:
-        self._conditioner.check(prompt.text, f"prompt {prompt.id!r}: its text")
+    @classmethod
+    def sampling_of(cls, name: str, folder: Path, given: Mapping[str, Any]) -> DiffusionOptions:
+        """Return how a model samples: without guidance, in 8 steps if they renoise, else in 100."""
+        renoises = read_object(folder / "scheduler" / "scheduler_config.json").get("stochastic_sampling")
+        return DiffusionOptions(**{"steps": 8 if renoises else 100, "guidance": 1.0, **given})
 
     def _latent_shape(self, samples: int) -> tuple[int, ...]:
-        return (self._vae.config.latent_dim, math.ceil(samples / self._vae.downsampling_ratio))
+        return (self._parts.vae.config.latent_dim, math.ceil(samples / self._parts.vae.downsampling_ratio))
 
     def _denoise(self, prompts: Sequence[Prompt], seconds: float, noise: GaussianNoise) -> torch.Tensor:
         options, duration = self.options, self._conditioner.duration(seconds)
@@ -224,67 +191,10 @@ class StableAudio3(DiffusionGenerator):
             texts = [*[options.negative_prompt] * len(prompts), *texts]
         context = self._conditioner.context(texts, duration)
         frames = noise.shape[-1]
-        denoiser = StableAudio3Denoiser(self._transformer, context, duration, options.guidance, frames)
-        return integrate(denoiser.predict, self._scheduler, log_snr_levels(options.steps, *_LOG_SNR), noise)
+        denoiser = StableAudio3Denoiser(self._parts.transformer, context, duration, options.guidance, frames)
+        return integrate(
+            denoiser.predict, self._parts.scheduler, log_snr_levels(options.steps, *_LOG_SNR), noise
+        )
 
     def _decode(self, latents: torch.Tensor, samples: int) -> torch.Tensor:
-        return self._vae.decode(latents[None]).sample[0, :, :samples]
-
-
-def load_stable_audio_3(
-    name: str,
-    folder: Path,
-    device: torch.device,
-    dtype: torch.dtype,
-    options: Mapping[str, Any],
-    batch_size: int,
-) -> StableAudio3:
-    """Load a Stable Audio 3 model; see `generators.diffusion.backend.load_diffusers`.
-
-    The defaults are those of diffusers' pipeline: no guidance, and 8 steps if they renoise, else 100.
-    """
-    DiffusionOptions(**{"guidance": 1.0, **options})  # refused before gigabytes are loaded
-    parts = _load_parts(folder, device, dtype)
-    steps = 8 if parts.scheduler.config.stochastic_sampling else 100
-    defaults: dict[str, Any] = {"steps": steps, "guidance": 1.0}
-    sampling = DiffusionOptions(**{**defaults, **options})
-    return StableAudio3(name, parts, FORMAT.hash(folder), sampling, batch_size)
-
-
-def _load_parts(folder: Path, device: torch.device, dtype: torch.dtype) -> StableAudio3Parts:
-    """Load a pipeline, the blocks of the transformer in `dtype` and all else in float32."""
-    with FORMAT.loading(folder):
-        from diffusers import AutoencoderSAME, FlowMatchEulerDiscreteScheduler, StableAudio3DiTModel
-        from diffusers.pipelines.stable_audio_3.modeling_stable_audio_3 import StableAudio3DurationEmbedder
-        from transformers import T5GemmaEncoderModel
-
-        parts = StableAudio3Parts(
-            vae=load_model(AutoencoderSAME, folder, "vae"),
-            text_encoder=load_model(T5GemmaEncoderModel, folder, "text_encoder"),
-            duration_embedder=load_model(StableAudio3DurationEmbedder, folder, "duration_embedder"),
-            transformer=load_model(StableAudio3DiTModel, folder, "transformer"),
-            scheduler=load_scheduler(FlowMatchEulerDiscreteScheduler, folder),
-            tokenizer=load_tokenizer(folder),
-        )
-    transformer, vae = parts.transformer.config, parts.vae.config
-    check_fit(
-        folder,
-        (
-            ("io_channels of the transformer", transformer.io_channels, vae.latent_dim),
-            (
-                "global_cond_dim of the transformer",
-                transformer.global_cond_dim,
-                parts.duration_embedder.config.output_dim,
-            ),
-            (
-                "cond_token_dim of the transformer",
-                transformer.cond_token_dim,
-                parts.duration_embedder.config.output_dim,
-            ),
-            ("patch_size of the transformer", transformer.patch_size, 1),
-        ),
-    )
-    check_channels(folder, vae.audio_channels)
-    freeze((parts.vae, parts.text_encoder, parts.duration_embedder, parts.transformer), device)
-    parts.transformer.transformer_blocks.to(dtype)
-    return parts
+        return self._parts.vae.decode(latents[None]).sample[0, :, :samples]

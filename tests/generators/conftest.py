@@ -1,17 +1,18 @@
 """Tiny model folders of every backend, built once a session."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from generators.diffusion import pipeline_folder as diffusers_folder
-from generators.musicgen.audiocraft import library as audiocraft_library
+from generators.diffusion.pipeline_folder import LIBRARIES as DIFFUSERS
+from generators.musicgen.audiocraft.library import LIBRARIES as AUDIOCRAFT
 from generators.protocol import Job
 from generators.registry import load_generator
-from generators.stable_audio.tools import library as stability_library
+from generators.stable_audio.tools.library import LIBRARIES as STABILITY
+from music.optional_libraries import OptionalLibraries
 from music.prompts import Prompt
 from tests.missing_extras import skip_without
 from tests.tiny_ace_step import build_tiny_ace_step
@@ -29,26 +30,17 @@ PROMPTS = (
     Prompt("folk", "acoustic folk guitar with soft humming; a slow waltz in a minor key, no drums"),
 )
 
+_DIFFUSERS = ("stable_audio", "stable_audio_3", "ace_step", "audioldm2")
 # model: the backend that runs it
 _CODES = {
     **dict.fromkeys(("mono", "stereo", "odd", "lab", "melody", "stereo_melody"), "transformers"),
     **dict.fromkeys(("audiocraft", "stereo_audiocraft", "melody_audiocraft"), "audiocraft"),
 }
 _DIFFUSION = {
-    **dict.fromkeys(("stable_audio", "mono_stable_audio"), "diffusers"),
-    **dict.fromkeys(("stable_audio_3", "ace_step", "audioldm2"), "diffusers"),
+    **dict.fromkeys((*_DIFFUSERS, "mono_stable_audio"), "diffusers"),
     **dict.fromkeys(("stability", "velocity_stability"), "stable-audio-tools"),
 }
-_SMALL = (
-    "mono",
-    "melody",
-    "audiocraft",
-    "stable_audio",
-    "stable_audio_3",
-    "ace_step",
-    "audioldm2",
-    "stability",
-)
+_SMALL = ("mono", "melody", "audiocraft", *_DIFFUSERS, "stability")
 
 
 @dataclass(frozen=True)
@@ -58,13 +50,13 @@ class Model:
     Attributes
     ----------
     folder
-        Where it lies.
+        Folder of the model.
     backend
-        Which runs it.
+        Backend that runs it.
     options
-        Of the sampling, such that it is quick.
+        Options of the sampling, such that it is quick.
     changes
-        For each option of the sampling another value.
+        Another value of each option of the sampling.
     """
 
     folder: Path
@@ -76,134 +68,56 @@ class Model:
         return load_generator(self.folder, device="cpu", **{**self.options, **options})
 
 
-@pytest.fixture(scope="session")
-def mono_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tiny_musicgen(tmp_path_factory.mktemp("mono"))
+def folder_fixture(
+    name: str, build: Callable[..., Path], needs: OptionalLibraries | None = None, **options: Any
+) -> Any:
+    """Return a fixture `NAME_folder`: a tiny model, built once, or skipped where its library is not installed."""
+
+    @pytest.fixture(scope="session", name=f"{name}_folder")
+    def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+        if needs is not None:
+            skip_without(needs)
+        return build(tmp_path_factory.mktemp(name), **options)
+
+    return folder
 
 
-@pytest.fixture(scope="session")
-def stereo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tiny_musicgen(tmp_path_factory.mktemp("stereo"), channels=2, codebooks=3, layers=1)
-
-
-@pytest.fixture(scope="session")
-def odd_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sizes that are no powers of two, 100 / 3 frames a second, no projection of the text."""
-    return build_tiny_musicgen(
-        tmp_path_factory.mktemp("odd"),
-        codebooks=5,
-        vocabulary=128,
-        width=36,
-        layers=3,
-        text_width=36,
-        sample_rate=4_000,
-        ratios=(5, 4, 3, 2),
-        positions=200,
-    )
-
-
-@pytest.fixture(scope="session")
-def lab_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Like the lab's MusicGen: the spectral codec, six codebooks, 25 frames a second."""
-    return build_tiny_musicgen(tmp_path_factory.mktemp("lab"), codebooks=6, spectral=True, text_width=32)
-
-
-@pytest.fixture(scope="session")
-def melody_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tiny_musicgen(tmp_path_factory.mktemp("melody"), melody=20)
-
-
-@pytest.fixture(scope="session")
-def stereo_melody_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tiny_musicgen(
-        tmp_path_factory.mktemp("stereo_melody"), channels=2, codebooks=2, width=24, text_width=24, melody=9
-    )
-
-
-@pytest.fixture(scope="session")
-def stable_audio_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    skip_without(diffusers_folder.LIBRARIES)
-    return build_tiny_stable_audio(tmp_path_factory.mktemp("stable_audio"))
-
-
-@pytest.fixture(scope="session")
-def stable_audio_3_folder(tmp_path_factory: pytest.TempPathFactory, stable_audio_folder: Path) -> Path:
-    """Build a distilled one, which renoises at each step."""
-    return build_tiny_stable_audio_3(tmp_path_factory.mktemp("stable_audio_3"))
-
-
-@pytest.fixture(scope="session")
-def ace_step_folder(tmp_path_factory: pytest.TempPathFactory, stable_audio_folder: Path) -> Path:
-    return build_tiny_ace_step(tmp_path_factory.mktemp("ace_step"))
-
-
-@pytest.fixture(scope="session")
-def audioldm2_folder(tmp_path_factory: pytest.TempPathFactory, stable_audio_folder: Path) -> Path:
-    return build_tiny_audioldm2(tmp_path_factory.mktemp("audioldm2"))
-
-
-@pytest.fixture(scope="session")
-def mono_stable_audio_folder(tmp_path_factory: pytest.TempPathFactory, stable_audio_folder: Path) -> Path:
-    """Sizes that are no powers of two, an odd ratio of the autoencoder, no projection of the text."""
-    return build_tiny_stable_audio(
-        tmp_path_factory.mktemp("mono_stable_audio"),
-        channels=1,
-        ratios=(2, 5, 3),
-        sample_rate=1_234,
-        frames=45,
-        latent=6,
-        text_width=20,
-        width=20,
-        heads=(3, 3),
-    )
-
-
-@pytest.fixture(scope="session")
-def stability_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Like Stable Audio Open Small: ping-pong."""
-    skip_without(stability_library.LIBRARIES)
-    return build_tiny_stability_audio(tmp_path_factory.mktemp("stability"))
-
-
-@pytest.fixture(scope="session")
-def velocity_stability_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Like Stable Audio Open 1.0: v-prediction; mono, an odd ratio of the autoencoder, a checkpoint of torch's."""
-    skip_without(stability_library.LIBRARIES)
-    return build_tiny_stability_audio(
-        tmp_path_factory.mktemp("velocity_stability"),
-        objective="v",
-        channels=1,
-        ratios=(2, 5, 3),
-        sample_rate=1_234,
-        frames=45,
-        latent=6,
-        weights="model.ckpt",
-    )
-
-
-@pytest.fixture(scope="session")
-def audiocraft_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    skip_without(audiocraft_library.LIBRARIES)
-    return build_tiny_audiocraft(tmp_path_factory.mktemp("audiocraft"))
-
-
-@pytest.fixture(scope="session")
-def stereo_audiocraft_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    skip_without(audiocraft_library.LIBRARIES)
-    return build_tiny_audiocraft(tmp_path_factory.mktemp("stereo_audiocraft"), channels=2)
-
-
-@pytest.fixture(scope="session")
-def melody_audiocraft_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    skip_without(audiocraft_library.LIBRARIES)
-    return build_tiny_audiocraft(tmp_path_factory.mktemp("melody_audiocraft"), melody=True)
-
-
-@pytest.fixture(scope="session")
-def named_audiocraft_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its codec is named and lies in the format of transformers."""
-    skip_without(audiocraft_library.LIBRARIES)
-    return build_tiny_audiocraft(tmp_path_factory.mktemp("named_audiocraft"), named_codec=True)
+mono_folder = folder_fixture("mono", build_tiny_musicgen)
+stereo_folder = folder_fixture("stereo", build_tiny_musicgen, channels=2, codebooks=3, layers=1)
+# sizes that are no powers of two, 100 / 3 frames a second, no projection of the text
+odd_folder = folder_fixture(
+    "odd", build_tiny_musicgen, codebooks=5, vocabulary=128, width=36, layers=3, text_width=36,
+    sample_rate=4_000, ratios=(5, 4, 3, 2), positions=200,
+)  # fmt: skip
+# like the lab's MusicGen: the spectral codec, six codebooks, 25 frames a second
+lab_folder = folder_fixture("lab", build_tiny_musicgen, codebooks=6, spectral=True, text_width=32)
+melody_folder = folder_fixture("melody", build_tiny_musicgen, melody=20)
+stereo_melody_folder = folder_fixture(
+    "stereo_melody", build_tiny_musicgen, channels=2, codebooks=2, width=24, text_width=24, melody=9
+)
+stable_audio_folder = folder_fixture("stable_audio", build_tiny_stable_audio, DIFFUSERS)
+# sizes that are no powers of two, an odd ratio of the autoencoder
+_ODD = {"channels": 1, "ratios": (2, 5, 3), "sample_rate": 1_234, "frames": 45, "latent": 6}
+mono_stable_audio_folder = folder_fixture(
+    "mono_stable_audio", build_tiny_stable_audio, DIFFUSERS, text_width=20, width=20, heads=(3, 3), **_ODD
+)
+# a distilled one, which renoises at each step
+stable_audio_3_folder = folder_fixture("stable_audio_3", build_tiny_stable_audio_3, DIFFUSERS)
+ace_step_folder = folder_fixture("ace_step", build_tiny_ace_step, DIFFUSERS)
+audioldm2_folder = folder_fixture("audioldm2", build_tiny_audioldm2, DIFFUSERS)
+# like Stable Audio Open Small: ping-pong
+stability_folder = folder_fixture("stability", build_tiny_stability_audio, STABILITY)
+# like Stable Audio Open 1.0: v-prediction; mono, a checkpoint of torch's
+velocity_stability_folder = folder_fixture(
+    "velocity_stability", build_tiny_stability_audio, STABILITY, objective="v", weights="model.ckpt", **_ODD
+)
+audiocraft_folder = folder_fixture("audiocraft", build_tiny_audiocraft, AUDIOCRAFT)
+stereo_audiocraft_folder = folder_fixture("stereo_audiocraft", build_tiny_audiocraft, AUDIOCRAFT, channels=2)
+melody_audiocraft_folder = folder_fixture("melody_audiocraft", build_tiny_audiocraft, AUDIOCRAFT, melody=True)
+# its codec is named and lies in the format of transformers
+named_audiocraft_folder = folder_fixture(
+    "named_audiocraft", build_tiny_audiocraft, AUDIOCRAFT, named_codec=True
+)
 
 
 @pytest.fixture(scope="session", params=["mono", "stereo", "odd", "lab"])

@@ -65,5 +65,5 @@ def test_a_negative_prompt_that_is_longer_than_the_prompt_is_not_cut(audioldm2_f
 
 
 def test_more_steps_than_the_model_knows_noise_levels_are_refused(audioldm2_folder: Path):
-    with pytest.raises(InputError, match=r"--steps must be below 1000 for .*, got 1000"):
+    with pytest.raises(InputError, match=r"steps must be below 1000 for .*, got 1000"):
         load_generator(audioldm2_folder, device="cpu", steps=1000)

@@ -94,6 +94,29 @@ def test_torchs_own_random_stream_is_neither_used_nor_moved(small_model: Model, 
     assert_same(make(generator, jobs[:1]), first)
 
 
+def test_nothing_is_printed(
+    small_model: Model, jobs: list[Job], capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+):
+    make(small_model.load(), jobs[:1])
+    assert capfd.readouterr() == ("", "")
+    assert not recwarn.list
+
+
+def modules_of(generator) -> list[torch.nn.Module]:
+    found = getattr(generator, "_model", None) or generator._parts
+    parts = [found] if isinstance(found, torch.nn.Module) else vars(found).values()
+    return [part for part in parts if isinstance(part, torch.nn.Module)]
+
+
+def test_a_model_that_computes_nan_is_an_error_not_noise(small_model: Model, jobs: list[Job]):
+    generator = small_model.load()
+    for module in modules_of(generator):
+        for weight in module.parameters():
+            weight.data.fill_(torch.nan)
+    with pytest.raises(InputError, match="computes NaN"):
+        make(generator, jobs[:1])
+
+
 def test_all_bits_of_a_seed_matter_and_candidates_of_one_seed_are_equal(small_model: Model):
     seeds = (5, 5 + 2**40, 5)
     made = make(small_model.load(), [Job(PROMPTS[0], i, seed) for i, seed in enumerate(seeds)])

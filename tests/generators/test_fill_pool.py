@@ -15,7 +15,7 @@ import torch
 
 from generators import fill_pool
 from generators import filling as candidates
-from generators.protocol import Job, Sample
+from generators.protocol import Generator, Job, Sample
 from generators.shared.batch_generator import plan_batches
 from music import pool_writer
 from music.clips import Clip, write_clip
@@ -31,7 +31,7 @@ ALONE = Processes({})
 ROOT = Path(__file__).parents[2]
 
 
-class Beeper:
+class Beeper(Generator):
     """A generator without a model: the audio is a constant made of the seed."""
 
     name = "beeper"
@@ -47,8 +47,8 @@ class Beeper:
     def batches(self, jobs: Sequence[Job], seconds: float) -> list[list[Job]]:
         return plan_batches(jobs, lambda job: None, size=2)
 
-    def generate(self, jobs: Sequence[Job], seconds: float) -> Iterator[Sample]:
-        for job in jobs:
+    def make(self, batch: Sequence[Job], seconds: float) -> Iterator[Sample]:
+        for job in batch:
             self.made.append((job.prompt.id, job.candidate))
             waveform = torch.full((1, round(seconds * self.sample_rate)), job.seed / 2**63)
             yield Sample(job, Clip(waveform, self.sample_rate), None)
@@ -144,8 +144,8 @@ class Sequencer(Beeper):
         self.number = number
         self.what = what
 
-    def generate(self, jobs: Sequence[Job], seconds: float) -> Iterator[Sample]:
-        for sample in super().generate(jobs, seconds):
+    def make(self, batch: Sequence[Job], seconds: float) -> Iterator[Sample]:
+        for sample in super().make(batch, seconds):
             if len(self.made) == self.number:
                 self.what()
             yield sample

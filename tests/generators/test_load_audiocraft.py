@@ -1,6 +1,5 @@
 """Finding a MusicGen in audiocraft's format, and clear refusals of what cannot be one."""
 
-import importlib.util
 import shutil
 import sys
 from pathlib import Path
@@ -50,17 +49,6 @@ def test_a_folder_with_files_of_both_libraries_is_run_by_transformers(copy: Path
     assert load(copy, backend="audiocraft").spec["backend"] == "audiocraft"
 
 
-def test_nothing_is_printed_and_no_random_stream_is_moved(
-    copy: Path, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
-):
-    before = torch.get_rng_state()
-    generator = load(copy)
-    assert len(list(generator.generate([Job(PROMPTS[0], 0, 3)], 0.1))) == 1
-    assert torch.equal(torch.get_rng_state(), before)
-    assert capfd.readouterr() == ("", "")
-    assert not recwarn.list
-
-
 def test_stand_ins_are_gone_once_a_clip_is_made(copy: Path):
     list(load(copy).generate([Job(PROMPTS[0], 0, 3)], 0.1))
     stood_in = ("xformers", "spacy", "flashy", "julius", "num2words", "demucs")
@@ -75,30 +63,6 @@ def test_the_weights_hash_follows_the_content_and_not_the_place(audiocraft_folde
     changed = load(copy)
     assert changed.max_seconds == 4
     assert changed.spec["weights"] != spec["weights"]
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"guidance": 0.9}, "guidance must be at least 1"),
-        ({"top_k": -1}, "top_k must be at least 0"),
-        ({"batch_size": 0}, "batch_size must be at least 1"),
-        ({"steps": 8}, "no option 'steps': it takes guidance, temperature, top_k, batch_size"),
-    ],
-)
-def test_a_wrong_option_is_refused_before_the_model_is_looked_for(options: dict, message: str):
-    with pytest.raises(InputError, match=message):
-        load("no-such-model", backend="audiocraft", **options)
-
-
-@pytest.mark.parametrize("library", ["audiocraft", "omegaconf"])
-def test_a_missing_library_is_named_with_its_cure(library: str, monkeypatch: pytest.MonkeyPatch):
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == library else find(name))
-    with pytest.raises(
-        InputError, match=rf'audiocraft needs {library}, .*: pip install -e "\.\[audiocraft\]" && pip inst'
-    ):
-        load("facebook/musicgen-small", backend="audiocraft")
 
 
 def test_of_a_hub_repository_only_the_two_checkpoints_are_downloaded(
@@ -160,5 +124,5 @@ def test_a_codec_that_does_not_fit_is_refused(copy: Path):
         del package["best_state"][name]
     torch.save(package, path)
     edit(path, rvq__n_q=3)
-    with pytest.raises(InputError, match="number of codebooks is 3 in the codec and 4 in the language model"):
+    with pytest.raises(InputError, match=r"number of codebooks of the codec is 3, but the parts .* need 4"):
         load(copy)

@@ -1,28 +1,23 @@
-"""Finding a generator by name, and clear refusals of what cannot be one."""
+"""Finding a generator by name, whatever runs it, and clear refusals of what cannot be one."""
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
 
 import pytest
 
+from generators.diffusion.pipeline_folder import LIBRARIES as DIFFUSERS
 from generators.registry import NAMES, load_generator
+from generators.stable_audio.tools.library import LIBRARIES as STABILITY
 from music.errors import InputError
+from music.optional_libraries import OptionalLibraries
+from tests.generators.edited import edit
+from tests.missing_extras import skip_without
 
 
 def copy_of(folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(folder, tmp_path / "copy"))
-
-
-def edit_config(folder: Path, **changes) -> None:
-    config = json.loads((folder / "config.json").read_text())
-    for path, value in changes.items():
-        *parents, last = path.split("__")
-        place = config
-        for parent in parents:
-            place = place[parent]
-        place[last] = value
-    (folder / "config.json").write_text(json.dumps(config))
 
 
 def test_a_folder_is_loaded_and_its_spec_says_what_decides_the_audio(mono, mono_folder: Path):
@@ -38,7 +33,7 @@ def test_the_weights_hash_follows_the_content_and_not_the_place(mono, mono_folde
     other = copy_of(mono_folder, tmp_path)
     (other / "README.md").write_text("notes")
     assert load_generator(other, device="cpu", batch_size=4).spec == mono.spec
-    edit_config(other, text_encoder__layer_norm_epsilon=1e-5)
+    edit(other / "config.json", text_encoder__layer_norm_epsilon=1e-5)
     assert load_generator(other, device="cpu", batch_size=4).spec["weights"] != mono.spec["weights"]
 
 
@@ -57,25 +52,60 @@ def test_what_is_not_asked_for_is_as_the_model_says(mono_folder: Path, tmp_path:
         load_generator(other, device="cpu")
 
 
+_CODES = [
+    ({"guidance": 0.9}, "guidance must be at least 1"),
+    ({"temperature": 0}, "temperature must be above 0"),
+    ({"top_k": -1}, "top_k must be at least 0"),
+    ({"batch_size": 0}, "batch_size must be at least 1"),
+    ({"steps": 8}, "no option 'steps': it takes guidance, temperature, top_k, batch_size"),
+]
+_LATENTS = [
+    ({"steps": 1}, "steps must be at least 2"),
+    ({"guidance": 0.9}, "guidance must be at least 1"),
+    ({"guidance": 1, "negative_prompt": "noise"}, "negative_prompt has no effect"),
+    ({"batch_size": 0}, "batch_size must be at least 1"),
+    ({"top_k": 5}, "no option 'top_k': it takes steps, guidance, negative_prompt, batch_size"),
+]
+_ANY = [
+    ({"dtype": "float16"}, "--dtype must be one of float32, bfloat16"),
+    ({"device": "gpu"}, "--device gpu cannot be used here"),
+]
+
+
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("backend", "options", "message"),
     [
-        ({"guidance": 0.9}, "guidance must be at least 1"),
-        ({"temperature": 0}, "temperature must be above 0"),
-        ({"top_k": -1}, "top_k must be at least 0"),
-        ({"batch_size": 0}, "batch_size must be at least 1"),
-        ({"dtype": "float64"}, "--dtype must be one of float32, bfloat16"),
-        ({"device": "gpu"}, "--device gpu cannot be used here"),
-        ({"backend": "magic"}, "unknown backend 'magic': expected one of transformers"),
-        (
-            {"steps": 8},
-            "has no option 'steps': it takes guidance, temperature, top_k, batch_size, continuation",
-        ),
+        ("magic", {}, "unknown backend 'magic': expected one of transformers"),
+        *(("transformers", *case) for case in (*_CODES, *_ANY)),
+        *(("audiocraft", *case) for case in (*_CODES, *_ANY)),
+        *(("diffusers", *case) for case in (*_LATENTS, *_ANY)),
+        *(("stable-audio-tools", *case) for case in (*_LATENTS, *_ANY)),
     ],
 )
-def test_a_wrong_option_is_refused_before_the_model_is_looked_for(options: dict, message: str):
+def test_a_wrong_option_is_refused_before_the_model_is_looked_for(backend: str, options: dict, message: str):
     with pytest.raises(InputError, match=message):
-        load_generator("no-such-model", **options)
+        load_generator("no-such-model", backend, **options)
+
+
+@pytest.mark.parametrize(
+    ("backend", "library", "cure"),
+    [
+        ("diffusers", "diffusers", r'pip install -e "\.\[diffusers\]"'),
+        ("diffusers", "torchsde", r'pip install -e "\.\[diffusers\]"'),
+        ("stable-audio-tools", "stable_audio_tools", r'pip install -e "\.\[stable-audio-tools\]" && pip'),
+        ("stable-audio-tools", "k_diffusion", r'pip install -e "\.\[stable-audio-tools\]" && pip'),
+        ("stable-audio-tools", "torchdiffeq", r'pip install -e "\.\[stable-audio-tools\]" && pip'),
+        ("audiocraft", "audiocraft", r'pip install -e "\.\[audiocraft\]" && pip inst'),
+        ("audiocraft", "omegaconf", r'pip install -e "\.\[audiocraft\]" && pip inst'),
+    ],
+)
+def test_a_missing_library_is_named_with_its_cure(
+    backend: str, library: str, cure: str, monkeypatch: pytest.MonkeyPatch
+):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == library else find(name))
+    with pytest.raises(InputError, match=f"needs {library}, .*: {cure}"):
+        load_generator("somebody/some-music", backend)
 
 
 @pytest.mark.parametrize("name", ["no-such-model", "./models/mine", "/nowhere/at/all", "a/b/c"])
@@ -84,16 +114,28 @@ def test_an_unknown_name_says_what_was_tried_and_what_exists(name: str):
         load_generator(name, device="cpu")
 
 
-@pytest.mark.parametrize("name", ["facebook/musicgen-small", "somebody/some-music"])
+@pytest.mark.parametrize(
+    ("name", "libraries"),
+    [
+        ("facebook/musicgen-small", None),
+        ("somebody/some-music", None),
+        ("stabilityai/stable-audio-open-1.0", DIFFUSERS),
+        ("stabilityai/stable-audio-open-small", STABILITY),
+    ],
+)
 def test_a_hub_id_without_a_network_is_one_clear_line_and_no_attempt_to_connect(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, libraries: OptionalLibraries | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    if libraries is not None:
+        skip_without(libraries)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     attempts: list[tuple] = []
     for function in ("socket.socket.connect", "socket.getaddrinfo"):
         monkeypatch.setattr(function, lambda *details, **_: attempts.append(details))
-    with pytest.raises(InputError, match=f"{name} is neither a folder here nor.*the hub cannot be reached"):
+    with pytest.raises(
+        InputError, match=f"{name} is neither a folder here nor.*cannot be reached: .*lab-musicgen"
+    ):
         load_generator(name, device="cpu")
     assert attempts == []
 
@@ -139,7 +181,7 @@ def test_an_empty_folder_is_refused(tmp_path: Path):
 
 def test_another_kind_of_model_is_refused(mono_folder: Path, tmp_path: Path):
     folder = copy_of(mono_folder, tmp_path)
-    edit_config(folder, model_type="bert")
+    edit(folder / "config.json", model_type="bert")
     with pytest.raises(InputError, match="expected model_type musicgen or musicgen_melody, got 'bert'"):
         load_generator(folder, device="cpu")
 
@@ -153,7 +195,7 @@ def test_damaged_weights_are_refused(mono_folder: Path, tmp_path: Path, damage: 
     elif damage == "cut":
         weights.write_bytes(weights.read_bytes()[:-1000])
     else:
-        edit_config(folder, decoder__ffn_dim=80)
+        edit(folder / "config.json", decoder__ffn_dim=80)
     with pytest.raises(InputError, match="cannot be loaded as MusicGen"):
         load_generator(folder, device="cpu")
 
@@ -172,14 +214,14 @@ def test_a_missing_weight_is_an_error_and_not_a_random_one(mono_folder: Path, tm
 def test_a_codec_of_too_few_codebooks_is_refused(mono_folder: Path, tmp_path: Path):
     folder = copy_of(mono_folder, tmp_path)
     bandwidths = json.loads((folder / "config.json").read_text())["audio_encoder"]["target_bandwidths"]
-    edit_config(folder, audio_encoder__target_bandwidths=[bandwidths[-1] / 2])
+    edit(folder / "config.json", audio_encoder__target_bandwidths=[bandwidths[-1] / 2])
     with pytest.raises(InputError, match="the decoder makes 4 codebooks a channel, the codec has 2"):
         load_generator(folder, device="cpu")
 
 
 def test_a_codec_of_other_codes_is_refused(mono_folder: Path, tmp_path: Path):
     folder = copy_of(mono_folder, tmp_path)
-    edit_config(folder, audio_encoder__codebook_size=32)
+    edit(folder / "config.json", audio_encoder__codebook_size=32)
     with pytest.raises(InputError, match="cannot be loaded as MusicGen"):
         load_generator(folder, device="cpu")
 

@@ -1,7 +1,5 @@
 """Finding a Stable Audio, and clear refusals of what cannot be one."""
 
-import importlib.util
-import json
 import shutil
 from pathlib import Path
 
@@ -9,6 +7,7 @@ import pytest
 
 from generators.registry import load_generator
 from music.errors import InputError
+from tests.generators.edited import edit
 
 
 def load(folder: Path | str, **options):
@@ -18,10 +17,6 @@ def load(folder: Path | str, **options):
 @pytest.fixture
 def copy(stable_audio_folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(stable_audio_folder, tmp_path / "copy"))
-
-
-def edit(file: Path, **changes) -> None:
-    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
 
 
 def test_a_folder_is_loaded_with_the_defaults_of_the_pipeline(stable_audio_folder: Path):
@@ -45,41 +40,6 @@ def test_the_weights_hash_follows_the_content_and_not_the_place(stable_audio_fol
         before = load(copy).spec["weights"]
         edit(copy / file, **change)
         assert load(copy).spec["weights"] != before
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"steps": 1}, "steps must be at least 2"),
-        ({"guidance": 0.9}, "guidance must be at least 1"),
-        ({"guidance": 1, "negative_prompt": "noise"}, "negative_prompt has no effect"),
-        ({"batch_size": 0}, "batch_size must be at least 1"),
-        ({"dtype": "float16"}, "--dtype must be one of float32, bfloat16"),
-        ({"top_k": 5}, "no option 'top_k': it takes steps, guidance, negative_prompt, batch_size"),
-    ],
-)
-def test_a_wrong_option_is_refused_before_the_model_is_looked_for(options: dict, message: str):
-    with pytest.raises(InputError, match=message):
-        load("no-such-model", backend="diffusers", **options)
-
-
-@pytest.mark.parametrize("library", ["diffusers", "torchsde"])
-def test_a_missing_library_is_named_with_its_cure(library: str, monkeypatch: pytest.MonkeyPatch):
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == library else find(name))
-    with pytest.raises(InputError, match=rf'needs {library}, .*: pip install -e "\.\[diffusers\]"'):
-        load("stabilityai/stable-audio-open-1.0")
-
-
-def test_a_hub_id_without_a_network_is_one_clear_line(
-    stable_audio_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(
-        InputError, match=r"stable-audio-open-1\.0 is neither a folder here nor.*cannot be rea"
-    ):
-        load("stabilityai/stable-audio-open-1.0")
 
 
 def test_of_a_hub_repository_only_what_is_needed_is_downloaded(

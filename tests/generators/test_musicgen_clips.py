@@ -92,13 +92,6 @@ def test_foreign_tokens_are_refused(mono, tokens: torch.Tensor, message: str):
         mono.decode_tokens(tokens.to(torch.int16), 1.0)
 
 
-def test_a_model_that_computes_nan_is_an_error_not_noise(mono_folder: Path):
-    generator = load_generator(mono_folder, device="cpu", batch_size=1)
-    generator._model.decoder.model.decoder.layer_norm.weight.data[0] = float("nan")
-    with pytest.raises(InputError, match="computes NaN"):
-        list(generator.generate([Job(PROMPTS[0], 0, 3)], 0.1))
-
-
 def test_nan_at_an_early_step_alone_is_found(mono_folder: Path):
     generator = load_generator(mono_folder, device="cpu", batch_size=1)
     calls = []

@@ -19,7 +19,7 @@ from music.prompts import Prompt
 from tests.generators.conftest import PROMPTS
 from tests.generators.noise_file import write_noise
 from tests.generators.test_contract import assert_same, make
-from tests.generators.test_musicgen_reference import FRAMES
+from tests.generators.test_musicgen_reference import FRAMES, greedy_of_transformers
 
 
 @pytest.fixture(scope="module")
@@ -38,27 +38,14 @@ def test_greedy_codes_equal_those_of_transformers(
 ):
     folder = request.getfixturevalue(f"{name}_folder")
     model, tokenizer = load_model(folder, torch.device("cpu"), torch.float32)
-    caught: list[torch.Tensor] = []
-    decode = model.audio_encoder.decode
-
-    def spy(codes, *args, **kwargs):
-        caught.append(codes[0].clone())
-        return decode(codes, *args, **kwargs)
-
-    monkeypatch.setattr(model.audio_encoder, "decode", spy)
     decoder, prompt_frames = model.config.decoder, 7
     file = write_noise(tmp_path / "clip.wav", 3, channels=decoder.audio_channels)
     audio = soundfile.read(file, dtype="float32", always_2d=True)[0][: prompt_frames * 640]
     pattern = DelayPattern(decoder.num_codebooks, decoder.audio_channels, FRAMES)
     inputs = tokenizer(PROMPTS[1].text, return_tensors="pt")
-    model.generate(
-        **inputs,
-        input_values=torch.from_numpy(audio.T.copy())[None],
-        do_sample=False,
-        guidance_scale=guidance,
-        max_new_tokens=pattern.steps - prompt_frames,
-    )
-    expected = torch.stack(caught, dim=2).flatten(1, 2)
+    inputs["input_values"] = torch.from_numpy(audio.T.copy())[None]
+    steps = pattern.steps - prompt_frames
+    expected = greedy_of_transformers(model, monkeypatch, guidance, steps, **inputs)
 
     prompt = Prompt("a", PROMPTS[1].text, reference=file)
     beginnings = Continuation(

@@ -11,16 +11,16 @@ import torch
 
 from generators import fill_pool, load_generator
 from generators.__main__ import main
-from generators.registry import BACKENDS, SAMPLING_OPTIONS, given_sampling, options_of
+from generators.registry import BACKENDS, given_sampling, options_of
 from generators.sample_clip import SampleClip
 from generators.sample_clip import main as sample
 from music.clips import Clip, read_clip, write_clip
-from music.command import renamed_of
+from music.command import parse_command
 from music.errors import InputError
+from music.options import Generation, Sampling
 from music.pool import Pool
 from music.processes import Processes
 from music.prompts import load_prompts
-from scaling.best_of_n import BestOfN
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,17 +48,8 @@ def test_seed_and_options_change_the_clip(mono_folder: Path, tmp_path: Path):
 
 
 def test_the_command_makes_a_clip_with_the_shipped_model(tmp_path: Path):
-    command = [
-        sys.executable,
-        "-m",
-        "generators",
-        "sample",
-        "--generator",
-        "lab-musicgen",
-        "--seconds",
-        "0.4",
-    ]
-    command += ["--text", "sad piano", "--device", "cpu", str(tmp_path / "out.flac")]
+    options = ["--generator", "lab-musicgen", "--seconds", "0.4", "--text", "sad piano", "--device", "cpu"]
+    command = [sys.executable, "-m", "generators", "sample", *options, str(tmp_path / "out.flac")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -110,16 +101,19 @@ def test_a_mistake_is_one_line_and_exit_code_2(
 
 def test_the_commands_know_the_options_of_all_backends():
     options = {option for backend in BACKENDS for option in options_of(f"{backend}:x")}
-    assert options == set(SAMPLING_OPTIONS)
-    for command in (SampleClip, BestOfN):
-        assert {*SAMPLING_OPTIONS, "backend", "device", "dtype"} <= {
-            *(one.name for one in fields(command)),
-            *renamed_of(command),
-        }
+    shared = {one.name for one in fields(Generation)} - {"backend", "ignore_unsupported", "sampling_steps"}
+    assert options == shared | {"steps"}
+    assert issubclass(SampleClip, Generation)
 
 
 def test_options_that_were_not_given_are_left_to_the_generator():
-    assert given_sampling(SampleClip(Path("out.flac"), "slow jazz", guidance=1.0, steps=8)) == {
-        "guidance": 1.0,
-        "steps": 8,
-    }
+    given = SampleClip(Path("out.flac"), "slow jazz", guidance=1.0, sampling_steps=8, batch_size=2)
+    assert given_sampling(given) == {"guidance": 1.0, "steps": 8, "batch_size": 2}
+    assert given_sampling(given, Sampling) == {"guidance": 1.0, "steps": 8}
+    assert given_sampling(Sampling(temperature=0.5)) == {"temperature": 0.5}
+
+
+def test_steps_are_still_taken_by_their_old_name(capsys: pytest.CaptureFixture[str]):
+    found = parse_command(SampleClip, ["--text", "jazz", "--steps", "8", "out.flac"])
+    assert found.sampling_steps == 8
+    assert capsys.readouterr().err == "note: --steps is called --sampling_steps now\n"

@@ -2,16 +2,10 @@
 
 Language model, conditioners and codec are the library's. The loop over the steps is our own, because the library's
 `generate` draws a whole batch from torch's global stream and pads texts to the longest of a batch, which its attention
-looks at: see `generators.musicgen.sampling` and `generators.musicgen.audiocraft.generator`.
+looks at: see `generators.musicgen.sampling`.
 
 It conditions on the text of a prompt, melody models also on the melody of its reference, whatever its length. It does
 not look at lyrics.
-
-From prompts to what audiocraft's language model is conditioned on, by its own conditioners.
-
-Each distinct text and reference is encoded once and alone. audiocraft's attention looks at the padding of texts too,
-so that a clip would depend on the longest text beside it: texts are never padded, and only those of the same length
-share a batch.
 """
 
 from collections.abc import Hashable, Sequence
@@ -46,7 +40,9 @@ Conditions = dict[str, tuple[torch.Tensor, None]]
 class AudiocraftConditioner:
     """The conditioners of an `LMModel`.
 
-    Encoded prompts are remembered: the weights are taken to stay as they are.
+    Each distinct text and reference is encoded once and alone, and remembered: the weights are taken to stay as they
+    are. audiocraft's attention looks at the padding of texts too, so that a clip would depend on the longest text
+    beside it: texts are never padded, and only those of the same length share a batch.
 
     Parameters
     ----------
@@ -105,32 +101,20 @@ class AudiocraftConditioner:
         return states
 
 
-# Part of every spec: raise it with any change of our own code that changes the audio of a seed.
-SAMPLER = 1
-
-
 class AudiocraftMusicGen(CodeGenerator):
     """A MusicGen of audiocraft; see `generators.musicgen.code_generator.CodeGenerator`.
 
     Parameters
     ----------
-    name
-        As it was asked for.
     parts
-        Of the model.
+        Parts of the model.
     dtype
-        Of its transformer.
-    options
-        How tokens are drawn.
-    batch_size
-        Clips decoded at once; fixed, a shorter batch is padded.
-
-    Raises
-    ------
-    InputError
-        If the batch size is below 1.
+        Numeric type of its transformer.
+    name, options, batch_size
+        See `generators.musicgen.code_generator.CodeGenerator`.
     """
 
+    sampler = 1
     backend = "audiocraft"
     libraries = ("audiocraft", "numpy", "torch", "transformers")
 
@@ -143,18 +127,8 @@ class AudiocraftMusicGen(CodeGenerator):
         batch_size: int,
     ) -> None:
         model = parts.language_model
-        super().__init__(
-            name,
-            parts.weights,
-            options,
-            batch_size,
-            SAMPLER,
-            next(model.parameters()).device,
-            dtype,
-            model.num_codebooks,
-            model.card,
-            parts.frame,
-        )
+        device, codes = next(model.parameters()).device, (model.num_codebooks, model.card)
+        super().__init__(name, parts.weights, options, batch_size, device, dtype, codes, parts.frame)
         self.sample_rate = parts.codec.sample_rate
         self.channels = parts.codec.channels
         self.max_seconds = parts.seconds
@@ -193,7 +167,7 @@ def sample_audiocraft(
     guidance: float,
     choose: Choose,
 ) -> torch.Tensor:
-    """Let a language model of audiocraft write a batch of codes.
+    """Let a language model of audiocraft write a batch of codes; see `generators.musicgen.sampling.sample_codes`.
 
     Parameters
     ----------
@@ -202,23 +176,9 @@ def sample_audiocraft(
     conditions
         What each clip is conditioned on; with guidance, the rows without conditions follow.
     clips
-        B.
-    pattern
-        When which code is predicted.
-    guidance
-        Scale of classifier-free guidance.
-    choose
-        Draws the codes of one position.
-
-    Returns
-    -------
-    torch.Tensor
-        `[B, codebooks, frames]`, int64.
-
-    Raises
-    ------
-    InputError
-        If the model computes NaN or infinity at any step.
+        Number of clips B.
+    pattern, guidance, choose
+        Delay pattern, scale of guidance and choice of codes, as there.
     """
 
     def step(tokens: torch.Tensor) -> torch.Tensor:
@@ -238,7 +198,6 @@ def sample_audiocraft(
 def load_audiocraft(
     name: str,
     source: str,
-    known: Sequence[str],
     device: str = "auto",
     dtype: str = "float32",
     guidance: float = 3.0,
@@ -246,27 +205,13 @@ def load_audiocraft(
     top_k: int = 250,
     batch_size: int = 16,
 ) -> AudiocraftMusicGen:
-    """Load a MusicGen of audiocraft.
+    """Load a MusicGen of audiocraft; see `generators.musicgen.generator.load_musicgen`.
 
-    Parameters
-    ----------
-    name, source, known
-        What it is called, where it lies, and what else there is; see `generators.shared.model_folder.locate`.
-    device, dtype
-        As in `generators.registry.load_generator`.
-    guidance, temperature, top_k
-        As in `generators.musicgen.sampling.SamplingOptions`; the defaults are those of audiocraft.
-    batch_size
-        Clips decoded at once.
-
-    Raises
-    ------
-    InputError
-        If an option is out of range, a library is missing, or the model cannot be found or loaded.
+    The default options are those of audiocraft; a continuation is not among them.
     """
     options = SamplingOptions(guidance, temperature, top_k)
     check_batch_size(batch_size)
-    where, kind = find_device(device), find_dtype(dtype)
+    place, kind = find_device(device), find_dtype(dtype)
     LIBRARIES.check()
-    folder = locate(name, source, known, LANGUAGE_MODEL, download_audiocraft)
-    return AudiocraftMusicGen(name, load_parts(folder, known, where, kind), kind, options, batch_size)
+    folder = locate(name, source, LANGUAGE_MODEL, download_audiocraft)
+    return AudiocraftMusicGen(name, load_parts(folder, place, kind), kind, options, batch_size)

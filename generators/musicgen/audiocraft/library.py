@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from generators.shared.quiet_loading import module, stand_ins
+from generators.shared.stand_ins import module, stand_ins
 from music.library_repairs import repair_torchaudio
 from music.optional_libraries import OptionalLibraries, install_extra
 
@@ -43,7 +43,7 @@ class AudiocraftLibrary:
     encodec
         The class that wraps an `EncodecModel` of transformers.
     create_config
-        From the text of a configuration to an `omegaconf.DictConfig`.
+        Function from the text of a configuration to an `omegaconf.DictConfig`.
     """
 
     builders: Any

@@ -5,8 +5,7 @@ configuration. The text encoder is only named in the first, and the second may o
 `generators.shared.model_folder`).
 """
 
-import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
@@ -17,8 +16,16 @@ import torch
 
 from generators.musicgen.audiocraft.library import attention, import_audiocraft
 from generators.musicgen.delay_pattern import DelayPattern
-from generators.shared.model_folder import check_t5, find_named, known_t5, weights_hash
-from generators.shared.quiet_loading import module, quiet_loading, stand_ins
+from generators.shared.model_folder import find_named, weights_hash
+from generators.shared.model_loading import (
+    CHECKPOINT_ERRORS,
+    check_fit,
+    check_t5,
+    known_t5,
+    load_whole,
+    loading,
+)
+from generators.shared.stand_ins import module, stand_ins
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_folder, sha256_text
 
@@ -65,21 +72,17 @@ def download_audiocraft(hub_id: str) -> Path:
     return Path(snapshot_download(hub_id, allow_patterns=[LANGUAGE_MODEL, CODEC]))
 
 
-def load_parts(
-    folder: Path, known: Sequence[str], device: torch.device, dtype: torch.dtype
-) -> AudiocraftParts:
+def load_parts(folder: Path, device: torch.device, dtype: torch.dtype) -> AudiocraftParts:
     """Load a model.
 
     Parameters
     ----------
     folder
-        With both checkpoints.
-    known
-        Registered generators, for messages.
+        Folder with both checkpoints.
     device
-        Where to.
+        Device that it is moved to.
     dtype
-        Of the transformer, which does nearly all the work; all else stays in float32.
+        Numeric type of the transformer, which does nearly all the work; all else stays in float32.
 
     Raises
     ------
@@ -88,36 +91,25 @@ def load_parts(
     """
     from omegaconf.errors import OmegaConfBaseException
 
-    try:
-        with quiet_loading():
-            config, weights = _read(folder / LANGUAGE_MODEL)
-            _check_config(folder / LANGUAGE_MODEL, config)
-            t5 = find_named(config.conditioners[TEXT].t5.name, "t5", folder, known)
-            check_t5(t5)
-            model = build_language_model(config, t5, dtype)
-            model.load_state_dict(weights)
-            for part in (model.emb, model.out_norm, model.linears):  # which the library leaves in float32
-                part.to(dtype)
-            codec, frame, named = _load_codec(folder, known)
-            codec = import_audiocraft().builders.get_wrapped_compression_model(codec, config)
-            seconds = float(config.dataset.segment_duration)
-    except InputError:
-        raise
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        RuntimeError,
-        KeyError,
-        AttributeError,
-        TypeError,
-        AssertionError,
-        pickle.UnpicklingError,
-        OmegaConfBaseException,
-    ) as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise InputError(f"{folder} cannot be loaded as MusicGen of audiocraft: {reason}") from error
-    _check_fit(folder, model, codec)
+    with loading(folder, "MusicGen of audiocraft", (*CHECKPOINT_ERRORS, OmegaConfBaseException)):
+        config, weights = _read(folder / LANGUAGE_MODEL)
+        _check_config(folder / LANGUAGE_MODEL, config)
+        t5 = find_named(config.conditioners[TEXT].t5.name, "t5", folder)
+        check_t5(t5)
+        model = build_language_model(config, t5, dtype)
+        model.load_state_dict(weights)
+        for part in (model.emb, model.out_norm, model.linears):  # which the library leaves in float32
+            part.to(dtype)
+        codec, frame, named = _load_codec(folder)
+        codec = import_audiocraft().builders.get_wrapped_compression_model(codec, config)
+        seconds = float(config.dataset.segment_duration)
+    check_fit(
+        folder,
+        (
+            ("number of codebooks of the codec", codec.num_codebooks, model.num_codebooks),
+            ("number of codes of the codec", codec.cardinality, model.card),
+        ),
+    )
     _move(model, device)
     codec.to(device).eval().requires_grad_(False)
     hashes = [sha256_folder(folder, [LANGUAGE_MODEL, CODEC]), *map(weights_hash, [t5, *named])]
@@ -132,9 +124,9 @@ def build_language_model(config: Any, t5: Path, dtype: torch.dtype) -> Any:
     config
         An `omegaconf.DictConfig`, which is changed.
     t5
-        The folder of the text encoder.
+        Folder of the text encoder.
     dtype
-        Of the transformer.
+        Numeric type of the transformer.
     """
     library = import_audiocraft()
     config.device, config.dtype = "cpu", str(dtype).removeprefix("torch.")
@@ -155,9 +147,8 @@ def build_language_model(config: Any, t5: Path, dtype: torch.dtype) -> Any:
     if MELODY in melody:
         melody[MELODY].match_len_on_eval = True
         melody[MELODY]._use_masking = False
-        melody[MELODY]._get_stemmed_wav = lambda wave, rate: (
-            wave
-        )  # no source separation, see `_no_separation`
+        # no source separation, see `_no_separation`
+        melody[MELODY]._get_stemmed_wav = lambda wave, rate: wave
     return model.eval().requires_grad_(False)
 
 
@@ -190,27 +181,15 @@ def _check_config(path: Path, config: Any) -> None:
             raise InputError(f"{path}: expected {expected!r} as {what}, got {found!r}")
 
 
-def _check_fit(folder: Path, model: Any, codec: Any) -> None:
-    for what, found, expected in (
-        ("number of codebooks", codec.num_codebooks, model.num_codebooks),
-        ("number of codes", codec.cardinality, model.card),
-    ):
-        if found != expected:
-            raise InputError(f"{folder}: {what} is {found} in the codec and {expected} in the language model")
-
-
-def _load_codec(folder: Path, known: Sequence[str]) -> tuple[Any, Fraction, list[Path]]:
+def _load_codec(folder: Path) -> tuple[Any, Fraction, list[Path]]:
     """Return the codec, its samples a frame, and the folders of what its checkpoint only names."""
     library = import_audiocraft()
     package = torch.load(folder / CODEC, map_location="cpu", weights_only=True)
     if "pretrained" in package:
         from transformers import EncodecModel
 
-        kind: Any = EncodecModel  # its annotation forgets the report
-        place = find_named(package["pretrained"], "encodec", folder, known)
-        codec, report = kind.from_pretrained(place, local_files_only=True, output_loading_info=True)
-        if report["missing_keys"]:
-            raise InputError(f"{place}: {len(report['missing_keys'])} weights are missing")
+        place = find_named(package["pretrained"], "encodec", folder)
+        codec = load_whole(EncodecModel, place)
         return library.encodec(codec), Fraction(prod(codec.config.upsampling_ratios)), [place]
     config, weights = _read(folder / CODEC)
     config.device = "cpu"

@@ -38,7 +38,7 @@ class StableAudioConditioner:
     Parameters
     ----------
     tokenizer
-        Of T5; its `model_max_length` is the padded length.
+        Tokenizer of T5; its `model_max_length` is the padded length.
     text_encoder
         A `T5EncoderModel`.
     projection
@@ -63,11 +63,11 @@ class StableAudioConditioner:
         Parameters
         ----------
         texts
-            Of B clips, each checked.
+            Texts of B clips, each checked.
         seconds
             Length of all clips, s.
         negative
-            What guidance leads away from; empty is from no conditions.
+            Text that guidance leads away from; if empty, it leads away from no conditions.
         guided
             Whether the result has the B rows of the branch that guidance leads away from before the others.
         """

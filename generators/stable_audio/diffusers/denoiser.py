@@ -22,7 +22,7 @@ class Denoiser:
     transformer
         A `StableAudioDiTModel` in evaluation mode, all but its blocks in float32.
     conditions
-        Of B rows, or with guidance of 2 B rows, of which guidance leads away from the first B.
+        Conditions of B rows, or with guidance of 2 B rows, of which guidance leads away from the first B.
     guidance
         Scale of classifier-free guidance; 1 is without.
     frames
@@ -53,9 +53,9 @@ class Denoiser:
         Parameters
         ----------
         latents
-            Scaled as the scheduler says, `[B, channels, frames]`, float32.
+            Latents, scaled as the scheduler says, `[B, channels, frames]`, float32.
         time
-            As the scheduler tells it, a scalar.
+            Time of the scheduler, a scalar.
         """
         model = self._transformer
         if self._guidance != 1:

@@ -46,11 +46,11 @@ class StabilityConditioner:
         Parameters
         ----------
         texts
-            Of B clips, each checked.
+            Texts of B clips, each checked.
         seconds
             Length of all clips, s.
         negative
-            What guidance leads away from; empty is from no conditions.
+            Text that guidance leads away from; if empty, it leads away from no conditions.
         """
         inputs = self._model.get_conditioning_inputs(self._conditions(texts, seconds))
         if negative:

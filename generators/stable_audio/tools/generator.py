@@ -2,21 +2,20 @@
 
 Transformer, conditioners, autoencoder and the solver for Stable Audio Open are the library's. Its function
 `generate_diffusion_cond` is not used, because it draws the noise of a whole batch from torch's global stream, which
-it reseeds, cuts long texts, decodes the model's full length, and prints. See
-`generators.stable_audio.tools.samplers`, `generators.stable_audio.tools.conditioning`,
-`generators.diffusion.generator` and `generators.diffusion.latent_decoder` for the parts.
+it reseeds, cuts long texts, decodes the model's full length, and prints.
 
 It conditions on the text of a prompt and does not look at lyrics and reference.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from generators.diffusion.generator import DiffusionGenerator
 from generators.diffusion.latent_decoder import OobleckDecoder
-from generators.diffusion.sampling import DiffusionOptions, GaussianNoise, asked_options
+from generators.diffusion.sampling import DiffusionOptions, GaussianNoise, given_options
 from generators.shared.batch_generator import check_batch_size
 from generators.shared.model_folder import locate, weights_hash
 from generators.stable_audio.tools.conditioning import TOTAL, StabilityConditioner
@@ -29,12 +28,9 @@ from generators.stable_audio.tools.loading import (
     read_config,
     text_encoder_of,
 )
-from generators.stable_audio.tools.samplers import SAMPLERS, Sampler
+from generators.stable_audio.tools.samplers import SAMPLERS
 from music.devices import find_device, find_dtype
 from music.prompts import Prompt
-
-# Part of every spec: raise it with any change of our own code that changes the audio of a seed.
-SAMPLER = 1
 
 
 class StabilityAudio(DiffusionGenerator):
@@ -45,25 +41,15 @@ class StabilityAudio(DiffusionGenerator):
 
     Parameters
     ----------
-    name
-        As it was asked for.
     model
         A `ConditionedDiffusionModelWrapper` in evaluation mode.
     config
         Its ``model_config.json``.
-    weights
-        SHA-256 of weights, configuration and text encoder.
-    options
-        How noise becomes music.
-    batch_size
-        Clips denoised at once; fixed, a shorter batch is padded.
-
-    Raises
-    ------
-    InputError
-        If the batch size is below 1, or the negative prompt too long.
+    name, weights, options, batch_size
+        See `generators.diffusion.generator.DiffusionGenerator`.
     """
 
+    sampler = 1
     backend = "stable-audio-tools"
     libraries = ("k-diffusion", "numpy", "stable-audio-tools", "torch", "transformers")
 
@@ -79,11 +65,11 @@ class StabilityAudio(DiffusionGenerator):
         autoencoder = model.pretransform
         device = next(model.parameters()).device
         dtype = next(model.model.model.transformer.layers.parameters()).dtype
-        super().__init__(name, weights, options, batch_size, SAMPLER, device, dtype)
+        super().__init__(name, weights, options, batch_size, device, dtype)
         self.sample_rate = config["sample_rate"]
         self.channels = config["audio_channels"]
         self._model = model
-        self._sampler: Sampler = SAMPLERS[model.diffusion_objective]
+        self._sampler = SAMPLERS[model.diffusion_objective]
         self._conditioner = StabilityConditioner(model, device)
         self._conditioner.check(options.negative_prompt, "the negative prompt")
         self._decoder = OobleckDecoder(
@@ -95,9 +81,6 @@ class StabilityAudio(DiffusionGenerator):
             self._decoder.samples_of(self._shape[1]) / self.sample_rate,
             float(model.conditioner.conditioners[TOTAL].max_val),
         )
-
-    def _check(self, prompt: Prompt, seconds: float) -> None:
-        self._conditioner.check(prompt.text, f"prompt {prompt.id!r}: its text")
 
     def _latent_shape(self, samples: int) -> tuple[int, ...]:
         return self._shape
@@ -114,14 +97,10 @@ class StabilityAudio(DiffusionGenerator):
 
         return self._sampler.run(predict, noise, options.steps)
 
-    def _decode(self, latents: torch.Tensor, samples: int) -> torch.Tensor:
-        return self._decoder.decode(latents, samples)
-
 
 def load_stability_audio(
     name: str,
     source: str,
-    known: Sequence[str],
     device: str = "auto",
     dtype: str = "float32",
     steps: int | None = None,
@@ -129,35 +108,20 @@ def load_stability_audio(
     negative_prompt: str | None = None,
     batch_size: int = 4,
 ) -> StabilityAudio:
-    """Load a model of stable-audio-tools.
+    """Load a model of stable-audio-tools; see `generators.diffusion.backend.load_diffusers`.
 
-    Parameters
-    ----------
-    name, source, known
-        What it is called, where it lies, and what else there is; see `generators.shared.model_folder.locate`.
-    device, dtype
-        As in `generators.registry.load_generator`.
-    steps, guidance, negative_prompt
-        As in `generators.diffusion.sampling.DiffusionOptions`; steps and guidance that are not given are those of
-        `generators.stable_audio.tools.samplers.SAMPLERS`: 8 steps without guidance for Stable Audio Open Small.
-    batch_size
-        Clips denoised at once.
-
-    Raises
-    ------
-    InputError
-        If an option is out of range, a library is missing, or the model cannot be found or loaded.
+    The default steps and guidance are those of `generators.stable_audio.tools.samplers.SAMPLERS`: 8 steps without
+    guidance for Stable Audio Open Small, 100 steps and a guidance of 7 for Stable Audio Open.
     """
-    given = asked_options(steps, guidance, negative_prompt)  # refused before anything is downloaded
+    given = given_options(steps, guidance, negative_prompt)  # refused before anything is downloaded
     check_batch_size(batch_size)
-    where, kind = find_device(device), find_dtype(dtype)
+    place, kind = find_device(device), find_dtype(dtype)
     LIBRARIES.check()
-    folder = locate(name, source, known, CONFIG, download_stability)
+    folder = locate(name, source, CONFIG, download_stability)
     config = read_config(folder)
     sampler = SAMPLERS[config["model"]["diffusion"].get("diffusion_objective", "v")]
-    usual: dict[str, Any] = {"steps": sampler.steps, "guidance": sampler.guidance}
-    options = DiffusionOptions(**{**usual, **given})
-    text_encoder = text_encoder_of(folder, config, known)
-    model = load_stability(folder, config, text_encoder, where, kind)
+    options = replace(sampler.defaults, **given)
+    text_encoder = text_encoder_of(folder, config)
+    model = load_stability(folder, config, text_encoder, place, kind)
     weights = model_hash(folder, weights_hash(text_encoder))
     return StabilityAudio(name, model, config, weights, options, batch_size)

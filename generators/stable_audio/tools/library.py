@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from generators.shared.quiet_loading import module, stand_ins
+from generators.shared.stand_ins import module, stand_ins
 from music.library_repairs import repair_torchaudio
 from music.optional_libraries import OptionalLibraries, install_extra
 
@@ -42,7 +42,7 @@ class StabilityLibrary:
     Attributes
     ----------
     create_model
-        From the content of a ``model_config.json`` to a model with random weights.
+        Function from the content of a ``model_config.json`` to a model with random weights.
     text_conditioner
         The class of conditioners that hold a T5.
     samplers, denoisers

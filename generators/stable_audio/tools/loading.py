@@ -5,15 +5,14 @@ Such a folder holds a ``model_config.json`` and the weights; the text encoder is
 """
 
 import copy
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from generators.shared.model_folder import check_t5, find_named, known_t5
-from generators.shared.quiet_loading import quiet_loading
+from generators.shared.model_folder import download_index, find_named
+from generators.shared.model_loading import CHECKPOINT_ERRORS, check_t5, known_t5, loading
 from generators.stable_audio.tools.conditioning import START, TEXT, TOTAL
 from generators.stable_audio.tools.library import import_stability
 from generators.stable_audio.tools.samplers import SAMPLERS
@@ -29,13 +28,8 @@ def download_stability(hub_id: str) -> Path:
     """Return the folder of a model on the hub; of a kind that we cannot run only the configuration is downloaded."""
     from huggingface_hub import snapshot_download
 
-    found = Path(snapshot_download(hub_id, allow_patterns=[CONFIG]))
-    if not (found / CONFIG).is_file():
-        raise InputError(
-            f"{hub_id} has no {CONFIG}, so that stable-audio-tools cannot run it: leave --backend out, or name "
-            "the library that can"
-        )
-    read_config(found)
+    cure = "leave --backend out, or name the library that can"
+    read_config(download_index(hub_id, CONFIG, "stable-audio-tools", cure))
     for weights in _WEIGHTS:
         folder = Path(snapshot_download(hub_id, allow_patterns=[CONFIG, weights]))
         if (folder / weights).is_file():
@@ -78,9 +72,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def text_encoder_of(folder: Path, config: Mapping[str, Any], known: Sequence[str]) -> Path:
+def text_encoder_of(folder: Path, config: Mapping[str, Any]) -> Path:
     """Return the folder of the T5 that a configuration names; see `generators.shared.model_folder.find_named`."""
-    return find_named(_text_options(config).get("t5_model_name", "t5-base"), "t5", folder, known)
+    return find_named(_text_options(config).get("t5_model_name", "t5-base"), "t5", folder)
 
 
 def model_hash(folder: Path, text_hash: str) -> str:
@@ -89,9 +83,9 @@ def model_hash(folder: Path, text_hash: str) -> str:
     Parameters
     ----------
     folder
-        With configuration and weights.
+        Folder with configuration and weights.
     text_hash
-        Of its text encoder.
+        SHA-256 of its text encoder.
     """
     return sha256_text(canonical_json([sha256_folder(folder, [CONFIG, _weights(folder).name]), text_hash]))
 
@@ -104,15 +98,16 @@ def load_stability(
     Parameters
     ----------
     folder
-        With the weights.
+        Folder with the weights.
     config
         What `read_config` gave.
     text_encoder
-        The folder of its T5, which computes in float16, as in training.
+        Folder of its T5, which computes in float16, as in training.
     device
-        Where to.
+        Device that it is moved to.
     dtype
-        Of the transformer within the diffusion transformer, which does nearly all the work; all else stays in float32.
+        Numeric type of the transformer within the diffusion transformer, which does nearly all the work; all else
+        stays in float32.
 
     Returns
     -------
@@ -125,29 +120,10 @@ def load_stability(
         If the folder does not hold the whole model that its configuration describes.
     """
     weights = _weights(folder)
-    from safetensors import SafetensorError
-
-    try:
-        with quiet_loading():
-            check_t5(text_encoder)
-            model = create_model(config, text_encoder)
-            model.load_state_dict(_read_weights(weights))
-    except InputError:
-        raise
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        RuntimeError,
-        KeyError,
-        TypeError,
-        AssertionError,
-        NotImplementedError,
-        SafetensorError,
-        pickle.UnpicklingError,
-    ) as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise InputError(f"{folder} cannot be loaded as Stable Audio: {reason}") from error
+    with loading(folder, "Stable Audio", CHECKPOINT_ERRORS):
+        check_t5(text_encoder)
+        model = create_model(config, text_encoder)
+        model.load_state_dict(_read_weights(weights))
     model.pretransform.model_half = False
     model.float().to(device).eval().requires_grad_(False)
     if dtype != torch.float32:

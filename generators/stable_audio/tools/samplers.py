@@ -15,7 +15,7 @@ from itertools import pairwise
 import torch
 
 from generators.diffusion.flow_matching import log_snr_levels, renoised
-from generators.diffusion.sampling import GaussianNoise
+from generators.diffusion.sampling import DiffusionOptions, GaussianNoise
 from generators.stable_audio.tools.library import import_stability
 
 # From latents `[B, channels, frames]` and a time for each, `[B]`, to what the model predicts.
@@ -32,14 +32,13 @@ class Sampler:
     Attributes
     ----------
     run
-        From predictions, noise and the number of steps to latents.
-    steps, guidance
-        As in `generators.diffusion.sampling.DiffusionOptions`.
+        Function from predictions, noise and the number of steps to latents.
+    defaults
+        Options where none are given.
     """
 
     run: Callable[[Predict, GaussianNoise, int], torch.Tensor]
-    steps: int
-    guidance: float
+    defaults: DiffusionOptions
 
 
 def ping_pong(predict: Predict, noise: GaussianNoise, steps: int) -> torch.Tensor:
@@ -48,11 +47,11 @@ def ping_pong(predict: Predict, noise: GaussianNoise, steps: int) -> torch.Tenso
     Parameters
     ----------
     predict
-        The velocity, noise minus clean latents.
+        Function that gives the velocity, noise minus clean latents.
     noise
-        Of a batch of B clips.
+        Noise of a batch of B clips.
     steps
-        How many.
+        Number of steps.
 
     Returns
     -------
@@ -84,6 +83,6 @@ def dpm_solver(predict: Predict, noise: GaussianNoise, steps: int) -> torch.Tens
 
 
 SAMPLERS = {
-    "rf_denoiser": Sampler(ping_pong, steps=8, guidance=1.0),
-    "v": Sampler(dpm_solver, steps=100, guidance=7.0),
+    "rf_denoiser": Sampler(ping_pong, DiffusionOptions(steps=8, guidance=1.0)),
+    "v": Sampler(dpm_solver, DiffusionOptions(steps=100, guidance=7.0)),
 }

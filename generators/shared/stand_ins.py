@@ -1,14 +1,7 @@
-"""Loading libraries and models without their noise, and without modules that making music does not need.
+"""Stand-ins for modules that a library imports and that making music does not need."""
 
-Load models without what their libraries say while doing it.
-
-Let a library be imported although modules are missing that it names and that making music does not need.
-"""
-
-import logging
 import sys
 import types
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -23,7 +16,7 @@ def stand_ins(modules: Mapping[str, types.ModuleType | None]) -> Iterator[None]:
     Parameters
     ----------
     modules
-        By full name; None makes the import fail, as if the module were not installed.
+        Modules by full name; None makes the import fail, as if the module were not installed.
     """
     before = {name: sys.modules[name] for name in _known(modules)}
     for name in before:
@@ -46,7 +39,7 @@ def module(name: str, path: list[str] | None = None, **contents: object) -> type
     name
         Its full name.
     path
-        Of a package: where its submodules are found.
+        Where the submodules of a package are found.
     contents
         Its attributes.
     """
@@ -64,25 +57,3 @@ def _known(modules: Mapping[str, types.ModuleType | None]) -> list[str]:
         for name in list(sys.modules)
         if any(name == top or name.startswith(f"{top}.") for top in modules)
     ]
-
-
-@contextmanager
-def quiet_loading() -> Iterator[None]:
-    """Silence transformers' warnings and progress bar, and torch's words on how diffusers normalises weights.
-
-    MusicGen's special token lies outside of the vocabulary, as it should; the bar is over the weights of small
-    parts, which take no time. What is missing in a checkpoint must be looked for by whoever loads it.
-    """
-    from transformers.utils import logging as transformers_logging
-
-    verbosity, had_bar = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity(logging.ERROR)
-    transformers_logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*weight_norm. is deprecated", FutureWarning)
-            yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if had_bar:
-            transformers_logging.enable_progress_bar()
