@@ -7,7 +7,9 @@ from reward.cmi_rm.config import CMIRMConfig
 from reward.cmi_rm.downsamplers import Stream, build_downsampler, valid
 from reward.cmi_rm.layers import DecoderLayer, Transformer
 
-ALIGNMENT, MUSICALITY = 0, 1  # the columns of the published output
+OUTPUTS = ("alignment", "musicality")  # columns of the scores, as published
+ALIGNMENT, MUSICALITY = range(len(OUTPUTS))
+COLUMNS = {"musicality": MUSICALITY, "alignment": ALIGNMENT}
 
 
 class RewardHead(nn.Module):

@@ -14,7 +14,7 @@ from music.hashing import canonical_json, sha256_file, sha256_text
 from music.prompts import Prompt
 from reward.caches import TensorCache
 from reward.cmi_rm.checkpoint import CMIRM, load_checkpoint
-from reward.cmi_rm.head import ALIGNMENT, MUSICALITY
+from reward.cmi_rm.head import COLUMNS
 from reward.cmi_rm.towers import MAX_SECONDS
 from reward.cmi_rm.weights import hash_tensors
 from reward.protocol import MUQ, ScoreRequest
@@ -51,7 +51,7 @@ class CMIRMScorer:
         `dtype` or `max_seconds`.
     """
 
-    metrics = ("musicality", "alignment")
+    metrics = tuple(COLUMNS)
     takes_clips = True
     batch_size = 16
     features = (MUQ,)
@@ -134,7 +134,7 @@ class CMIRMScorer:
         prompt, mask = self._prompt(request.prompt)
         with self._autocast():
             scores = self.head(prompt, mask, self._stream(frames))[0].float().tolist()
-        return {"musicality": scores[MUSICALITY], "alignment": scores[ALIGNMENT]}
+        return {metric: scores[column] for metric, column in COLUMNS.items()}
 
     def _prompt(self, prompt: Prompt) -> tuple[torch.Tensor, ...]:
         reference = None if prompt.reference is None else sha256_file(prompt.reference)

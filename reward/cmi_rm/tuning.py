@@ -135,7 +135,7 @@ def _updated(model: nn.Module) -> Iterator[tuple[str, Any]]:
     return ((name, part) for name, part in model.named_modules() if isinstance(part, LoraLayer))
 
 
-def tower_weights(towers: Towers) -> Mapping[str, torch.Tensor]:
+def merged_weights(towers: Towers) -> Mapping[str, torch.Tensor]:
     """Return the weights of towers, low-rank updates merged into the matrices that they update."""
     weights = dict(towers.state_dict())
     if not any(".lora_" in name for name in weights):

@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from reward.bradley_terry import targets_of
 from reward.cmi_rm.downsamplers import Stream
-from reward.cmi_rm.head import ALIGNMENT, MUSICALITY
+from reward.cmi_rm.head import OUTPUTS
 from reward.judgements import Judgement, Preference, Rating
 from reward.training.embeddings import EmbeddingStore, Key, text_key
 from reward.training.live_frames import LiveFrames
@@ -78,14 +78,9 @@ class Batch:
     @property
     def audio_places(self) -> torch.Tensor:
         """Which piece of audio of the step each is `[M]`, if every judgement of the step had two."""
-        pairs = len(self.targets)
-        return 2 * self.places[self.asker] + torch.cat(
-            [
-                torch.zeros_like(self.asker[:pairs]),
-                torch.ones_like(self.asker[:pairs]),
-                torch.zeros_like(self.asker[2 * pairs :]),
-            ]
-        )
+        places = 2 * self.places[self.asker]
+        places[len(self.targets) : 2 * len(self.targets)] += 1  # the second of each pair
+        return places
 
 
 class JudgementData:
@@ -208,22 +203,17 @@ class JudgementData:
 
     def targets(self, pairs: Sequence[Preference]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return targets and weights `[P, 2]` of preferences, columns alignment and musicality."""
-        both = [(torch.empty(0), torch.empty(0))] * 2
-        both[MUSICALITY] = targets_of([row.musicality for row in pairs], self._smoothing)
-        both[ALIGNMENT] = targets_of([row.alignment for row in pairs], self._smoothing)
+        both = [targets_of([getattr(row, head) for row in pairs], self._smoothing) for head in OUTPUTS]
         targets, weights = (torch.stack(part, dim=1) for part in zip(*both, strict=True))
         return targets, weights
 
     @staticmethod
     def ratings(rated: Sequence[Rating]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return ratings and weights `[R, 2]`, columns alignment and musicality."""
-        both: list[list[float | None]] = [[], []]
-        both[MUSICALITY] = [row.musicality for row in rated]
-        both[ALIGNMENT] = [row.alignment for row in rated]
+        both = [[getattr(row, head) for row in rated] for head in OUTPUTS]
         numbers = [[math.nan if x is None else x for x in column] for column in both]
         values = torch.tensor(numbers, dtype=torch.float32).T
-        judged = ~values.isnan()
-        return values.nan_to_num(0.0), judged.float()
+        return values.nan_to_num(0.0), (~values.isnan()).float()
 
     def _longest(self, rows: Sequence[Judgement]) -> dict[str, int]:
         """Return how many frames the longest of each stream has."""

@@ -218,8 +218,13 @@ def test_curves_go_to_a_picture_and_to_the_tracker(config, tmp_path):
     assert (tmp_path / "both.png").stat().st_size > 10_000
     with pytest.raises(InputError, match=r"no output of reward\.train"):
         train_curves.draw_curves([tmp_path], tmp_path / "none.png")
-    with pytest.raises(InputError, match="--tracker none is not installed"):
-        main(dataclasses.replace(config, tracker="none"))
+
+
+def test_a_tracker_that_is_not_installed_is_refused(config, monkeypatch):
+    assert dataclasses.replace(config, tracker="").tracker == "none"  # as it was once called
+    monkeypatch.setattr("accelerate.tracking.get_available_trackers", list)
+    with pytest.raises(InputError, match="--tracker wandb is not installed: pip install wandb"):
+        main(dataclasses.replace(config, tracker="wandb"))
 
 
 def test_files_are_mixed_by_weight(config, mixed):
@@ -248,7 +253,7 @@ def test_patience_ends_training_with_the_best_model(config, monkeypatch):
     losses = iter([0.5, 0.4, 0.6, 0.45, 0.3])
     right = {"accuracy": 0.5, "low": 0.4, "high": 0.6}
     monkeypatch.setattr(
-        "reward.train.validate",
+        "reward.training.trainer.validate",
         lambda *_: {"loss": next(losses), "musicality": right, "alignment": right},
     )
     main(dataclasses.replace(config, steps=100, evaluate_every=2, patience=2))

@@ -15,7 +15,7 @@ from music.errors import InputError
 from reward import ScoreRequest, load_scorer
 from reward.cmi_rm.checkpoint import load_towers
 from reward.cmi_rm.locations import Locator
-from reward.cmi_rm.tuning import Tuning, tower_weights, unfreeze
+from reward.cmi_rm.tuning import Tuning, merged_weights, unfreeze
 from reward.judgements import load_judgements
 from reward.train import main
 from reward.training.config import TrainConfig
@@ -149,7 +149,7 @@ def test_updates_begin_at_nothing(scoring):
     learning = unfreeze(towers, Tuning(lora_r=3, lora_target_modules=("query", "dense")), 0)
     assert learning
     assert all(min(one.shape) == 3 for one in learning)
-    merged = tower_weights(towers)
+    merged = merged_weights(towers)
     assert merged.keys() == before.keys()
     assert all(torch.equal(merged[name], before[name]) for name in before)
 

@@ -5,7 +5,7 @@ import json
 import torch
 
 from music.clips import Clip, write_clip
-from reward.train import Trainer
+from reward.training.trainer import Trainer
 
 
 def write_pairs(path, count, seed):
