@@ -12,7 +12,7 @@ SUFFIXES = (".jsonl", ".csv", ".parquet")
 
 
 def table_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield where each row of a table stands, and the row.
+    """Yield the place of each row of a table, such as "FILE line 3", and the row.
 
     Parameters
     ----------

@@ -424,5 +424,5 @@ def test_the_commands_run_from_the_shell(tmp_path, sounds, capsys):
     assert "text+lyrics" in data("stats", rows)[1]
     code, _, told = data(*preparing, "--format", "mp3")
     assert code == 2
-    assert "--format must be one of cmi" in told
+    assert "--format must be one of 'cmi', " in told
     assert data("count")[0] == 2
