@@ -16,12 +16,12 @@ from music.durable import write_text
 from music.errors import InputError
 from music.hashing import sha256_file
 from music.jsonl import dump_line, read_jsonl
-from reward.data.prepare import Prepare
+from reward.data.prepare import Format, Prepare
 from reward.data.prepare import main as prepare
 from reward.judgements import HEADS
 
 #: name -> layout, place in the folder of sets, part; what shares something with the first is left out of the others
-SETS = {
+SETS: dict[str, tuple[Format, str, str]] = {
     "test": ("cmi", "CMI-RewardBench/all_test.jsonl", ""),
     "pseudo": ("cmi", "CMI-Pref-Pseudo/train.jsonl", ""),
     "pseudo_validation": ("cmi", "CMI-Pref-Pseudo/validation.jsonl", ""),
@@ -75,7 +75,7 @@ class LabData:
         files = [str(self.rows(name)) for name in SETS]
         embed = ["reward.embed", *files, "--output", str(self.embeddings), "--towers", self.towers]
         shared = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(cores()), "-m"]
-        subprocess.run([sys.executable, "-m", *shared, *embed, "--dtype", "float16"], check=True)
+        subprocess.run([sys.executable, "-m", *shared, *embed, "--embedding_dtype", "float16"], check=True)
         write_text(done, "")
 
     def hashes(self) -> dict[str, str]:

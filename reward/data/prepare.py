@@ -37,7 +37,8 @@ from reward.data.tables import from_hub
 from reward.judgements import FILE_FIELDS, load_judgements
 from reward.training.embeddings import audio_keys
 
-FORMATS: dict[str, Callable[[Source], Items]] = {
+Format = Literal["cmi", "music_eval", "pam", "music_arena", "aime", "song_eval"]
+FORMATS: dict[Format, Callable[[Source], Items]] = {
     "cmi": cmi.read,
     "music_eval": music_eval.read,
     "pam": pam.read,
@@ -82,7 +83,7 @@ class Prepare:
         Number of items to take from the beginning of the source; all if not given.
     """
 
-    format: Literal["cmi", "music_eval", "pam", "music_arena", "aime", "song_eval"]
+    format: Format
     source: str
     output: Path
     audio: Path | None = None
