@@ -27,6 +27,7 @@ from music.optional_libraries import extra_with, install_extra
 
 C = TypeVar("C")
 _EXAMPLE = re.compile(r"^ {4}(?:accelerate launch|torchrun|python|music-reward) ")
+_WRONG_CHOICE = re.compile(r'Parser key "([\w.]+)": Expected a typing\.Literal\[(.+)\]\. Got value: (.*)')
 
 
 class _Formatter(jsonargparse.DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -72,7 +73,8 @@ def parse_command(config: type[C], argv: Sequence[str] | None = None, name: str 
     try:
         parsed = parser.parse_args(None if argv is None else list(argv))
     except jsonargparse.ArgumentError as error:
-        raise InputError(f"{_one_line(str(error))} (--help lists the options)") from error
+        message = _WRONG_CHOICE.sub(r"--\1 must be one of \2, got \3", _one_line(str(error)))
+        raise InputError(f"{message} (--help lists the options)") from error
     values = parser.instantiate_classes(parsed)
     given = {option: values[option] for option in options_of(config) if option in values}
     for old, new in renamed_of(config).items():

@@ -47,18 +47,18 @@ def fit_strengths(wins: Array) -> Array:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How often the preferred one had the higher score.
+    """Share of pairs in which the preferred one had the higher score.
 
     Attributes
     ----------
     value
-        In [0, 1]; equal scores count half. NaN without pairs.
+        The share, in [0, 1]; equal scores count half. NaN without pairs.
     low, high
         95 % Wilson interval.
     pairs
-        How many were counted; pairs that listeners called a tie are left out.
+        Number of pairs that were counted; those that listeners called a tie are left out.
     equal
-        In how many of them the scores were equal.
+        Number of these whose scores were equal.
     """
 
     value: float
@@ -70,14 +70,11 @@ class Accuracy:
 
 def accuracy_of(differences: Sequence[float], labels: Sequence[str]) -> Accuracy:
     """Return the accuracy of differences `score of a - score of b` against labels ``a, b, tie`` or empty."""
-    signs = {"a": 1.0, "b": -1.0}
-    agreed = [
-        sign * diff for diff, label in zip(differences, labels, strict=True) if (sign := signs.get(label))
-    ]
-    equal = sum(diff == 0 for diff in agreed)
-    right = sum(diff > 0 for diff in agreed) + equal / 2
-    low, high = wilson_interval(right, len(agreed))
-    return Accuracy(right / len(agreed) if agreed else math.nan, low, high, len(agreed), equal)
+    leads = _leads(differences, labels)
+    equal = leads.count(0)
+    right = sum(lead > 0 for lead in leads) + equal / 2
+    low, high = wilson_interval(right, len(leads))
+    return Accuracy(right / len(leads) if leads else math.nan, low, high, len(leads), equal)
 
 
 def cross_entropy_of(differences: Sequence[float], labels: Sequence[str]) -> float | None:
@@ -88,12 +85,12 @@ def cross_entropy_of(differences: Sequence[float], labels: Sequence[str]) -> flo
 
 @dataclass(frozen=True)
 class Sureness:
-    """Pairs of which a model was about as sure.
+    """Pairs of which a model was about equally sure.
 
     Attributes
     ----------
     pairs
-        How many.
+        Number of pairs.
     sure
         Mean of the probability that the model gave to the clip that it prefers, 1/2 to 1.
     right
@@ -135,6 +132,10 @@ def calibration_error_of(
 
 def _chances(differences: Sequence[float], labels: Sequence[str]) -> list[float]:
     """Return the probability that the model gives to what listeners preferred, for each pair that is no tie."""
+    return torch.tensor(_leads(differences, labels), dtype=torch.float64).sigmoid().tolist()
+
+
+def _leads(differences: Sequence[float], labels: Sequence[str]) -> list[float]:
+    """Return score of the preferred one minus score of the other, for each pair that is no tie."""
     signs = {"a": 1.0, "b": -1.0}
-    logits = [signs[label] * diff for diff, label in zip(differences, labels, strict=True) if label in signs]
-    return torch.tensor(logits, dtype=torch.float64).sigmoid().tolist()
+    return [signs[label] * diff for diff, label in zip(differences, labels, strict=True) if label in signs]

@@ -1,11 +1,11 @@
 """Encode the audio and texts of judgements once, for all trainings.
 
     python -m reward.embed data/cmi_pref/rows.jsonl data/music_eval/rows.jsonl --output embeddings
-    accelerate launch -m reward.embed rows.jsonl --output embeddings --dtype bfloat16
+    accelerate launch -m reward.embed rows.jsonl --output embeddings --embedding_dtype bfloat16
 
-The frozen towers encode each distinct audio and text that the rows name, and `reward.train --embeddings FOLDER`
-reads them from there (`reward.training.embeddings`). What is there is not encoded again; a killed run is simply run
-again; several processes share the work. At the end it tells how much there is and how long it took.
+The frozen towers encode each distinct audio and text that the rows name, and `reward.train --embeddings FOLDER` reads
+them from there (`reward.training.embeddings`). What is there is not encoded again, so a killed run is simply started
+anew; several processes share the work. At the end the command tells how much there is and how long it took.
 """
 
 import json
@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from music.clips import read_header
 from music.command import run
@@ -37,32 +37,33 @@ class Embed:
     output
         Folder of embeddings; it may hold others, and be shared by runs.
     towers
-        The MuQ-MuLan: a folder, a hub id, or lab-mulan.
-    dtype
-        How values are stored: float32 (training is then bit for bit as from audio), bfloat16 or float16.
+        MuQ-MuLan that encodes audio and texts: a folder, a hub id, or lab-mulan.
+    embedding_dtype
+        Numeric type of stored values; with float32, training is bit for bit as from audio.
     max_seconds
-        Only so much of the beginning of any audio is heard; s.
+        Length of the beginning of any audio that is heard, s.
     device
-        auto, cpu or cuda.
+        Device of the towers: auto, cpu or cuda; auto is the GPU if there is one.
     """
 
     POSITIONALS: ClassVar = ("rows",)
+    RENAMED: ClassVar = {"dtype": "embedding_dtype"}
 
     rows: list[Path]
     output: Path
     towers: str = "lab-mulan"
-    dtype: str = "float32"
+    embedding_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     max_seconds: float = MAX_SECONDS
     device: str = "auto"
 
 
 def main(options: Embed) -> None:
-    """Encode what the folder lacks and say what it holds."""
+    """Encode what the folder lacks, and tell what it holds."""
     rows = [row for path in options.rows for row in load_judgements(path)]
     processes = Processes()
     towers = load_towers(options.towers, Locator(), max_seconds=options.max_seconds)
     towers = towers.to(find_device(options.device))
-    store = EmbeddingStore(options.output, towers.hash, options.dtype)
+    store = EmbeddingStore(options.output, towers.hash, options.embedding_dtype)
     keys, texts = audio_keys(audio_of(rows), options.output), texts_of(rows)
     new = {key: path for path, key in keys.items() if key not in store}
     began = time.monotonic()
@@ -70,22 +71,21 @@ def main(options: Embed) -> None:
     took = time.monotonic() - began
     if processes.is_main:
         distinct = {key: path for path, key in keys.items()}
-        size = sum(path.stat().st_size for path in store.folder.glob("*.safetensors")) / 1e9
         found = {
             "folder": str(store.folder),
             "items": len(store),
             "audio_hours": _hours(distinct.values(), options.max_seconds),
             "new_audio_hours": _hours(new.values(), options.max_seconds),
             "seconds": took,
-            "gigabytes": size,
+            "gigabytes": sum(path.stat().st_size for path in store.folder.glob("*.safetensors")) / 1e9,
         }
         print(json.dumps(found, indent=1))
     processes.close()
 
 
-def _hours(paths: Iterable[Path], most: float) -> float:
+def _hours(paths: Iterable[Path], longest: float) -> float:
     headers = [read_header(path) for path in paths]
-    return sum(min(header.samples / header.sample_rate, most) for header in headers) / 3600
+    return sum(min(header.samples / header.sample_rate, longest) for header in headers) / 3600
 
 
 if __name__ == "__main__":

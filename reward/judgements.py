@@ -5,14 +5,14 @@ A JSON Lines file; every row has the fields
     id                      unique
     text, lyrics            the prompt; may be empty
     reference               path of the reference audio; may be empty
-    facts                   anything else, carried unread
+    facts                   anything more, carried unread
 
-A preference has beside them
+A preference also has
 
     audio_a, audio_b        paths
     preference_musicality   "a", "b", "tie", "both" (are good), "neither", or "" where nobody judged
     preference_alignment    the same
-    confidence_musicality   how sure the listener was, from 1 to 5; may be missing
+    confidence_musicality   confidence of the listener, from 1 to 5; may be missing
     confidence_alignment    the same
 
 and a rating
@@ -39,7 +39,6 @@ LABELS = ("a", "b", "tie", "both", "neither", "")
 SCALE = (1.0, 5.0)  # of ratings and of confidence
 FILE_FIELDS = ("audio", "audio_a", "audio_b", "reference")
 _TEXTS = ("text", "lyrics", "reference")
-_OPTIONAL = (*_TEXTS, "facts")
 _LABELS = tuple(f"preference_{head}" for head in HEADS)
 _PREFERENCE = ("id", "audio_a", "audio_b", *_LABELS)
 _CONFIDENCE = tuple(f"confidence_{head}" for head in HEADS)
@@ -54,15 +53,15 @@ class Preference:
     Attributes
     ----------
     id
-        Unique in its file.
+        Name that is unique in its file.
     prompt
-        What both were made for.
+        Prompt that both were made for.
     audio_a, audio_b
         The two files.
     musicality, alignment
         One of `LABELS`, ``""`` where nobody judged; at least one is not empty, unless the pair is still to be judged.
     confidence_musicality, confidence_alignment
-        How sure the listener was, from 1 to 5; None if that is not known.
+        Confidence of the listener, from 1 to 5; None if it is not known.
     """
 
     id: str
@@ -87,13 +86,13 @@ class Rating:
     Attributes
     ----------
     id
-        Unique in its file.
+        Name that is unique in its file.
     prompt
-        What it was made for.
+        Prompt that it was made for.
     file
         The audio.
     musicality, alignment
-        From 1 to 5, higher is better; None where nobody judged, at least one is not None.
+        Mean opinions from 1 to 5, higher is better; None where nobody judged, which is true of one at most.
     """
 
     id: str
@@ -112,14 +111,7 @@ Judgement = Preference | Rating
 
 
 def load_judgements(path: str | Path, limit: int | None = None) -> list[Judgement]:
-    """Read rows of judgement, preferences or ratings.
-
-    Parameters
-    ----------
-    path
-        The file.
-    limit
-        Take only the first so many.
+    """Read rows of judgement, preferences or ratings; at most `limit` from the beginning, if it is given.
 
     Raises
     ------
@@ -135,33 +127,9 @@ def load_pairs(path: str | Path, limit: int | None = None) -> list[Preference]:
     return _preferences(_read(Path(path), limit, labelled=False), path)
 
 
-def _read(path: Path, limit: int | None, labelled: bool) -> list[Judgement]:
-    lines: dict[str, int] = {}
-    judgements: list[Judgement] = []
-    for line, row in read_jsonl(path, torn_end=False)[:limit]:
-        where = f"{path} line {line}"
-        judgement = _rating(row, path, where) if "audio" in row else _preference(row, path, where, labelled)
-        if judgement.id in lines:
-            raise InputError(f"{where}: id {judgement.id!r} comes twice, first in line {lines[judgement.id]}")
-        lines[judgement.id] = line
-        judgements.append(judgement)
-    if not judgements:
-        raise InputError(f"{path} holds no preferences or ratings")
-    return judgements
-
-
 def load_preferences(path: str | Path, limit: int | None = None) -> list[Preference]:
     """Read rows of judgement that are all preferences; see `load_judgements`."""
     return _preferences(load_judgements(path, limit), path)
-
-
-def _preferences(rows: Sequence[Judgement], path: str | Path) -> list[Preference]:
-    preferences = []
-    for row in rows:
-        if not isinstance(row, Preference):
-            raise InputError(f"{path}: row {row.id!r} is a rating, expected preferences alone")
-        preferences.append(row)
-    return preferences
 
 
 def audio_of(rows: Iterable[Judgement]) -> list[Path]:
@@ -174,66 +142,88 @@ def texts_of(rows: Iterable[Judgement]) -> list[str]:
     return [text for row in rows for text in (row.prompt.text, row.prompt.lyrics)]
 
 
-def _preference(row: Mapping[str, Any], path: Path, where: str, labelled: bool) -> Preference:
+def _read(path: Path, limit: int | None, labelled: bool) -> list[Judgement]:
+    lines: dict[str, int] = {}
+    judgements: list[Judgement] = []
+    for line, row in read_jsonl(path, torn_end=False)[:limit]:
+        try:
+            judgement = (
+                _rating(row, path.parent) if "audio" in row else _preference(row, path.parent, labelled)
+            )
+            if judgement.id in lines:
+                raise InputError(f"id {judgement.id!r} comes twice, first in line {lines[judgement.id]}")
+        except InputError as error:
+            raise InputError(f"{path} line {line}: {error}") from error
+        lines[judgement.id] = line
+        judgements.append(judgement)
+    if not judgements:
+        raise InputError(f"{path} holds no preferences or ratings")
+    return judgements
+
+
+def _preferences(rows: Sequence[Judgement], path: str | Path) -> list[Preference]:
+    preferences = []
+    for row in rows:
+        if not isinstance(row, Preference):
+            raise InputError(f"{path}: row {row.id!r} is a rating, expected preferences alone")
+        preferences.append(row)
+    return preferences
+
+
+def _preference(row: Mapping[str, Any], folder: Path, labelled: bool) -> Preference:
     if not labelled:
         row = {**dict.fromkeys(_LABELS, ""), **row}
-    _check_fields(row, _PREFERENCE, _CONFIDENCE, where)
-    labels = {head: row[f"preference_{head}"] for head in HEADS}
-    for head, label in labels.items():
+    _check_fields(row, _PREFERENCE, _CONFIDENCE)
+    labels = [row[name] for name in _LABELS]
+    for name, label in zip(_LABELS, labels, strict=True):
         if label not in LABELS:
-            raise InputError(f"{where}: preference_{head} must be one of {json.dumps(LABELS)}, got {label!r}")
-    if labelled and not any(labels.values()):
-        raise InputError(f"{where}: no preference is given")
-    audio_a, audio_b = (_file(row[name], path, name, where) for name in ("audio_a", "audio_b"))
-    sure = [_number(row, name, where) for name in _CONFIDENCE]
-    return Preference(row["id"], _prompt(row, path, where), audio_a, audio_b, *labels.values(), *sure)
+            raise InputError(f"{name} must be one of {json.dumps(LABELS)}, got {label!r}")
+    if labelled and not any(labels):
+        raise InputError("no preference is given")
+    audio_a, audio_b = (_file(row, name, folder) for name in ("audio_a", "audio_b"))
+    sure = [_number(row, name) for name in _CONFIDENCE]
+    return Preference(row["id"], _prompt(row, folder), audio_a, audio_b, *labels, *sure)
 
 
-def _rating(row: Mapping[str, Any], path: Path, where: str) -> Rating:
-    _check_fields(row, _RATING, _RATINGS, where)
-    musicality, alignment = (_number(row, name, where) for name in _RATINGS)
+def _rating(row: Mapping[str, Any], folder: Path) -> Rating:
+    _check_fields(row, _RATING, _RATINGS)
+    musicality, alignment = (_number(row, name) for name in _RATINGS)
     if musicality is None and alignment is None:
-        raise InputError(f"{where}: no rating is given")
-    file = _file(row["audio"], path, "audio", where)
-    return Rating(row["id"], _prompt(row, path, where), file, musicality, alignment)
+        raise InputError("no rating is given")
+    return Rating(row["id"], _prompt(row, folder), _file(row, "audio", folder), musicality, alignment)
 
 
-def _check_fields(row: Mapping[str, Any], texts: Sequence[str], numbers: Sequence[str], where: str) -> None:
+def _check_fields(row: Mapping[str, Any], texts: Sequence[str], numbers: Sequence[str]) -> None:
     for name in texts:
         if name not in row:
-            raise InputError(f"{where}: field {name!r} is missing")
+            raise InputError(f"field {name!r} is missing")
     for name, value in row.items():
-        if name not in (*texts, *numbers, *_OPTIONAL):
-            raise InputError(f"{where}: unknown field {name!r} (put anything else into facts)")
-        if (
-            name in (*texts, *_TEXTS)
-            and not isinstance(value, str)
-            and not (name in _TEXTS and value is None)
-        ):
-            raise InputError(f"{where}: field {name!r} must be a text, got {value!r}")
+        if name not in (*texts, *numbers, *_TEXTS, "facts"):
+            raise InputError(f"unknown field {name!r} (put anything else into facts)")
+        empty = name in _TEXTS and value is None
+        if name in (*texts, *_TEXTS) and not empty and not isinstance(value, str):
+            raise InputError(f"field {name!r} must be a text, got {value!r}")
     if not row["id"]:
-        raise InputError(f"{where}: the id is empty")
+        raise InputError("the id is empty")
 
 
-def _number(row: Mapping[str, Any], name: str, where: str) -> float | None:
-    value = row.get(name)
+def _number(row: Mapping[str, Any], name: str) -> float | None:
+    value, (low, high) = row.get(name), SCALE
     if value is None:
         return None
-    low, high = SCALE
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise InputError(f"{where}: {name} must be a number from {low:g} to {high:g}, got {value!r}")
+        raise InputError(f"{name} must be a number from {low:g} to {high:g}, got {value!r}")
     return float(value)
 
 
-def _prompt(row: Mapping[str, Any], path: Path, where: str) -> Prompt:
-    reference = _file(row["reference"], path, "reference", where) if row.get("reference") else None
-    return Prompt(
-        row["id"], row.get("text") or "", row.get("lyrics") or "", reference, row.get("facts") or {}
-    )
+def _prompt(row: Mapping[str, Any], folder: Path) -> Prompt:
+    reference = _file(row, "reference", folder) if row.get("reference") else None
+    text, lyrics, facts = row.get("text") or "", row.get("lyrics") or "", row.get("facts") or {}
+    return Prompt(row["id"], text, lyrics, reference, facts)
 
 
-def _file(name: str, path: Path, field: str, where: str) -> Path:
-    file = path.parent / name
+def _file(row: Mapping[str, Any], name: str, folder: Path) -> Path:
+    file = folder / row[name]
     if not file.is_file():
-        raise InputError(f"{where}: {field} {file} does not exist")
+        raise InputError(f"{name} {file} does not exist")
     return file

@@ -1,9 +1,9 @@
-"""Draws what trainings wrote into ``log.jsonl``: one run, or several side by side.
+"""Draw what trainings wrote into ``log.jsonl``: one run, or several in one picture.
 
     python -m reward.train_curves runs/one runs/two --output curves.png
 
-A row of panels for each head: the loss of steps (smoothed) and of validations, accuracy with its 95 % Wilson interval,
-cross-entropy, and the error of calibration. `reward.train` draws its own run into ``curves.png`` when it ends.
+Each head has a row of panels: the loss of steps (smoothed) and of validations, accuracy with its 95 % Wilson interval,
+cross-entropy, and calibration error. `reward.train` draws its own run into ``curves.png`` when it ends.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,20 +25,20 @@ _PANELS = {
     "cross_entropy": "cross-entropy, nats",
     "ece": "calibration error",
 }
-# in shares of the figure; fixed, for to measure all labels takes as long as to draw the curves
+# shares of the figure; fixed, as measuring all labels takes as long as drawing the curves
 _MARGINS = {"left": 0.04, "right": 0.985, "top": 0.95, "bottom": 0.09, "wspace": 0.2, "hspace": 0.36}
 
 
 @dataclass(frozen=True)
 class DrawCurves:
-    """Draw the curves of trainings.
+    """Draw the curves of trainings of reward models.
 
     Parameters
     ----------
     runs
         Output folders of `reward.train`.
     output
-        The picture.
+        PNG file to write.
     """
 
     POSITIONALS: ClassVar = ("runs",)
@@ -48,7 +48,7 @@ class DrawCurves:
 
 
 def main(options: DrawCurves) -> None:
-    """Draw and say where."""
+    """Draw the curves, and print the name of the file."""
     draw_curves(options.runs, options.output)
     print(options.output)
 

@@ -12,12 +12,12 @@ from music.durable import write_text
 from music.errors import InputError
 from music.hashing import sha256_file
 from music.jsonl import dump_line, read_jsonl
-from reward.data.prepare import Prepare
+from reward.data.prepare import Format, Prepare
 from reward.data.prepare import main as prepare
 from reward.judgements import HEADS
 
-#: name -> layout, place in the folder of sets, split; what shares something with the first is left out of the others
-SETS = {
+#: name -> layout, place in the folder of sets, part; what shares something with the first is left out of the others
+SETS: dict[str, tuple[Format, str, str]] = {
     "test": ("cmi", "CMI-RewardBench/all_test.jsonl", ""),
     "pseudo": ("cmi", "CMI-Pref-Pseudo/train.jsonl", ""),
     "pseudo_validation": ("cmi", "CMI-Pref-Pseudo/validation.jsonl", ""),
@@ -59,7 +59,7 @@ class LabData:
         if done.exists():
             return
         files = [str(self.rows(name)) for name in SETS]
-        options = {"output": self.embeddings, "towers": self.towers, "dtype": "float16"}
+        options = {"output": self.embeddings, "towers": self.towers, "embedding_dtype": "float16"}
         run_command(reward.embed.__file__, options, files, processes=cores())
         write_text(done, "")
 

@@ -1,7 +1,6 @@
 """The ``config.yaml`` of a CMI-RM folder, in the published schema (flat, or under ``model:``)."""
 
 import dataclasses
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ import yaml
 
 from music.errors import InputError
 
-# Known fields of the published schema that decide how its authors train or load, not what a score is.
+# fields of the published schema that decide how its authors train or load, and not what a score is
 _CARRIED = (
     "name",
     "freeze_audio",
@@ -30,6 +29,7 @@ _KINDS = {
     "gluconv*2+pw": ("gluconv*2+pw", "baseline3", "b3"),
 }
 KINDS = {alias: kind for kind, aliases in _KINDS.items() for alias in aliases}
+_STREAMS = {"eval": "eval_downsampler", "ref": "reference_downsampler", "text": "text_downsampler"}
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,18 @@ class DownsamplerConfig:
     Attributes
     ----------
     kind
-        One of ``none, mean, mean+mlp, conv, conv*2, gluconv*2+pw``.
+        One of ``none, mean, mean+mlp, conv, conv*2, gluconv*2+pw``, or an alias of it (`KINDS`).
     factor
-        T frames become T // factor.
+        Number of frames that become one; T frames become T // factor.
     mlp_ratio, pre_mlp, dropout
-        Of ``mean+mlp``: hidden size / dim, whether the MLP comes before the mean, its dropout in training.
+        Hidden size / dim of the MLP of ``mean+mlp``, whether it comes before the mean, and its dropout in training.
     kernel_size, use_layernorm
-        Of the convolutions.
+        Size of the convolutions, which is odd, and whether a LayerNorm follows them.
+
+    Raises
+    ------
+    InputError
+        If the kind is unknown, or a number impossible.
     """
 
     kind: str = "none"
@@ -57,7 +62,7 @@ class DownsamplerConfig:
     use_layernorm: bool = True
 
     def __post_init__(self) -> None:
-        """Resolve aliases of the kind; `InputError` for an unknown one or an impossible number."""
+        """Resolve aliases of the kind, and refuse what cannot be."""
         if self.kind.lower() not in KINDS:
             raise InputError(f"unknown downsampler kind {self.kind!r}: expected one of {', '.join(KINDS)}")
         object.__setattr__(self, "kind", KINDS[self.kind.lower()])
@@ -69,7 +74,7 @@ class DownsamplerConfig:
 
 @dataclass(frozen=True)
 class NullEmbedding:
-    """What training puts in the place of a dropped modality: the chance of a drop, and the learned frames."""
+    """Chance that training drops a modality, and the number of learned frames that take its place."""
 
     dropout: float = 0.0
     length: int = 10
@@ -77,31 +82,37 @@ class NullEmbedding:
 
 @dataclass(frozen=True)
 class CMIRMConfig:
-    """Everything that decides the shape of a CMI-RM head and how it is fed; the published defaults.
+    """Everything that decides the shape of a CMI-RM head and how it is fed; the defaults are the published ones.
 
     Attributes
     ----------
     model_name
-        The MuQ-MuLan towers: a folder (relative names: see `reward.cmi_rm.checkpoint`) or a hub id.
+        MuQ-MuLan towers: a folder (relative names: see `reward.cmi_rm.checkpoint`) or a hub id.
     dim
         Width of the towers' outputs and of the head.
     attention_mode
         ``SA``: joint self-attention over prompt and audio; ``CA``: audio attends to the prompt.
     mlp_dim, output_dim
-        Of the projectors; column 0 of the 2 outputs is alignment, column 1 musicality.
+        Hidden size and outputs of the projectors; column 0 of the 2 outputs is alignment, column 1 musicality.
     sr
-        Hz.
-    prompt_tf_depth, joint_tf_depth, dim_head, heads, attn_dropout, ff_dropout, ff_mult
-        Of the transformers.
+        Sample rate, Hz.
+    prompt_tf_depth, joint_tf_depth
+        Number of layers of the prompt transformer and of the joint stage.
+    dim_head, heads, attn_dropout, ff_dropout, ff_mult
+        Width and number of attention heads, dropout, and feed-forward size / dim, in all layers.
     use_layer_idx
-        Which hidden state of MuQ is read.
+        Index of the hidden state of MuQ that is read.
     null_text, null_lyrics, null_audio, skip_null
-        The modality dropout of training; with `skip_null`, as always at inference, a missing modality is
-        masked out.
+        Modality dropout of training; with `skip_null`, as always at inference, a missing modality is masked out.
     eval_downsampler, reference_downsampler, text_downsampler
-        One for each stream; lyrics use the one of text (with weights of their own).
+        Downsampler of each stream; lyrics use that of text, with weights of their own.
     carried
         Fields of the schema that have no influence on scores, kept so that a saved file still has them.
+
+    Raises
+    ------
+    InputError
+        If a value is one that no model can have.
     """
 
     model_name: str = "OpenMuQ/MuQ-MuLan-large"
@@ -128,7 +139,7 @@ class CMIRMConfig:
     carried: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        """`InputError` for values that no model can have."""
+        """Refuse what cannot be."""
         if self.attention_mode not in ("SA", "CA"):
             raise InputError(f"attention_mode must be SA or CA, got {self.attention_mode!r}")
         if self.output_dim != 2:
@@ -138,13 +149,9 @@ class CMIRMConfig:
 
     def acting(self) -> dict[str, Any]:
         """Return the fields that decide scores, as JSON: neither names of places nor settings of training."""
-        values = dataclasses.asdict(self)
-        training = ("carried", "model_name", "skip_null", "null_text", "null_lyrics", "null_audio")
-        return {
-            name: value
-            for name, value in values.items()
-            if name not in (*training, "attn_dropout", "ff_dropout")
-        }
+        nulls = ("skip_null", "null_text", "null_lyrics", "null_audio")
+        idle = ("carried", "model_name", *nulls, "attn_dropout", "ff_dropout")
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in idle}
 
 
 def read_config(path: Path) -> CMIRMConfig:
@@ -179,26 +186,23 @@ def config_from_dict(fields: Any) -> CMIRMConfig:
         raise InputError(f"mode {mode!r} is not supported: expected concat_text_late")
     nulls = _nulls(rest.pop("null_embedding", None))
     downsamplers = _downsamplers(rest.pop("downsample", None))
-    plain = {f.name: f.type for f in dataclasses.fields(CMIRMConfig) if f.type in (int, float, str)}
-    return CMIRMConfig(**_checked(rest, plain, "model"), **nulls, **downsamplers, carried=carried)
+    return CMIRMConfig(
+        **_checked(rest, _plain(CMIRMConfig), "model"), **nulls, **downsamplers, carried=carried
+    )
 
 
 def config_to_dict(config: CMIRMConfig) -> dict[str, Any]:
     """Return the published fields of a config, such that `config_from_dict` gives it back."""
-    plain = [f.name for f in dataclasses.fields(config) if f.type in (int, float, str)]
-    fields: dict[str, Any] = {**config.carried, "mode": "concat_text_late"}
-    fields |= {name: getattr(config, name) for name in plain}
-    nulls = {"text": config.null_text, "lyrics": config.null_lyrics, "audio": config.null_audio}
-    fields["null_embedding"] = {name: dataclasses.asdict(null) for name, null in nulls.items()}
-    fields["null_embedding"]["skip_null"] = config.skip_null
-    streams = {
-        "eval": config.eval_downsampler,
-        "ref": config.reference_downsampler,
-        "text": config.text_downsampler,
+    values = dataclasses.asdict(config)
+    nulls = {name: values[f"null_{name}"] for name in ("text", "lyrics", "audio")}
+    downsamplers = {stream: values[field] for stream, field in _STREAMS.items()}
+    return {
+        **config.carried,
+        "mode": "concat_text_late",
+        **{name: values[name] for name in _plain(CMIRMConfig)},
+        "null_embedding": {**nulls, "skip_null": config.skip_null},
+        "downsample": {"configs": downsamplers, **{stream: stream for stream in _STREAMS}},
     }
-    fields["downsample"] = {"configs": {name: dataclasses.asdict(down) for name, down in streams.items()}}
-    fields["downsample"] |= {name: name for name in streams}
-    return fields
 
 
 def _check_text_encoder(encoder: Any, lora: Any) -> None:
@@ -216,14 +220,12 @@ def _nulls(fields: Any) -> dict[str, Any]:
     values: dict[str, Any] = {"skip_null": rest.pop("skip_null", False)}
     if not isinstance(values["skip_null"], bool):
         raise InputError(f"null_embedding.skip_null must be true or false, got {values['skip_null']!r}")
-    types = {f.name: f.type for f in dataclasses.fields(NullEmbedding)}
-    for name in ("text", "lyrics", "audio"):
-        if name in rest:
-            where = f"null_embedding.{name}"
-            values[f"null_{name}"] = NullEmbedding(**_checked(_mapping(rest.pop(name), where), types, where))
-    if rest:
-        raise InputError(
-            f"unknown field null_embedding.{next(iter(rest))}: expected text, lyrics, audio, skip_null"
+    for name, null in rest.items():
+        place = f"null_embedding.{name}"
+        if name not in ("text", "lyrics", "audio"):
+            raise InputError(f"unknown field {place}: expected text, lyrics, audio, skip_null")
+        values[f"null_{name}"] = NullEmbedding(
+            **_checked(_mapping(null, place), _plain(NullEmbedding), place)
         )
     return values
 
@@ -232,15 +234,15 @@ def _downsamplers(fields: Any) -> dict[str, Any]:
     rest = dict(_mapping(fields, "downsample"))
     if not rest:
         return {}
-    types = {f.name: f.type for f in dataclasses.fields(DownsamplerConfig)}
+    types = {**_plain(DownsamplerConfig), "pre_mlp": bool, "use_layernorm": bool}
     configs = {"none": DownsamplerConfig()}
     for name, values in _mapping(rest.pop("configs", None), "downsample.configs").items():
-        where = f"downsample.configs.{name}"
-        values = dict(_mapping(values, where))
+        place = f"downsample.configs.{name}"
+        values = dict(_mapping(values, place))
         if values.pop("stage", 1) != 1:
-            raise InputError(f"{where}.stage is not supported beyond 1: use kind conv*2")
-        configs[name] = DownsamplerConfig(**_checked(values, types, where))
-    names = {stream: rest.pop(stream, None) for stream in ("eval", "ref", "text")}
+            raise InputError(f"{place}.stage is not supported beyond 1: use kind conv*2")
+        configs[name] = DownsamplerConfig(**_checked(values, types, place))
+    names = {stream: rest.pop(stream, None) for stream in _STREAMS}
     if rest:
         raise InputError(f"unknown field downsample.{next(iter(rest))}: expected configs, eval, ref, text")
     chosen = {"eval": names["eval"] or "none", "text": names["text"] or "none"}
@@ -250,28 +252,30 @@ def _downsamplers(fields: Any) -> dict[str, Any]:
             raise InputError(
                 f"downsample.{stream} is {name!r}, which downsample.configs lacks: {', '.join(configs)}"
             )
-    fields = {"eval": "eval_downsampler", "ref": "reference_downsampler", "text": "text_downsampler"}
-    return {fields[stream]: configs[name] for stream, name in chosen.items()}
+    return {_STREAMS[stream]: configs[name] for stream, name in chosen.items()}
 
 
-def _mapping(value: Any, where: str) -> Mapping[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise InputError(f"{where} must hold fields, got {value!r}")
-    return value
+def _plain(kind: type) -> dict[str, Any]:
+    """Return the fields of a dataclass that hold a number or a text, with their types."""
+    return {field.name: field.type for field in dataclasses.fields(kind) if field.type in (int, float, str)}
 
 
-def _checked(values: Mapping[str, Any], types: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _mapping(value: Any, place: str) -> Mapping[str, Any]:
+    if value is not None and not isinstance(value, Mapping):
+        raise InputError(f"{place} must hold fields, got {value!r}")
+    return value or {}
+
+
+def _checked(values: Mapping[str, Any], types: Mapping[str, Any], place: str) -> dict[str, Any]:
     """Return the values in the types of their fields; `InputError` names an unknown or ill-typed one."""
     checked = {}
     for name, value in values.items():
         if name not in types:
-            raise InputError(f"unknown field {where}.{name}: expected one of {', '.join(types)}")
+            raise InputError(f"unknown field {place}.{name}: expected one of {', '.join(types)}")
         wanted = types[name]
         if wanted is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if type(value) is not wanted:
-            raise InputError(f"{where}.{name} must be {typing.cast(type, wanted).__name__}, got {value!r}")
+            raise InputError(f"{place}.{name} must be {wanted.__name__}, got {value!r}")
         checked[name] = value
     return checked

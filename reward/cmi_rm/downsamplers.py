@@ -1,16 +1,16 @@
 """Downsamplers: `[B, T, D]` becomes `[B, T // factor, D]`.
 
-The published code trims a batch to a multiple of the factor, so that in a padded batch an item keeps
-frames it would lose alone. Here every item is trimmed by its own length: its result is that of the item
-alone, whatever the padding. Streams are given with `lengths` `[B]` (valid frames come first) instead of a
-mask.
+The published code trims a batch to a multiple of the factor, so that in a padded batch an item keeps frames it would
+lose alone. Here every item is trimmed by its own length: its result is that of the item alone, whatever the padding.
+Streams are given with `lengths` `[B]` (valid frames come first) instead of a mask.
 """
+
+import math
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from music.errors import InputError
 from reward.cmi_rm.config import DownsamplerConfig
 from reward.cmi_rm.dropout import Dropout
 
@@ -135,21 +135,11 @@ class ConvTwice(nn.Module):
 
 
 def two_strides(factor: int) -> tuple[int, int]:
-    """Return the strides of two stages of a given product: smallest maximum; 3 first, else the smaller first.
-
-    Raises
-    ------
-    InputError
-        If the factor is 0 or negative.
-    """
-    if factor < 1:
-        raise InputError(f"downsampler factor must be at least 1, got {factor}")
-    if factor == 1:
-        return 1, 1
-    pairs = [(low, factor // low) for low in range(2, factor + 1) if factor % low == 0]
-    low, high = min(((a, b) for a, b in pairs if a <= b), default=(1, factor), key=lambda pair: pair[1])
-    if low == 1:  # a prime: the published rule leaves the second stage with stride 1
-        return (3, 1) if factor == 3 else (1, factor)
+    """Return the strides of two stages of a given product: smallest maximum; 3 first, else the smaller first."""
+    low = max(
+        low for low in range(1, math.isqrt(factor) + 1) if factor % low == 0
+    )  # 1 for a prime, as published
+    high = factor // low
     return (high, low) if high == 3 else (low, high)
 
 

@@ -14,11 +14,11 @@ class Noise:
     Parameters
     ----------
     seed
-        Of the step.
+        Seed of the step.
     places
-        `[B]`: which items of the step the items of the batch are.
+        Places in the step of the items of the batch, `[B]`.
     total
-        How many the step has.
+        Number of items of the step.
     """
 
     def __init__(self, seed: int, places: torch.Tensor, total: int) -> None:
@@ -37,7 +37,7 @@ class Dropout(nn.Module):
     Parameters
     ----------
     chance
-        Of a number to be dropped.
+        Chance of a number to be dropped, in [0, 1).
     """
 
     def __init__(self, chance: float) -> None:

@@ -1,4 +1,4 @@
-"""The trainable part of CMI-RM: from tower outputs to the two scores."""
+"""The head of CMI-RM (arXiv 2603.00610), which maps tower outputs to the two scores."""
 
 import torch
 from torch import nn
@@ -7,33 +7,32 @@ from reward.cmi_rm.config import CMIRMConfig
 from reward.cmi_rm.downsamplers import Stream, build_downsampler, valid
 from reward.cmi_rm.layers import DecoderLayer, Transformer
 
-ALIGNMENT, MUSICALITY = 0, 1  # the columns of the published output
+OUTPUTS = ("alignment", "musicality")  # columns of the scores, as published
+ALIGNMENT, MUSICALITY = range(len(OUTPUTS))
+COLUMNS = {"musicality": MUSICALITY, "alignment": ALIGNMENT}
 
 
 class RewardHead(nn.Module):
     """Downsamplers, prompt transformer, joint stage and projectors, with the published parameter names.
 
-    A stream is `(x [B, T, dim], lengths [B])`: frames of one modality, the valid ones first. An absent
-    modality has length 0. The work on a prompt (`prompt`) is separate from that on audio (`forward`), so
-    that it can be reused.
+    A stream is `(x [B, T, dim], lengths [B])`: frames of one modality, the valid ones first. An absent modality has
+    length 0. The work on a prompt (`prompt`) is separate from that on audio (`forward`), so that it can be reused.
     """
 
     def __init__(self, config: CMIRMConfig) -> None:
         super().__init__()
         self.config = config
-        dim, heads, dim_head, mult = config.dim, config.heads, config.dim_head, config.ff_mult
-        drops = (config.attn_dropout, config.ff_dropout)
+        dim = config.dim
         self.text_downsampler = build_downsampler(dim, config.text_downsampler)
         self.lyrics_downsampler = build_downsampler(dim, config.text_downsampler)
         self.ref_downsampler = build_downsampler(dim, config.reference_downsampler)
         self.eval_downsampler = build_downsampler(dim, config.eval_downsampler)
-        self.prompt_transformer = Transformer(dim, config.prompt_tf_depth, heads, dim_head, mult, *drops)
+        self.prompt_transformer = Transformer(config, config.prompt_tf_depth)
         self.joint_transformer: nn.Module
         if config.attention_mode == "SA":
-            self.joint_transformer = Transformer(dim, config.joint_tf_depth, heads, dim_head, mult, *drops)
+            self.joint_transformer = Transformer(config, config.joint_tf_depth)
         else:
-            layers = [DecoderLayer(dim, heads, dim_head, mult, *drops) for _ in range(config.joint_tf_depth)]
-            self.joint_transformer = nn.ModuleList(layers)
+            self.joint_transformer = nn.ModuleList(DecoderLayer(config) for _ in range(config.joint_tf_depth))
         self.score_projector = _projector(dim, config.mlp_dim, config.output_dim)
         # The published files carry these three; training of the released model left them unused.
         self.single_score_projector = _projector(dim, config.mlp_dim, 1)
@@ -72,7 +71,7 @@ class RewardHead(nn.Module):
 
     @property
     def shortest_audio(self) -> int:
-        """The least number of frames that audio must have."""
+        """Number of frames that audio must have at least."""
         return max(1, self.config.eval_downsampler.factor)
 
 

@@ -1,4 +1,4 @@
-"""The transformer blocks of CMI-RM (Haiwen-Xia et al., arXiv 2603.00610), with the published parameter names.
+"""The transformer blocks of CMI-RM (arXiv 2603.00610), with the published parameter names.
 
 Every mask is a boolean `[B, T]`, True where a frame is valid. A valid frame's output never depends on
 invalid ones.
@@ -8,9 +8,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from reward.cmi_rm.config import CMIRMConfig
 from reward.cmi_rm.dropout import Dropout
 
-_SELF_SCALE = 8.0  # of the normalised dot products
+_SELF_SCALE = 8.0  # factor of the normalised dot products
 
 
 class GainNorm(nn.Module):
@@ -34,11 +35,11 @@ class GEGLU(nn.Module):
         return value * F.gelu(gate)
 
 
-def feed_forward(dim: int, mult: int, dropout: float) -> nn.Sequential:
-    """Return the block GainNorm, Linear, GEGLU, Dropout, Linear of hidden size int(dim * mult * 2/3)."""
-    hidden = int(dim * mult * 2 / 3)
-    expand = nn.Linear(dim, 2 * hidden, bias=False)
-    return nn.Sequential(GainNorm(dim), expand, GEGLU(), Dropout(dropout), nn.Linear(hidden, dim, bias=False))
+def feed_forward(config: CMIRMConfig) -> nn.Sequential:
+    """Return the block GainNorm, Linear, GEGLU, Dropout, Linear of hidden size int(dim * ff_mult * 2/3)."""
+    dim, hidden = config.dim, int(config.dim * config.ff_mult * 2 / 3)
+    expand, contract = nn.Linear(dim, 2 * hidden, bias=False), nn.Linear(hidden, dim, bias=False)
+    return nn.Sequential(GainNorm(dim), expand, GEGLU(), Dropout(config.ff_dropout), contract)
 
 
 def _split(x: torch.Tensor, heads: int) -> torch.Tensor:
@@ -49,10 +50,8 @@ def _attend(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor, scale: float, dropout: Dropout
 ) -> torch.Tensor:
     """Return `[B, Tq, H * d]`: attention of `q` over the valid ones of `k`, zero for items that have none."""
-    bias = torch.zeros(mask.shape, dtype=q.dtype, device=q.device).masked_fill(
-        ~mask, torch.finfo(q.dtype).min
-    )
-    bias = bias[:, None, None, :]
+    zeros = torch.zeros(mask.shape, dtype=q.dtype, device=q.device)
+    bias = zeros.masked_fill(~mask, torch.finfo(q.dtype).min)[:, None, None, :]
     if dropout.active:
         out = dropout((scale * q @ k.transpose(2, 3) + bias).softmax(dim=-1)) @ v
     else:
@@ -64,8 +63,9 @@ def _attend(
 class SelfAttention(nn.Module):
     """Pre-norm self-attention whose queries and keys are normalised to length 1."""
 
-    def __init__(self, dim: int, heads: int, dim_head: int, dropout: float) -> None:
+    def __init__(self, config: CMIRMConfig) -> None:
         super().__init__()
+        dim, heads, dim_head, dropout = config.dim, config.heads, config.dim_head, config.attn_dropout
         self.heads, self.dropout = heads, Dropout(dropout)
         self.norm = GainNorm(dim)
         self.to_q = nn.Linear(dim, heads * dim_head, bias=False)
@@ -75,7 +75,7 @@ class SelfAttention(nn.Module):
         self.to_out = nn.Sequential(nn.Linear(heads * dim_head, dim, bias=False), Dropout(dropout))
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor, start: int = 0) -> torch.Tensor:
-        """Return `[B, T - start, dim]`: what the frames from `start` on hear in `[B, T, dim]`."""
+        """Return `[B, T - start, dim]`: attention of the frames from `start` on over all of `x` `[B, T, dim]`."""
         x = self.norm(x)
         k, v = self.to_kv(x).chunk(2, dim=-1)
         q, k, v = (_split(part, self.heads) for part in (self.to_q(x[:, start:]), k, v))
@@ -86,8 +86,9 @@ class SelfAttention(nn.Module):
 class CrossAttention(nn.Module):
     """Pre-norm attention of one stream over another, in plain dot products."""
 
-    def __init__(self, dim: int, heads: int, dim_head: int, dropout: float) -> None:
+    def __init__(self, config: CMIRMConfig) -> None:
         super().__init__()
+        dim, heads, dim_head, dropout = config.dim, config.heads, config.dim_head, config.attn_dropout
         self.heads, self.dropout, self.scale = heads, Dropout(dropout), dim_head**-0.5
         self.norm_q, self.norm_kv = GainNorm(dim), GainNorm(dim)
         self.to_q = nn.Linear(dim, heads * dim_head, bias=False)
@@ -109,23 +110,9 @@ class CrossAttention(nn.Module):
 class Transformer(nn.Module):
     """A stack of self-attention and feed-forward blocks, without positions and without a final norm."""
 
-    def __init__(
-        self,
-        dim: int,
-        depth: int,
-        heads: int,
-        dim_head: int,
-        ff_mult: int,
-        attn_dropout: float,
-        ff_dropout: float,
-    ) -> None:
+    def __init__(self, config: CMIRMConfig, depth: int) -> None:
         super().__init__()
-        blocks = [
-            nn.ModuleList(
-                [SelfAttention(dim, heads, dim_head, attn_dropout), feed_forward(dim, ff_mult, ff_dropout)]
-            )
-            for _ in range(depth)
-        ]
+        blocks = [nn.ModuleList([SelfAttention(config), feed_forward(config)]) for _ in range(depth)]
         self.layers = nn.ModuleList(blocks)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor, start: int = 0) -> torch.Tensor:
@@ -146,13 +133,11 @@ class Transformer(nn.Module):
 class DecoderLayer(nn.Module):
     """Self-attention on the audio, cross-attention to the prompt, feed-forward; a residual around each."""
 
-    def __init__(
-        self, dim: int, heads: int, dim_head: int, ff_mult: int, attn_dropout: float, ff_dropout: float
-    ) -> None:
+    def __init__(self, config: CMIRMConfig) -> None:
         super().__init__()
-        self.self_attn = SelfAttention(dim, heads, dim_head, attn_dropout)
-        self.cross_attn = CrossAttention(dim, heads, dim_head, attn_dropout)
-        self.ffn = feed_forward(dim, ff_mult, ff_dropout)
+        self.self_attn = SelfAttention(config)
+        self.cross_attn = CrossAttention(config)
+        self.ffn = feed_forward(config)
 
     def forward(
         self, x: torch.Tensor, mask: torch.Tensor, prompt: torch.Tensor, prompt_mask: torch.Tensor

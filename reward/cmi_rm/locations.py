@@ -34,7 +34,7 @@ class Locator:
         Raises
         ------
         InputError
-            If it is nowhere; the message says where was looked.
+            If it is nowhere; the message names the places.
         """
         # the last place serves a checkpoint that was moved together with its towers
         inside = [base / place for place in (name, Path(name).name) for base in self.bases]
@@ -56,5 +56,5 @@ def _from_hub(name: str, patterns: Sequence[str], looked: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=list(patterns)))
     except (OSError, ValueError) as error:  # the hub's errors and its failures to connect are all of these
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise InputError(f"no folder {name} ({looked}), and the hub did not give it: {reason}") from error

@@ -14,7 +14,7 @@ from music.hashing import canonical_json, sha256_file, sha256_text
 from music.prompts import Prompt
 from reward.caches import TensorCache
 from reward.cmi_rm.checkpoint import CMIRM, load_checkpoint
-from reward.cmi_rm.head import ALIGNMENT, MUSICALITY
+from reward.cmi_rm.head import COLUMNS
 from reward.cmi_rm.towers import MAX_SECONDS
 from reward.cmi_rm.weights import hash_tensors
 from reward.protocol import MUQ, ScoreRequest
@@ -33,16 +33,16 @@ class CMIRMScorer:
     Parameters
     ----------
     model
-        The loaded model, or the folder it lies in.
+        Loaded model, or the folder it lies in.
     name
-        What pools and tables call it; the folder's name by default.
+        Name in pools and tables; that of the folder by default.
     device
         ``auto``, ``cpu``, ``cuda``, ``cuda:1`` ...
     dtype
-        ``float32``, or ``bfloat16`` (autocast); that of a loaded model, else float32, by default.
+        ``float32``, or ``bfloat16`` (autocast); by default that of a loaded model, else float32.
     max_seconds
-        Only so much of the beginning of audio and reference is heard; s. That of a loaded model, else
-        `MAX_SECONDS`, by default.
+        Length of the beginning of audio and reference that is heard, s; by default that of a loaded model, else
+        `MAX_SECONDS`.
 
     Raises
     ------
@@ -51,7 +51,7 @@ class CMIRMScorer:
         `dtype` or `max_seconds`.
     """
 
-    metrics = ("musicality", "alignment")
+    metrics = tuple(COLUMNS)
     takes_clips = True
     batch_size = 16
     features = (MUQ,)
@@ -65,13 +65,10 @@ class CMIRMScorer:
         max_seconds: float | None = None,
     ) -> None:
         if isinstance(model, CMIRM):
-            loaded = model
-            for option, asked, has in (
-                ("dtype", dtype, model.towers.dtype_name),
-                ("max_seconds", max_seconds, model.towers.max_seconds),
-            ):
-                if asked is not None and asked != has:
-                    raise InputError(f"{option} is {asked}, but the model was loaded with {has}")
+            loaded, has = model, {"dtype": model.towers.dtype_name, "max_seconds": model.towers.max_seconds}
+            for option, value in {"dtype": dtype, "max_seconds": max_seconds}.items():
+                if value not in (None, has[option]):
+                    raise InputError(f"{option} is {value}, but the model was loaded with {has[option]}")
         else:
             seconds = MAX_SECONDS if max_seconds is None else max_seconds
             loaded = load_checkpoint(Path(model), seconds, "float32" if dtype is None else dtype)
@@ -91,7 +88,7 @@ class CMIRMScorer:
 
     @property
     def max_seconds(self) -> float:
-        """Only so much of the beginning of audio and reference is heard; s."""
+        """Length of the beginning of audio and reference that is heard, s."""
         return self.towers.max_seconds
 
     @cached_property
@@ -122,7 +119,7 @@ class CMIRMScorer:
         try:
             return self._encode([*audio, *references])[: len(audio)]
         except InputError:
-            self._encode(audio)  # say which it was
+            self._encode(audio)  # find out which it was
             for reference in references:
                 self._reference(reference)
             raise
@@ -134,7 +131,7 @@ class CMIRMScorer:
         prompt, mask = self._prompt(request.prompt)
         with self._autocast():
             scores = self.head(prompt, mask, self._stream(frames))[0].float().tolist()
-        return {"musicality": scores[MUSICALITY], "alignment": scores[ALIGNMENT]}
+        return {metric: scores[column] for metric, column in COLUMNS.items()}
 
     def _prompt(self, prompt: Prompt) -> tuple[torch.Tensor, ...]:
         reference = None if prompt.reference is None else sha256_file(prompt.reference)

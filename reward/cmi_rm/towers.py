@@ -164,6 +164,12 @@ class Towers(nn.Module):
         rest = iter(range(len(flat)))
         return [torch.cat([frames[next(rest)] for _ in chunks]) for chunks in chunked]
 
+    def refuse_short(self, seconds: float) -> None:
+        """Raise `InputError` if audio of this length is too short to be encoded."""
+        if seconds * self.sample_rate <= SHORTEST:
+            least = SHORTEST / self.sample_rate
+            raise InputError(f"audio of {seconds:.3f} s is too short: expected over {least:.3f} s")
+
     def _groups(self, lengths: Sequence[int]) -> list[list[int]]:
         """Return the indices of chunks that are encoded together: equally long, and not too many."""
         by_length: dict[int, list[int]] = {}
@@ -180,11 +186,7 @@ class Towers(nn.Module):
 
     def _chunks(self, clip: Clip) -> list[torch.Tensor]:
         wave = clip.mono().first(self.max_seconds).resampled(self.sample_rate).waveform[0]
-        if len(wave) <= SHORTEST:
-            least = SHORTEST / self.sample_rate
-            raise InputError(
-                f"audio of {len(wave) / self.sample_rate:.3f} s is too short: expected over {least:.3f} s"
-            )
+        self.refuse_short(len(wave) / self.sample_rate)
         return [chunk for chunk in wave.split(CHUNK_SECONDS * self.sample_rate) if len(chunk) > SHORTEST]
 
     def _forward_audio(self, waves: torch.Tensor) -> torch.Tensor:

@@ -5,7 +5,7 @@
     text_lora_config                  low-rank updates of XLM-RoBERTa's matrices (LoRA, arXiv 2106.09685)
     train_muq_depth: n                the last n layers of MuQ's conformer
 
-The towers stay in eval mode: of their own dropout nothing is used, only that of the low-rank updates.
+The towers stay in eval mode: their own dropout is not used, only that of the low-rank updates.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,27 +26,25 @@ _ADAPTER = "default"
 
 @dataclass(frozen=True)
 class Tuning:
-    """What of the towers learns; nothing by default.
+    """Parts of the towers that learn; none by default.
 
     Attributes
     ----------
     text
-        One of `TEXT_PARTS`.
-    lora_r
-        Rank of the updates; 0 for none.
-    lora_alpha
-        An update counts alpha / rank.
+        Part of the text tower, one of `TEXT_PARTS`.
+    lora_r, lora_alpha
+        Rank of the low-rank updates, 0 for none; they count alpha / rank.
     lora_dropout
-        Of what goes into an update.
+        Dropout of what goes into an update, in [0, 1).
     lora_target_modules
-        Ends of the names of the matrices that get one.
+        Ends of the names of the matrices that are updated.
     muq_depth
-        Layers of MuQ's conformer, from the last.
+        Number of the last layers of MuQ's conformer.
 
     Raises
     ------
     InputError
-        If a value makes no sense, or both the text tower and updates of it shall learn.
+        If a value makes no sense, or both the text tower and updates of it are to learn.
     """
 
     text: str = ""
@@ -74,21 +72,17 @@ class Tuning:
     @property
     def kinds(self) -> frozenset[str]:
         """What the towers that learn encode: text, audio, both or neither."""
-        text = {"text"} if self.text or self.lora_r else set()
-        return frozenset(text | ({"audio"} if self.muq_depth else set()))
+        learning = {"text": bool(self.text or self.lora_r), "audio": bool(self.muq_depth)}
+        return frozenset(kind for kind, learns in learning.items() if learns)
 
     def published(self) -> dict[str, Any]:
         """Return the fields of the published config that tell it; updates are merged into what is saved."""
-        fields: dict[str, Any] = {}
-        if self.text:
-            fields["text_encoder"] = {"name": "muq_mulan", "tune": self.text}
-        if self.muq_depth:
-            fields["train_muq_depth"] = self.muq_depth
-        return fields
+        text = {"text_encoder": {"name": "muq_mulan", "tune": self.text}} if self.text else {}
+        return {**text, **({"train_muq_depth": self.muq_depth} if self.muq_depth else {})}
 
 
 def unfreeze(towers: Towers, tuning: Tuning, seed: int) -> list[nn.Parameter]:
-    """Let parts of the towers learn, in place, and return their parameters; the updates start from a `seed`.
+    """Let parts of the towers learn, in place, and return their parameters; the seed is that of the updates.
 
     Raises
     ------
@@ -135,7 +129,7 @@ def _updated(model: nn.Module) -> Iterator[tuple[str, Any]]:
     return ((name, part) for name, part in model.named_modules() if isinstance(part, LoraLayer))
 
 
-def tower_weights(towers: Towers) -> Mapping[str, torch.Tensor]:
+def merged_weights(towers: Towers) -> Mapping[str, torch.Tensor]:
     """Return the weights of towers, low-rank updates merged into the matrices that they update."""
     weights = dict(towers.state_dict())
     if not any(".lora_" in name for name in weights):

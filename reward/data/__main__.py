@@ -1,4 +1,4 @@
-"""Commands of `reward.data`."""
+"""The commands of `reward.data`."""
 
 import sys
 
@@ -6,9 +6,7 @@ import reward.data
 from music.subcommands import Command, dispatch
 
 COMMANDS = {
-    "prepare": Command(
-        "reward.data.prepare:Prepare", "write a published set as rows of preferences and ratings"
-    ),
+    "prepare": Command("reward.data.prepare:Prepare", "write a published set as preferences and ratings"),
     "check": Command("reward.data.check:Check", "find what is missing, judged twice or leaked"),
     "stats": Command("reward.data.stats:Stats", "count rows by modality and label"),
 }

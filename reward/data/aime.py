@@ -5,12 +5,13 @@ once and kept.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from music.clips import Clip, read_clip, write_clip
 from music.errors import InputError
-from reward.data.rows import Found, Row, Skipped, Source, UnusableError, without_empty
+from reward.data.rows import Items, Row, Source, UnusableError, without_empty
 from reward.data.tables import table_rows
 
 QUESTIONS = {"music quality": "musicality", "text-audio alignment": "alignment"}
@@ -18,13 +19,10 @@ ANSWERS = {"1": "a", "2": "b"}
 _SUFFIXES = (".flac", ".wav", ".mp3", ".ogg")
 
 
-def read(source: Source) -> Found:
+def read(source: Source) -> Items:
     """Yield the answers."""
-    for where, fields in table_rows(source.place):
-        try:
-            yield _row(fields, source)
-        except UnusableError as error:
-            yield Skipped(where, error.reason, error.detail)
+    for place, fields in table_rows(source.place):
+        yield place, partial(_row, fields, source)
 
 
 def _row(fields: Mapping[str, Any], source: Source) -> Row:

@@ -1,14 +1,14 @@
-"""Check rows of judgement: files that are missing or broken, rows that come twice, and what a benchmark shares.
+"""Check rows of judgement: files that are missing or broken, rows that come twice, and leaks from a benchmark.
 
     python -m reward.data check data/cmi_pref/rows.jsonl data/music_eval/rows.jsonl --benchmark data/test/rows.jsonl
 
-The code is 1 if something is missing, broken or leaks. Rows that come twice are told but may be meant: several
-listeners judge the same pair, and labels that contradict each other are counted.
+The exit code is 1 if something is missing, broken or leaks. Rows that come twice are only told, as several listeners
+may judge the same pair; those that contradict each other are told apart.
 """
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -20,7 +20,7 @@ from music.errors import InputError
 from music.jsonl import read_jsonl
 from reward.data.leakage import find_leaks, load_benchmark
 from reward.judgements import FILE_FIELDS, HEADS, Judgement, Preference, audio_of, load_judgements
-from reward.training.embeddings import audio_keys
+from reward.training.embeddings import Key, audio_keys
 
 SHOWN = 10  # of each kind of finding
 
@@ -32,9 +32,9 @@ class Check:
     Parameters
     ----------
     files
-        What will be trained on.
+        Files of rows to train on.
     benchmark
-        Files that will be tested on, with commas between.
+        Files of rows that models will be tested on, with commas between.
     """
 
     POSITIONALS: ClassVar = ("files",)
@@ -45,25 +45,21 @@ class Check:
 
 def main(options: Check) -> int:
     """Print what is found, and return 1 if it must not stay."""
-    missing = [one for file in options.files for one in missing_files(file)]
-    if missing:
+    if missing := [one for file in options.files for one in missing_files(file)]:
         tell("missing", missing)
         return 1
     rows = [row for file in options.files for row in load_judgements(file)]
     benchmark = load_benchmark(options.benchmark)
-    broken = broken_files(rows)
-    if broken:
+    if broken := broken_files(rows):
         tell("broken", broken)
         return 1
     hashes = audio_keys(path for row in (*rows, *benchmark) for path in row.audio)
     twins = twins_of(rows, hashes)
-    tell("judged more than once", [f"{', '.join(ids)}" for ids, _ in twins])
-    tell("judged more than once, and not alike", [f"{', '.join(ids)}" for ids, alike in twins if not alike])
+    tell("judged more than once", [", ".join(ids) for ids, _ in twins])
+    tell("judged more than once, and not alike", [", ".join(ids) for ids, alike in twins if not alike])
     leaks = find_leaks(rows, benchmark, hashes)
-    tell(
-        "shared with the benchmark",
-        [f"{leak.id} shares {leak.kind} with {leak.benchmark_id}" for leak in leaks],
-    )
+    shared = [f"{leak.id} shares {leak.kind} with {leak.benchmark_id}" for leak in leaks]
+    tell("shared with the benchmark", shared)
     print(json.dumps({"rows": len(rows), "leaks": dict(Counter(leak.kind for leak in leaks))}))
     return 1 if leaks else 0
 
@@ -80,7 +76,7 @@ def missing_files(path: Path) -> list[str]:
 
 
 def broken_files(rows: Sequence[Judgement]) -> list[str]:
-    """Return what is wrong with files that are no audio."""
+    """Return what is wrong with each file that is no audio."""
     found = []
     for path in tqdm(dict.fromkeys(audio_of(rows)), "headers", disable=None):
         try:
@@ -91,7 +87,7 @@ def broken_files(rows: Sequence[Judgement]) -> list[str]:
     return found
 
 
-def twins_of(rows: Sequence[Judgement], hashes: dict) -> list[tuple[list[str], bool]]:
+def twins_of(rows: Sequence[Judgement], hashes: Mapping[Path, Key]) -> list[tuple[list[str], bool]]:
     """Return groups of ids that judge the same audio for the same prompt, and whether they judge alike."""
     groups = defaultdict(list)
     for row in rows:
@@ -104,7 +100,7 @@ def twins_of(rows: Sequence[Judgement], hashes: dict) -> list[tuple[list[str], b
     ]
 
 
-def _verdict(row: Judgement, hashes: dict) -> tuple:
+def _verdict(row: Judgement, hashes: Mapping[Path, Key]) -> tuple:
     """Return what a row says, whichever clip stands first."""
     judged = tuple(getattr(row, head) for head in HEADS)
     if isinstance(row, Preference) and hashes[row.audio_a] > hashes[row.audio_b]:
@@ -113,10 +109,10 @@ def _verdict(row: Judgement, hashes: dict) -> tuple:
     return judged
 
 
-def tell(what: str, findings: Sequence[str]) -> None:
+def tell(title: str, findings: Sequence[str]) -> None:
     """Print how many findings there are, and the first of them."""
     if findings:
-        print(f"{what}: {len(findings)}")
+        print(f"{title}: {len(findings)}")
         for finding in findings[:SHOWN]:
             print(f"  {finding}")
         if len(findings) > SHOWN:

@@ -1,19 +1,19 @@
 """CMI-Pref, CMI-Pref-Pseudo and CMI-RewardBench (arXiv 2603.00610), in both layouts in which they are published.
 
-A row with two pieces of audio is a preference, one with a single piece a rating. The layouts call the same fields
-otherwise: `ALIASES` has the names of the benchmark's files first, then those of the released sets.
+A row with two pieces of audio is a preference, one with a single piece a rating. The layouts have different names for
+the same fields: `ALIASES` has those of the benchmark's files first, then those of the released sets.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from reward.data.rows import (
-    Found,
+    Items,
     Row,
-    Skipped,
     Source,
     UnusableError,
-    audio_of,
+    audio_path,
     label_of,
     number_of,
     ratings_of,
@@ -35,15 +35,11 @@ FACTS = ("source", "split", "modality", "model_a", "model_b", "prompt id", "feed
 LISTENED = ("total_listening_time_a", "total_listening_time_b")
 
 
-def read(source: Source) -> Found:
+def read(source: Source) -> Items:
     """Yield the rows of a file; those of another split are passed over."""
-    for where, fields in table_rows(source.place):
-        if source.split and fields.get("split") and fields["split"] != source.split:
-            continue
-        try:
-            yield _row(fields, source)
-        except UnusableError as error:
-            yield Skipped(where, error.reason, error.detail)
+    for place, fields in table_rows(source.place):
+        if not source.split or fields.get("split") in (None, "", source.split):
+            yield place, partial(_row, fields, source)
 
 
 def _row(fields: Mapping[str, Any], source: Source) -> Row:
@@ -52,21 +48,17 @@ def _row(fields: Mapping[str, Any], source: Source) -> Row:
 
     prompt = {"text": named("text"), "lyrics": named("lyrics")}
     if named("reference"):
-        prompt["reference"] = audio_of(source.audio, named("reference"))
+        prompt["reference"] = audio_path(source.audio, named("reference"))
     facts = {name: fields.get(name) for name in (*FACTS, *LISTENED)} | {"user": named("user")}
     row: Row = {**prompt, "facts": without_empty(facts)}
     if not named("audio_b"):
         ratings = ratings_of(fields.get("musicality"), fields.get("text-music alignment"))
-        return row | {"audio": audio_of(source.audio, named("audio_a"))} | ratings
+        return row | {"audio": audio_path(source.audio, named("audio_a"))} | ratings
     labels = {f"preference_{head}": label_of(fields.get(f"preference-{head}")) for head in HEADS}
     if not any(labels.values()):  # one vote, as in Music Arena
         labels = vote_of(label_of(fields.get("preference")), source.vote)
     if not any(labels.values()):
         raise UnusableError("nobody judged it", "no label")
     sure = {head: number_of(fields.get(f"confidence_preference-{head}"), "a confidence") for head in HEADS}
-    return (
-        row
-        | {side: audio_of(source.audio, named(side)) for side in ("audio_a", "audio_b")}
-        | labels
-        | {f"confidence_{head}": value for head, value in sure.items() if value is not None}
-    )
+    row |= {side: audio_path(source.audio, named(side)) for side in ("audio_a", "audio_b")}
+    return row | labels | {f"confidence_{head}": value for head, value in sure.items() if value is not None}

@@ -4,23 +4,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from music.command import split_names
 from reward.judgements import Judgement, load_judgements
 
-KINDS = ("audio", "prompt", "battle")
 Hashes = Mapping[Path, object]  # of the bytes of each judged file
 
 
 @dataclass(frozen=True)
 class Leak:
-    """One thing that a row shares with a row of the benchmark.
-
-    Attributes
-    ----------
-    id, benchmark_id
-        The two rows.
-    kind
-        One of `KINDS`.
-    """
+    """One thing that a row shares with a row of the benchmark: audio, prompt or battle."""
 
     id: str
     benchmark_id: str
@@ -28,14 +20,14 @@ class Leak:
 
 
 def load_benchmark(files: str) -> list[Judgement]:
-    """Return the rows of files whose names stand with commas between."""
-    return [row for name in files.split(",") if name.strip() for row in load_judgements(name.strip())]
+    """Return the rows of files that are named with commas between."""
+    return [row for name in split_names(files) for row in load_judgements(name)]
 
 
 def find_leaks(rows: Sequence[Judgement], benchmark: Iterable[Judgement], hashes: Hashes) -> list[Leak]:
     """Return what rows share with a benchmark, at most one leak of each kind a row.
 
-    Prompts are the same if text and lyrics are, whatever their capitals and spaces; rows without either share none.
+    Prompts are the same if text and lyrics are, whatever their case and spaces; rows without either share none.
     """
     known: dict[tuple[str, object], str] = {}
     for row in benchmark:
@@ -50,7 +42,7 @@ def find_leaks(rows: Sequence[Judgement], benchmark: Iterable[Judgement], hashes
 
 
 def _marks(row: Judgement, hashes: Hashes) -> Iterator[tuple[str, object]]:
-    """Yield the kind and the identity of all that a row may share."""
+    """Yield kind and identity of everything that a row may share."""
     for path in row.audio:
         yield "audio", hashes[path]
     words = tuple(" ".join(text.casefold().split()) for text in (row.prompt.text, row.prompt.lyrics))

@@ -4,21 +4,12 @@ The folder holds ``battle_data/**/*.json``, a file a battle, and ``audio_files/`
 judge: `vote` says for which head it counts. The audio of some systems is not published; their battles are left out.
 """
 
+from functools import partial
 from pathlib import Path
 
 from music.errors import InputError
 from music.files import read_object
-from reward.data.rows import (
-    Found,
-    Row,
-    Skipped,
-    Source,
-    UnusableError,
-    audio_of,
-    label_of,
-    vote_of,
-    without_empty,
-)
+from reward.data.rows import Items, Row, Source, UnusableError, audio_path, label_of, vote_of, without_empty
 
 _FACTS = (
     "battle_uuid",
@@ -31,17 +22,14 @@ _FACTS = (
 )
 
 
-def read(source: Source) -> Found:
+def read(source: Source) -> Items:
     """Yield the battles, in the order of their files; a split is a month, such as ``01-2025JUL``."""
     battles = source.place / "battle_data"
     files = sorted((battles / source.split if source.split else battles).glob("**/*.json"))
     if not files:
         raise InputError(f"{battles / source.split} holds no battles: expected battle_data/MONTH/*.json")
     for path in files:
-        try:
-            yield _row(path, source)
-        except UnusableError as error:
-            yield Skipped(str(path), error.reason, error.detail)
+        yield str(path), partial(_row, path, source)
 
 
 def _row(path: Path, source: Source) -> Row:
@@ -73,7 +61,7 @@ def _audio(source: Source, battle: Path, name: object) -> str:
         beside = source.audio / "audio_files" / battle.parent.name / Path(name).name
         if beside.is_file():
             return str(beside.absolute())
-    return audio_of(source.audio, name)
+    return audio_path(source.audio, name)
 
 
 def _system(value: object) -> str:

@@ -10,19 +10,21 @@ alignment`. There are no texts, so only musicality is taken; the audio is unpack
 
 import csv
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from music.errors import InputError
 from music.files import read_parquet, read_text
-from reward.data.rows import Found, Skipped, Source, UnusableError, audio_of, ratings_of, write_packed_audio
+from reward.data.rows import Items, Row, Source, UnusableError, audio_path, ratings_of, write_packed_audio
 
 
-def read(source: Source) -> Found:
+def read(source: Source) -> Items:
     """Yield the ratings of a split, or of all."""
     packed = sorted(source.place.glob(f"data/{source.split or '*'}-*.parquet"))
     if packed and not (source.place / "sets").exists():
-        yield from _unpacked(packed, source.made)
+        yield from _packed(packed, source.made)
         return
     lists = sorted((source.place / "sets").glob(f"{source.split or '*'}_mos_list.txt"))
     if not lists:
@@ -32,13 +34,11 @@ def read(source: Source) -> Found:
     for path in lists:
         for line, text in enumerate(read_text(path).splitlines(), start=1):
             if text.strip():
-                try:
-                    yield _row(text, texts, source.place, path.name.removesuffix("_mos_list.txt"))
-                except UnusableError as error:
-                    yield Skipped(f"{path} line {line}", error.reason, error.detail)
+                split = path.name.removesuffix("_mos_list.txt")
+                yield f"{path} line {line}", partial(_row, text, texts, source.place, split)
 
 
-def _row(line: str, texts: dict[str, str], folder: Path, split: str) -> dict:
+def _row(line: str, texts: Mapping[str, str], folder: Path, split: str) -> Row:
     parts = [part.strip() for part in line.split(",")]
     if len(parts) != 3:
         raise UnusableError("not a line of three fields", repr(line))
@@ -49,28 +49,27 @@ def _row(line: str, texts: dict[str, str], folder: Path, split: str) -> dict:
         raise UnusableError("its prompt is unknown", name)
     return {
         "text": text,
-        "audio": audio_of(folder / "wav", name),
+        "audio": audio_path(folder / "wav", name),
         **ratings_of(musicality, alignment),
         "facts": {"source": "MusicEval", "split": split, "model": system, "prompt id": prompt},
     }
 
 
-def _unpacked(files: Sequence[Path], folder: Path) -> Found:
+def _packed(files: Sequence[Path], folder: Path) -> Items:
     """Yield the rows of parquet files, whose place in their split names them."""
     numbers: Counter[str] = Counter()
     for path in files:
         split = path.name.partition("-")[0]
-        for row in read_parquet(path, ("audio", "overall quality")):
-            number = numbers[split]
+        for fields in read_parquet(path, ("audio", "overall quality")):
+            yield f"{path} row {numbers[split]}", partial(_unpacked, fields, split, numbers[split], folder)
             numbers[split] += 1
-            try:
-                rating = ratings_of(row.get("overall quality"), None)
-                audio = write_packed_audio(row.get("audio"), folder / f"{split}-{number:05d}")
-            except UnusableError as error:
-                yield Skipped(f"{path} row {number}", error.reason, error.detail)
-                continue
-            facts = {"source": "MusicEval", "split": split, "row": number}
-            yield {"text": "", "audio": audio, **rating, "facts": facts}
+
+
+def _unpacked(fields: Mapping[str, Any], split: str, number: int, folder: Path) -> Row:
+    rating = ratings_of(fields.get("overall quality"), None)
+    audio = write_packed_audio(fields.get("audio"), folder / f"{split}-{number:05d}")
+    facts = {"source": "MusicEval", "split": split, "row": number}
+    return {"text": "", "audio": audio, **rating, "facts": facts}
 
 
 def _texts(path: Path) -> dict[str, str]:

@@ -4,16 +4,18 @@ The folder is that of Zenodo record 10737388: ``human_eval/music/scores.csv`` wi
 and the audio in ``human_eval/music/<Model>/<File Name>.wav``. OVL becomes musicality, REL alignment.
 """
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from music.errors import InputError
 from music.files import read_csv
-from reward.data.rows import Found, Skipped, Source, UnusableError, audio_of, ratings_of, without_empty
+from reward.data.rows import Items, Row, Source, audio_path, ratings_of, without_empty
 
 _TEXTS = ("text", "Text", "prompt", "Prompt", "caption", "Caption")
 
 
-def read(source: Source) -> Found:
+def read(source: Source) -> Items:
     """Yield the ratings."""
     folder = _folder(source.place)
     columns, rows = read_csv(folder / "scores.csv")
@@ -21,18 +23,17 @@ def read(source: Source) -> Found:
         if column not in columns:
             raise InputError(f"{folder / 'scores.csv'}: column {column!r} is missing")
     for line, fields in rows:
-        name, model = fields["File Name"] or "", fields["Model"] or ""
-        try:
-            file = f"{model}/{name}" if name.endswith(".wav") else f"{model}/{name}.wav"
-            text = next((fields[column] for column in _TEXTS if fields.get(column)), "")
-            yield {
-                "text": text,
-                "audio": audio_of(folder, file),
-                **ratings_of(fields["OVL"], fields["REL"]),
-                "facts": without_empty({"source": "PAM", "model": model}),
-            }
-        except UnusableError as error:
-            yield Skipped(f"{folder / 'scores.csv'} line {line}", error.reason, error.detail)
+        yield f"{folder / 'scores.csv'} line {line}", partial(_row, fields, folder)
+
+
+def _row(fields: Mapping[str, str | None], folder: Path) -> Row:
+    name, model = fields["File Name"] or "", fields["Model"] or ""
+    return {
+        "text": next((fields[column] for column in _TEXTS if fields.get(column)), ""),
+        "audio": audio_path(folder, f"{model}/{name.removesuffix('.wav')}.wav"),
+        **ratings_of(fields["OVL"], fields["REL"]),
+        "facts": without_empty({"source": "PAM", "model": model}),
+    }
 
 
 def _folder(place: Path) -> Path:

@@ -1,27 +1,27 @@
 """Write a published set as rows that `reward.train` reads.
 
-python -m reward.data prepare --format cmi --source CMI-Pref/train.jsonl --output data/cmi_pref \
+    python -m reward.data prepare --format cmi --source CMI-Pref/train.jsonl --output data/cmi_pref \
         --benchmark data/cmi_test/rows.jsonl
+    python -m reward.data prepare --format music_eval --source BAAI/MusicEval --split train --output data/music_eval
 
-1. Every row of the source becomes one of ours, or is skipped for a reason that has a name: an unknown label, audio that
-   is missing, a rating out of range. Labels are called alike (model_a and A are a, BOTH_BAD is neither); ties and the
-   like are kept, for training passes over them by itself.
+1. Every item of the source becomes a row, or is skipped for a reason that has a name: an unknown label, audio that is
+   missing, a rating out of range. Labels get one name each (model_a and A are a, BOTH_BAD is neither); ties and the
+   like are kept, as training passes over them by itself.
 2. Rows that share audio, prompt or battle with a benchmark are left out as well, or kept with ``--leaks keep``.
 
-OUTPUT holds ``rows.jsonl``; ``skipped.jsonl``, a row for all that is not in it; ``audio/``, with what had to be cut;
-and ``run.json`` with the counts. Audio is not copied: rows name it relative to themselves. An id tells the place of a
-row in the source, so it stays when missing audio comes later.
-
-The published sets that can be read, by the name of their layout.
+OUTPUT holds ``rows.jsonl``; ``skipped.jsonl``, a row for everything that is not in it; ``audio/``, with what had to be
+cut or unpacked; and ``run.json`` with the counts. Audio is not copied: rows name it relative to themselves. An id tells
+the place of a row in the source, so it stays when missing audio comes later.
 """
 
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from tqdm import tqdm
 
@@ -31,13 +31,14 @@ from music.errors import InputError
 from music.jsonl import dump_line
 from music.provenance import write_run_record
 from reward.data import aime, cmi, music_arena, music_eval, pam, song_eval
-from reward.data.leakage import Leak, find_leaks, load_benchmark
-from reward.data.rows import Found, Row, Skipped, Source
+from reward.data.leakage import find_leaks, load_benchmark
+from reward.data.rows import Items, Row, Source, UnusableError
 from reward.data.tables import from_hub
-from reward.judgements import FILE_FIELDS, HEADS, Judgement, load_judgements
+from reward.judgements import FILE_FIELDS, load_judgements
 from reward.training.embeddings import audio_keys
 
-FORMATS: dict[str, Callable[[Source], Found]] = {
+Format = Literal["cmi", "music_eval", "pam", "music_arena", "aime", "song_eval"]
+FORMATS: dict[Format, Callable[[Source], Items]] = {
     "cmi": cmi.read,
     "music_eval": music_eval.read,
     "pam": pam.read,
@@ -47,7 +48,13 @@ FORMATS: dict[str, Callable[[Source], Found]] = {
 }
 
 
-ROWS, SKIPPED = "rows.jsonl", "skipped.jsonl"
+@dataclass(frozen=True)
+class Skipped:
+    """An item that did not become a row: where it stands, why in words that many share, and what exactly."""
+
+    where: str
+    reason: str
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,74 +64,70 @@ class Prepare:
     Parameters
     ----------
     format
-        How the set is laid out: cmi (CMI-Pref, CMI-Pref-Pseudo, CMI-RewardBench), music_eval, pam, music_arena,
-        aime or song_eval.
+        Layout of the set; cmi is that of CMI-Pref, CMI-Pref-Pseudo and CMI-RewardBench.
     source
-        Its file or folder, or the id of a data set on the hub.
+        File or folder of the set, or the id of a data set on the hub.
     output
         Folder to write.
     audio
-        Folder that paths of audio are relative to; that of the source by default.
+        Folder that paths of audio are relative to; that of the source if not given.
     split
-        Only this part of the set.
+        Part of the set to read; all of it if empty.
     vote
-        The head for which a vote without a question counts, as in Music Arena: musicality, alignment or both.
+        Head for which a vote without a question counts, as in Music Arena.
     benchmark
-        Files of rows on which models will be tested, with commas between.
+        Files of rows that models will be tested on, with commas between.
     leaks
-        What to do with rows that share audio, prompt or battle with a benchmark: exclude or keep.
+        What happens to rows that share audio, prompt or battle with a benchmark.
     limit
-        Take only the first so many rows of the source.
+        Number of items to take from the beginning of the source; all if not given.
     """
 
-    format: str
+    format: Format
     source: str
     output: Path
     audio: Path | None = None
     split: str = ""
-    vote: str = "musicality"
+    vote: Literal["musicality", "alignment", "both"] = "musicality"
     benchmark: str = ""
-    leaks: str = "exclude"
+    leaks: Literal["exclude", "keep"] = "exclude"
     limit: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse unknown names and numbers out of range."""
-        known = {"format": tuple(FORMATS), "vote": (*HEADS, "both"), "leaks": ("exclude", "keep")}
-        for name, values in known.items():
-            if getattr(self, name) not in values:
-                raise InputError(f"--{name} must be one of {', '.join(values)}, got {getattr(self, name)!r}")
+        """Refuse a limit out of range."""
         refuse_below_one(self, "limit")
 
 
 def main(options: Prepare) -> None:
-    """Read, leave out what leaks, write and say what became of the rows."""
+    """Read, leave out what leaks, write, and tell what became of the items."""
     rows, skipped = read_rows(options)
     make_folder(options.output)
-    path = options.output / ROWS
-    part = path.with_name(f"{path.stem}.part{path.suffix}")
-    write_text(part, "".join(dump_line(relative(row, options.output)) for row in rows))
-    benchmark = load_benchmark(options.benchmark)
-    leaks = leaks_of(load_judgements(part), benchmark) if rows else []
+    path, beside = options.output / "rows.jsonl", options.output / "skipped.jsonl"
+    part = write_rows(rows, path.with_name(f"{path.stem}.part{path.suffix}"))
+    judged = load_judgements(part) if rows else []  # which refuses what is no row
     part.unlink()
+    leaks = []
+    if benchmark := load_benchmark(options.benchmark):
+        hashes = audio_keys(file for row in (*judged, *benchmark) for file in row.audio)
+        leaks = find_leaks(judged, benchmark, hashes)
     if options.leaks == "exclude":
         leaked = {leak.id for leak in leaks}
         rows = [row for row in rows if row["id"] not in leaked]
-        skipped += [
-            Skipped(leak.id, f"shares {leak.kind} with a benchmark", leak.benchmark_id) for leak in leaks
-        ]
-    write_text(options.output / SKIPPED, "".join(dump_line(asdict(one)) for one in skipped))
+        reason = "shares {} with a benchmark"
+        skipped += [Skipped(leak.id, reason.format(leak.kind), leak.benchmark_id) for leak in leaks]
+    write_text(beside, "".join(dump_line(asdict(one)) for one in skipped))
     reasons = dict(Counter(one.reason for one in skipped).most_common())
     if not rows:
         found = json.dumps(reasons) if reasons else "no row at all"
-        raise InputError(f"nothing of {options.source} can be used: {found}; see {options.output / SKIPPED}")
-    write_text(path, "".join(dump_line(relative(row, options.output)) for row in rows))
+        raise InputError(f"nothing of {options.source} can be used: {found}; see {beside}")
+    write_rows(rows, path)
     counts = {"rows": len(rows), "skipped": reasons, "leaks": dict(Counter(leak.kind for leak in leaks))}
     write_run_record(options.output, options, **counts)
     print(json.dumps({"output": str(path), **counts}, indent=1))
 
 
 def read_rows(options: Prepare) -> tuple[list[Row], list[Skipped]]:
-    """Return the rows of the source with their ids, and what did not become one."""
+    """Return the rows of the source with their ids, and the items that did not become one."""
     place = Path(options.source)
     if not place.exists():
         place = from_hub(options.source)
@@ -133,24 +136,20 @@ def read_rows(options: Prepare) -> tuple[list[Row], list[Skipped]]:
     rows: list[Row] = []
     skipped: list[Skipped] = []
     name = f"{options.format}-{options.split}" if options.split else options.format
-    for number, found in enumerate(tqdm(FORMATS[options.format](source), options.format, disable=None)):
-        if isinstance(found, Skipped):
-            skipped.append(found)
-        else:
-            rows.append({"id": f"{name}-{number:06d}", **found})
-        if number + 1 == options.limit:
-            break
+    items = islice(FORMATS[options.format](source), options.limit)
+    for number, (where, make) in enumerate(tqdm(items, options.format, disable=None)):
+        try:
+            rows.append({"id": f"{name}-{number:06d}", **make()})
+        except UnusableError as error:
+            skipped.append(Skipped(where, error.reason, error.detail))
     return rows, skipped
 
 
-def relative(row: Row, folder: Path) -> dict[str, Any]:
-    """Return a row whose files are named relative to a folder."""
-    start = folder.absolute()
-    return row | {name: os.path.relpath(row[name], start) for name in FILE_FIELDS if name in row}
-
-
-def leaks_of(rows: Sequence[Judgement], benchmark: Sequence[Judgement]) -> list[Leak]:
-    """Return what rows share with a benchmark; files are read only if there is one."""
-    if not benchmark:
-        return []
-    return find_leaks(rows, benchmark, audio_keys(path for row in (*rows, *benchmark) for path in row.audio))
+def write_rows(rows: Iterable[Row], path: Path) -> Path:
+    """Write rows whose files are named relative to their own, and return the path."""
+    start = path.parent.absolute()
+    named = (
+        row | {name: os.path.relpath(row[name], start) for name in FILE_FIELDS if name in row} for row in rows
+    )
+    write_text(path, "".join(map(dump_line, named)))
+    return path

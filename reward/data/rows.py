@@ -1,7 +1,7 @@
-"""What readers of published sets have in common: rows, what is left out, and the names of labels."""
+"""What readers of published sets share: rows, why none can be made, and what labels are called."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,28 +12,13 @@ from reward.judgements import HEADS, SCALE
 Row = dict[str, Any]  # of `reward.judgements`, with absolute paths and without an id
 
 
-@dataclass(frozen=True)
-class Skipped:
-    """Something that did not become a row.
-
-    Attributes
-    ----------
-    where
-        File and line.
-    reason
-        Why, in words that many share: "audio is missing".
-    detail
-        What exactly.
-    """
-
-    where: str
-    reason: str
-    detail: str = ""
+#: where each item of a set stands, and what makes a row of it or raises `UnusableError`
+Items = Iterator[tuple[str, Callable[[], Row]]]
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a set lies and how it shall be read.
+    """A set that is to be read.
 
     Attributes
     ----------
@@ -42,9 +27,9 @@ class Source:
     audio
         Folder that paths of audio are relative to.
     split
-        Which part; "" is all of it.
+        Part to read; all if empty.
     vote
-        The head, or "both", that a vote without a question counts for.
+        Head, or "both", that a vote without a question counts for.
     made
         Folder for audio that has to be cut or unpacked.
     """
@@ -56,9 +41,7 @@ class Source:
     made: Path
 
 
-Found = Iterator[Row | Skipped]
-
-#: what the published sets call a label -> what we call it
+#: names of labels in the published sets -> ours
 LABELS = {
     "": "",
     "a": "a",
@@ -74,7 +57,7 @@ LABELS = {
 
 
 class UnusableError(ValueError):
-    """A field from which no row can be made: the reason, and what it holds."""
+    """An item from which no row can be made: the reason, in words that many share, and what exactly."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(reason, detail)
@@ -82,13 +65,7 @@ class UnusableError(ValueError):
 
 
 def label_of(value: Any) -> str:
-    """Return one of `reward.judgements.LABELS`.
-
-    Raises
-    ------
-    UnusableError
-        If the label is not known.
-    """
+    """Return one of `reward.judgements.LABELS`; `UnusableError` if the label is not known."""
     name = "" if value is None else str(value).strip().casefold().replace(" ", "_").replace("-", "_")
     if name not in LABELS:
         raise UnusableError("unknown label", repr(value))
@@ -115,29 +92,16 @@ def number_of(value: Any, name: str) -> float | None:
 
 
 def ratings_of(musicality: Any, alignment: Any) -> dict[str, float]:
-    """Return the ratings of a row, those that there are.
-
-    Raises
-    ------
-    UnusableError
-        If there are none, or one is no number from 1 to 5.
-    """
+    """Return the ratings of a row that are not empty; `UnusableError` if none is, or one is no number from 1 to 5."""
     given = {"rating_musicality": musicality, "rating_alignment": alignment}
-    found = {name: number_of(value, "a rating") for name, value in given.items()}
-    known = {name: number for name, number in found.items() if number is not None}
-    if not known:
+    found = {name: rating for name in given if (rating := number_of(given[name], "a rating")) is not None}
+    if not found:
         raise UnusableError("nobody judged it", "no rating")
-    return known
+    return found
 
 
-def audio_of(folder: Path, name: Any) -> str:
-    """Return the absolute path of a file.
-
-    Raises
-    ------
-    UnusableError
-        If no file is named, or it does not exist.
-    """
+def audio_path(folder: Path, name: Any) -> str:
+    """Return the absolute path of a file; `UnusableError` if none is named, or it does not exist."""
     if not isinstance(name, str) or not name.strip():
         raise UnusableError("no audio is named", repr(name))
     path = (folder / name).absolute()
@@ -152,9 +116,9 @@ def write_packed_audio(audio: Any, path: Path) -> str:
     Parameters
     ----------
     audio
-        As `datasets` packs it: its `bytes`, and a `path` whose ending tells the kind of file.
+        Audio as `datasets` packs it: its `bytes`, and a `path` whose ending tells the kind of file.
     path
-        Where to, without hash and ending.
+        Path to write to, without hash and ending.
 
     Raises
     ------
@@ -177,5 +141,5 @@ def vote_of(label: str, vote: str) -> dict[str, str]:
 
 
 def without_empty(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is known."""
+    """Return the facts that are known."""
     return {name: value for name, value in facts.items() if value not in (None, "")}

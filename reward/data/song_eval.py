@@ -6,25 +6,23 @@ songs have no prompt, so nobody judged alignment. The means of the other aspects
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from music.errors import InputError
-from reward.data.rows import Found, Row, Skipped, Source, UnusableError, audio_of, number_of
+from reward.data.rows import Items, Row, Source, UnusableError, audio_path, number_of
 from reward.data.tables import table_rows
 
 MUSICALITY = "Musicality"
 
 
-def read(source: Source) -> Found:
+def read(source: Source) -> Items:
     """Yield the ratings."""
     table = source.place / "metadata.jsonl" if source.place.is_dir() else source.place
     if not table.is_file():
         raise InputError(f"{table} does not exist: expected an audio folder with its metadata")
-    for where, fields in table_rows(table):
-        try:
-            yield _row(fields, source)
-        except UnusableError as error:
-            yield Skipped(where, error.reason, error.detail)
+    for place, fields in table_rows(table):
+        yield place, partial(_row, fields, source)
 
 
 def _row(fields: Mapping[str, Any], source: Source) -> Row:
@@ -43,7 +41,7 @@ def _row(fields: Mapping[str, Any], source: Source) -> Row:
     return {
         "text": fields.get("text") or "",
         "lyrics": fields.get("lyrics") or "",
-        "audio": audio_of(source.audio, fields.get("file_name")),
+        "audio": audio_path(source.audio, fields.get("file_name")),
         "rating_musicality": means.pop(MUSICALITY),
         "facts": {"source": "SongEval", "listeners": len(listeners), **means},
     }

@@ -1,6 +1,8 @@
-"""Count rows of judgement: by source, modality, label and rating, with the length of the audio.
+"""Count rows of judgement.
 
-python -m reward.data stats data/cmi_pref/rows.jsonl data/music_eval/rows.jsonl
+    python -m reward.data stats data/cmi_pref/rows.jsonl data/music_eval/rows.jsonl --json stats.json
+
+They are counted by source, modality, label and rating, with the length of the audio.
 """
 
 import json
@@ -21,14 +23,14 @@ from reward.judgements import HEADS, LABELS, Judgement, Preference, Rating, audi
 
 @dataclass(frozen=True)
 class Stats:
-    """Count preferences and ratings.
+    """Count preferences and ratings by source, modality, label and rating.
 
     Parameters
     ----------
     files
         Files of rows.
     json
-        File to write the same numbers to.
+        File to write the same numbers to, as JSON.
     """
 
     POSITIONALS: ClassVar = ("files",)
@@ -48,10 +50,10 @@ def main(options: Stats) -> None:
 
 
 def counts_of(rows: Sequence[Judgement]) -> dict[str, Any]:
-    """Return what there is of rows.
+    """Return how many rows there are of each kind.
 
-    `a_share` is the share of a among decided labels: far from a half it tells of a bias of position. Hours count every
-    distinct path once, references too.
+    `a_share` is the share of a among decided labels: far from 0.5, it hints at a bias of position. Hours count every
+    distinct path once, references included.
     """
     preferences = [row for row in rows if isinstance(row, Preference)]
     ratings = [row for row in rows if isinstance(row, Rating)]
@@ -83,7 +85,7 @@ def counts_of(rows: Sequence[Judgement]) -> dict[str, Any]:
 
 
 def modality(prompt: Prompt) -> str:
-    """Return what a prompt consists of, such as "text+lyrics"."""
+    """Return the parts of a prompt, such as "text+lyrics"."""
     parts = {"text": prompt.text, "lyrics": prompt.lyrics, "reference": prompt.reference}
     return "+".join(name for name, value in parts.items() if value) or "nothing"
 

@@ -12,7 +12,7 @@ SUFFIXES = (".jsonl", ".csv", ".parquet")
 
 
 def table_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield where each row of a table stands, and the row.
+    """Yield the place of each row of a table, such as "FILE line 3", and the row.
 
     Parameters
     ----------
@@ -56,5 +56,5 @@ def from_hub(name: str) -> Path:
     try:
         return Path(snapshot_download(name, repo_type="dataset"))
     except (OSError, ValueError) as error:  # the hub's errors and its failures to connect are all of these
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise InputError(f"there is no {name!r} here, and no such data set on the hub: {reason}") from error

@@ -1,7 +1,7 @@
 """Training batches of judgements: their order, their padding, and which modalities are dropped.
 
-Everything is a function of (seed, step, index of the row), so neither a resumed run nor another number of
-processes changes what is learned from.
+Everything is a function of (seed, step, index of the row), so neither a resumed run nor another number of processes
+changes what is learned from.
 """
 
 import functools
@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from reward.bradley_terry import targets_of
 from reward.cmi_rm.downsamplers import Stream
-from reward.cmi_rm.head import ALIGNMENT, MUSICALITY
+from reward.cmi_rm.head import OUTPUTS
 from reward.judgements import Judgement, Preference, Rating
 from reward.training.embeddings import EmbeddingStore, Key, text_key
 from reward.training.live_frames import LiveFrames
@@ -38,17 +38,17 @@ class Batch:
     audio
         Stream of M items: all a, then all b, then those that are rated.
     asker
-        `[M]`, integers: the judgement that a piece of audio belongs to.
+        Judgement that each piece of audio belongs to, integers `[M]`.
     places
-        `[Q]`, integers: which judgement of the step each is.
+        Place of each judgement in the step, integers `[Q]`.
     step_size
-        Judgements of the step, of which the batch may be a part.
+        Number of judgements of the step, of which the batch may be a part.
     dropped
-        `[Q, 3]`, boolean: which of text, lyrics and reference is hidden.
+        Whether text, lyrics and reference are hidden, boolean `[Q, 3]`.
     targets, pair_weights
-        `[P, 2]`, columns as the model's (alignment, musicality); see `reward.bradley_terry.targets_of`.
+        Targets and weights `[P, 2]`, columns alignment and musicality; see `reward.bradley_terry.targets_of`.
     ratings, rating_weights
-        `[R, 2]`, the same columns; a weight of 0 is where nobody judged.
+        Ratings and weights `[R, 2]`, the same columns; the weight is 0 where nobody judged.
     """
 
     text: Stream
@@ -77,15 +77,10 @@ class Batch:
 
     @property
     def audio_places(self) -> torch.Tensor:
-        """Which piece of audio of the step each is `[M]`, if every judgement of the step had two."""
-        pairs = len(self.targets)
-        return 2 * self.places[self.asker] + torch.cat(
-            [
-                torch.zeros_like(self.asker[:pairs]),
-                torch.ones_like(self.asker[:pairs]),
-                torch.zeros_like(self.asker[2 * pairs :]),
-            ]
-        )
+        """Place of each piece of audio in the step `[M]`, if every judgement of the step had two."""
+        places = 2 * self.places[self.asker]
+        places[len(self.targets) : 2 * len(self.targets)] += 1  # the second of each pair
+        return places
 
 
 class JudgementData:
@@ -96,13 +91,13 @@ class JudgementData:
     rows
         Preferences and ratings.
     store
-        Holds the frames of all their audio and texts, or makes them.
+        Frames of all their audio and texts, stored or made anew.
     keys
-        The key of each audio file.
+        Key of each audio file.
     smoothing
         Label smoothing of preferences.
     mixture
-        How many rows come from each file, and how often they come in an epoch; each once by default.
+        Number of rows of each file, and how often they come in an epoch; each once by default.
     """
 
     def __init__(
@@ -132,42 +127,34 @@ class JudgementData:
         Parameters
         ----------
         indices
-            The rows of a step.
+            Rows of a step.
         dropped
-            `[len(indices), 3]`: which modalities of them are hidden.
+            Whether each of their modalities is hidden, `[len(indices), 3]`; none by default.
         places
-            Which of them are in the batch; all by default.
+            Places in the step of those that are in the batch; all by default.
         padded_as_step
-            Whether padding is that of the whole step, as noise needs that shall not depend on the part.
+            Whether padding is that of the whole step, as noise needs that must not depend on the part.
         """
-        step, places = indices, range(len(indices)) if places is None else places
-        indices = [step[place] for place in places]
-        order = sorted(range(len(indices)), key=lambda place: isinstance(self.rows[indices[place]], Rating))
-        rows = [self.rows[indices[place]] for place in order]
+        step = [self.rows[index] for index in indices]
+        chosen = range(len(step)) if places is None else places
+        order = sorted(chosen, key=lambda place: isinstance(step[place], Rating))
+        rows, at, own = [step[place] for place in order], torch.tensor(order), torch.arange(len(order))
+        keys = self._keys_of(rows)
+        padded = self._keys_of(step) if padded_as_step else keys
         frames = functools.cache(self._store.get)  # an item that comes twice is encoded once
-        pairs = [row for row in rows if isinstance(row, Preference)]
-        rated = [row for row in rows if isinstance(row, Rating)]
         absent = torch.zeros(0, self._dim, dtype=self._store.dtype)
-        references = [row.prompt.reference for row in rows]
-        audio = [
-            *(row.audio_a for row in pairs),
-            *(row.audio_b for row in pairs),
-            *(row.file for row in rated),
-        ]
-        own = torch.arange(len(rows))
-        at = torch.tensor([places[place] for place in order])
-        longest = self._longest([self.rows[index] for index in step] if padded_as_step else rows)
-        targets, pair_weights = self.targets(pairs)
-        ratings, rating_weights = self.ratings(rated)
+        streams = {
+            name: _pad(
+                [frames(key) if key else absent for key in keys[name]],
+                max((self._store.length(key) for key in padded[name] if key), default=0),
+            )
+            for name in (*MODALITIES, "audio")
+        }
+        targets, pair_weights = self.targets(_preferences(rows))
+        ratings, rating_weights = self.ratings(_rated(rows))
         return Batch(
-            text=_pad([frames(text_key(row.prompt.text)) for row in rows], longest["text"]),
-            lyrics=_pad([frames(text_key(row.prompt.lyrics)) for row in rows], longest["lyrics"]),
-            reference=_pad(
-                [absent if path is None else frames(self._keys[path]) for path in references],
-                longest["reference"],
-            ),
-            audio=_pad([frames(self._keys[path]) for path in audio], longest["audio"]),
-            asker=torch.cat([own[: len(pairs)], own]),
+            **streams,
+            asker=torch.cat([own[: len(targets)], own]),
             places=at,
             step_size=len(step),
             dropped=torch.zeros(len(rows), 3, dtype=torch.bool) if dropped is None else dropped[at],
@@ -178,68 +165,69 @@ class JudgementData:
         )
 
     def prompt_length(self, index: int) -> int:
-        """Return how many frames the prompt of a row has."""
-        prompt = self.rows[index].prompt
-        keys = [text_key(prompt.text), text_key(prompt.lyrics)]
-        keys += [self._keys[prompt.reference]] if prompt.reference else []
-        return sum(map(self._store.length, keys))
+        """Return the number of frames of the prompt of a row."""
+        keys = self._keys_of([self.rows[index]])
+        return sum(self._store.length(key) for name in MODALITIES for key in keys[name] if key)
 
     def lengths(self, index: int) -> tuple[int, int]:
-        """Return how many frames the longest audio of a row has, and its prompt."""
+        """Return the number of frames of the longest audio of a row, and of its prompt."""
         audio = max(self._store.length(self._keys[path]) for path in self.rows[index].audio)
         return audio, self.prompt_length(index)
 
     @property
     def preferences(self) -> list[Preference]:
         """The rows that are preferences."""
-        return [row for row in self.rows if isinstance(row, Preference)]
+        return _preferences(self.rows)
 
     @property
     def rated(self) -> list[Rating]:
         """The rows that are ratings."""
-        return [row for row in self.rows if isinstance(row, Rating)]
+        return _rated(self.rows)
 
     def judged(self, indices: Sequence[int]) -> torch.Tensor:
         """Return how many of the rows each head `[2]` has a label for, columns alignment and musicality."""
         rows = [self.rows[index] for index in indices]
-        pairs = self.targets([row for row in rows if isinstance(row, Preference)])[1]
-        clips = self.ratings([row for row in rows if isinstance(row, Rating)])[1]
-        return pairs.sum(dim=0) + clips.sum(dim=0)
+        weights = self.targets(_preferences(rows))[1], self.ratings(_rated(rows))[1]
+        return weights[0].sum(dim=0) + weights[1].sum(dim=0)
 
     def targets(self, pairs: Sequence[Preference]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return targets and weights `[P, 2]` of preferences, columns alignment and musicality."""
-        both = [(torch.empty(0), torch.empty(0))] * 2
-        both[MUSICALITY] = targets_of([row.musicality for row in pairs], self._smoothing)
-        both[ALIGNMENT] = targets_of([row.alignment for row in pairs], self._smoothing)
+        both = [targets_of([getattr(row, head) for row in pairs], self._smoothing) for head in OUTPUTS]
         targets, weights = (torch.stack(part, dim=1) for part in zip(*both, strict=True))
         return targets, weights
 
     @staticmethod
     def ratings(rated: Sequence[Rating]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return ratings and weights `[R, 2]`, columns alignment and musicality."""
-        both: list[list[float | None]] = [[], []]
-        both[MUSICALITY] = [row.musicality for row in rated]
-        both[ALIGNMENT] = [row.alignment for row in rated]
+        both = [[getattr(row, head) for row in rated] for head in OUTPUTS]
         numbers = [[math.nan if x is None else x for x in column] for column in both]
         values = torch.tensor(numbers, dtype=torch.float32).T
-        judged = ~values.isnan()
-        return values.nan_to_num(0.0), judged.float()
+        return values.nan_to_num(0.0), (~values.isnan()).float()
 
-    def _longest(self, rows: Sequence[Judgement]) -> dict[str, int]:
-        """Return how many frames the longest of each stream has."""
-        keys: dict[str, list[Key]] = {
-            "text": [text_key(row.prompt.text) for row in rows],
-            "lyrics": [text_key(row.prompt.lyrics) for row in rows],
-            "reference": [self._keys[row.prompt.reference] for row in rows if row.prompt.reference],
-            "audio": [self._keys[path] for row in rows for path in row.audio],
+    def _keys_of(self, rows: Sequence[Judgement]) -> dict[str, list[Key | None]]:
+        """Return the keys of the items of each stream; None for an absent reference."""
+        pairs, prompts = _preferences(rows), [row.prompt for row in rows]
+        audio = [*(row.audio_a for row in pairs), *(row.audio_b for row in pairs)]
+        return {
+            "text": [text_key(prompt.text) for prompt in prompts],
+            "lyrics": [text_key(prompt.lyrics) for prompt in prompts],
+            "reference": [self._keys[prompt.reference] if prompt.reference else None for prompt in prompts],
+            "audio": [self._keys[path] for path in (*audio, *(row.file for row in _rated(rows)))],
         }
-        return {name: max(map(self._store.length, of), default=0) for name, of in keys.items()}
+
+
+def _preferences(rows: Sequence[Judgement]) -> list[Preference]:
+    return [row for row in rows if isinstance(row, Preference)]
+
+
+def _rated(rows: Sequence[Judgement]) -> list[Rating]:
+    return [row for row in rows if isinstance(row, Rating)]
 
 
 def indices_of_step(seed: int, step: int, batch_size: int, mixture: Mixture) -> list[int]:
     """Return the rows of a step: consecutive pieces of an endless sequence of shuffled epochs.
 
-    Of a file with the weight 2.5 every row comes twice in an epoch, and half of them, other ones in each, a third time.
+    Every row of a file with the weight 2.5 comes twice in an epoch, and half of them, others in each, a third time.
     """
     length = sum(int(weight) * rows + _rest(rows, weight) for rows, weight in mixture)
     orders: dict[int, list[int]] = {}
@@ -266,7 +254,7 @@ def _epoch(seed: int, mixture: Mixture) -> list[int]:
 
 
 def _rest(rows: int, weight: float) -> int:
-    """Return how many rows of a file come once more than the others."""
+    """Return the number of rows of a file that come once more than the others."""
     return round((weight - int(weight)) * rows)
 
 

@@ -1,9 +1,18 @@
-"""The settings of `reward.train`."""
+"""The options of `reward.train`.
+
+    accelerate launch reward/train.py --config experiments/configs/cmi_rm_stage_1.yaml
+    accelerate launch reward/train.py --train data/cmi_pref/rows.jsonl,data/music_eval/rows.jsonl:3 \
+        --validation data/cmi_pref_validation/rows.jsonl --output runs/cmi_rm
+    torchrun --nproc-per-node 2 -- reward/train.py --config C.yaml       # several processes on CPUs
+
+What training does with them is told in `reward/train.py`.
+"""
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
-from music.command import refuse_below_one
+from music.command import refuse_below_one, split_names
 from music.errors import InputError
 from reward.cmi_rm.config import CMIRMConfig, DownsamplerConfig, NullEmbedding
 from reward.cmi_rm.towers import MAX_SECONDS
@@ -12,111 +21,107 @@ from reward.cmi_rm.tuning import Tuning
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Train a CMI-RM head on preferences and ratings, over towers that are frozen, their outputs cached, or learn too.
+    """Train a CMI-RM head on preferences and ratings, over towers that are frozen or learn in part.
 
     Parameters
     ----------
     train
-        Preferences and ratings to learn from (see `reward.judgements`): a file, or several with commas between. A
-        number after a colon tells how often the rows of a file come in an epoch: "pseudo.jsonl:0.5,ratings.jsonl:3".
+        Files of preferences and ratings to learn from, with commas between (see `reward.judgements`). A number after a
+        colon is how often the rows of a file come in an epoch: "pseudo.jsonl:0.5,ratings.jsonl:3".
     validation
-        Preferences and ratings to stop by; they share no audio with `train`.
+        File of preferences and ratings to stop by; it must share no audio with `train`.
     output
-        Folder for the model (``config.yaml``, ``model.safetensors``), ``log.jsonl``, ``run.json`` and the
-        state to resume from. Running the same command again resumes.
+        Folder for the model (``config.yaml``, ``model.safetensors``), ``log.jsonl``, ``run.json`` and the state to
+        resume from. The same command again resumes.
     towers
-        The MuQ-MuLan: a folder, a hub id, or ``lab-mulan``.
+        MuQ-MuLan that encodes audio and texts: a folder, a hub id, or lab-mulan.
     init_from
-        Folder of a CMI-RM that training starts from, such as stage 1 for stage 2: its head, and its towers if it holds
-        them. Random weights of a head if empty.
+        Folder of a CMI-RM to start from, as stage 2 does from stage 1: its head, and its towers if it holds them. If
+        empty, the head starts from random weights.
     model_name
-        How the saved config names the towers. By default a folder is named relative to the parent of
-        OUTPUT, so that both can be moved together; anything else as given.
+        Name of the towers in the saved config. If empty, a folder is named relative to the parent of OUTPUT, so that
+        both can be moved together, and anything else as given.
     embeddings
-        Folder of cached tower outputs; ``OUTPUT/embeddings`` if empty. May be shared by runs.
+        Folder of stored tower outputs, which runs may share; OUTPUT/embeddings if empty.
     embedding_dtype
-        How they are stored: float32, bfloat16 or float16.
+        Numeric type of the stored tower outputs.
     in_memory
         Whether to hold all tower outputs in memory instead of mapping their files.
     attention_mode
-        SA (joint self-attention) or CA (audio attends to the prompt).
+        Attention of the joint stage: SA (self-attention over prompt and audio) or CA (audio attends to the prompt).
     heads
-        Attention heads.
+        Number of attention heads.
     dim_head
-        Dimensions of each; the width of the towers / heads if 0.
+        Width of an attention head; if 0, the width of the towers divided by `heads`.
     prompt_depth
-        Layers of the prompt transformer.
+        Number of layers of the prompt transformer.
     joint_depth
-        Layers of the joint stage.
+        Number of layers of the joint stage.
     mlp_dim
-        Hidden size of the projector; the width of the towers if 0.
+        Hidden size of the projector; if 0, the width of the towers.
     ff_mult
         Feed-forward size as a multiple of the width.
     downsample
         Kind of downsampler for audio and reference: none, mean, mean+mlp, conv, conv*2 or gluconv*2+pw.
     downsample_factor
-        By how much it shortens them.
+        Number of frames that the downsampler turns into one.
     dropout
-        Of attention and feed-forward.
-    text_dropout
-        Chance that the text of a row is hidden in a step.
-    lyrics_dropout
-        The same for lyrics.
-    reference_dropout
-        The same for the reference.
+        Dropout of attention and feed-forward.
+    text_dropout, lyrics_dropout, reference_dropout
+        Chance that the text, lyrics or reference of a row is hidden in a step.
     skip_null
-        Mask hidden modalities out (as at inference) instead of showing a learned null embedding.
+        Whether hidden modalities are masked out, as at inference, instead of replaced by a learned null embedding.
     text_encoder_tune
-        What of the text tower learns too: transformer (that over XLM-RoBERTa) or all.
+        Part of the text tower that learns too: transformer (that over XLM-RoBERTa) or all; none if empty.
     lora_r
-        Rank of low-rank updates of XLM-RoBERTa, which learn in its place; 0 for none. They need peft.
+        Rank of the low-rank updates of XLM-RoBERTa that learn in its place; 0 for none. They need peft.
     lora_alpha
-        An update counts alpha / rank.
+        Scale of the updates: they count lora_alpha / lora_r.
     lora_dropout
-        Of what goes into an update.
+        Dropout of what goes into an update.
     lora_target_modules
-        Ends of the names of the matrices that get one, with commas between.
+        Ends of the names of the matrices that are updated, with commas between.
     train_muq_depth
-        How many layers of MuQ's conformer learn too, from the last.
+        Number of the last layers of MuQ's conformer that learn too.
     tower_learning_rate
-        Of what learns in the towers, at the top of the schedule of `learning_rate`.
+        Learning rate of what learns in the towers, at the top of the schedule of `learning_rate`.
     steps
-        Length of the learning-rate schedule.
+        Number of optimiser steps that the learning-rate schedule is made for.
     batch_size
         Rows in a step, over all processes.
     gradient_accumulation_steps
-        In how many parts each process works on its rows of a step; more parts need less memory, and without `dropout`
-        less time where prompts are of many lengths.
+        Number of parts in which each process works on its rows of a step. More parts need less memory and, without
+        `dropout`, less time where the lengths of prompts differ much.
     mixed_precision
-        no, or bf16: the head, and towers that learn, work in bfloat16 where that is safe.
+        Whether the head, and towers that learn, compute in bfloat16 where that is safe.
     learning_rate
-        After warm-up; a cosine leads to 0.
+        Learning rate after warm-up; a cosine leads from there to 0.
     warmup_steps
-        Of linear warm-up.
+        Number of steps of linear warm-up.
     weight_decay
-        Of AdamW, on matrices.
+        Weight decay of AdamW, on matrices.
     clip_norm
         Limit of the gradient norm.
     label_smoothing
-        0.2 turns the targets 1 and 0 into 0.9 and 0.1.
+        Smoothing of preferences: 0.2 turns the targets 1 and 0 into 0.9 and 0.1.
     rating_map
-        How a score becomes a rating: tanh, linear, none or ordinal (see `reward.training.objective`).
+        Map from scores to ratings; see `reward.training.objective`.
     evaluate_every
-        Steps between validations; the best model by validation loss is kept.
+        Steps between validations; the model of the lowest validation loss is kept.
     patience
-        Stop after so many validations without a better one; 0 never stops.
+        Number of validations without a better one after which training stops; 0 never stops.
     checkpoint_every
         Steps between states to resume from.
     tracker
-        Where curves go besides the files: tensorboard, wandb or another that accelerate knows.
+        Tracker that gets the curves too; tensorboard and wandb must be installed.
     max_seconds
-        Only so much of the beginning of any audio is used.
+        Length of the beginning of any audio that is heard, s.
     seed
-        Of weights, order and dropout.
+        Seed of weights, order and dropout.
     limit
-        Take only the first so many rows of each file.
+        Number of rows to take from the beginning of each file; all if not given.
     device
-        auto, cpu or cuda.
+        Device to train on: auto, cpu or cuda; auto is the GPU if there is one.
     """
 
     train: str
@@ -126,9 +131,9 @@ class TrainConfig:
     init_from: str = ""
     model_name: str = ""
     embeddings: str = ""
-    embedding_dtype: str = "float32"
+    embedding_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     in_memory: bool = False
-    attention_mode: str = "SA"
+    attention_mode: Literal["SA", "CA"] = "SA"
     heads: int = 4
     dim_head: int = 0
     prompt_depth: int = 2
@@ -152,28 +157,27 @@ class TrainConfig:
     steps: int = 2000
     batch_size: int = 48
     gradient_accumulation_steps: int = 1
-    mixed_precision: str = "no"
+    mixed_precision: Literal["no", "bf16"] = "no"
     learning_rate: float = 3e-4
     warmup_steps: int = 100
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     label_smoothing: float = 0.2
-    rating_map: str = "tanh"
+    rating_map: Literal["tanh", "linear", "none", "ordinal"] = "tanh"
     evaluate_every: int = 100
     patience: int = 10
     checkpoint_every: int = 100
-    tracker: str = ""
+    tracker: Literal["none", "tensorboard", "wandb", ""] = "none"  # "" is none, as it was once called
     max_seconds: float = MAX_SECONDS
     seed: int = 0
     limit: int | None = None
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        """`InputError` for numbers that make no sense."""
+        """Refuse numbers that make no sense."""
         refuse_below_one(self, "heads", "joint_depth", "steps", "batch_size")
         refuse_below_one(self, "evaluate_every", "checkpoint_every", "limit", "gradient_accumulation_steps")
-        if self.mixed_precision not in ("no", "bf16"):
-            raise InputError(f"--mixed_precision must be no or bf16, got {self.mixed_precision!r}")
+        object.__setattr__(self, "tracker", self.tracker or "none")
         self.training_files()
         for name in ("dropout", "text_dropout", "lyrics_dropout", "reference_dropout", "label_smoothing"):
             if not 0 <= getattr(self, name) <= 1:
@@ -189,15 +193,8 @@ class TrainConfig:
     @property
     def tuning(self) -> Tuning:
         """What learns in the towers."""
-        names = tuple(name.strip() for name in self.lora_target_modules.split(",") if name.strip())
-        return Tuning(
-            self.text_encoder_tune,
-            self.lora_r,
-            self.lora_alpha,
-            self.lora_dropout,
-            names,
-            self.train_muq_depth,
-        )
+        lora = (self.lora_r, self.lora_alpha, self.lora_dropout, tuple(split_names(self.lora_target_modules)))
+        return Tuning(self.text_encoder_tune, *lora, self.train_muq_depth)
 
     def training_files(self) -> list[tuple[str, float]]:
         """Return the files to learn from, each with the number of times that its rows come in an epoch.
@@ -222,12 +219,12 @@ class TrainConfig:
         return list(files.items())
 
     def head(self, dim: int, model_name: str) -> CMIRMConfig:
-        """Return the config of a head over towers of width `dim` that `model_name` names.
+        """Return the config of a head over towers of width `dim` that are called `model_name`.
 
         Raises
         ------
         InputError
-            If the width is not a multiple of the heads, and nothing says how wide each shall be.
+            If the width is not a multiple of the heads, and `dim_head` is not given.
         """
         if not self.dim_head and dim % self.heads:
             raise InputError(

@@ -1,10 +1,11 @@
 """Frozen tower outputs on disk: each distinct audio and text is encoded once, for all heads.
 
-    FOLDER/<tower hash>/audio-<name>.safetensors     many items a file; tensor names are SHA-256 of the
-    content FOLDER/<tower hash>/text-<name>.safetensors
+    FOLDER/<tower hash>/audio-<name>.safetensors
+    FOLDER/<tower hash>/text-<name>.safetensors
 
-A file is written whole or not at all and never changed, and its own header is its index; a kill loses at
-most the items of the last half minute. Several processes may write into one folder.
+A file holds many items, each under the SHA-256 of its content. It is written whole or not at all and never changed, and
+its own header is its index; a kill loses at most the items of the last half minute. Several processes may write into
+one folder.
 """
 
 import contextlib
@@ -12,7 +13,6 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -41,12 +41,12 @@ class EmbeddingStore:
     Parameters
     ----------
     folder
-        Holds one folder for each tower hash.
+        Folder that holds one folder for each tower hash.
     towers_hash
         Identity of the towers (`Towers.hash`).
     dtype
-        How values are stored: ``float32``, or in half the space ``float16`` (relative error 5e-4) or ``bfloat16``
-        (4e-3, of any size).
+        Numeric type of stored values: ``float32``, or in half the space ``float16`` (relative error 5e-4) or
+        ``bfloat16`` (4e-3, of any size).
     in_memory
         Whether to read everything at once, instead of mapping the files.
 
@@ -63,9 +63,8 @@ class EmbeddingStore:
             raise InputError(f"embeddings are stored as {', '.join(DTYPES)}, got {dtype!r}")
         self.folder = Path(folder) / f"{towers_hash[:16]}-{dtype}"
         self.dtype, self.in_memory = DTYPES[dtype], in_memory
-        self._files: dict[Path, Any] = {}
-        self._where: dict[Key, Path] = {}
-        self._memory: dict[Key, torch.Tensor] = {}
+        self._files: set[Path] = set()
+        self._items: dict[Key, Any] = {}  # tensors, or the open files that hold them
         self._new: dict[Key, torch.Tensor] = {}
         self._waiting, self._last_flush = 0, time.monotonic()
         self.reload()
@@ -83,36 +82,30 @@ class EmbeddingStore:
             raise InputError(
                 f"{path} is damaged ({error}): delete it to have its items encoded again"
             ) from error
-        self._files[path] = file
+        self._files.add(path)
         kind = path.name.split("-")[0]
         for name in file.keys():  # noqa: SIM118 (not a dict)
-            self._where[kind, name] = path
-            if self.in_memory:
-                self._memory[kind, name] = file.get_tensor(name)
+            self._items[kind, name] = file.get_tensor(name) if self.in_memory else file
 
     def __contains__(self, key: Key) -> bool:
-        return key in self._where or key in self._new
+        return key in self._items
 
     def __len__(self) -> int:
-        return len(self._where.keys() | self._new.keys())
+        return len(self._items)
 
     def get(self, key: Key) -> torch.Tensor:
         """Return the frames `[T, dim]` of an item in the stored type; `KeyError` if there is none."""
-        if key in self._memory:
-            return self._memory[key]
-        if key in self._new:
-            return self._new[key]
-        return self._files[self._where[key]].get_tensor(key[1])
+        found = self._items[key]
+        return found if isinstance(found, torch.Tensor) else found.get_tensor(key[1])
 
     def length(self, key: Key) -> int:
         """Return the number of frames T of an item, without reading them; `KeyError` if there is none."""
-        if key in self._memory or key in self._new:
-            return len(self.get(key))
-        return self._files[self._where[key]].get_slice(key[1]).get_shape()[0]
+        found = self._items[key]
+        return len(found) if isinstance(found, torch.Tensor) else found.get_slice(key[1]).get_shape()[0]
 
     def add(self, key: Key, frames: torch.Tensor) -> None:
         """Take up the frames `[T, dim]` of an item; it is on disk after the next `flush`."""
-        self._new[key] = frames.to(self.dtype).contiguous()
+        self._items[key] = self._new[key] = frames.to(self.dtype).contiguous()
         self._waiting += self._new[key].nbytes
         if self._waiting > _FLUSH_BYTES or time.monotonic() - self._last_flush > _FLUSH_SECONDS:
             self.flush()
@@ -128,16 +121,6 @@ class EmbeddingStore:
         self._new.clear()
         self._waiting = 0
         self._last_flush = time.monotonic()
-
-    def __enter__(self) -> "EmbeddingStore":
-        """Return the store."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Write what was added."""
-        self.flush()
 
 
 def text_key(text: str) -> Key:
@@ -158,20 +141,20 @@ def fill_store(
     texts: Sequence[str],
     processes: Processes | None = None,
 ) -> int:
-    """Encode what the store lacks, each process its share, and return how many items that were for this one.
+    """Encode what the store lacks, each process its share, and return the number of items of this one.
 
     Parameters
     ----------
     store
-        Where to; its folder must belong to `towers`.
+        Store to fill; its folder must belong to `towers`.
     towers
-        Encode the items one at a time, exactly as the scorer does.
+        Towers that encode the items one at a time, exactly as the scorer does.
     audio
         Files with their keys, as from `audio_keys`.
     texts
         Texts and lyrics.
     processes
-        Who shares the work; all must call.
+        Processes that share the work, and must all call.
 
     Raises
     ------
@@ -187,11 +170,11 @@ def fill_store(
     if processes.is_main:
         _remove_abandoned(store.folder)
     processes.barrier()
-    with store:
+    try:
         for key, source in tqdm(share, "encode", disable=not processes.is_main or len(share) < 20):
-            store.add(
-                key, towers.encode_text(source) if isinstance(source, str) else encode_file(towers, source)
-            )
+            store.add(key, encode(towers, source))
+    finally:
+        store.flush()
     processes.barrier()
     store.reload()
     return len(share)
@@ -206,10 +189,12 @@ def _remove_abandoned(folder: Path) -> None:
                     leftover.unlink()
 
 
-def encode_file(towers: Towers, path: Path) -> torch.Tensor:
-    """Return the frames `[T, dim]` of a file; `InputError` names it if it cannot be encoded."""
-    clip = read_clip(path, towers.max_seconds)
+def encode(towers: Towers, source: Path | str) -> torch.Tensor:
+    """Return the frames `[T, dim]` of a file or a text; `InputError` names a file that cannot be encoded."""
+    if isinstance(source, str):
+        return towers.encode_text(source)
+    clip = read_clip(source, towers.max_seconds)
     try:
         return towers.encode_audio(clip)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"{source}: {error}") from error

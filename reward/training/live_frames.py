@@ -9,21 +9,21 @@ import torch
 from music.clips import read_header
 from music.errors import InputError
 from reward.cmi_rm.dropout import Dropout, Noise, lend_noise
-from reward.cmi_rm.towers import CHUNK_SECONDS, FRAMES_PER_SECOND, SHORTEST, Towers
-from reward.training.embeddings import EmbeddingStore, Key, encode_file
+from reward.cmi_rm.towers import CHUNK_SECONDS, FRAMES_PER_SECOND, Towers
+from reward.training.embeddings import EmbeddingStore, Key, encode
 
 
 class LiveFrames:
-    """Stands for an `EmbeddingStore`: what the towers encode that learn, it encodes anew, with gradients.
+    """Takes the place of an `EmbeddingStore`: what learning towers encode is encoded anew, with gradients.
 
     Parameters
     ----------
     store
-        Holds what the others gave.
+        Outputs of the frozen towers.
     towers
-        Some of whose parameters learn.
+        Towers of which some parameters learn.
     sources
-        The file or text of each key whose frames change in training.
+        File or text of each key whose frames change in training.
 
     Raises
     ------
@@ -54,23 +54,19 @@ class LiveFrames:
             lend_noise(
                 self._towers, Noise(own, torch.zeros(1, dtype=torch.long, device=self._towers.device), 1)
             )
-        source = self._sources[key]
-        if isinstance(source, str):
-            return self._towers.encode_text(source)
-        return encode_file(self._towers, source)
+        return encode(self._towers, self._sources[key])
 
     def length(self, key: Key) -> int:
         """Return how many frames an item has at most, without encoding it."""
-        if key not in self._sources:
-            return self._store.length(key)
-        return self._lengths[key]
+        return self._lengths[key] if key in self._sources else self._store.length(key)
 
     def _most(self, source: Path | str) -> int:
         if isinstance(source, str):
             return self._towers.count_tokens(source)
         header = read_header(source)
         seconds = min(header.samples / header.sample_rate, self._towers.max_seconds)
-        if seconds * self._towers.sample_rate <= SHORTEST:
-            least = SHORTEST / self._towers.sample_rate
-            raise InputError(f"{source}: audio of {seconds:.3f} s is too short: expected over {least:.3f} s")
+        try:
+            self._towers.refuse_short(seconds)
+        except InputError as error:
+            raise InputError(f"{source}: {error}") from error
         return math.ceil(FRAMES_PER_SECOND * seconds) + math.ceil(seconds / CHUNK_SECONDS)

@@ -1,6 +1,6 @@
 """What training minimises: Bradley-Terry on preferences, and the error of ratings.
 
-How a score becomes a rating in training; at inference the score alone remains.
+A score s becomes a rating in one of these ways; at inference the score alone remains.
 
     tanh      2 tanh(a s + b) + 3, squared error: the published one, a = 0.2 and b = 0 at the start
     linear    a s + b + 3, squared error, the same start
@@ -9,8 +9,6 @@ How a score becomes a rating in training; at inference the score alone remains.
               with probability 0.4
 
 a, b and c are learned, for each head its own.
-
-The head as training sees it: a batch of judgements in, a score for each piece of audio out.
 """
 
 import torch
@@ -98,21 +96,12 @@ class BatchModel(nn.Module):
         return scores
 
     def _drop(self, batch: Batch) -> list[Stream]:
-        streams = (batch.text, batch.lyrics, batch.reference)
-        nulls = (
-            self.head.null_text_embedding,
-            self.head.null_lyrics_embedding,
-            self.head.null_audio_embedding,
-        )
-        if self.head.config.skip_null:
-            return [
-                (x, lengths * ~dropped)
-                for (x, lengths), dropped in zip(streams, batch.dropped.unbind(dim=1), strict=True)
-            ]
-        return [
-            _replace(stream, null, dropped)
-            for stream, null, dropped in zip(streams, nulls, batch.dropped.unbind(dim=1), strict=True)
-        ]
+        head, streams = self.head, (batch.text, batch.lyrics, batch.reference)
+        nulls = (head.null_text_embedding, head.null_lyrics_embedding, head.null_audio_embedding)
+        modalities = zip(streams, nulls, batch.dropped.unbind(dim=1), strict=True)
+        if head.config.skip_null:
+            return [(x, lengths * ~dropped) for (x, lengths), _, dropped in modalities]
+        return [_replace(*modality) for modality in modalities]
 
 
 def _replace(stream: Stream, null: torch.Tensor, dropped: torch.Tensor) -> Stream:
@@ -126,15 +115,7 @@ def _replace(stream: Stream, null: torch.Tensor, dropped: torch.Tensor) -> Strea
 
 
 class Objective(nn.Module):
-    """The head with what its training needs beside it: the map from scores to ratings, which is left behind.
-
-    Parameters
-    ----------
-    head
-        To be trained.
-    ratings
-        How scores are compared with ratings.
-    """
+    """The loss of a head, with the map from scores to ratings, which learns too and is left behind."""
 
     def __init__(self, head: RewardHead, ratings: RatingMap) -> None:
         super().__init__()

@@ -6,11 +6,9 @@ from typing import Any
 import torch
 
 from reward.bradley_terry import accuracy_of, calibration_error_of, cross_entropy_of, losses_of
-from reward.cmi_rm.head import ALIGNMENT, MUSICALITY, RewardHead
+from reward.cmi_rm.head import COLUMNS, RewardHead
 from reward.training.batches import JudgementData
 from reward.training.objective import BatchModel, Objective
-
-_HEADS = (("musicality", MUSICALITY), ("alignment", ALIGNMENT))
 
 
 @torch.no_grad()
@@ -61,7 +59,7 @@ def validate(model: Objective, data: JudgementData, batch_size: int) -> dict[str
         losses += (errors * rating_weights).sum(dim=0)
     counts = pair_weights.sum(dim=0) + rating_weights.sum(dim=0)
     found: dict[str, Any] = {}
-    for name, column in _HEADS:
+    for name, column in COLUMNS.items():
         gaps, labels = differences[:, column].tolist(), [getattr(row, name) for row in pairs]
         counted = dataclasses.asdict(accuracy_of(gaps, labels))
         value = counted.pop("value")  # NaN without pairs, which JSON lacks
@@ -78,5 +76,5 @@ def validate(model: Objective, data: JudgementData, batch_size: int) -> dict[str
             varied = all(len(values.unique()) > 1 for values in both)
             order = float(spearmanr(*both).statistic) if varied else None
             found[name] |= {"rated": int(judged.sum()), "srcc": order}
-    judged_heads = [name for name, column in _HEADS if counts[column]]
+    judged_heads = [name for name, column in COLUMNS.items() if counts[column]]
     return {"loss": sum(found[name]["loss"] for name in judged_heads) / max(1, len(judged_heads)), **found}

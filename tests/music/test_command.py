@@ -75,6 +75,8 @@ def test_positionals(tmp_path):
     assert parse_command(Required, ["here"]) == Required("here")
     with pytest.raises(InputError, match="source"):
         parse_command(Required, [])
+    with pytest.raises(InputError, match="--dtype must be one of 'float32', 'bfloat16', got int8"):
+        parse_command(Config, ["--dtype", "int8"])
     (tmp_path / "c.yaml").write_text("source: there\n")  # a positional that is left out does not undo it
     options = ["--config", str(tmp_path / "c.yaml")]
     assert parse_command(Config, options) == Config("there")

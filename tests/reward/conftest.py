@@ -16,7 +16,7 @@ from reward.cmi_rm.locations import Locator
 from reward.training.config import TrainConfig
 from tests.missing_extras import skip_without
 from tests.reward.judge_server import JudgeServer
-from tests.reward.training_runs import rated, write_pairs
+from tests.reward.training_runs import rated, write_pairs, write_rows
 from tests.tiny_audiobox import build_tiny_audiobox, small_wavlm
 from tests.tiny_clap import build_tiny_clap
 from tests.tiny_msclap import build_tiny_msclap, small_htsat
@@ -151,6 +151,5 @@ def mixed(config, pairs):
     for name in ("train", "validation"):
         rows = [json.loads(line) for line in (pairs / f"{name}.jsonl").read_text().splitlines()]
         rows = [rated(row) if index // 3 % 2 else row for index, row in enumerate(rows)]
-        files[name] = str(pairs / f"mixed-{name}.jsonl")
-        Path(files[name]).write_text("".join(json.dumps(row) + "\n" for row in rows))
+        files[name] = str(write_rows(pairs / f"mixed-{name}.jsonl", rows))
     return dataclasses.replace(config, **files)

@@ -17,18 +17,12 @@ def largest_difference(found, expected):
 
 
 def write_rows(path, requests):
-    rows = [
-        {
-            "id": request.prompt.id,
-            "audio": os.path.relpath(request.audio, path.parent),
-            "text": request.prompt.text,
-            "lyrics": request.prompt.lyrics,
-            "reference": os.path.relpath(request.prompt.reference, path.parent)
-            if request.prompt.reference
-            else "",
-        }
-        for request in requests
-    ]
+    rows = []
+    for request in requests:
+        prompt, audio = request.prompt, os.path.relpath(request.audio, path.parent)
+        reference = os.path.relpath(prompt.reference, path.parent) if prompt.reference else ""
+        texts = {"text": prompt.text, "lyrics": prompt.lyrics}
+        rows.append({"id": prompt.id, "audio": audio, **texts, "reference": reference})
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return rows
 
@@ -56,16 +50,8 @@ def test_command(golden, golden_name, scoring, tmp_path):
 def test_command_as_a_process_from_another_folder(golden, scoring, tmp_path):
     requests, expected = golden("sa_conv")
     write_rows(tmp_path / "in.jsonl", requests[:3])
-    command = [
-        sys.executable,
-        "-m",
-        "reward.score",
-        "--reward",
-        str(scoring / "sa_conv"),
-        "in.jsonl",
-        "out.jsonl",
-    ]
-    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    command = ["reward.score", "--reward", str(scoring / "sa_conv"), "in.jsonl", "out.jsonl"]
+    ran = subprocess.run([sys.executable, "-m", *command], cwd=tmp_path, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout == ""  # nothing that could end up inside results
     results = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]

@@ -1,12 +1,11 @@
 """Preference rows: what is read, what is refused and how."""
 
-import json
-
 import pytest
 
 from music.clips import write_clip
 from music.errors import InputError
 from reward.judgements import load_judgements, load_pairs, load_preferences
+from tests.reward.training_runs import write_rows
 
 ROW = {
     "id": "1",
@@ -23,28 +22,16 @@ def write(tmp_path, noise):
         write_clip(tmp_path / f"{name}.flac", noise(2000))
 
     def make(*rows):
-        path = tmp_path / "pairs.jsonl"
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return path
+        return write_rows(tmp_path / "pairs.jsonl", rows)
 
     return make
 
 
 def test_rows_are_read(write, tmp_path):
-    full = {
-        "text": "pop",
-        "lyrics": "la",
-        "reference": "r.flac",
-        "facts": {"x": 1},
-        "preference_alignment": "tie",
-    }
-    first, second = load_preferences(write(ROW, {**ROW, **full, "id": "2"}))
-    assert (first.musicality, first.alignment, first.prompt.text, first.prompt.reference) == (
-        "a",
-        "",
-        "",
-        None,
-    )
+    full = {"text": "pop", "lyrics": "la", "reference": "r.flac", "facts": {"x": 1}}
+    first, second = load_preferences(write(ROW, {**ROW, **full, "id": "2", "preference_alignment": "tie"}))
+    assert (first.musicality, first.alignment) == ("a", "")
+    assert (first.prompt.text, first.prompt.reference) == ("", None)
     assert first.audio_b == tmp_path / "b.flac"
     assert (second.alignment, second.prompt.text, second.prompt.lyrics) == ("tie", "pop", "la")
     assert second.prompt.reference == tmp_path / "r.flac"

@@ -3,8 +3,6 @@
 import dataclasses
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,27 +12,26 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
-import reward
 from music.errors import InputError
 from reward import ScoreRequest, embed, load_scorer, train_curves
-from reward.cmi_rm.head import ALIGNMENT, MUSICALITY, RewardHead
-from reward.judgements import load_judgements, load_preferences
+from reward.cmi_rm.checkpoint import save_checkpoint
+from reward.cmi_rm.head import COLUMNS, RewardHead
+from reward.judgements import audio_of, load_judgements, load_preferences, texts_of
 from reward.train import main
 from reward.training.batches import JudgementData
 from reward.training.embeddings import EmbeddingStore, audio_keys, fill_store
 from reward.training.objective import KINDS, BatchModel, Objective, RatingMap
 from reward.training.validation import scores_of, validate
-from tests.reward.training_runs import curve, die_at, read_log
+from tests.reward.training_runs import curve, die_at, read_log, train_in_two_processes, write_rows
 
 
 @pytest.fixture
 def data(config, towers):
     """Return the training pairs with their tower outputs."""
     rows = load_preferences(config.train)
-    references = [row.prompt.reference for row in rows if row.prompt.reference]
-    keys = audio_keys([path for row in rows for path in (row.audio_a, row.audio_b)] + references)
+    keys = audio_keys(audio_of(rows))
     store = EmbeddingStore(config.embeddings, towers.hash)
-    fill_store(store, towers, keys, [text for row in rows for text in (row.prompt.text, row.prompt.lyrics)])
+    fill_store(store, towers, keys, texts_of(rows))
     return JudgementData(rows, store, keys, 0.2)
 
 
@@ -49,9 +46,7 @@ def test_it_learns_and_saves_a_scorer(config, pairs, noise, capsys):
     assert told["alignment"]["pairs"] == 6  # ties and missing labels are left out
     scorer = load_scorer(config.output, device="cpu")
     rows = load_preferences(config.validation)
-    scores = scorer.score(
-        [ScoreRequest(path, row.prompt) for row in rows for path in (row.audio_a, row.audio_b)]
-    )
+    scores = scorer.score([ScoreRequest(path, row.prompt) for row in rows for path in row.audio])
     better = [a["musicality"] > b["musicality"] for a, b in zip(scores[::2], scores[1::2], strict=True)]
     assert better == [row.musicality == "a" for row in rows]
     assert json.loads((pairs.parent / config.output / "run.json").read_text())["towers"] == scorer.towers.hash
@@ -96,9 +91,7 @@ def test_it_learns_from_ratings_beside_preferences(mixed, rating_map):
 @torch.no_grad()
 def test_a_rating_is_of_the_score_that_its_clip_has_in_a_pair(mixed, config, data, towers):
     head = RewardHead(config.head(24, "x")).eval()
-    rows = load_judgements(mixed.train)
-    keys = {path: data._keys[path] for row in rows for path in row.audio}
-    both = JudgementData(rows, data._store, keys, 0.2)
+    both = JudgementData(load_judgements(mixed.train), data._store, data._keys, 0.2)
     differences, scores = scores_of(head, both, 5)
     assert (len(differences), len(scores)) == (12, 12)
     plain = BatchModel(head)(data.batch(range(24))).unflatten(0, (2, -1))
@@ -114,18 +107,12 @@ def test_a_rating_is_of_the_score_that_its_clip_has_in_a_pair(mixed, config, dat
 def test_what_is_hidden_follows_its_row(mixed, config, data):
     head = RewardHead(config.head(24, "x")).eval()
     rows = load_judgements(mixed.train)
-    both = JudgementData(
-        rows, data._store, {path: data._keys[path] for row in rows for path in row.audio}, 0.2
-    )
+    both = JudgementData(rows, data._store, data._keys, 0.2)
     chosen = [3, 0, 4, 1]  # ratings, preferences: a batch has the preferences first
     hidden = torch.zeros(4, 3, dtype=torch.bool)
     hidden[0, 0] = True  # the text of row 3
-    changed = (
-        (BatchModel(head)(both.batch(chosen)) - BatchModel(head)(both.batch(chosen, hidden)))
-        .abs()
-        .amax(dim=1)
-    )
-    assert (changed > 1e-6).tolist() == [False] * 4 + [True, False]
+    seen, unseen = (BatchModel(head)(both.batch(chosen, drops)) for drops in (None, hidden))
+    assert ((seen - unseen).abs().amax(dim=1) > 1e-6).tolist() == [False] * 4 + [True, False]
 
 
 def test_a_second_stage_starts_from_the_first(config, mixed, tmp_path):
@@ -172,11 +159,7 @@ def test_two_processes_learn_the_same(mixed, tmp_path, dropout):
     config = dataclasses.replace(mixed, dropout=dropout)
     main(config)
     other = dataclasses.replace(config, output=str(tmp_path / "two"))
-    options = [f"--{name}={value}" for name, value in dataclasses.asdict(other).items() if value is not None]
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    script = Path(reward.__file__).parent / "train.py"
-    ran = subprocess.run([*launcher, str(script), *options], capture_output=True, text=True, timeout=120)
-    assert ran.returncode == 0, ran.stderr
+    train_in_two_processes(other)
     torch.testing.assert_close(curve(other), curve(config), atol=1e-4, rtol=0)
     one, two = (load_file(f"{folder}/model.safetensors") for folder in (config.output, other.output))
     for key, value in one.items():
@@ -218,8 +201,13 @@ def test_curves_go_to_a_picture_and_to_the_tracker(config, tmp_path):
     assert (tmp_path / "both.png").stat().st_size > 10_000
     with pytest.raises(InputError, match=r"no output of reward\.train"):
         train_curves.draw_curves([tmp_path], tmp_path / "none.png")
-    with pytest.raises(InputError, match="--tracker none is not installed"):
-        main(dataclasses.replace(config, tracker="none"))
+
+
+def test_a_tracker_that_is_not_installed_is_refused(config, monkeypatch):
+    assert dataclasses.replace(config, tracker="").tracker == "none"  # as it was once called
+    monkeypatch.setattr("accelerate.tracking.get_available_trackers", list)
+    with pytest.raises(InputError, match="--tracker wandb is not installed: pip install wandb"):
+        main(dataclasses.replace(config, tracker="wandb"))
 
 
 def test_files_are_mixed_by_weight(config, mixed):
@@ -248,7 +236,7 @@ def test_patience_ends_training_with_the_best_model(config, monkeypatch):
     losses = iter([0.5, 0.4, 0.6, 0.45, 0.3])
     right = {"accuracy": 0.5, "low": 0.4, "high": 0.6}
     monkeypatch.setattr(
-        "reward.train.validate",
+        "reward.training.trainer.validate",
         lambda *_: {"loss": next(losses), "musicality": right, "alignment": right},
     )
     main(dataclasses.replace(config, steps=100, evaluate_every=2, patience=2))
@@ -281,22 +269,16 @@ def test_padding_in_a_batch_changes_nothing(config, data):
 
 @torch.no_grad()
 def test_training_and_inference_see_the_same_scores(config, data, towers, scoring, tmp_path):
-    from reward.cmi_rm.checkpoint import save_checkpoint
-
     head = RewardHead(config.head(24, str(scoring / "mulan-tiny"))).eval()
     save_checkpoint(tmp_path / "head", head.config, head)
     scores = BatchModel(head)(data.batch([0, 1, 5])).unflatten(0, (2, -1))
     scorer = load_scorer(tmp_path / "head", device="cpu")
     for position, index in enumerate([0, 1, 5]):
         row = data.rows[index]
-        found = scorer.score([ScoreRequest(row.audio_a, row.prompt), ScoreRequest(row.audio_b, row.prompt)])
-        for side in (0, 1):
-            assert found[side]["musicality"] == pytest.approx(
-                scores[side, position, MUSICALITY].item(), abs=1e-5
-            )
-            assert found[side]["alignment"] == pytest.approx(
-                scores[side, position, ALIGNMENT].item(), abs=1e-5
-            )
+        for side, path in enumerate(row.audio):
+            (found,) = scorer.score([ScoreRequest(path, row.prompt)])
+            for head, column in COLUMNS.items():
+                assert found[head] == pytest.approx(scores[side, position, column].item(), abs=1e-5)
 
 
 @torch.no_grad()
@@ -344,12 +326,12 @@ def test_without_skip_null_the_learned_embedding_takes_its_place(config, data):
     assert head.null_text_embedding.grad.abs().sum() == 0
 
 
-def test_an_unlabelled_head_learns_nothing_and_breaks_nothing(config, pairs, tmp_path):
+def test_an_unlabelled_head_learns_nothing_and_breaks_nothing(config, pairs):
+    files = {}
     for name in ("train", "validation"):
         rows = [json.loads(line) for line in (pairs / f"{name}.jsonl").read_text().splitlines()]
         unlabelled = [{**row, "preference_alignment": ""} for row in rows]
-        (pairs / f"musicality-{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in unlabelled))
-    files = {name: str(pairs / f"musicality-{name}.jsonl") for name in ("train", "validation")}
+        files[name] = str(write_rows(pairs / f"musicality-{name}.jsonl", unlabelled))
     main(dataclasses.replace(config, **files, steps=4))
     log = read_log(config)
     assert all(row["alignment"] == 0 for row in log if "validation" not in row)

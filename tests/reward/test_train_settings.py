@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from music.errors import InputError
-from reward.train import learning_rate
 from reward.training.batches import drops_of_step, indices_of_step
 from reward.training.config import TrainConfig
+from reward.training.trainer import learning_rate
 
 CONFIG = TrainConfig("train.jsonl", "validation.jsonl", "run")
 

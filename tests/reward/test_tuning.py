@@ -1,8 +1,6 @@
 """Parts of the towers that learn: which ones, and that all that holds for a head holds for them."""
 
 import dataclasses
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,43 +8,32 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-import reward
 from music.errors import InputError
 from reward import ScoreRequest, load_scorer
 from reward.cmi_rm.checkpoint import load_towers
 from reward.cmi_rm.locations import Locator
-from reward.cmi_rm.tuning import Tuning, tower_weights, unfreeze
+from reward.cmi_rm.tuning import Tuning, merged_weights, unfreeze
 from reward.judgements import load_judgements
 from reward.train import main
 from reward.training.config import TrainConfig
 from reward.training.embeddings import EmbeddingStore, audio_keys, text_key
 from reward.training.live_frames import LiveFrames
-from tests.reward.training_runs import curve, die_at, read_log
+from tests.reward.training_runs import curve, die_at, read_log, train_in_two_processes
 
+LORA, MUQ = "text_module.model.encoder.layer.", "audio_module.model.model.conformer.layers.1."
 #: settings, and beginnings of the names of what they change
 TUNINGS = {
     "transformer": ({"text_encoder_tune": "transformer"}, ("text_module.transformer.",)),
     "all": (
         {"text_encoder_tune": "all"},
-        (
-            "text_module.transformer.",
-            "text_module.model.embeddings.",
-            "text_module.model.encoder.",
-            "text_module.proj",
+        tuple(
+            f"text_module.{part}" for part in ("transformer.", "model.embeddings.", "model.encoder.", "proj")
         ),
     ),
-    "lora": (
-        {"lora_r": 2, "lora_dropout": 0.2},
-        ("text_module.model.encoder.layer.",),
-    ),
-    "muq": ({"train_muq_depth": 1}, ("audio_module.model.model.conformer.layers.1.",)),
-    "both": (
-        {"lora_r": 2, "train_muq_depth": 1},
-        ("text_module.model.encoder.layer.", "audio_module.model.model.conformer.layers.1."),
-    ),
+    "lora": ({"lora_r": 2, "lora_dropout": 0.2}, (LORA,)),
+    "muq": ({"train_muq_depth": 1}, (MUQ,)),
+    "both": ({"lora_r": 2, "train_muq_depth": 1}, (LORA, MUQ)),
 }
-
-
 SHORT = {"tower_learning_rate": 1e-2, "dropout": 0.1, "steps": 6, "evaluate_every": 3}
 
 
@@ -120,11 +107,7 @@ def test_parts_and_processes_change_nothing(mixed, tmp_path):
     main(parts)
     torch.testing.assert_close(curve(parts), curve(config), atol=1e-4, rtol=0)
     two = dataclasses.replace(config, output=str(tmp_path / "two"))
-    options = [f"--{name}={value}" for name, value in dataclasses.asdict(two).items() if value is not None]
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    script = Path(reward.__file__).parent / "train.py"
-    ran = subprocess.run([*launcher, str(script), *options], capture_output=True, text=True, timeout=120)
-    assert ran.returncode == 0, ran.stderr
+    train_in_two_processes(two)
     torch.testing.assert_close(curve(two), curve(config), atol=1e-4, rtol=0)
     one, other = saved(config), saved(two)
     assert all(torch.allclose(other[name], one[name], atol=1e-3, rtol=0) for name in one)
@@ -149,7 +132,7 @@ def test_updates_begin_at_nothing(scoring):
     learning = unfreeze(towers, Tuning(lora_r=3, lora_target_modules=("query", "dense")), 0)
     assert learning
     assert all(min(one.shape) == 3 for one in learning)
-    merged = tower_weights(towers)
+    merged = merged_weights(towers)
     assert merged.keys() == before.keys()
     assert all(torch.equal(merged[name], before[name]) for name in before)
 

@@ -1,11 +1,16 @@
 """Small trainings for the tests: their data, and what they leave behind."""
 
+import dataclasses
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import torch
 
+import reward
 from music.clips import Clip, write_clip
-from reward.train import Trainer
+from reward.training.trainer import Trainer
 
 
 def write_pairs(path, count, seed):
@@ -33,7 +38,21 @@ def write_pairs(path, count, seed):
                 "preference_alignment": ["a", "b", "tie", ""][index % 4],
             }
         )
+    write_rows(path, rows)
+
+
+def write_rows(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def train_in_two_processes(config):
+    options = [f"--{name}={value}" for name, value in dataclasses.asdict(config).items() if value is not None]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    script = Path(reward.__file__).parent / "train.py"
+    ran = subprocess.run([*launcher, str(script), *options], capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
 
 
 def rated(row):
