@@ -21,8 +21,8 @@ class Runtime:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judging:
-    """What judges.
+class Rewarding:
+    """What the reward is.
 
     Attributes
     ----------
@@ -31,12 +31,22 @@ class Judging:
         imported (installed, or on PYTHONPATH).
     weights
         Weights of its metrics in the reward, such as musicality=0.5,alignment=0.5; a bare name has weight 1.
-    judges
-        Further scorers, separated by commas: they are measured, and have no part in the reward.
     """
 
     reward: str = "lab-cmi-rm"
     weights: str = "musicality=0.5,alignment=0.5"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judging(Rewarding):
+    """What judges beside the reward.
+
+    Attributes
+    ----------
+    judges
+        Further scorers, separated by commas: they are measured, and have no part in the reward.
+    """
+
     judges: str = ""
 
 

@@ -19,7 +19,6 @@ pair counts for each of its two; the mean over the draws in which a pair was ask
 with a 95 % interval over prompts. `lowest` and `highest` are the difference in single draws.
 """
 
-import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +31,7 @@ from music.command import refuse_below_one
 from music.errors import InputError
 from music.intervals import FEWEST, RESAMPLES, Array, estimate_mean
 from music.tables import markdown_table
+from reward.benchmark.extra import numbers_of
 from reward.benchmark.metrics import Line
 from reward.benchmark.result_rows import read_results
 
@@ -142,9 +142,7 @@ def _lines(found: Array, prompts: Sequence[Hashable], seed: int) -> list[Line]:
                 "prompts": gain.prompts,
                 "before": float(before.mean()),
                 "after": float(after.mean()),
-                "difference": gain.value,
-                "low": None if math.isnan(gain.low) else gain.low,
-                "high": None if math.isnan(gain.high) else gain.high,
+                **numbers_of(gain, ("difference", "low", "high")),
                 "lowest": float(single.min()),
                 "highest": float(single.max()),
             }

@@ -1,7 +1,7 @@
 """Generators ranked by a reward: all pairs of them on every prompt, and the Bradley-Terry model of who wins.
 
     python -m experiments.analyses leaderboard --pools runs/musicgen/pool,runs/stable_audio/pool
-    python -m experiments.analyses leaderboard --pools runs --reward HaiwenXia/CMI-RM     all pools below a folder
+    python -m experiments.analyses leaderboard --pools runs --reward HaiwenXia/CMI-RM     # all pools below a folder
 
 1. Every candidate is scored, beside its pool; what is scored is not scored again (`reward.scoring.candidates`). The
    prompts that all pools have count.
@@ -32,6 +32,7 @@ from music.command import split_names
 from music.errors import InputError
 from music.intervals import RESAMPLES, Array, estimate_each
 from music.optional_libraries import install_extra
+from music.options import Rewarding, Runtime
 from music.pool import Candidate, Pool
 from music.processes import Processes
 from music.tables import markdown_table
@@ -46,34 +47,22 @@ SCALE, CENTRE = 400.0, 1500.0
 
 
 @dataclass(frozen=True)
-class Leaderboard:
+class Leaderboard(Rewarding, Runtime):
     """Rank generators by a reward, from pools that exist.
 
     Parameters
     ----------
     pools
-        Folders of pools, or folders with pools below them, with commas between.
-    reward
-        The scorer that judges, as in reward.score.
-    weights
-        What the reward is made of.
+        Folders of pools, or folders with pools below them, separated by commas.
     seed
-        Of the resampling of prompts.
+        Seed of the resampling of prompts.
     output
         Folder for tables and figure.
-    dtype
-        float32 or bfloat16.
-    device
-        auto, cpu or cuda.
     """
 
     pools: str
-    reward: str = "lab-cmi-rm"
-    weights: str = "musicality=0.5,alignment=0.5"
     seed: int = 0
     output: Path = Path("runs/analyses/leaderboard")
-    dtype: str = "float32"
-    device: str = "auto"
 
 
 def main(options: Leaderboard) -> None:

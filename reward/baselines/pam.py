@@ -9,6 +9,7 @@ the folder, then on the hub.
 
 import warnings
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -50,26 +51,14 @@ class Pam(ClipScorer):
     takes seven seconds at random instead. Unlike theirs, channels are averaged rather than heard one after the other,
     and soxr resamples.
 
-    Parameters
-    ----------
-    place
-        A folder or hub id with the weights.
-    name
-        What pools and tables call it.
-    device
-        auto, cpu, cuda ...
-    dtype
-        float32, or bfloat16 through autocast; the mel front end stays in float32.
-
-    Raises
-    ------
-    InputError
-        If a library is not installed, or weights or GPT-2 are missing or do not fit.
+    The place is a folder or hub id with the weights. The mel front end stays in float32.
     """
 
     metrics = ("pam",)
+    libraries = ("msclap", "torchlibrosa", "transformers")
 
-    def __init__(self, place: str, name: str, device: str = "auto", dtype: str = "float32") -> None:
+    def load(self, place: str) -> tuple[nn.Module, Mapping[str, Any]]:
+        """Return the model of msclap; see `ClipScorer`."""
         LIBRARIES.check()
         import_msclap()
         from transformers import AutoTokenizer
@@ -83,18 +72,16 @@ class Pam(ClipScorer):
         tokenizer: Any = AutoTokenizer.from_pretrained(str(gpt2))
         # GPT-2 sees nothing of what follows, so no padding is needed
         self._texts = [tokenizer(f"{text} <|endoftext|>", return_tensors="pt") for text in TEXTS]
-        facts = {
+        return model, {
             "arithmetic": _ARITHMETIC,
             "texts": [text["input_ids"].tolist() for text in self._texts],
             "settings": settings,
             "gpt2": model.caption_encoder.base.config.to_diff_dict(),
         }
-        super().__init__(name, model, facts, ("msclap", "torchlibrosa", "transformers"), device, dtype)
-        self._asked = self._embed_texts()
 
-    @torch.no_grad()
-    def _embed_texts(self) -> torch.Tensor:
-        """Return `[2, D]`, of length 1."""
+    @cached_property
+    def _embedded_texts(self) -> torch.Tensor:
+        """The embeddings of the texts, `[2, D]`, of length 1."""
         with self._autocast():
             found = [self._model.caption_encoder(text.to(self._device))[0] for text in self._texts]
         return normalize(torch.stack(found).float(), dim=-1)
@@ -106,7 +93,7 @@ class Pam(ClipScorer):
     def _clean(self, piece: torch.Tensor) -> torch.Tensor:
         with self._autocast():
             heard, _ = self._model.audio_encoder(piece[None].to(self._device))
-        similarities = self._asked @ normalize(heard[0].float(), dim=-1)
+        similarities = self._embedded_texts @ normalize(heard[0].float(), dim=-1)
         return (self._model.logit_scale.exp() * similarities).softmax(dim=-1)[0]
 
 

@@ -16,6 +16,7 @@ from reward.benchmark.command import main as benchmark
 from tests.analyses.battles import write
 
 RATE = 1_000
+LOUDNESS = {"reward": "loudness", "musicality": "loudness", "device": "cpu"}
 
 
 def stairs(path, levels, last=10.0):
@@ -66,15 +67,9 @@ def options(clips, tmp_path_factory):
         rows.append(
             row | {"prompt": f"pair {number}", "preference-musicality": "model_b", "ref-audio-path": ""}
         )
-    asked = Windows(
-        write(folder / "all_test.jsonl", rows),
-        folder / "out",
-        reward="loudness",
-        musicality="loudness",
-        device="cpu",
-    )
-    assert main(asked) == 0
-    return asked
+    found = Windows(folder / "out", data=write(folder / "all_test.jsonl", rows), **LOUDNESS)
+    assert main(found) == 0
+    return found
 
 
 def table(options, name):
@@ -160,7 +155,7 @@ def test_a_second_run_scores_nothing_and_says_the_same(options, capsys):
 
 
 def test_the_whole_is_what_the_benchmark_hears(options, tmp_path, capsys):
-    benchmark(Benchmark(tmp_path, options.data, reward="loudness", musicality="loudness", device="cpu"))
+    benchmark(Benchmark(tmp_path, data=options.data, **LOUDNESS))
     assert (tmp_path / "results.jsonl").read_text() == (
         options.output / "first120" / "results.jsonl"
     ).read_text()
@@ -170,16 +165,15 @@ def test_audio_that_cannot_be_scored_is_left_out_of_all_windows(options, tmp_pat
     lines = options.data.read_text().splitlines(keepends=True)
     data = options.data.with_name("broken.jsonl")
     data.write_text("".join([lines[0].replace("pam-0.flac", "gone.flac"), *lines[1:4]]))
-    settings = {"reward": "loudness", "musicality": "loudness", "device": "cpu"}
-    assert main(Windows(data, tmp_path / "out", **settings)) == 1
+    assert main(Windows(tmp_path / "out", data=data, **LOUDNESS)) == 1
     assert "3 rows of" in (tmp_path / "out" / "table.md").read_text()
     data.write_text(lines[0].replace("pam-0.flac", "gone.flac"))
     with pytest.raises(InputError, match="no row of the split 'test' whose audio can be scored"):
-        main(Windows(data, tmp_path / "none", **settings))
+        main(Windows(tmp_path / "none", data=data, **LOUDNESS))
     with pytest.raises(InputError, match="--limit must be at least 1"):
-        Windows(data, limit=0)
+        Windows(data=data, limit=0)
     with pytest.raises(InputError, match="the scorer measures loudness"):
-        main(Windows(options.data, tmp_path / "other", reward="loudness"))
+        main(Windows(tmp_path / "other", data=options.data, reward="loudness"))
 
 
 def test_without_rows_it_is_the_labs_or_what_makes_them(tmp_path, monkeypatch):

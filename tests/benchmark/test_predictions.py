@@ -346,7 +346,7 @@ def test_options_that_make_no_sense_are_refused(options, message):
 
 def test_without_rows_it_is_the_labs_or_what_makes_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"judgement_sets --only CMI-RewardBench .*, or say by --data"):
+    with pytest.raises(InputError, match=r"--only CMI-RewardBench .*, or name the rows to score by --data"):
         main(Benchmark())
 
 
