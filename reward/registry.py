@@ -21,15 +21,15 @@ SCORERS = {
     "lab-cmi-rm": ("reward.cmi_rm.scorer:CMIRMScorer", "asset:lab/cmi_rm"),
     "cmi-rm": ("reward.cmi_rm.scorer:CMIRMScorer", "hub:HaiwenXia/CMI-RM"),
 }
-# kind: (function of place, device and dtype, place where none is given); "clap:laion/larger_clap_music" names another
+# kind: (class or function of place, device and dtype; place where none is given, as in "clap:laion/larger_clap_music")
 KINDS = {
     "mulan": ("reward.baselines.mulan:mulan_similarity", "OpenMuQ/MuQ-MuLan-large"),
     "mulan-reference": ("reward.baselines.mulan:mulan_reference_similarity", "OpenMuQ/MuQ-MuLan-large"),
     "clap": ("reward.baselines.clap:clap_similarity", "laion/clap-htsat-unfused"),
-    "audiobox": ("reward.baselines.audiobox:audiobox", "facebook/audiobox-aesthetics"),
-    "pam": ("reward.baselines.pam:pam", "microsoft/msclap"),
-    "songeval": ("reward.baselines.songeval:songeval", "SongEval"),
-    "lyrics": ("reward.baselines.lyrics:lyrics_accuracy", "openai/whisper-large-v3"),
+    "audiobox": ("reward.baselines.audiobox:Audiobox", "facebook/audiobox-aesthetics"),
+    "pam": ("reward.baselines.pam:Pam", "microsoft/msclap"),
+    "songeval": ("reward.baselines.songeval:SongEval", "SongEval"),
+    "lyrics": ("reward.baselines.lyrics:LyricsAccuracy", "openai/whisper-large-v3"),
     "llm-judge": ("reward.baselines.llm_judge:llm_judge", ""),
     "constant": ("reward.baselines.sanity:Constant", None),
     "loudness": ("reward.baselines.sanity:Loudness", None),

@@ -51,11 +51,11 @@ class Anchors:
     output
         Folder for table and figure.
     anchors
-        Pairs of the new generator that are learned from.
+        Number of pairs of the new generator that are learned from.
     draws
-        How often anchors are drawn anew.
+        Number of draws of anchors.
     seed
-        Of the draws and the resampling.
+        Seed of the draws and of the resampling.
     """
 
     results: Path
@@ -101,15 +101,7 @@ def main(options: Anchors) -> None:
 
 
 def calibrated(generators: Mapping[str, Pairs], anchors: int, draws: int, seed: int) -> list[Line]:
-    """Return the lines of each generator of a task, and of all of them if there are several.
-
-    Parameters
-    ----------
-    generators
-        Those that are new in turn.
-    anchors, draws, seed
-        As in `Anchors`.
-    """
+    """Return the lines of each generator of a task, new in turn, and of all of them if there are several."""
     lines: list[Line] = []
     whole: list[Array] = []
     for generator, pairs in generators.items():

@@ -32,7 +32,7 @@ from reward.benchmark.metrics import Line, tested
 from reward.benchmark.result_rows import MUSIC_ARENA, Row, gap_of, preference_of, read_results
 
 COLUMNS = ("of", "metric", "value", "low", "high", "n", "prompts")
-SPREAD = 10.0  # of the prior of a standardized coefficient
+SPREAD = 10.0  # standard deviation of the prior of a standardized coefficient
 METHODS = ("musicality", "alignment", "mean", "fitted")
 METRICS = ("ACC", "AUC", "MSE")
 
@@ -48,9 +48,9 @@ class Arena:
     output
         Folder for table and figure.
     folds
-        Of the cross-validation.
+        Number of folds of the cross-validation.
     seed
-        Of the resampling and of the folds.
+        Seed of the resampling and of the folds.
     """
 
     results: Path
@@ -85,12 +85,9 @@ def main(options: Arena) -> None:
 
 
 def battles(rows: Sequence[Row]) -> tuple[Array, list[tuple[str, ...]]]:
-    """Return of each decided battle the differences of musicality and alignment and the vote, 1 for a; and its prompt.
+    """Return the differences in musicality and alignment and the vote, 1 for a, of decided battles; and their prompts.
 
-    Returns
-    -------
-    tuple
-        `[n, 3]`, and n prompts.
+    The former are `[n, 3]`.
     """
     found, prompts = [], []
     for row in tested(rows)[MUSIC_ARENA]:

@@ -42,6 +42,7 @@ class Audiobox(ClipScorer):
     as `PyTorchModelHubMixin` saves it.
     """
 
+    kind, published = "audiobox", "facebook/*"
     metrics = ("CE", "CU", "PC", "PQ")
     sample_rate = 16_000
     libraries = ("audiobox_aesthetics",)
@@ -96,9 +97,3 @@ def _target_scale(
             f"{folder / _CONFIG}: target_transform must give mean and std of {', '.join(metrics)}"
         ) from error
     return torch.tensor(means), torch.tensor(deviations)
-
-
-def audiobox(place: str, device: str, dtype: str) -> Audiobox:
-    """Return the scorer of an Audiobox-Aesthetics."""
-    name = "audiobox" if place.startswith("facebook/") else Path(place).name
-    return Audiobox(place, name, device, dtype)

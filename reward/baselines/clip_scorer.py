@@ -2,7 +2,9 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,9 +24,7 @@ class ClipScorer(Scorer):
     Parameters
     ----------
     place
-        Folder or hub id of the model.
-    name
-        Name in pools and tables.
+        Folder or hub id of the model; the scorer is named after it, unless it is a published one.
     device
         Device of the model: auto, cpu, cuda ...
     dtype
@@ -32,6 +32,10 @@ class ClipScorer(Scorer):
 
     Attributes
     ----------
+    kind
+        Name of a scorer with a published model.
+    published
+        Pattern of the hub ids of such models.
     sample_rate
         Rate at which the model hears, Hz.
     libraries
@@ -43,13 +47,16 @@ class ClipScorer(Scorer):
         If a library, the model, the device or the numeric type does not exist, or the model is damaged.
     """
 
+    kind: str
+    published: str
     sample_rate: int
     libraries: tuple[str, ...]
     max_seconds: float = 120.0  # the length that CMI-RewardBench is scored with
     takes_clips = True
 
-    def __init__(self, place: str, name: str, device: str = "auto", dtype: str = "float32") -> None:
-        self.name, self._device, self._dtype = name, find_device(device), find_dtype(dtype)
+    def __init__(self, place: str, device: str = "auto", dtype: str = "float32") -> None:
+        self.name = self.kind if fnmatchcase(place, self.published) else Path(place).name
+        self._device, self._dtype = find_device(device), find_dtype(dtype)
         model, facts = self.load(place)
         self._model: Any = model.eval().requires_grad_(False)
         decides = {

@@ -8,7 +8,6 @@ or too many as the lyrics have, and below 0 if more are.
 
 import unicodedata
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import regex
@@ -54,6 +53,7 @@ class LyricsAccuracy(ClipScorer):
     The place is a folder or hub id of a `WhisperForConditionalGeneration`.
     """
 
+    kind, published = "lyrics", "openai/whisper-large-v3"
     metrics = ("lyrics_accuracy",)
     max_seconds = 600.0  # what is not heard would count as not sung
     libraries = ("transformers", "jiwer", "regex")
@@ -102,9 +102,3 @@ class LyricsAccuracy(ClipScorer):
         with self._autocast():
             tokens = self._model.generate(found["input_features"].to(self._device), **self._options)
         return self._tokenizer.decode(tokens[0], skip_special_tokens=True)
-
-
-def lyrics_accuracy(place: str, device: str, dtype: str) -> LyricsAccuracy:
-    """Return the scorer of a Whisper."""
-    name = "lyrics" if place == "openai/whisper-large-v3" else Path(place).name
-    return LyricsAccuracy(place, name, device, dtype)

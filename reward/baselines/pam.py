@@ -54,6 +54,7 @@ class Pam(ClipScorer):
     The place is a folder or hub id with the weights. The mel front end stays in float32.
     """
 
+    kind, published = "pam", "microsoft/*"
     metrics = ("pam",)
     libraries = ("msclap", "torchlibrosa", "transformers")
 
@@ -161,9 +162,3 @@ def import_msclap() -> Any:
         import msclap
     logging.set_verbosity(verbosity)
     return msclap
-
-
-def pam(place: str, device: str, dtype: str) -> Pam:
-    """Return the scorer of a PAM."""
-    name = "pam" if place.startswith("microsoft/") else Path(place).name
-    return Pam(place, name, device, dtype)

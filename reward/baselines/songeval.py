@@ -78,6 +78,7 @@ class SongEval(ClipScorer):
     head stay in float32.
     """
 
+    kind, published = "songeval", ""  # always named after its folder
     # in the order of the weights; the prefix tells its musicality from that of a reward model
     metrics = tuple(
         f"songeval_{scale}" for scale in ("coherence", "musicality", "memorability", "clarity", "naturalness")
@@ -90,6 +91,7 @@ class SongEval(ClipScorer):
     def load(self, place: str) -> tuple[nn.Module, Mapping[str, Any]]:
         """Return the MuQ, as far as it is heard, and the head; see `ClipScorer`."""
         folder = Path(place)
+        self.name = folder.resolve().name
         if not (folder / _CONFIG).is_file():
             raise InputError(
                 f"no SongEval in {place}: git clone https://github.com/ASLP-lab/SongEval, and give songeval:FOLDER"
@@ -138,8 +140,3 @@ def _check_fit(muq: Any, head: SongEvalHead, folder: Path) -> None:
             f"the MuQ of {folder} has {layers} layers of width {width}; SongEval stands on layer {_LAYER}, "
             f"of width {head.ffd[0].in_features}"
         )
-
-
-def songeval(place: str, device: str, dtype: str) -> SongEval:
-    """Return the scorer of a SongEval."""
-    return SongEval(place, Path(place).resolve().name, device, dtype)

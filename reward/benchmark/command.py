@@ -39,7 +39,7 @@ from reward.benchmark.coverage import coverage
 from reward.benchmark.extra import EXTRA, extra, reliability
 from reward.benchmark.metrics import DETAIL, SUMMARY, detail, summary
 from reward.benchmark.paper_tables import write_tables
-from reward.benchmark.predictions import answers, contents_of, requests_of, with_predictions
+from reward.benchmark.predictions import Requests, answers, with_predictions
 from reward.benchmark.report import PARTS, Findings, write_report
 from reward.benchmark.result_rows import Row, checked, read_results
 from reward.data.tables import table_rows
@@ -154,17 +154,18 @@ def predict(options: Benchmark, processes: Processes) -> tuple[int, Scorer]:
     root = data.parent if options.root is None else options.root
     located = [(place, row) for place, row in table_rows(data) if row.get("split") == "test"]
     rows = checked(located)[: options.limit]
-    contents = contents_of(rows, root, options.output)
-    requests = requests_of(rows, root, contents)
+    requests = Requests(rows, root, options.output)
     if options.on_error == "fail":
-        _refuse_missing(requests, contents)
+        requests.refuse_missing()  # before a model is loaded
     own = {} if options.checkpoint is None else {"checkpoint": options.checkpoint}
     scorer = load_scorer(options.reward, options.device, options.dtype, **own)
     if not scorer.higher_is_better:
         raise InputError(f"people cannot agree with {scorer.name}: more of its metrics is not better")
     metrics = answers(scorer.metrics, {"musicality": options.musicality, "alignment": options.alignment})
-    scored = score_requests(requests.values(), options.output, scorer, processes, options, accumulate=True)
-    found = [with_predictions(row, root, contents, scored, metrics) for row in rows]
+    scored = score_requests(
+        requests.by_id.values(), options.output, scorer, processes, options, accumulate=True
+    )
+    found = [with_predictions(row, requests, scored, metrics) for row in rows]
     errors = [
         f"{place}: {row['error']}"
         for (place, _), row in zip(located[: len(rows)], found, strict=True)
@@ -179,34 +180,10 @@ def predict(options: Benchmark, processes: Processes) -> tuple[int, Scorer]:
     return len(errors), scorer
 
 
-def _refuse_missing(requests: Mapping[str, Mapping[str, str]], contents: Mapping[str, str]) -> None:
-    """`InputError` if a file that is to be scored, or referred to, does not exist; before a model is loaded."""
-    named = ("audio", "reference")
-    needed = dict.fromkeys(one[name] for one in requests.values() for name in named if name in one)
-    missing = [path for path in needed if not contents[path]]
-    if missing:
-        raise InputError(
-            f"{len(missing)} of {len(needed)} files do not exist, the first {missing[0]}: "
-            "put them there, or leave their rows out by --on_error exclude"
-        )
-
-
 def evaluate(
     options: Benchmark, results: Path, against: Sequence[Row] | None, facts: Mapping[str, str]
 ) -> None:
-    """Write tables and report of a results file, print the summary, and compare it with other results.
-
-    Parameters
-    ----------
-    options
-        Options of the command.
-    results
-        The file.
-    against
-        Rows of the other file, if there is one.
-    facts
-        What ran, for the report.
-    """
+    """Write tables and report of a results file, print the summary, and compare it with the rows of another one."""
     rows, output = read_results(results), options.output
     whole = summary(rows)
     if not any(line["n"] for line in whole):

@@ -12,10 +12,11 @@ from typing import Any
 from music.web_page import write_page
 from reward.benchmark.charts import reliability, scatter
 from reward.benchmark.metrics import RATING_TASKS, Line, tested
-from reward.benchmark.panels import METRICS, Panel, interval, number, panels_of, question_of, sections_of
+from reward.benchmark.panels import METRICS, Panel, panels_of, sections_of
 from reward.benchmark.paper_tables import all_lines, caution
 from reward.benchmark.result_rows import Row, rating_of
 from reward.benchmark.standing import standings
+from reward.benchmark.wording import interval, number, question_of
 
 #: of the findings, what `metrics.json` holds
 PARTS = ("summary", "detail", "extra", "reliability", "coverage")

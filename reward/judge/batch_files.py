@@ -10,7 +10,7 @@ from music.errors import InputError
 from music.jsonl import read_jsonl
 from reward.judge.answers import Answer, AnswerError, parse_answer
 
-MOST_REQUESTS, MOST_BYTES = 50_000, 200_000_000  # of one file
+MOST_REQUESTS, MOST_BYTES = 50_000, 200_000_000  # in one file
 
 
 def write_batches(folder: Path, bodies: Iterator[tuple[str, Mapping[str, Any]]]) -> tuple[int, list[Path]]:

@@ -196,7 +196,7 @@ def test_metrics_answer_tasks():
     }
     assert answers(("CE", "PQ"), both | {"musicality": "CE"}) == {"musicality": "CE"}
     assert answers(("musicality",), both) == {"musicality": "musicality"}
-    with pytest.raises(InputError, match="measures CE, PQ: say by"):
+    with pytest.raises(InputError, match="measures CE, PQ: name by"):
         answers(("CE", "PQ"), both)
     with pytest.raises(InputError, match="--alignment XX: the scorer measures CE"):
         answers(("CE",), both | {"alignment": "XX"})
