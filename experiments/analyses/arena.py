@@ -6,7 +6,7 @@
 2. P(a) = sigmoid(c + m (musicality of a - b) + l (alignment of a - b)) is fitted to all of them. A standardized
    coefficient is that of a difference measured in its standard deviation; c is how far votes lean to the first clip.
    The prior of a standardized coefficient is normal around 0 with a standard deviation of 10, which only matters where
-   the votes could be told apart without error.
+   the votes could be separated without error.
 3. Votes are predicted from musicality alone, alignment alone, their mean (each as sigmoid of the difference, which is
    what a Bradley-Terry model means by it), and by the fit, of which each vote is predicted by one that has not seen its
    prompt (cross-validation, whole prompts to a fold).

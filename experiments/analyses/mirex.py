@@ -16,7 +16,7 @@ called was not published when this was written; these are read, the first that a
 2. The one with the higher reward is preferred. Of equal rewards the SHA-256 of the sample's id decides, if its last bit
    is 0 for A: every row has an answer, always the same, and neither side is favoured.
 
-Rows with a clip that cannot be scored are told and left out of OUTPUT/answers.jsonl; the exit code is then 1.
+Rows with a clip that cannot be scored are reported and left out of OUTPUT/answers.jsonl; the exit code is then 1.
 """
 
 import sys
@@ -114,16 +114,16 @@ def read_pairs(path: Path, root: Path, limit: int | None = None) -> list[dict[st
     return list(found.values())
 
 
-def _field(row: Mapping[str, Any], name: str, where: str) -> str:
+def _field(row: Mapping[str, Any], name: str, place: str) -> str:
     value = _named(row, name)
     if name == "id" and type(value) is int:
         value = str(value)
     if not isinstance(value, str):
-        raise InputError(f"{where}: {name} must be a text, got {value!r}")
+        raise InputError(f"{place}: {name} must be a text, got {value!r}")
     if name in NEEDED and not value:
-        raise InputError(f"{where}: no {name}: expected one of the fields {', '.join(NAMES[name])}")
+        raise InputError(f"{place}: no {name}: expected one of the fields {', '.join(NAMES[name])}")
     if name in FILES and "://" in value:
-        raise InputError(f"{where}: {name} is a URL, {value}: download it and name the file")
+        raise InputError(f"{place}: {name} is a URL, {value}: download it and name the file")
     return value
 
 
@@ -132,7 +132,7 @@ def _named(row: Mapping[str, Any], name: str) -> Any:
 
 
 def requests_of(pairs: Sequence[Mapping[str, Any]], memory: Path) -> list[dict[str, str]]:
-    """Return what `reward.scoring.rows` shall score, two rows a pair; a folder remembers what the files hold."""
+    """Return the rows for `reward.scoring.rows`, two a pair; the folder `memory` remembers the hashes of files."""
     named = {Path(pair[name]) for pair in pairs for name in FILES if pair[name]}
     contents = file_hashes(sorted(path for path in named if path.is_file()), memory)
     rows = []
@@ -147,7 +147,7 @@ def requests_of(pairs: Sequence[Mapping[str, Any]], memory: Path) -> list[dict[s
 
 
 def preferred(identity: str, a: float, b: float) -> str:
-    """Return A or B, which has the higher reward; of equal ones that which the id names."""
+    """Return A or B, whichever has the higher reward; if they are equal, the one that the id decides."""
     if a == b:
         return "AB"[int(sha256_text(identity)[-1], 16) % 2]
     return "A" if a > b else "B"

@@ -7,7 +7,7 @@ import numpy as np
 
 from music.intervals import Array, estimate_each
 from reward.baselines.windowed import WINDOWS
-from reward.benchmark.extra import duration_of, judged_pairs, line_of, numbers_of, prompt_of
+from reward.benchmark.extra import duration_of, judged_pairs, line_of, numbers_of, prompt_of, start_of
 from reward.benchmark.metrics import PREFERENCE_TASKS, RATING_TASKS, Line
 from reward.benchmark.predictions import SIDES
 from reward.benchmark.result_rows import RATED, Row, dataset_of, number_of, rating_of
@@ -91,7 +91,7 @@ def rating_map(scores: Array, ratings: Array) -> Callable[[Array], Array]:
 
 def shortest_of(duration: str) -> float:
     """Return where a bin of `duration_of` begins, s; `ALL` goes before them."""
-    return -1.0 if duration == ALL else float(duration[1:].partition(",")[0])
+    return -1.0 if duration == ALL else start_of(duration)
 
 
 def by_length(rows: Sequence[Row]) -> list[tuple[str, list[int]]]:

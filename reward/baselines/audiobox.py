@@ -32,10 +32,9 @@ _PIECE_SECONDS = 10
 
 
 class Audiobox(ClipScorer):
-    """The means over pieces of ten seconds, by how long they are; the last piece is filled up with masked zeros.
+    """The means over pieces of ten seconds, weighted by duration; the last one is filled up with masked zeros.
 
-    As the package's own predictor does it, but that clips are resampled by soxr, and that pieces are encoded one by
-    one.
+    That is what the package's own predictor does, except that soxr resamples clips, and pieces are encoded one by one.
 
     The numeric type is float32 whatever ``precision`` its config asks for, as the package's predictor computes; with
     bfloat16, autocast rules between the convolutions that hear the wave and the heads. The place is a folder or hub id
@@ -77,7 +76,7 @@ class Audiobox(ClipScorer):
 
 
 def _build(config: Mapping[str, Any]) -> Any:
-    """Return the model with any weights; as when the package loads it, unknown fields of the config are passed over."""
+    """Return the model with any weights; unknown fields of the config are ignored, as by the package."""
     from audiobox_aesthetics.model.aes import AesMultiOutput
 
     known = {field.name for field in fields(AesMultiOutput)}

@@ -26,25 +26,11 @@ _PATTERNS = ("config.json", "preprocessor_config.json", "*token*", "vocab*", "me
 
 
 class ClapEmbedding(JointEmbedding):
-    """Audio in pieces of ten seconds, each alone; their embeddings of length 1 averaged by how long they are.
+    """Audio in pieces of ten seconds, each alone; the mean of their embeddings of length 1, weighted by duration.
 
     The last piece is repeated until it is full, as the feature extractor does with short audio.
 
-    Parameters
-    ----------
-    place
-        Folder or hub id of a `ClapModel`.
-    name
-        Name that metrics are called after.
-    device
-        Device of the model: auto, cpu, cuda ...
-    dtype
-        Numeric type: float32, or bfloat16 through autocast.
-
-    Raises
-    ------
-    InputError
-        If there is no CLAP of transformers.
+    The place is a folder or hub id of a `ClapModel` of transformers.
     """
 
     max_seconds = MAX_SECONDS

@@ -87,14 +87,7 @@ class ClipScorer(Scorer):
 
     @abstractmethod
     def measure(self, wave: torch.Tensor, prompt: Prompt) -> Sequence[float]:
-        """Return a number for each of `metrics`.
-
-        Parameters
-        ----------
-        wave
-            `[samples]` at `sample_rate`, at least one, on the CPU.
-        prompt
-            What it was made for.
+        """Return a number for each of `metrics`, of a wave `[samples]` at `sample_rate`, not empty, on the CPU.
 
         Raises
         ------

@@ -22,15 +22,8 @@ from reward.baselines.clip_scorer import ClipScorer
 from reward.cmi_rm.locations import Locator
 
 LIBRARIES = OptionalLibraries("lyrics", ("jiwer",), install_extra("lyrics"))
-_PATTERNS = (
-    "config.json",
-    "generation_config.json",
-    "preprocessor_config.json",
-    "*token*",
-    "vocab*",
-    "merges*",
-    "model.safetensors",
-)
+_PATTERNS = ("config.json", "generation_config.json", "preprocessor_config.json", "*token*", "vocab*", "merges*",
+             "model.safetensors")  # fmt: skip
 _ARITHMETIC = 1  # raise it with any change of the code that moves scores
 _TAG = regex.compile(r"\[[^\]\n]*\]")
 # scripts without spaces between words: each letter counts as a word

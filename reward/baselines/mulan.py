@@ -26,21 +26,7 @@ class MulanEmbedding(JointEmbedding):
     The last window is filled up from the beginning of the clip, as muq does. A text is encoded without padding, and cut
     to 512 tokens.
 
-    Parameters
-    ----------
-    place
-        Folder, hub id, or lab-mulan.
-    name
-        Name that metrics are called after.
-    device
-        Device of the model: auto, cpu, cuda ...
-    dtype
-        Numeric type: float32 or bfloat16.
-
-    Raises
-    ------
-    InputError
-        If there is no MuQ-MuLan with both projections.
+    The place is a folder, a hub id, or lab-mulan, of a MuQ-MuLan with both projections.
     """
 
     max_seconds = MAX_SECONDS

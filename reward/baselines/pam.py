@@ -28,19 +28,13 @@ from reward.baselines.in_float32 import InFloat32
 from reward.cmi_rm.locations import Locator
 from reward.cmi_rm.weights import load_strictly
 
-LIBRARIES = OptionalLibraries(
-    "pam",
-    ("msclap", "torchlibrosa"),
-    f"{install_extra('pam')} && pip install --no-deps msclap==1.3.4",
-)
+_INSTALL = f"{install_extra('pam')} && pip install --no-deps msclap==1.3.4"
+LIBRARIES = OptionalLibraries("pam", ("msclap", "torchlibrosa"), _INSTALL)
 TEXTS = ("the sound is clear and clean.", "the sound is noisy and with artifacts.")
 _WEIGHTS = "CLAP_weights_2023.pth"
 _GPT2 = "openai-community/gpt2"
 _GPT2_FILES = ("config.json", "tokenizer*", "vocab.json", "merges.txt")
-_CAUSAL_MASKS = (
-    ".attn.bias",
-    ".attn.masked_bias",
-)  # buffers of GPT-2 that older versions of transformers saved
+_CAUSAL_MASKS = (".attn.bias", ".attn.masked_bias")  # of GPT-2, as older versions of transformers saved it
 _ARITHMETIC = 1  # raise it with any change of the code that moves scores
 
 

@@ -22,10 +22,19 @@ SUBJECTS = (_TEXT, _REFERENCE)
 class JointEmbedding(ABC):
     """A model of audio and text.
 
+    Parameters
+    ----------
+    place
+        Folder or hub id of the model.
+    name
+        Name that metrics are called after.
+    device
+        Device of the model: auto, cpu, cuda ...
+    dtype
+        Numeric type: float32, or bfloat16 through autocast.
+
     Attributes
     ----------
-    name : str
-        Short; what it measures is called after it.
     hash : str
         SHA-256 over everything that decides its embeddings.
     max_seconds : float

@@ -65,7 +65,7 @@ def _judgement(row: Row) -> dict[str, float | str | None]:
 
 
 def _by_identity(rows: Sequence[Row]) -> Mapping[tuple[str, ...], Row]:
-    """Return rows by what was judged; what several people judged is told apart by its place among what they said."""
+    """Return rows by what was judged; those that several people judged are numbered in the order of what they said."""
     found: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         found.setdefault(identity_of(row), []).append(row)

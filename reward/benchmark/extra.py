@@ -128,6 +128,11 @@ def duration_of(row: Row) -> Sequence[str]:
     return ()
 
 
+def start_of(duration: str) -> float:
+    """Return where a bin of `duration_of` begins, s."""
+    return float(duration[1:].partition(",")[0])
+
+
 def _generators(row: Row) -> Sequence[str]:
     return sorted({str(row[name]) for name in ("model_a", "model_b") if row.get(name)})
 

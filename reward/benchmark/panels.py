@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from music.drawing import round_ticks
+from reward.benchmark.extra import start_of
 from reward.benchmark.metrics import Line
 from reward.benchmark.wording import SHARES, group_of, interval, number, question_of
 
@@ -98,7 +99,7 @@ class Axis:
 
 
 def _length(line: Line) -> float:
-    return float(str(line["group_value"]).strip("[])").split(",")[0])
+    return start_of(str(line["group_value"]))
 
 
 def _best_first(line: Line) -> float:
@@ -126,7 +127,11 @@ _KINDS: Mapping[str, tuple[str, str, Callable[[Line], float] | None]] = {
         "From the mean of musicality and alignment, as in the paper's first version; elsewhere by the row's label.",
         None,
     ),
-    "duration": ("Length of the audio", "For a pair, the mean of both clips.", _length),
+    "duration": (
+        "Length of the audio",
+        "For a pair, the mean of both clips.",
+        _length,
+    ),
     "generator": ("Generator", "A pair counts for both of its generators. The best come first.", _best_first),
 }
 

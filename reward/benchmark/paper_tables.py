@@ -22,7 +22,7 @@ from pathlib import Path
 
 from music.durable import make_folder, write_text
 from music.tables import csv_table, latex_table, markdown_table
-from reward.benchmark.metrics import Line
+from reward.benchmark.metrics import CONFIDENCES, Line
 from reward.benchmark.result_rows import CMI_PREF, MUSIC_ARENA, MUSIC_EVAL, PAM, Row
 from reward.benchmark.wording import dataset_name
 
@@ -88,25 +88,26 @@ def _correlations(dataset: str, task: str) -> dict[str, list[Cell]]:
     return {f"{dataset} {name}": [Cell(dataset, task, name)] for name in ("LCC", "SRCC", "K-Tau")}
 
 
-def _groups(dataset: str, task: str, key: str, titles: Mapping[str, str]) -> dict[str, list[Cell]]:
-    return {title: [Cell(dataset, task, key=key, value=value)] for title, value in titles.items()}
-
-
-def _same(*values: str) -> dict[str, str]:
-    return {value: value for value in values}
-
-
-def _confidence(kind: str, instrumental: str, vocal: str) -> PaperTable:
-    sure = {
-        name: [Cell(CMI_PREF, "alignment", key="confidence", value=name, reference=kind)]
-        for name in ("<3", "=3", ">3")
+def _groups(
+    dataset: str, task: str, key: str, *values: str, reference: str = "", **titles: str
+) -> dict[str, list[Cell]]:
+    """Return a column for each value of a group, by its title: the value itself, or TITLE=VALUE."""
+    named = {value: value for value in values} | titles
+    return {
+        title: [Cell(dataset, task, key=key, value=value, reference=reference)]
+        for title, value in named.items()
     }
-    named = {"instru": instrumental, "vocal": vocal}
-    whole = {"all": [Cell(CMI_PREF, "alignment", key="ref_subset", value=kind)]}
+
+
+def _alignment_by_confidence(kind: str, instrumental: str, vocal: str) -> PaperTable:
     with_or_without = "with" if kind == "ref" else "without"
     return PaperTable(
         f"Accuracy of alignment on CMI-Pref, prompts {with_or_without} a reference, by people's confidence (table 21)",
-        whole | sure | _groups(CMI_PREF, "alignment", "modality", named),
+        {
+            **_groups(CMI_PREF, "alignment", "ref_subset", all=kind),
+            **_groups(CMI_PREF, "alignment", "confidence", *CONFIDENCES, reference=kind),
+            **_groups(CMI_PREF, "alignment", "modality", instru=instrumental, vocal=vocal),
+        },
     )
 
 
@@ -126,9 +127,9 @@ TABLES = {
         {
             **_correlations(PAM, "alignment"),
             **_groups(
-                CMI_PREF, "alignment", "modality", _same("text", "text+lyrics", "text+ref", "text+lyrics+ref")
+                CMI_PREF, "alignment", "modality", "text", "text+lyrics", "text+ref", "text+lyrics+ref"
             ),
-            **_groups(CMI_PREF, "alignment", "ref_subset", _same("no_ref", "ref")),
+            **_groups(CMI_PREF, "alignment", "ref_subset", "no_ref", "ref"),
         },
     ),
     "training_sets": PaperTable(
@@ -144,23 +145,20 @@ TABLES = {
         "Accuracy on battles of Music Arena, by month and voice (table 20)",
         {
             "all": [Cell(MUSIC_ARENA, "preference")],
-            **_groups(MUSIC_ARENA, "preference", "month", _same("JULAUG", "SEP", "OCT", "NOV", "DEC")),
-            **_groups(MUSIC_ARENA, "preference", "modality_type", _same("instru", "vocal")),
+            **_groups(MUSIC_ARENA, "preference", "month", "JULAUG", "SEP", "OCT", "NOV", "DEC"),
+            **_groups(MUSIC_ARENA, "preference", "modality_type", "instru", "vocal"),
         },
     ),
     "confidence_musicality": PaperTable(
         "Accuracy of musicality on CMI-Pref, by people's confidence and voice (table 21)",
         {
             "all": [Cell(CMI_PREF, "musicality")],
-            **{
-                name: [Cell(CMI_PREF, "musicality", key="confidence", value=name, reference="all")]
-                for name in ("<3", "=3", ">3")
-            },
-            **_groups(CMI_PREF, "musicality", "modality_type", _same("instru", "vocal")),
+            **_groups(CMI_PREF, "musicality", "confidence", *CONFIDENCES, reference="all"),
+            **_groups(CMI_PREF, "musicality", "modality_type", "instru", "vocal"),
         },
     ),
-    "confidence_alignment_no_ref": _confidence("no_ref", "text", "text+lyrics"),
-    "confidence_alignment_ref": _confidence("ref", "text+ref", "text+lyrics+ref"),
+    "confidence_alignment_no_ref": _alignment_by_confidence("no_ref", "text", "text+lyrics"),
+    "confidence_alignment_ref": _alignment_by_confidence("ref", "text+ref", "text+lyrics+ref"),
 }
 
 

@@ -146,9 +146,6 @@ class AnswerStore:
                     raise InputError(f"{path} line {line} is no answer ({error})") from error
         self._file = JsonlAppender(path)
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._answers
-
     def get(self, key: str) -> Answer | None:
         """Return the answer to a question, if there is one."""
         return self._answers.get(key)

@@ -117,18 +117,9 @@ def score_requests(
     options: Scoring,
     accumulate: bool = False,
 ) -> dict[str, Row]:
-    """Return the scored rows by id, of requests that are written to FOLDER/requests.jsonl and scored beside it.
+    """Write requests to ``requests.jsonl`` of a folder, score them into ``scores.jsonl``, and return its rows by id.
 
-    Parameters
-    ----------
-    requests
-        Rows as `score_rows` reads them.
-    folder
-        Folder for ``requests.jsonl`` and ``scores.jsonl``.
-    scorer, processes, accumulate
-        As in `score_rows`.
-    options
-        What the command was told of device and workers.
+    Requests are rows as `score_rows` reads them; the options have the device and the workers.
     """
     source, scores = folder / "requests.jsonl", folder / "scores.jsonl"
     if processes.is_main:
