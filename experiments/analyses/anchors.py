@@ -42,7 +42,7 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class Anchors:
-    """Tell what a few votes on a new generator repair.
+    """Measure what a few votes on a new generator repair.
 
     Parameters
     ----------

@@ -39,7 +39,7 @@ METRICS = ("ACC", "AUC", "MSE")
 
 @dataclass(frozen=True)
 class Arena:
-    """Tell what decides a vote of Music Arena, musicality or alignment.
+    """Find out what decides a vote of Music Arena, musicality or alignment.
 
     Parameters
     ----------

@@ -41,7 +41,7 @@ _PANELS = 3  # side by side
 
 @dataclass(frozen=True)
 class Windows(BenchmarkScoring):
-    """Tell how much of a clip a scorer has to hear.
+    """Measure how much of a clip a scorer has to hear.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""PAM (arXiv 2402.00282): whether a clip sounds clean rather than noisy, by the word of CLAP 2023 (arXiv 2309.05767).
+"""PAM (arXiv 2402.00282): whether a clip sounds clean rather than noisy to CLAP 2023 (arXiv 2309.05767).
 
     --reward pam --judges pam:FOLDER    the published weights; a folder with CLAP_weights_2023.pth
 

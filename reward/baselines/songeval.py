@@ -1,10 +1,9 @@
-"""SongEval (arXiv 2505.10793): what musicians would say of a song, on five scales from 1 to 5.
+"""SongEval (arXiv 2505.10793): how musicians would rate a song, on five scales from 1 to 5.
 
     git clone https://github.com/ASLP-lab/SongEval
     --reward songeval --judges songeval:FOLDER    the clone in the working directory; another folder of its format
 
-The published head stands on frames of MuQ-large-msd-iter, which is looked for in and beside the folder, then on the
-hub.
+The published head reads frames of MuQ-large-msd-iter, which is looked for in and beside the folder, then on the hub.
 """
 
 from collections.abc import Mapping

@@ -56,16 +56,14 @@ ERRORS = ("exclude", "fail")
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkScoring(RowScoring):
-    """What is scored of the benchmark, and what answers its questions.
+    """What is scored of the benchmark.
 
     Attributes
     ----------
     data
         Rows of the benchmark (all_test.jsonl); by default those that python -m experiments.lab.judgement_sets writes.
-    musicality
-        Metric of the scorer that answers which clip is more musical; musicality by default.
-    alignment
-        Metric of the scorer that answers which clip fits its prompt better; alignment by default.
+    musicality, alignment
+        Metric of the scorer that stands for it; the one of that name by default.
     """
 
     data: Path | None = None

@@ -130,12 +130,7 @@ def with_predictions(
 def answers(scorer_metrics: Sequence[str], wanted: Mapping[str, str]) -> dict[str, str]:
     """Return which metric of a scorer answers which task; tasks that none answers are left out.
 
-    Parameters
-    ----------
-    scorer_metrics
-        Metrics of the scorer.
-    wanted
-        Task -> metric; an empty one is the metric of the task's own name, if the scorer has it.
+    An empty metric that is wanted for a task is the one of the task's own name, if the scorer has it.
 
     Raises
     ------

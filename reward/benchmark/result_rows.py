@@ -95,8 +95,8 @@ def preference_of(row: Row, task: str) -> str:
 def prediction_of(row: Row, task: str) -> str:
     """Return what is predicted, likewise.
 
-    It is the label that the row has, as in the authors' evaluator. Where a battle has none, it is the preference for
-    the more musical clip, as which the authors predict it since the third version of their paper.
+    It is the label that the row has, as in the authors' evaluator. Where a battle has none, the more musical clip is
+    preferred, as by the authors since the third version of their paper.
     """
     label = _label(row, f"predicted_{PREFERRED[task]}")
     if label or task != "preference":
@@ -117,7 +117,7 @@ def gap_of(row: Row, metrics: Sequence[str]) -> float | None:
 
 
 def preferred(gap: float) -> str:
-    """Return the label of a difference score of a minus score of b; none is a tie."""
+    """Return the label of a difference, score of a minus score of b; 0 is a tie."""
     return "a" if gap > 0 else "b" if gap < 0 else TIE
 
 

@@ -29,10 +29,7 @@ def verdicts_of(judge: Judge, pair: Preference, answers: AnswerStore) -> dict[st
 def label_of_pair(verdicts: Mapping[str, Mapping[str, Verdict]], head: str, keep: str) -> str:
     """Return a head's label of a pair; empty if it cannot be trusted.
 
-    Parameters
-    ----------
-    keep
-        One of `FILTERS`: ``consistent`` needs the same answer in both orders, ``original`` takes that of the first.
+    Of `FILTERS`, ``consistent`` needs the same answer in both orders, ``original`` takes that of the first.
     """
     given = [verdicts[order][head].preference for order in ORDERS if order in verdicts]
     if keep == "original":
@@ -45,16 +42,9 @@ def bias_table(
 ) -> list[dict[str, Any]]:
     """Return, for each head, what the answers in the original order, in the reversed one and the agreed ones say.
 
-    Parameters
-    ----------
-    judged
-        Verdicts of each pair by order, and its true label by head where it is known.
-
-    Returns
-    -------
-    list of dict
-        `pairs` answered; `decided` for a or b; `a_share` of these with its 95 % Wilson interval; and where the truth is
-        known, the share `right` of the decided with its interval.
+    That is the number of `pairs` answered, and of those `decided` for a or b; `a_share` of these with its 95 % Wilson
+    interval; and where the truth is known, the share of them that is `right`. A pair is given by its verdicts by order,
+    and its true label by head where it is known.
     """
     rows = []
     for head in HEADS:
