@@ -158,7 +158,7 @@ def predict(options: Benchmark, processes: Processes) -> tuple[int, Scorer]:
     own = {} if options.checkpoint is None else {"checkpoint": options.checkpoint}
     scorer = load_scorer(options.reward, options.device, options.dtype, **own)
     if not scorer.higher_is_better:
-        raise InputError(f"people cannot agree with {scorer.name}: more of its metrics is not better")
+        raise InputError(f"more of what {scorer.name} measures is not better: name another --reward")
     metrics = answers(scorer.metrics, {"musicality": options.musicality, "alignment": options.alignment})
     scored = score_requests(
         requests.by_id.values(), options.output, scorer, processes, options, accumulate=True

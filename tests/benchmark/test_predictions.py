@@ -196,6 +196,12 @@ def test_a_scorer_of_musicality_alone_predicts_nothing_else(job, module):
     assert tasks == ["musicality", "musicality", "preference", "musicality"]
 
 
+def test_a_scorer_of_which_more_is_not_better_is_refused(job, module):
+    module("errors_judge", LOGGING.replace('"1"', '"1"\n    higher_is_better = False'))
+    with pytest.raises(InputError, match="more of what logging measures is not better"):
+        main(Benchmark(**job | {"reward": "errors_judge:Logging"}))
+
+
 PLUG_IN = """
 import numpy as np
 import torch
