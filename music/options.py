@@ -22,7 +22,7 @@ class Runtime:
 
 @dataclass(frozen=True, kw_only=True)
 class Rewarding:
-    """What rewards.
+    """What the reward is.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Rewarding:
 
 @dataclass(frozen=True, kw_only=True)
 class Judging(Rewarding):
-    """What else judges.
+    """What judges beside the reward.
 
     Attributes
     ----------

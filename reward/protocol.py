@@ -1,21 +1,22 @@
 """What every judge of audio looks like: CMI-RM, baselines, ensembles, LLM judges, the lab's gold.
 
-A scorer is handed requests (one piece of audio and the prompt it was made for) and returns one number for
-each of its metrics. Higher is better for every metric. The numbers of a request never depend on its
-neighbours.
+A scorer is handed requests (one piece of audio and the prompt it was made for) and returns one number for each of its
+metrics. The numbers of a request never depend on its neighbours.
 
-Which scorers may check each other: two that hear with the same features err together.
-
-A generator that learned to please one of them may please the other in the same way, without better music.
+Two scorers may check each other only if they hear with different features (`are_independent`): a generator that
+learned to please one of them may please another that shares its features in the same way, without better music.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any
 
 from music.clips import Clip
 from music.prompts import Prompt
+
+MUQ = "MuQ"  # every training of it, that of MuQ-MuLan included
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,38 +35,42 @@ class ScoreRequest:
     prompt: Prompt
 
 
-@runtime_checkable
-class Scorer(Protocol):
-    """A judge of audio.
+class Scorer(ABC):
+    """A judge of audio, with defaults for all that it need not say.
+
+    A class of anybody's need not inherit this: `as_scorer` takes any object with `name`, `metrics`, `hash` and `score`.
 
     Attributes
     ----------
     name : str
         Short, safe as a file name; scores of a pool lie in ``scores/<name>.jsonl``.
     metrics : tuple of str
-        What it measures, such as ``("musicality", "alignment")``.
+        Names of what it measures, such as ``("musicality", "alignment")``.
     hash : str
-        SHA-256 over everything that decides its scores: weights, configuration, numeric type, library
-        versions. Scores with different hashes are never mixed.
-    takes_clips : bool, optional
-        Whether it may be handed clips in memory, which are then decoded ahead of it; without it, files.
-    max_seconds : float, optional
-        Of which only so much is heard.
-    batch_size : int, optional
-        How many requests it should be handed at a time at least, whatever the device.
-    features : tuple of str, optional
-        Trained networks that it hears with, such as ``("MuQ",)``; see `reward.protocol`.
+        SHA-256 over everything that decides its scores: weights, configuration, numeric type, library versions. Scores
+        with different hashes are never mixed.
+    higher_is_better : bool
+        Whether more of each metric is better. If not, its metrics describe a clip and do not judge it.
+    takes_clips : bool
+        Whether it may be handed clips in memory, which are then decoded ahead of it, and not only files.
+    max_seconds : float or None
+        Length of the beginning of audio that is heard, s; None for the whole.
+    batch_size : int
+        Least number of requests that it should be handed at a time, whatever the device.
+    features : tuple of str
+        Trained networks that it hears with, such as ``("MuQ",)``; if empty, it shares them with its own kind only.
     """
 
-    @property
-    def name(self) -> str: ...
+    name: str
+    metrics: tuple[str, ...]
+    hash: str
+    higher_is_better: bool = True
+    takes_clips: bool = False
+    max_seconds: float | None = None
+    batch_size: int = 1
+    features: tuple[str, ...] = ()
 
-    @property
-    def metrics(self) -> tuple[str, ...]: ...
-
-    @property
-    def hash(self) -> str: ...
-
+    @abstractmethod
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
         """Return one ``{metric: value}`` for each request, in order.
 
@@ -74,15 +79,32 @@ class Scorer(Protocol):
         InputError
             If a request cannot be scored (unreadable or too short audio).
         """
-        ...
 
 
-MUQ = "MuQ"  # all of its trainings, that of MuQ-MuLan too
+class _Adapted(Scorer):
+    """An object that does not inherit `Scorer`."""
+
+    def __init__(self, found: Any) -> None:
+        self._found = found
+        for name in Scorer.__annotations__:
+            if hasattr(found, name):
+                setattr(self, name, getattr(found, name))
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
+        return self._found.score(requests)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._found, name)
+
+
+def as_scorer(found: Any) -> Scorer:
+    """Return any object with `name`, `metrics`, `hash` and `score` as a `Scorer`; one that is a `Scorer` as it is."""
+    return found if isinstance(found, Scorer) else _Adapted(found)
 
 
 def features_of(scorer: Scorer) -> tuple[str, ...]:
-    """Return what a scorer says it hears with; one that says nothing shares features with its own kind only."""
-    return tuple(getattr(scorer, "features", None) or (scorer.name,))
+    """Return what a scorer hears with; its name if it does not say."""
+    return tuple(scorer.features or (scorer.name,))
 
 
 def are_independent(one: Scorer, other: Scorer) -> bool:

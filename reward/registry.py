@@ -14,22 +14,22 @@ from music.errors import InputError
 from music.shipped_files import asset
 from reward.baselines.ensemble import RULES, Ensemble
 from reward.baselines.windowed import WINDOWS, Windowed
-from reward.protocol import Scorer
+from reward.protocol import Scorer, as_scorer
 
 # name: (class, where its model lies: "asset:..." ships with the project, "hub:..." is downloaded)
 SCORERS = {
     "lab-cmi-rm": ("reward.cmi_rm.scorer:CMIRMScorer", "asset:lab/cmi_rm"),
     "cmi-rm": ("reward.cmi_rm.scorer:CMIRMScorer", "hub:HaiwenXia/CMI-RM"),
 }
-# kind: (function of place, device and dtype, place where none is given); "clap:laion/larger_clap_music" names another
+# kind: (class or function of place, device and dtype; place where none is given, as in "clap:laion/larger_clap_music")
 KINDS = {
     "mulan": ("reward.baselines.mulan:mulan_similarity", "OpenMuQ/MuQ-MuLan-large"),
     "mulan-reference": ("reward.baselines.mulan:mulan_reference_similarity", "OpenMuQ/MuQ-MuLan-large"),
     "clap": ("reward.baselines.clap:clap_similarity", "laion/clap-htsat-unfused"),
-    "audiobox": ("reward.baselines.audiobox:audiobox", "facebook/audiobox-aesthetics"),
-    "pam": ("reward.baselines.pam:pam", "microsoft/msclap"),
-    "songeval": ("reward.baselines.songeval:songeval", "SongEval"),
-    "lyrics": ("reward.baselines.lyrics:lyrics_accuracy", "openai/whisper-large-v3"),
+    "audiobox": ("reward.baselines.audiobox:Audiobox", "facebook/audiobox-aesthetics"),
+    "pam": ("reward.baselines.pam:Pam", "microsoft/msclap"),
+    "songeval": ("reward.baselines.songeval:SongEval", "SongEval"),
+    "lyrics": ("reward.baselines.lyrics:LyricsAccuracy", "openai/whisper-large-v3"),
     "llm-judge": ("reward.baselines.llm_judge:llm_judge", ""),
     "constant": ("reward.baselines.sanity:Constant", None),
     "loudness": ("reward.baselines.sanity:Loudness", None),
@@ -43,7 +43,7 @@ def load_scorer(name: str | Path, device: str = "auto", dtype: str = "float32", 
     Parameters
     ----------
     name
-        A registered name (``lab-cmi-rm``, ``cmi-rm``), a folder in the published CMI-RM format, a hub id
+        A name of `SCORERS` (``lab-cmi-rm``, ``cmi-rm``) or `KINDS`, a folder in the published CMI-RM format, a hub id
         such as ``HaiwenXia/CMI-RM``, or ``module:Class``.
     device
         ``auto``, ``cpu``, ``cuda`` ...; a ``module:Class`` is told what ``auto`` is here.
@@ -57,7 +57,7 @@ def load_scorer(name: str | Path, device: str = "auto", dtype: str = "float32", 
     Raises
     ------
     InputError
-        If nothing of that name exists or it cannot be loaded, or a `checkpoint` is given to another than a
+        If nothing of that name exists or it cannot be loaded, or a `checkpoint` is given for anything other than a
         ``module:Class``.
     """
     text = str(name)
@@ -72,14 +72,20 @@ def load_scorer(name: str | Path, device: str = "auto", dtype: str = "float32", 
     if isinstance(name, str) and ":" in text and kind not in KINDS and not Path(name).is_dir():
         return _call_plug_in(_find_class(text), device, dtype, options)
     if "checkpoint" in options:
-        raise InputError(f"--checkpoint is handed to a module:Class, which {text} is not: leave it away")
+        raise InputError(f"--checkpoint is handed to a module:Class, which {text} is not: leave it out")
     if text in SCORERS:
-        path, where = SCORERS[text]
-        source, _, place = where.partition(":")
+        path, model = SCORERS[text]
+        source, _, place = model.partition(":")
         folder = asset(place) if source == "asset" else _from_hub(place)
         return _find_class(path)(folder, name=text, device=device, dtype=dtype, **options)
     if kind in KINDS:
-        return _of_kind(kind, place, device, dtype, options)
+        path, published = KINDS[kind]
+        factory = _find_class(path)
+        if published is not None:
+            return factory(place or published, device=device, dtype=dtype, **options)
+        if place:
+            raise InputError(f"{kind} has no model: leave {place!r} out")
+        return factory()
     if Path(name).is_dir():
         return _find_class(_DEFAULT)(_checkpoint(Path(name)), device=device, dtype=dtype, **options)
     if isinstance(name, str) and text.count("/") == 1 and not text.startswith((".", "/", "~")):
@@ -87,16 +93,6 @@ def load_scorer(name: str | Path, device: str = "auto", dtype: str = "float32", 
         return _find_class(_DEFAULT)(folder, name=text.split("/")[1], device=device, dtype=dtype, **options)
     known = ", ".join((*SCORERS, *KINDS, *RULES, *WINDOWS))
     raise InputError(f"unknown scorer {text!r}: expected {known}, a folder, a hub id or module:Class")
-
-
-def _of_kind(kind: str, place: str, device: str, dtype: str, options: dict[str, Any]) -> Scorer:
-    path, default = KINDS[kind]
-    factory = _find_class(path)
-    if default is None:
-        if place:
-            raise InputError(f"{kind} has no model: leave {place!r} away")
-        return factory()
-    return factory(place or default, device=device, dtype=dtype, **options)
 
 
 def _find_class(path: str) -> Callable[..., Scorer]:
@@ -131,7 +127,7 @@ def _call_plug_in(factory: Callable[..., Scorer], device: str, dtype: str, optio
             raise InputError(
                 f"{factory} is not a scorer: it has no {attribute!r} (see reward.protocol.Scorer)"
             )
-    return scorer
+    return as_scorer(scorer)
 
 
 def _checkpoint(folder: Path) -> Path:

@@ -1,13 +1,12 @@
-"""Score audio with any scorer.
+"""Score audio with any scorer: rows of a file (`reward.scoring.rows`), or a pool (`reward.scoring.pool`).
 
-    python -m reward.score in.jsonl out.jsonl --reward lab-cmi-rm      rows (see `reward.scoring.rows`)
-    python -m reward.score --pool DIR --reward lab-cmi-rm              a pool (see `reward.scoring.pool`)
-    torchrun --nproc-per-node 2 -m reward.score in.jsonl out.jsonl     several processes share the work
+    python -m reward.score in.jsonl out.jsonl --reward lab-cmi-rm
+    python -m reward.score --pool runs/best_of_n/pool --reward lab-cmi-rm
+    torchrun --nproc-per-node 2 -m reward.score in.jsonl out.jsonl     # several processes share the work
 
-What was scored before by the same version of the scorer is not scored again; killed runs are simply run
-again. Rows in ``out.jsonl`` that another version scored are an error (choose another output); in a pool
-both are kept. Exit code 0: everything has a score. 1: some audio could not be scored; the rest was. 2: bad
-options or input.
+What was scored before by the same version of the scorer is not scored again; a killed run is simply run again. Rows in
+``out.jsonl`` that another version scored are an error (choose another output); in a pool both are kept. Exit code 0:
+everything has a score. 1: some audio could not be scored; the rest was. 2: bad options or input.
 """
 
 import sys
@@ -21,12 +20,13 @@ from music.errors import InputError
 from music.pool import Pool
 from music.processes import Processes
 from reward.registry import load_scorer
+from reward.scoring.options import Scoring
 from reward.scoring.pool import score_pool
 from reward.scoring.rows import batch_on, score_rows
 
 
 @dataclass(frozen=True)
-class ScoreConfig:
+class ScoreConfig(Scoring):
     """Score audio: the rows of a JSON Lines file, or the candidates of a pool.
 
     Parameters
@@ -36,15 +36,7 @@ class ScoreConfig:
     output
         JSON Lines with the same rows, their metrics and the hash of the model.
     pool
-        Score this pool instead.
-    reward
-        The scorer: lab-cmi-rm, cmi-rm, a folder, a hub id or module:Class.
-    device
-        auto, cpu or cuda.
-    dtype
-        float32 or bfloat16; part of the model's hash.
-    workers
-        Threads that decode the audio of rows ahead of the model.
+        Pool to score instead of a file.
     """
 
     POSITIONALS: ClassVar = ("input", "output")
@@ -52,17 +44,12 @@ class ScoreConfig:
     input: str = ""
     output: str = ""
     pool: str = ""
-    reward: str = "lab-cmi-rm"
-    device: str = "auto"
-    dtype: str = "float32"
-    workers: int = 2
 
     def __post_init__(self) -> None:
         """`InputError` unless there is either a pool or an input with its output."""
         if bool(self.pool) == bool(self.input) or bool(self.input) != bool(self.output):
             raise InputError("expected either IN.jsonl OUT.jsonl or --pool DIR")
-        if self.workers < 0:
-            raise InputError(f"--workers must be at least 0, got {self.workers}")
+        super().__post_init__()
 
 
 def main(config: ScoreConfig) -> int:

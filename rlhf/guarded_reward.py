@@ -26,7 +26,7 @@ QUIET = -60.0  # dBFS; a frame below it is silent
 _FAINTEST = -100.0  # dBFS; what is fainter is not made louder
 
 
-class Guarded:
+class Guarded(Scorer):
     """Another scorer's metrics of a clip at one level, less what its silence costs.
 
     Parameters
@@ -43,8 +43,9 @@ class Guarded:
 
     def __init__(self, scorer: Scorer, level: float | None = -20.0, silence_cost: float = 1.0) -> None:
         self._scorer, self._level, self._cost = scorer, level, silence_cost
+        self.higher_is_better = scorer.higher_is_better
         self.metrics, self.name = scorer.metrics, f"guarded-{scorer.name}"
-        self.max_seconds, self.features = getattr(scorer, "max_seconds", None), features_of(scorer)
+        self.max_seconds, self.features = scorer.max_seconds, features_of(scorer)
         facts = {"arithmetic": _ARITHMETIC, "level": level, "silence": silence_cost, "scorer": scorer.hash}
         self.hash = sha256_text(canonical_json(facts))
 

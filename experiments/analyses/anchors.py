@@ -19,7 +19,6 @@ pair counts for each of its two; the mean over the draws in which a pair was ask
 with a 95 % interval over prompts. `lowest` and `highest` are the difference in single draws.
 """
 
-import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +31,7 @@ from music.command import refuse_below_one
 from music.errors import InputError
 from music.intervals import FEWEST, RESAMPLES, Array, estimate_mean
 from music.tables import markdown_table
+from reward.benchmark.extra import numbers_of
 from reward.benchmark.metrics import Line
 from reward.benchmark.result_rows import read_results
 
@@ -42,7 +42,7 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class Anchors:
-    """Tell what a few votes on a new generator repair.
+    """Measure what a few votes on a new generator repair.
 
     Parameters
     ----------
@@ -51,11 +51,11 @@ class Anchors:
     output
         Folder for table and figure.
     anchors
-        Pairs of the new generator that are learned from.
+        Number of pairs of the new generator that are learned from.
     draws
-        How often anchors are drawn anew.
+        Number of draws of anchors.
     seed
-        Of the draws and the resampling.
+        Seed of the draws and of the resampling.
     """
 
     results: Path
@@ -101,15 +101,7 @@ def main(options: Anchors) -> None:
 
 
 def calibrated(generators: Mapping[str, Pairs], anchors: int, draws: int, seed: int) -> list[Line]:
-    """Return the lines of each generator of a task, and of all of them if there are several.
-
-    Parameters
-    ----------
-    generators
-        Those that are new in turn.
-    anchors, draws, seed
-        As in `Anchors`.
-    """
+    """Return the lines of each generator of a task, new in turn, and of all of them if there are several."""
     lines: list[Line] = []
     whole: list[Array] = []
     for generator, pairs in generators.items():
@@ -142,9 +134,7 @@ def _lines(found: Array, prompts: Sequence[Hashable], seed: int) -> list[Line]:
                 "prompts": gain.prompts,
                 "before": float(before.mean()),
                 "after": float(after.mean()),
-                "difference": gain.value,
-                "low": None if math.isnan(gain.low) else gain.low,
-                "high": None if math.isnan(gain.high) else gain.high,
+                **numbers_of(gain, ("difference", "low", "high")),
                 "lowest": float(single.min()),
                 "highest": float(single.max()),
             }

@@ -6,7 +6,7 @@
 2. P(a) = sigmoid(c + m (musicality of a - b) + l (alignment of a - b)) is fitted to all of them. A standardized
    coefficient is that of a difference measured in its standard deviation; c is how far votes lean to the first clip.
    The prior of a standardized coefficient is normal around 0 with a standard deviation of 10, which only matters where
-   the votes could be told apart without error.
+   the votes could be separated without error.
 3. Votes are predicted from musicality alone, alignment alone, their mean (each as sigmoid of the difference, which is
    what a Bradley-Terry model means by it), and by the fit, of which each vote is predicted by one that has not seen its
    prompt (cross-validation, whole prompts to a fold).
@@ -32,14 +32,14 @@ from reward.benchmark.metrics import Line, tested
 from reward.benchmark.result_rows import MUSIC_ARENA, Row, gap_of, preference_of, read_results
 
 COLUMNS = ("of", "metric", "value", "low", "high", "n", "prompts")
-SPREAD = 10.0  # of the prior of a standardized coefficient
+SPREAD = 10.0  # standard deviation of the prior of a standardized coefficient
 METHODS = ("musicality", "alignment", "mean", "fitted")
 METRICS = ("ACC", "AUC", "MSE")
 
 
 @dataclass(frozen=True)
 class Arena:
-    """Tell what decides a vote of Music Arena, musicality or alignment.
+    """Find out what decides a vote of Music Arena, musicality or alignment.
 
     Parameters
     ----------
@@ -48,9 +48,9 @@ class Arena:
     output
         Folder for table and figure.
     folds
-        Of the cross-validation.
+        Number of folds of the cross-validation.
     seed
-        Of the resampling and of the folds.
+        Seed of the resampling and of the folds.
     """
 
     results: Path
@@ -85,12 +85,9 @@ def main(options: Arena) -> None:
 
 
 def battles(rows: Sequence[Row]) -> tuple[Array, list[tuple[str, ...]]]:
-    """Return of each decided battle the differences of musicality and alignment and the vote, 1 for a; and its prompt.
+    """Return the differences in musicality and alignment and the vote, 1 for a, of decided battles; and their prompts.
 
-    Returns
-    -------
-    tuple
-        `[n, 3]`, and n prompts.
+    The former are `[n, 3]`.
     """
     found, prompts = [], []
     for row in tested(rows)[MUSIC_ARENA]:

@@ -23,15 +23,15 @@ class Pairs:
     Attributes
     ----------
     gaps
-        Score of a minus score of b, in units of `scale`, `[n]`.
+        Scores of a minus scores of b, in units of `scale`, `[n]`.
     scale
         Standard deviation of all gaps of the task.
     sides
-        1 where a is the generator's, -1 where b is, `[n]`.
+        Sides of the generator, `[n]`: 1 where a is its clip, -1 where b is.
     votes
-        1 for a, 0 for b, `[n]`.
+        Votes, `[n]`: 1 for a, 0 for b.
     prompts
-        What each was made for.
+        Prompt of each pair.
     """
 
     gaps: Array
@@ -73,23 +73,20 @@ def _by_generator(rows: Sequence[Row], task: str) -> dict[str, Pairs]:
 
 
 def calibrate(pairs: Pairs, anchors: int, draws: int, seed: int) -> tuple[Array, Array]:
-    """Return how pairs are ordered without and with the calibration by each draw of anchors.
+    """Return how pairs are ordered before and after the calibration by each draw of anchors; and the fits.
 
-    Returns
-    -------
-    tuple
-        `[draws, n, metric, before and after]`, of the metrics of `_scores`, NaN for pairs that are not asked about;
-        and temperature and offset, `[draws, 2]`.
+    The former is `[draws, n, METRICS, before and after]`, NaN for pairs of prompts with anchors; the fits are
+    temperature and offset, `[draws, 2]`.
     """
     found = np.full((draws, len(pairs.votes), 2, 2), np.nan)
     fits = np.empty((draws, 2))
     for draw in range(draws):
         drawn = draw_anchors(pairs.prompts, anchors, np.random.default_rng([seed, draw]))
-        taught, asked = drawn == 1, drawn == 0
+        taught, left = drawn == 1, drawn == 0
         fits[draw] = fit_offset(pairs.gaps[taught], pairs.sides[taught], pairs.votes[taught])
-        gaps, votes = pairs.gaps[asked], pairs.votes[asked]
-        found[draw, asked, :, 0] = _scores(pairs.scale * gaps, votes)
-        found[draw, asked, :, 1] = _scores(fits[draw, 0] * gaps + fits[draw, 1] * pairs.sides[asked], votes)
+        gaps, votes = pairs.gaps[left], pairs.votes[left]
+        found[draw, left, :, 0] = _scores(pairs.scale * gaps, votes)
+        found[draw, left, :, 1] = _scores(fits[draw, 0] * gaps + fits[draw, 1] * pairs.sides[left], votes)
     return found, fits
 
 

@@ -76,10 +76,10 @@ def main(options: Leaderboard) -> None:
     systems = names_of(pools)
     processes = Processes()
     scorers = load_scorers(options.reward, "", reward, options.device, options.dtype)
-    rewards = []
-    for pool, candidates in zip(pools, rows, strict=True):
-        metrics = score_candidates(scorers, pool, candidates, processes)
-        rewards.append(reward(metrics))
+    rewards = [
+        reward(score_candidates(scorers, pool, candidates, processes))
+        for pool, candidates in zip(pools, rows, strict=True)
+    ]
     processes.close()
     if not processes.is_main:
         return
@@ -125,7 +125,7 @@ def _is_pool(folder: Path) -> bool:
 
 
 def names_of(pools: Sequence[Pool]) -> list[str]:
-    """Return what the systems are called: after their generators, with the pool where several have the same."""
+    """Return the names of the systems: those of their generators, with the pool where several have the same."""
     generators = [pool.candidates[0].generator for pool in pools]
     return [
         name if generators.count(name) == 1 else f"{name} ({pool.folder})"
@@ -158,12 +158,9 @@ def on_shared_prompts(pools: Sequence[Pool]) -> list[list[list[Candidate]]]:
 
 
 def win_shares(rewards: Sequence[Array]) -> Array:
-    """Return how often each system beats each other on each prompt, `[P, M, M]` from 0 to 1; the diagonal is 0.
+    """Return how often each system beats each other one on each prompt, `[P, M, M]` from 0 to 1; the diagonal is 0.
 
-    Parameters
-    ----------
-    rewards
-        Of each system `[P, N]`; N may differ between systems.
+    The rewards are `[P, N]` for each of M systems; N may differ between them.
     """
     wins = np.zeros((len(rewards[0]), len(rewards), len(rewards)))
     for i, j in itertools.permutations(range(len(rewards)), 2):

@@ -8,15 +8,9 @@ from music.intervals import Array
 def fit_logistic(features: Array, votes: Array, expected: Array, spread: Array) -> Array:
     """Return the most probable coefficients `[K]` of P(vote) = sigmoid(features @ coefficients).
 
-    Parameters
-    ----------
-    features
-        `[n, K]`.
-    votes
-        `[n]`, 1 or 0.
-    expected, spread
-        `[K]` each: mean and standard deviation of the prior. It keeps the coefficients finite where the features tell
-        all votes apart; a spread that is wide beside the coefficients leaves them alone.
+    Features are `[n, K]`, votes `[n]` are 1 or 0; the normal prior has the means `expected` and standard deviations
+    `spread`, `[K]` each. It keeps the coefficients finite where the features separate the votes; a wide one leaves them
+    alone.
     """
     from scipy.optimize import minimize
     from scipy.special import expit

@@ -16,7 +16,7 @@ called was not published when this was written; these are read, the first that a
 2. The one with the higher reward is preferred. Of equal rewards the SHA-256 of the sample's id decides, if its last bit
    is 0 for A: every row has an answer, always the same, and neither side is favoured.
 
-Rows with a clip that cannot be scored are told and left out of OUTPUT/answers.jsonl; the exit code is then 1.
+Rows with a clip that cannot be scored are reported and left out of OUTPUT/answers.jsonl; the exit code is then 1.
 """
 
 import sys
@@ -25,17 +25,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from music.command import refuse_below_one
 from music.durable import write_text
 from music.errors import InputError
 from music.file_hashes import file_hashes
 from music.hashing import sha256_text
 from music.jsonl import dump_line, read_jsonl
+from music.options import Rewarding
 from music.processes import Processes
 from music.provenance import write_run_record
 from reward import RewardWeights, load_scorer
 from reward.data.cmi import ALIASES
-from reward.scoring.rows import batch_on, score_rows
+from reward.scoring.options import RowScoring
+from reward.scoring.rows import score_requests
 
 #: what is asked for -> names of its field
 NAMES = {
@@ -51,44 +52,19 @@ FILES = ("audio_a", "audio_b", "reference")
 
 
 @dataclass(frozen=True)
-class Mirex:
+class Mirex(Rewarding, RowScoring):
     """Answer which of two clips people prefer, as MIREX 2026 asks in track B.
 
     Parameters
     ----------
     data
-        Pairs, JSON Lines.
+        Pairs, as JSON Lines.
     output
         Folder for answers and scores.
-    root
-        Folder that paths in the rows are relative to; that of the rows by default.
-    reward
-        The scorer, as in reward.score.
-    weights
-        What the reward is made of.
-    limit
-        Answer only the first so many rows.
-    device
-        auto, cpu or cuda.
-    dtype
-        float32 or bfloat16.
-    workers
-        Threads that decode audio ahead of the model.
     """
 
     data: Path
     output: Path = Path("runs/analyses/mirex")
-    root: Path | None = None
-    reward: str = "lab-cmi-rm"
-    weights: str = "musicality=0.5,alignment=0.5"
-    limit: int | None = None
-    device: str = "auto"
-    dtype: str = "float32"
-    workers: int = 2
-
-    def __post_init__(self) -> None:
-        """Refuse a limit that counts nothing."""
-        refuse_below_one(self, "limit")
 
 
 def main(options: Mirex) -> int:
@@ -97,16 +73,11 @@ def main(options: Mirex) -> int:
     reward, processes = RewardWeights.parse(options.weights), Processes()
     scorer = load_scorer(options.reward, options.device, options.dtype)
     reward.check(tuple(scorer.metrics))
-    asked, scores = options.output / "requests.jsonl", options.output / "scores.jsonl"
     requests = requests_of(pairs, options.output)
-    if processes.is_main:
-        write_text(asked, "".join(map(dump_line, requests)))
-    processes.barrier()
-    score_rows(asked, scores, scorer, processes, batch_on(options.device), options.workers)
+    scored = score_requests(requests, options.output, scorer, processes, options)
     processes.close()
     if not processes.is_main:
         return 0
-    scored = {row["id"]: row for _, row in read_jsonl(scores)}
     answers = []
     for pair in pairs:
         both = [scored[f"{pair['id']} {side}"] for side in "AB"]
@@ -143,16 +114,16 @@ def read_pairs(path: Path, root: Path, limit: int | None = None) -> list[dict[st
     return list(found.values())
 
 
-def _field(row: Mapping[str, Any], name: str, where: str) -> str:
+def _field(row: Mapping[str, Any], name: str, place: str) -> str:
     value = _named(row, name)
     if name == "id" and type(value) is int:
         value = str(value)
     if not isinstance(value, str):
-        raise InputError(f"{where}: {name} must be a text, got {value!r}")
+        raise InputError(f"{place}: {name} must be a text, got {value!r}")
     if name in NEEDED and not value:
-        raise InputError(f"{where}: no {name}: expected one of the fields {', '.join(NAMES[name])}")
+        raise InputError(f"{place}: no {name}: expected one of the fields {', '.join(NAMES[name])}")
     if name in FILES and "://" in value:
-        raise InputError(f"{where}: {name} is a URL, {value}: download it and name the file")
+        raise InputError(f"{place}: {name} is a URL, {value}: download it and name the file")
     return value
 
 
@@ -161,7 +132,7 @@ def _named(row: Mapping[str, Any], name: str) -> Any:
 
 
 def requests_of(pairs: Sequence[Mapping[str, Any]], memory: Path) -> list[dict[str, str]]:
-    """Return what `reward.scoring.rows` shall score, two rows a pair; a folder remembers what the files hold."""
+    """Return the rows for `reward.scoring.rows`, two a pair; the folder `memory` remembers the hashes of files."""
     named = {Path(pair[name]) for pair in pairs for name in FILES if pair[name]}
     contents = file_hashes(sorted(path for path in named if path.is_file()), memory)
     rows = []
@@ -176,7 +147,7 @@ def requests_of(pairs: Sequence[Mapping[str, Any]], memory: Path) -> list[dict[s
 
 
 def preferred(identity: str, a: float, b: float) -> str:
-    """Return A or B, which has the higher reward; of equal ones that which the id names."""
+    """Return A or B, whichever has the higher reward; if they are equal, the one that the id decides."""
     if a == b:
         return "AB"[int(sha256_text(identity)[-1], 16) % 2]
     return "A" if a > b else "B"

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from music.intervals import Array, Estimate, estimate_each
+from music.intervals import Array, estimate_each
 from reward.baselines.windowed import WINDOWS
-from reward.benchmark.extra import duration_of, judged_pairs, line_of, prompt_of
+from reward.benchmark.extra import duration_of, judged_pairs, line_of, numbers_of, prompt_of, start_of
 from reward.benchmark.metrics import PREFERENCE_TASKS, RATING_TASKS, Line
 from reward.benchmark.predictions import SIDES
 from reward.benchmark.result_rows import RATED, Row, dataset_of, number_of, rating_of
@@ -44,7 +44,8 @@ def _of_windows(rows: Sequence[Row], values: Array, statistic: Statistic, seed: 
         differences = [*found[len(WINDOWS) :], None]  # the last is what the others are compared with
         for window, one, difference in zip(WINDOWS, found, differences, strict=False):
             facts: Line = {"duration": duration, "window": window}
-            lines.append(line_of("", one) | facts | _difference(difference))
+            names = ("difference", "difference_low", "difference_high")
+            lines.append(line_of("", one) | facts | (numbers_of(difference, names) if difference else {}))
     return lines
 
 
@@ -90,7 +91,7 @@ def rating_map(scores: Array, ratings: Array) -> Callable[[Array], Array]:
 
 def shortest_of(duration: str) -> float:
     """Return where a bin of `duration_of` begins, s; `ALL` goes before them."""
-    return -1.0 if duration == ALL else float(duration[1:].partition(",")[0])
+    return -1.0 if duration == ALL else start_of(duration)
 
 
 def by_length(rows: Sequence[Row]) -> list[tuple[str, list[int]]]:
@@ -156,9 +157,3 @@ def _lcc(one: Array, other: Array) -> float:
 
 def _rmse(found: Array, true: Array) -> Array:
     return np.sqrt(np.square(found - true).mean(axis=0))
-
-
-def _difference(found: Estimate | None) -> Line:
-    names = {"value": "difference", "low": "difference_low", "high": "difference_high"}
-    line = {} if found is None else line_of("", found)
-    return {names[name]: value for name, value in line.items() if name in names}

@@ -18,19 +18,18 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from experiments.analyses.window_measures import ALL, shortest_of, side_by_side, with_people
 from experiments.figures import COLOURS, drawing, shown, write_report
-from music.command import refuse_below_one
 from music.errors import InputError
 from music.intervals import RESAMPLES
 from music.processes import Processes
 from music.tables import markdown_table
 from reward.baselines.windowed import WINDOWS
-from reward.benchmark.command import RESULTS, Benchmark, predict
+from reward.benchmark.command import RESULTS, Benchmark, BenchmarkScoring, predict
 from reward.benchmark.metrics import Line
 from reward.benchmark.result_rows import read_results
 
@@ -41,68 +40,24 @@ _PANELS = 3  # side by side
 
 
 @dataclass(frozen=True)
-class Windows:
-    """Tell how much of a clip a scorer has to hear.
+class Windows(BenchmarkScoring):
+    """Measure how much of a clip a scorer has to hear.
 
     Parameters
     ----------
-    data
-        The benchmark's rows (all_test.jsonl); by default the lab's, as in reward.benchmark.
     output
         Folder for scores, tables and figure.
-    root
-        Folder that paths in the rows are relative to; that of the rows by default.
-    reward
-        The scorer, as in reward.score.
-    musicality, alignment
-        The scorer's metric that answers it; that of the same name by default.
-    limit
-        Score only the first so many rows.
     seed
-        Of the resampling.
-    device
-        auto, cpu or cuda.
-    dtype
-        float32 or bfloat16.
-    workers
-        Threads that decode audio ahead of the model.
+        Seed of the resampling.
     """
 
-    data: Path | None = None
     output: Path = Path("runs/analyses/windows")
-    root: Path | None = None
-    reward: str = "lab-cmi-rm"
-    musicality: str = ""
-    alignment: str = ""
-    limit: int | None = None
     seed: int = 0
-    device: str = "auto"
-    dtype: str = "float32"
-    workers: int = 2
-
-    def __post_init__(self) -> None:
-        """Refuse a limit that counts nothing."""
-        refuse_below_one(self, "limit")
-
-    @property
-    def scored_rows(self) -> Path:
-        """The rows that are scored."""
-        return self.scoring(WINDOWS[0]).scored_rows
 
     def scoring(self, window: str) -> Benchmark:
         """Return how the benchmark is scored in a window."""
-        return Benchmark(
-            output=self.output / window,
-            data=self.data,
-            root=self.root,
-            reward=f"{window}:{self.reward}",
-            musicality=self.musicality,
-            alignment=self.alignment,
-            limit=self.limit,
-            device=self.device,
-            dtype=self.dtype,
-            workers=self.workers,
-        )
+        shared = {field.name: getattr(self, field.name) for field in fields(BenchmarkScoring)}
+        return Benchmark(self.output / window, **shared | {"reward": f"{window}:{self.reward}"})
 
 
 def main(options: Windows) -> int:

@@ -9,7 +9,6 @@ random streams (`gold_judge/`).
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from music.hashing import canonical_json, sha256_text
 from music.prompts import Prompt
 from music.shipped_files import asset
 from reward.cmi_rm.weights import hash_tensors, load_strictly, read_tensors
-from reward.protocol import ScoreRequest
+from reward.protocol import Scorer, ScoreRequest
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 #: facts that count in `gold_alignment`: those that are heard in about nine of ten held-out songs after the codec
@@ -90,7 +89,7 @@ def config_of_model() -> dict[str, Any]:
     return {"facts": {name: list(values) for name, values in HEARD.items()}, "damage": list(KINDS)}
 
 
-class Gold:
+class Gold(Scorer):
     """Share of the prompt's facts that are heard, and 1 - the severity of damage that is heard; both in [0, 1].
 
     Each requested fact of `JUDGED` counts 1 if its likeliest value is the requested one, and 0 if not. Computed in
@@ -125,12 +124,11 @@ class Gold:
         self.model = GoldModel()
         load_strictly(self.model, read_tensors(place / WEIGHTS), "the gold judges")
         self.model.eval().requires_grad_(False)
-        _ = self.hash  # taken while the weights are on the CPU
+        self.hash = self._hash()  # taken while the weights are on the CPU
         self.model.to(self.device)
 
-    @cached_property
-    def hash(self) -> str:
-        """SHA-256 over weights, config, numeric type, seconds heard, library versions and our own."""
+    def _hash(self) -> str:
+        """Return the SHA-256 over weights, config, numeric type, seconds heard, library versions and our own."""
         facts = {
             "arithmetic": ARITHMETIC,
             "weights": hash_tensors(self.model.state_dict()),

@@ -32,33 +32,22 @@ _PIECE_SECONDS = 10
 
 
 class Audiobox(ClipScorer):
-    """The means over pieces of ten seconds, by how long they are; the last piece is filled up with masked zeros.
+    """The means over pieces of ten seconds, weighted by duration; the last one is filled up with masked zeros.
 
-    As the package's own predictor does it, but that clips are resampled by soxr, and that pieces are encoded one by
-    one.
+    That is what the package's own predictor does, except that soxr resamples clips, and pieces are encoded one by one.
 
-    Parameters
-    ----------
-    place
-        A folder or hub id with the model as `PyTorchModelHubMixin` saves it.
-    name
-        What pools and tables call it.
-    device
-        auto, cpu, cuda ...
-    dtype
-        float32, as the package's predictor computes whatever ``precision`` its config asks for; or bfloat16 through
-        autocast between the convolutions that hear the wave and the heads.
-
-    Raises
-    ------
-    InputError
-        If the package is not installed, or there is no such model.
+    The numeric type is float32 whatever ``precision`` its config asks for, as the package's predictor computes; with
+    bfloat16, autocast rules between the convolutions that hear the wave and the heads. The place is a folder or hub id
+    as `PyTorchModelHubMixin` saves it.
     """
 
+    kind, published = "audiobox", "facebook/*"
     metrics = ("CE", "CU", "PC", "PQ")
     sample_rate = 16_000
+    libraries = ("audiobox_aesthetics",)
 
-    def __init__(self, place: str, name: str, device: str = "auto", dtype: str = "float32") -> None:
+    def load(self, place: str) -> tuple[torch.nn.Module, Mapping[str, Any]]:
+        """Return the package's model; see `ClipScorer`."""
         LIBRARIES.check()
         folder = Locator().folder(place, (_CONFIG, _WEIGHTS))
         config = read_object(folder / _CONFIG)
@@ -69,10 +58,9 @@ class Audiobox(ClipScorer):
             {name: InFloat32(head) for name, head in model.proj_layer.items()}
         )
         self._means, self._deviations = _target_scale(config, self.metrics, folder)
-        facts = {"arithmetic": _ARITHMETIC, "config": config, "piece": _PIECE_SECONDS}
-        super().__init__(name, model, facts, ("audiobox_aesthetics",), device, dtype)
         # autocast is switched by the model itself, whatever is around it
-        self._model.precision, self._model.enable_autocast = self._dtype, self._dtype == torch.bfloat16
+        model.precision, model.enable_autocast = self._dtype, self._dtype == torch.bfloat16
+        return model, {"arithmetic": _ARITHMETIC, "config": config, "piece": _PIECE_SECONDS}
 
     def measure(self, wave: torch.Tensor, prompt: Prompt) -> list[float]:
         """Return CE, CU, PC and PQ; see `ClipScorer`."""
@@ -88,7 +76,7 @@ class Audiobox(ClipScorer):
 
 
 def _build(config: Mapping[str, Any]) -> Any:
-    """Return the model with any weights; as when the package loads it, unknown fields of the config are passed over."""
+    """Return the model with any weights; unknown fields of the config are ignored, as by the package."""
     from audiobox_aesthetics.model.aes import AesMultiOutput
 
     known = {field.name for field in fields(AesMultiOutput)}
@@ -108,9 +96,3 @@ def _target_scale(
             f"{folder / _CONFIG}: target_transform must give mean and std of {', '.join(metrics)}"
         ) from error
     return torch.tensor(means), torch.tensor(deviations)
-
-
-def audiobox(place: str, device: str, dtype: str) -> Audiobox:
-    """Return the scorer of an Audiobox-Aesthetics."""
-    name = "audiobox" if place.startswith("facebook/") else Path(place).name
-    return Audiobox(place, name, device, dtype)

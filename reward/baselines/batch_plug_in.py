@@ -18,7 +18,7 @@ from music.clips import read_clip
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_file, sha256_folder, sha256_text
 from reward.cmi_rm.towers import MAX_SECONDS
-from reward.protocol import ScoreRequest
+from reward.protocol import Scorer, ScoreRequest
 from reward.scoring.read_ahead import read_ahead
 
 _WORKERS = 2  # threads that decode audio ahead of the class
@@ -33,7 +33,7 @@ class BatchInput:
     audio
         Path of the file.
     text, lyrics
-        The prompt; may be empty.
+        Parts of the prompt; may be empty.
     ref_audio
         Path of the reference, or None.
     """
@@ -48,11 +48,10 @@ class BatchInput:
         return asdict(self)
 
 
-class BatchPlugIn:
+class BatchPlugIn(Scorer):
     """An object with `sr` and `score_batch` as a scorer; see `reward.protocol.Scorer`.
 
-    Its hash is that of its class's source file, its checkpoint and `max_seconds`: what it imports beside them does not
-    take part.
+    Its hash is that of its class's source file, its checkpoint and `max_seconds`; what it imports is no part of it.
 
     Parameters
     ----------
@@ -61,7 +60,7 @@ class BatchPlugIn:
     checkpoint
         File or folder that it was made from, if any.
     max_seconds
-        Handed to it as `max_dur`; s.
+        Length of the beginning of audio that it is told to hear, as `max_dur`; s.
     """
 
     metrics = ("musicality", "alignment")
@@ -85,9 +84,9 @@ class BatchPlugIn:
         Raises
         ------
         InputError
-            If audio or a reference cannot be decoded, or the class fails or gives something else than `[1, 2]`.
+            If audio or a reference cannot be decoded, or the class fails or gives anything other than `[1, 2]`.
         """
-        return [self._score(asked) for asked in read_ahead(self._input, requests, _WORKERS, _WORKERS)]
+        return [self._score(one) for one in read_ahead(self._input, requests, _WORKERS, _WORKERS)]
 
     def _input(self, request: ScoreRequest) -> BatchInput:
         if not isinstance(request.audio, Path):
@@ -98,13 +97,13 @@ class BatchPlugIn:
         reference = None if prompt.reference is None else str(prompt.reference)
         return BatchInput(str(request.audio), prompt.text, prompt.lyrics, reference)
 
-    def _score(self, asked: BatchInput) -> dict[str, float]:
+    def _score(self, given: BatchInput) -> dict[str, float]:
         try:
-            given = self._model.score_batch([asked], batch_size=1, max_dur=self._seconds)
-            found = torch.as_tensor(given, dtype=torch.float64, device="cpu").detach()
+            scores = self._model.score_batch([given], batch_size=1, max_dur=self._seconds)
+            found = torch.as_tensor(scores, dtype=torch.float64, device="cpu").detach()
         except Exception as error:
             raise InputError(
-                f"score_batch of {self.name} fails for {asked.audio}: {type(error).__name__}: {error}"
+                f"score_batch of {self.name} fails for {given.audio}: {type(error).__name__}: {error}"
             ) from error
         if found.shape != (1, 2):
             raise InputError(

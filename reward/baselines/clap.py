@@ -4,7 +4,7 @@ Its own feature extractor takes a random piece of audio that is longer than ten 
 to call. Here a clip is cut into pieces of that length, and no random number is drawn.
 """
 
-from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from music.devices import find_device, find_dtype
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_text
 from music.library_repairs import repair_torchaudio
-from reward.baselines.similarity import Similarity
+from reward.baselines.similarity import JointEmbedding, Similarity
 from reward.baselines.waves import mean_over_pieces, mono_wave
 from reward.cmi_rm.locations import Locator
 from reward.cmi_rm.weights import hash_tensors
@@ -25,26 +25,12 @@ MAX_SECONDS = 120.0
 _PATTERNS = ("config.json", "preprocessor_config.json", "*token*", "vocab*", "merges*", "model.safetensors")
 
 
-class ClapEmbedding:
-    """Audio in pieces of ten seconds, each alone; their embeddings of length 1 averaged by how long they are.
+class ClapEmbedding(JointEmbedding):
+    """Audio in pieces of ten seconds, each alone; the mean of their embeddings of length 1, weighted by duration.
 
     The last piece is repeated until it is full, as the feature extractor does with short audio.
 
-    Parameters
-    ----------
-    place
-        A folder or hub id of a `ClapModel`.
-    name
-        What metrics are called after.
-    device
-        auto, cpu or cuda.
-    dtype
-        float32 or bfloat16, through autocast.
-
-    Raises
-    ------
-    InputError
-        If there is no CLAP of transformers.
+    The place is a folder or hub id of a `ClapModel` of transformers.
     """
 
     max_seconds = MAX_SECONDS
@@ -63,14 +49,6 @@ class ClapEmbedding:
         except (OSError, ValueError) as error:
             raise InputError(f"{place} holds no CLAP of transformers: {error}") from error
         self._model.eval().requires_grad_(False)
-        _ = self.hash  # taken while the weights are on the CPU
-        self._model.to(self._device)
-
-    @cached_property
-    def hash(self) -> str:
-        """SHA-256 over weights, features, tokenizer, numeric type and library versions."""
-        from importlib.metadata import version
-
         facts = {
             "weights": hash_tensors(self._model.state_dict()),
             "features": self._extract.to_dict(),
@@ -79,7 +57,8 @@ class ClapEmbedding:
             "seconds": MAX_SECONDS,
             "versions": {name: version(name).split("+")[0] for name in ("torch", "transformers", "soxr")},
         }
-        return sha256_text(canonical_json(facts))
+        self.hash = sha256_text(canonical_json(facts))  # while the weights are on the CPU
+        self._model.to(self._device)
 
     def embed_audio(self, clip: Clip) -> torch.Tensor:
         """Return `[D]`; its length is 1 for one piece and less for several that differ."""
@@ -95,7 +74,7 @@ class ClapEmbedding:
     def _piece(self, wave: torch.Tensor) -> torch.Tensor:
         rate = self._extract.sampling_rate
         inputs = self._extract(wave.numpy(), sampling_rate=rate, return_tensors="pt").to(self._device)
-        inputs["is_longer"] = torch.zeros_like(inputs["is_longer"])  # of a fused model one is drawn at random
+        inputs["is_longer"] = torch.zeros_like(inputs["is_longer"])  # a fused model draws one at random
         with self._autocast():
             return self._unit(self._model.get_audio_features(**inputs))
 

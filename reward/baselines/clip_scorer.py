@@ -1,8 +1,10 @@
-"""What scorers share whose model hears one clip at a time, so that no score depends on what else is scored."""
+"""Scorers whose model hears one clip at a time, so that no score depends on what else is scored."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,56 +15,56 @@ from music.hashing import canonical_json, sha256_text
 from music.prompts import Prompt
 from reward.baselines.waves import first_seconds, mono_wave
 from reward.cmi_rm.weights import hash_tensors
-from reward.protocol import ScoreRequest
+from reward.protocol import Scorer, ScoreRequest
 
 
-class ClipScorer(ABC):
-    """A scorer that says in `measure` what a clip gets.
+class ClipScorer(Scorer):
+    """A scorer that loads its model in `load` and says in `measure` what a clip gets.
 
     Parameters
     ----------
-    name
-        What pools and tables call it.
-    model
-        With its weights, on the CPU.
-    facts
-        What else decides its scores, for the hash: configs, lengths, and a number to raise with any change of the code
-        that moves them.
-    libraries
-        Packages whose arithmetic the scores are, beside torch and soxr.
+    place
+        Folder or hub id of the model; the scorer is named after it, unless it is a published one.
     device
-        auto, cpu, cuda ...
+        Device of the model: auto, cpu, cuda ...
     dtype
-        float32, or bfloat16 through autocast.
+        Numeric type: float32, or bfloat16 through autocast.
+
+    Attributes
+    ----------
+    kind
+        Name of a scorer with a published model.
+    published
+        Pattern of the hub ids of such models.
+    sample_rate
+        Rate at which the model hears, Hz.
+    libraries
+        Packages that compute the scores, beside torch and soxr; their versions are part of the hash.
 
     Raises
     ------
     InputError
-        If the device or the numeric type does not exist.
+        If a library, the model, the device or the numeric type does not exist, or the model is damaged.
     """
 
-    metrics: tuple[str, ...]
-    sample_rate: int  # Hz
-    max_seconds = 120.0  # the length that CMI-RewardBench is scored with
+    kind: str
+    published: str
+    sample_rate: int
+    libraries: tuple[str, ...]
+    max_seconds: float = 120.0  # the length that CMI-RewardBench is scored with
     takes_clips = True
 
-    def __init__(
-        self,
-        name: str,
-        model: nn.Module,
-        facts: Mapping[str, Any],
-        libraries: Sequence[str],
-        device: str = "auto",
-        dtype: str = "float32",
-    ) -> None:
-        self.name, self._device, self._dtype = name, find_device(device), find_dtype(dtype)
+    def __init__(self, place: str, device: str = "auto", dtype: str = "float32") -> None:
+        self.name = self.kind if fnmatchcase(place, self.published) else Path(place).name
+        self._device, self._dtype = find_device(device), find_dtype(dtype)
+        model, facts = self.load(place)
         self._model: Any = model.eval().requires_grad_(False)
         decides = {
             "weights": hash_tensors(model.state_dict()),
             "facts": dict(facts),
             "seconds": self.max_seconds,
             "dtype": dtype,
-            "versions": {name: version(name).split("+")[0] for name in ("torch", "soxr", *libraries)},
+            "versions": {name: version(name).split("+")[0] for name in ("torch", "soxr", *self.libraries)},
         }
         self.hash = sha256_text(canonical_json(decides))
         self._model.to(self._device)
@@ -77,15 +79,15 @@ class ClipScorer(ABC):
         return dict(zip(self.metrics, self.measure(wave, request.prompt), strict=True))
 
     @abstractmethod
-    def measure(self, wave: torch.Tensor, prompt: Prompt) -> Sequence[float]:
-        """Return a number for each of `metrics`.
+    def load(self, place: str) -> tuple[nn.Module, Mapping[str, Any]]:
+        """Return the model with its weights, on the CPU, and what else decides its scores, for the hash.
 
-        Parameters
-        ----------
-        wave
-            `[samples]` at `sample_rate`, at least one, on the CPU.
-        prompt
-            What it was made for.
+        The latter are configs, lengths, and a number to raise with any change of the code that moves scores.
+        """
+
+    @abstractmethod
+    def measure(self, wave: torch.Tensor, prompt: Prompt) -> Sequence[float]:
+        """Return a number for each of `metrics`, of a wave `[samples]` at `sample_rate`, not empty, on the CPU.
 
         Raises
         ------

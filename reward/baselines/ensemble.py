@@ -22,20 +22,21 @@ RULES: dict[str, Callable[[Sequence[float]], float]] = {
 }
 
 
-class Ensemble:
+class Ensemble(Scorer):
     """The metrics that all members have, put together by a rule.
 
     Parameters
     ----------
     members
-        At least two scorers.
+        Two scorers or more.
     rule
         One of `RULES`.
 
     Raises
     ------
     InputError
-        If there are fewer than two, they have no metric in common, or the rule is unknown.
+        If there are fewer than two members, more of a member's metrics is not better, they have no metric in common,
+        or the rule is unknown.
     """
 
     def __init__(self, members: Sequence[Scorer], rule: str = "mean") -> None:
@@ -43,6 +44,9 @@ class Ensemble:
             raise InputError(f"an ensemble's rule is one of {', '.join(RULES)}, got {rule!r}")
         if len(members) < 2:
             raise InputError(f"an ensemble needs at least two scorers, as in {rule}:A+B, got {len(members)}")
+        for member in members:
+            if not member.higher_is_better:
+                raise InputError(f"{member.name} cannot be in an ensemble: more of its metrics is not better")
         shared = set.intersection(*(set(member.metrics) for member in members))
         self.metrics = tuple(metric for metric in members[0].metrics if metric in shared)
         if not self.metrics:
@@ -51,8 +55,8 @@ class Ensemble:
         self._members, self._rule = list(members), RULES[rule]
         self.name = "-".join([rule, *(member.name for member in members)])
         self.features = tuple(dict.fromkeys(name for member in members for name in features_of(member)))
-        self.takes_clips = all(getattr(member, "takes_clips", False) for member in members)
-        heard = [float(getattr(member, "max_seconds", None) or math.inf) for member in members]
+        self.takes_clips = all(member.takes_clips for member in members)
+        heard = [member.max_seconds or math.inf for member in members]
         self.max_seconds = None if math.inf in heard else max(heard)
         facts = {"rule": rule, "members": [member.hash for member in members], "metrics": self.metrics}
         self.hash = sha256_text(canonical_json(facts))

@@ -1,4 +1,4 @@
-"""A module that computes in float32 inside of autocast.
+"""A module that computes in float32 inside autocast.
 
 It is for both ends of a model: bfloat16 would round the samples of audio, and scores until they tie, to eight bits.
 """
@@ -8,13 +8,7 @@ from torch import nn
 
 
 class InFloat32(nn.Module):
-    """Stands in for a module of one tensor.
-
-    Parameters
-    ----------
-    module
-        Its weights are in float32.
-    """
+    """A stand-in for a module of one tensor, whose weights are in float32."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()

@@ -3,9 +3,9 @@
     python -m reward.benchmark --reward llm-judge:Qwen/Qwen2-Audio-7B-Instruct@http://localhost:8000/v1 ...
 
 It hears and is asked as in `reward.judge`, which compares pairs: the same instruction files, audio, repairs, patience.
-Of any audio only the first 30 s are sent (`reward.judge.sound.Sound`; `max_seconds` of `load_scorer` is another).
-The key of the endpoint is taken from the environment variable JUDGE_API_KEY. Its temperature is 0; whether the same
-question has the same answer is up to the server.
+Only the first 30 s of any audio are sent (`reward.judge.sound.Sound`), unless `load_scorer` is given `max_seconds`. The
+key of the endpoint is read from the environment variable JUDGE_API_KEY. The temperature is 0; whether the same question
+always has the same answer is up to the server.
 """
 
 import os
@@ -21,13 +21,13 @@ from reward.judge.client import JudgeClient, Patience
 from reward.judge.questions import Judge, load_instruction
 from reward.judge.sound import Sound
 from reward.judgements import HEADS
-from reward.protocol import ScoreRequest
+from reward.protocol import Scorer, ScoreRequest
 
 ARITHMETIC = 1  # part of the hash: raise it with any change of the code that moves marks
 API_KEY = "JUDGE_API_KEY"
 
 
-class LLMJudge:
+class LLMJudge(Scorer):
     """Marks from 1 to 10 for musicality and alignment.
 
     A question is asked once as long as the scorer lives, unless there was no answer.
@@ -35,13 +35,13 @@ class LLMJudge:
     Parameters
     ----------
     endpoint
-        Such as ``http://localhost:8000/v1``.
+        URL of the server, such as ``http://localhost:8000/v1``.
     judge
-        Who is asked, with an instruction for single clips.
+        The model and how it is asked, with an instruction for single clips.
     api_key
-        Sent as a bearer token, unless it is empty.
+        Bearer token, if the server wants one.
     batch_size
-        Requests under way at a time.
+        Number of requests under way at a time.
     patience
         How long to bear with the server.
     """
@@ -84,9 +84,9 @@ class LLMJudge:
             raise InputError(f"{self.name} sends files, and was handed a clip in memory")
         key = self._judge.key_of_clip(request.prompt, request.audio)
         with self._lock:
-            known = self._marks.get(key)
-        if known is not None:
-            return known
+            marks = self._marks.get(key)
+        if marks is not None:
+            return marks
         reply = self._client.ask(self._judge.body_of_clip(request.prompt, request.audio), parse_marks)
         if reply.found is None:
             raise InputError(
@@ -113,7 +113,7 @@ def llm_judge(
     device, dtype
         Not used: where and how a model runs is the server's choice.
     instruction
-        A shipped one or a file; see `reward.judge.questions.load_instruction`.
+        Name of a shipped instruction, or a file; see `reward.judge.questions.load_instruction`.
     sound
         Fields of `reward.judge.sound.Sound`.
 

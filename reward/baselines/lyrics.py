@@ -7,7 +7,7 @@ or too many as the lyrics have, and below 0 if more are.
 """
 
 import unicodedata
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import regex
@@ -22,15 +22,8 @@ from reward.baselines.clip_scorer import ClipScorer
 from reward.cmi_rm.locations import Locator
 
 LIBRARIES = OptionalLibraries("lyrics", ("jiwer",), install_extra("lyrics"))
-_PATTERNS = (
-    "config.json",
-    "generation_config.json",
-    "preprocessor_config.json",
-    "*token*",
-    "vocab*",
-    "merges*",
-    "model.safetensors",
-)
+_PATTERNS = ("config.json", "generation_config.json", "preprocessor_config.json", "*token*", "vocab*", "merges*",
+             "model.safetensors")  # fmt: skip
 _ARITHMETIC = 1  # raise it with any change of the code that moves scores
 _TAG = regex.compile(r"\[[^\]\n]*\]")
 # scripts without spaces between words: each letter counts as a word
@@ -39,7 +32,7 @@ _WORD = regex.compile(rf"(?V1)[{_LETTERS}]\p{{M}}*|[[\p{{L}}\p{{M}}\p{{N}}]--[{_
 
 
 def words_of(text: str) -> list[str]:
-    """Return what is sung, in small letters, without punctuation and without tags such as ``[verse]``.
+    """Return what is sung, in lower case, without punctuation and without tags such as ``[verse]``.
 
     Apostrophes join what they stand between; every letter of a script without spaces between words is a word.
     """
@@ -50,27 +43,16 @@ def words_of(text: str) -> list[str]:
 class LyricsAccuracy(ClipScorer):
     """Greedy transcription in pieces of 30 seconds, each alone and in the language that Whisper finds in it.
 
-    Parameters
-    ----------
-    place
-        A folder or hub id of a `WhisperForConditionalGeneration`.
-    name
-        What pools and tables call it.
-    device
-        auto, cpu, cuda ...
-    dtype
-        float32, or bfloat16 through autocast.
-
-    Raises
-    ------
-    InputError
-        If jiwer is not installed, or there is no Whisper of transformers.
+    The place is a folder or hub id of a `WhisperForConditionalGeneration`.
     """
 
+    kind, published = "lyrics", "openai/whisper-large-v3"
     metrics = ("lyrics_accuracy",)
     max_seconds = 600.0  # what is not heard would count as not sung
+    libraries = ("transformers", "jiwer", "regex")
 
-    def __init__(self, place: str, name: str, device: str = "auto", dtype: str = "float32") -> None:
+    def load(self, place: str) -> tuple[torch.nn.Module, Mapping[str, Any]]:
+        """Return the Whisper; see `ClipScorer`."""
         LIBRARIES.check()
         repair_torchaudio()  # transformers probes for it
         from transformers import AutoFeatureExtractor, AutoTokenizer, WhisperForConditionalGeneration
@@ -89,34 +71,27 @@ class LyricsAccuracy(ClipScorer):
         self._options: dict[str, Any] = {"do_sample": False, "num_beams": 1, "return_timestamps": False}
         if getattr(model.generation_config, "is_multilingual", False):
             self._options["task"] = "transcribe"
-        facts = {
+        return model, {
             "arithmetic": _ARITHMETIC,
             "features": self._extract.to_dict(),
             "tokenizer": sha256_text(self._tokenizer.backend_tokenizer.to_str()),
             "generation": {**model.generation_config.to_diff_dict(), **self._options},
         }
-        super().__init__(name, model, facts, ("transformers", "jiwer", "regex"), device, dtype)
 
     def measure(self, wave: torch.Tensor, prompt: Prompt) -> list[float]:
         """Return 1 minus the word error rate; see `ClipScorer`."""
         import jiwer
 
-        asked = words_of(prompt.lyrics)
-        if not asked:
+        lyrics = words_of(prompt.lyrics)
+        if not lyrics:
             raise InputError(f"{self.name} compares a clip with its lyrics, and there are none")
         heard = [
             word for piece in wave.split(self._extract.n_samples) for word in words_of(self._text(piece))
         ]
-        return [1.0 - jiwer.wer(" ".join(asked), " ".join(heard))]
+        return [1.0 - jiwer.wer(" ".join(lyrics), " ".join(heard))]
 
     def _text(self, piece: torch.Tensor) -> str:
         found = self._extract(piece.numpy(), sampling_rate=self.sample_rate, return_tensors="pt")
         with self._autocast():
             tokens = self._model.generate(found["input_features"].to(self._device), **self._options)
         return self._tokenizer.decode(tokens[0], skip_special_tokens=True)
-
-
-def lyrics_accuracy(place: str, device: str, dtype: str) -> LyricsAccuracy:
-    """Return the scorer of a Whisper."""
-    name = "lyrics" if place == "openai/whisper-large-v3" else Path(place).name
-    return LyricsAccuracy(place, name, device, dtype)

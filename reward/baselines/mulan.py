@@ -1,8 +1,6 @@
 """MuQ-MuLan as a joint embedding of audio and text (arXiv 2501.01108): the alignment of the paper's table 5."""
 
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -11,7 +9,7 @@ from torch.nn.functional import normalize
 from music.clips import Clip
 from music.devices import find_device
 from music.hashing import canonical_json, sha256_text
-from reward.baselines.similarity import Similarity
+from reward.baselines.similarity import JointEmbedding, Similarity
 from reward.baselines.waves import mono_wave
 from reward.cmi_rm.checkpoint import muq_tensors, tower_weights
 from reward.cmi_rm.locations import Locator
@@ -22,27 +20,13 @@ from reward.protocol import MUQ
 _PROJECTIONS = ("audio_to_latents", "text_to_latents")
 
 
-class MulanEmbedding:
+class MulanEmbedding(JointEmbedding):
     """Audio in windows as muq cuts it, each alone; the mean of their embeddings, which have length 1.
 
     The last window is filled up from the beginning of the clip, as muq does. A text is encoded without padding, and cut
     to 512 tokens.
 
-    Parameters
-    ----------
-    place
-        A folder, a hub id, or lab-mulan.
-    name
-        What metrics are called after.
-    device
-        auto, cpu or cuda.
-    dtype
-        float32 or bfloat16.
-
-    Raises
-    ------
-    InputError
-        If there is no MuQ-MuLan with both projections.
+    The place is a folder, a hub id, or lab-mulan, of a MuQ-MuLan with both projections.
     """
 
     max_seconds = MAX_SECONDS
@@ -69,15 +53,10 @@ class MulanEmbedding:
         }
         load_strictly(self._projections, found, f"the projections of {place}")
         self._projections.eval().requires_grad_(False)
-        _ = self.hash  # taken while the weights are on the CPU
+        hashed = hash_tensors(self._projections.state_dict())  # while the weights are on the CPU
+        facts = {"towers": self._towers.hash, "window": self._window, "projections": hashed}
+        self.hash = sha256_text(canonical_json(facts))
         self._towers.to(find_device(device))
-
-    @cached_property
-    def hash(self) -> str:
-        """SHA-256 over the towers, the projections and the length of a window."""
-        facts: dict[str, Any] = {"towers": self._towers.hash, "window": self._window}
-        facts["projections"] = hash_tensors(self._projections.state_dict())
-        return sha256_text(canonical_json(facts))
 
     def embed_audio(self, clip: Clip) -> torch.Tensor:
         """Return `[D]`; its length is 1 for one window and less for several that differ."""

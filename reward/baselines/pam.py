@@ -1,4 +1,4 @@
-"""PAM (arXiv 2402.00282): whether a clip sounds clean rather than noisy, by the word of CLAP 2023 (arXiv 2309.05767).
+"""PAM (arXiv 2402.00282): whether a clip sounds clean rather than noisy to CLAP 2023 (arXiv 2309.05767).
 
     --reward pam --judges pam:FOLDER    the published weights; a folder with CLAP_weights_2023.pth
 
@@ -9,6 +9,7 @@ the folder, then on the hub.
 
 import warnings
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -27,19 +28,13 @@ from reward.baselines.in_float32 import InFloat32
 from reward.cmi_rm.locations import Locator
 from reward.cmi_rm.weights import load_strictly
 
-LIBRARIES = OptionalLibraries(
-    "pam",
-    ("msclap", "torchlibrosa"),
-    f"{install_extra('pam')} && pip install --no-deps msclap==1.3.4",
-)
+_INSTALL = f"{install_extra('pam')} && pip install --no-deps msclap==1.3.4"
+LIBRARIES = OptionalLibraries("pam", ("msclap", "torchlibrosa"), _INSTALL)
 TEXTS = ("the sound is clear and clean.", "the sound is noisy and with artifacts.")
 _WEIGHTS = "CLAP_weights_2023.pth"
 _GPT2 = "openai-community/gpt2"
 _GPT2_FILES = ("config.json", "tokenizer*", "vocab.json", "merges.txt")
-_CAUSAL_MASKS = (
-    ".attn.bias",
-    ".attn.masked_bias",
-)  # buffers of GPT-2 that older versions of transformers saved
+_CAUSAL_MASKS = (".attn.bias", ".attn.masked_bias")  # of GPT-2, as older versions of transformers saved it
 _ARITHMETIC = 1  # raise it with any change of the code that moves scores
 
 
@@ -50,26 +45,15 @@ class Pam(ClipScorer):
     takes seven seconds at random instead. Unlike theirs, channels are averaged rather than heard one after the other,
     and soxr resamples.
 
-    Parameters
-    ----------
-    place
-        A folder or hub id with the weights.
-    name
-        What pools and tables call it.
-    device
-        auto, cpu, cuda ...
-    dtype
-        float32, or bfloat16 through autocast; the mel front end stays in float32.
-
-    Raises
-    ------
-    InputError
-        If a library is not installed, or weights or GPT-2 are missing or do not fit.
+    The place is a folder or hub id with the weights. The mel front end stays in float32.
     """
 
+    kind, published = "pam", "microsoft/*"
     metrics = ("pam",)
+    libraries = ("msclap", "torchlibrosa", "transformers")
 
-    def __init__(self, place: str, name: str, device: str = "auto", dtype: str = "float32") -> None:
+    def load(self, place: str) -> tuple[nn.Module, Mapping[str, Any]]:
+        """Return the model of msclap; see `ClipScorer`."""
         LIBRARIES.check()
         import_msclap()
         from transformers import AutoTokenizer
@@ -83,18 +67,16 @@ class Pam(ClipScorer):
         tokenizer: Any = AutoTokenizer.from_pretrained(str(gpt2))
         # GPT-2 sees nothing of what follows, so no padding is needed
         self._texts = [tokenizer(f"{text} <|endoftext|>", return_tensors="pt") for text in TEXTS]
-        facts = {
+        return model, {
             "arithmetic": _ARITHMETIC,
             "texts": [text["input_ids"].tolist() for text in self._texts],
             "settings": settings,
             "gpt2": model.caption_encoder.base.config.to_diff_dict(),
         }
-        super().__init__(name, model, facts, ("msclap", "torchlibrosa", "transformers"), device, dtype)
-        self._asked = self._embed_texts()
 
-    @torch.no_grad()
-    def _embed_texts(self) -> torch.Tensor:
-        """Return `[2, D]`, of length 1."""
+    @cached_property
+    def _embedded_texts(self) -> torch.Tensor:
+        """The embeddings of the texts, `[2, D]`, of length 1."""
         with self._autocast():
             found = [self._model.caption_encoder(text.to(self._device))[0] for text in self._texts]
         return normalize(torch.stack(found).float(), dim=-1)
@@ -106,7 +88,7 @@ class Pam(ClipScorer):
     def _clean(self, piece: torch.Tensor) -> torch.Tensor:
         with self._autocast():
             heard, _ = self._model.audio_encoder(piece[None].to(self._device))
-        similarities = self._asked @ normalize(heard[0].float(), dim=-1)
+        similarities = self._embedded_texts @ normalize(heard[0].float(), dim=-1)
         return (self._model.logit_scale.exp() * similarities).softmax(dim=-1)[0]
 
 
@@ -174,9 +156,3 @@ def import_msclap() -> Any:
         import msclap
     logging.set_verbosity(verbosity)
     return msclap
-
-
-def pam(place: str, device: str, dtype: str) -> Pam:
-    """Return the scorer of a PAM."""
-    name = "pam" if place.startswith("microsoft/") else Path(place).name
-    return Pam(place, name, device, dtype)

@@ -1,4 +1,4 @@
-"""Judges that know nothing of music: a benchmark or a reranker in which they do well measures something else."""
+"""Judges that know nothing of music: where they do well, a benchmark or reranker measures something else."""
 
 import math
 from collections.abc import Sequence
@@ -6,12 +6,12 @@ from pathlib import Path
 
 from music.clips import read_clip
 from music.hashing import canonical_json, sha256_text
-from reward.protocol import ScoreRequest
+from reward.protocol import Scorer, ScoreRequest
 
 _QUIETEST = -120.0  # dBFS
 
 
-class Constant:
+class Constant(Scorer):
     """0 for everything: exactly half of all pairs."""
 
     name = "constant"
@@ -24,7 +24,7 @@ class Constant:
         return [{"constant": 0.0} for _ in requests]
 
 
-class Loudness:
+class Loudness(Scorer):
     """The level of a clip: its mean square over samples and channels, in dBFS; silence is -120."""
 
     name = "loudness"

@@ -1,16 +1,17 @@
 """How near a clip lies to its text, or to its reference, in a space that audio and text share."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
 
 import torch
 
 from music.clips import Clip
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_file, sha256_text
+from music.prompts import Prompt
 from reward.baselines.waves import first_seconds
 from reward.caches import TensorCache
-from reward.protocol import ScoreRequest
+from reward.protocol import Scorer, ScoreRequest
 
 ARITHMETIC = 1  # part of every hash: raise it with any change of the code that moves scores
 _CACHE_BYTES = 16 << 20
@@ -18,35 +19,45 @@ _TEXT, _REFERENCE = "text", "reference"
 SUBJECTS = (_TEXT, _REFERENCE)
 
 
-class JointEmbedding(Protocol):
+class JointEmbedding(ABC):
     """A model of audio and text.
+
+    Parameters
+    ----------
+    place
+        Folder or hub id of the model.
+    name
+        Name that metrics are called after.
+    device
+        Device of the model: auto, cpu, cuda ...
+    dtype
+        Numeric type: float32, or bfloat16 through autocast.
 
     Attributes
     ----------
-    name : str
-        Short; what it measures is called after it.
     hash : str
         SHA-256 over everything that decides its embeddings.
     max_seconds : float
-        Only so much of the beginning of audio is heard.
+        Length of the beginning of audio that is heard, s.
+    features : tuple of str
+        Trained networks that it hears with; if empty, it is told apart by its name.
     """
 
     name: str
+    hash: str
     max_seconds: float
+    features: tuple[str, ...] = ()
 
-    @property
-    def hash(self) -> str: ...
-
+    @abstractmethod
     def embed_audio(self, clip: Clip) -> torch.Tensor:
         """Return `[D]` of a clip; `InputError` if it is too short."""
-        ...
 
+    @abstractmethod
     def embed_text(self, text: str) -> torch.Tensor:
         """Return `[D]` of a text that is not empty."""
-        ...
 
 
-class Similarity:
+class Similarity(Scorer):
     """The dot product of the embeddings of a clip and of what it was made for, in [-1, 1].
 
     Parameters
@@ -54,12 +65,7 @@ class Similarity:
     embedding
         The model.
     subject
-        text, or reference: the prompt's audio.
-
-    Attributes
-    ----------
-    embedding
-        The model.
+        Part of the prompt to compare with: text, or reference (audio).
 
     Raises
     ------
@@ -67,6 +73,7 @@ class Similarity:
         If `subject` is neither.
     """
 
+    max_seconds: float
     takes_clips = True
 
     def __init__(self, embedding: JointEmbedding, subject: str = _TEXT) -> None:
@@ -76,7 +83,7 @@ class Similarity:
         self.name = embedding.name if subject == _TEXT else f"{embedding.name}_{subject}"
         self.metrics = (f"{self.name}_similarity",)
         self.max_seconds = embedding.max_seconds
-        self.features = getattr(embedding, "features", (embedding.name,))
+        self.features = embedding.features or (embedding.name,)
         facts = {"arithmetic": ARITHMETIC, "embedding": embedding.hash, "subject": subject}
         self.hash = sha256_text(canonical_json(facts))
         self._subjects = TensorCache(_CACHE_BYTES)
@@ -87,12 +94,11 @@ class Similarity:
 
     @torch.no_grad()
     def _score(self, request: ScoreRequest) -> float:
-        asked = self._asked(request)
+        wanted = self._embedded_subject(request.prompt)
         heard = self.embedding.embed_audio(first_seconds(request.audio, self.max_seconds))
-        return float(heard @ asked)
+        return float(heard @ wanted)
 
-    def _asked(self, request: ScoreRequest) -> torch.Tensor:
-        prompt = request.prompt
+    def _embedded_subject(self, prompt: Prompt) -> torch.Tensor:
         if self._subject == _TEXT:
             if not prompt.text.strip():
                 raise InputError(f"{self.name} compares a clip with its text, and there is none")

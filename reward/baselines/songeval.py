@@ -1,12 +1,12 @@
-"""SongEval (arXiv 2505.10793): what musicians would say of a song, on five scales from 1 to 5.
+"""SongEval (arXiv 2505.10793): how musicians would rate a song, on five scales from 1 to 5.
 
     git clone https://github.com/ASLP-lab/SongEval
     --reward songeval --judges songeval:FOLDER    the clone in the working directory; another folder of its format
 
-The published head stands on frames of MuQ-large-msd-iter, which is looked for in and beside the folder, then on the
-hub.
+The published head reads frames of MuQ-large-msd-iter, which is looked for in and beside the folder, then on the hub.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from reward.protocol import MUQ
 _CONFIG, _WEIGHTS = "config.yaml", "ckpt/model.safetensors"
 _SIZES = ("in_features", "ffd_hidden_size", "num_classes", "attn_layer_num")
 _MUQ = "OpenMuQ/MuQ-large-msd-iter"
-_LAYER = 6  # of MuQ's hidden states, which begin with the input of its first layer
+_LAYER = 6  # index into MuQ's hidden states, which begin with the input of its first layer
 _HEADS = 8
 _ARITHMETIC = 1  # raise it with any change of the code that moves scores
 
@@ -42,13 +42,13 @@ class SongEvalHead(nn.Module):
     Parameters
     ----------
     width
-        Of a frame.
+        Width of a frame.
     hidden
-        Of the feed-forward layer.
+        Width of the feed-forward layer.
     layers
-        Of attention.
+        Number of layers of attention.
     scales
-        How many numbers.
+        Number of scales.
     """
 
     def __init__(self, width: int, hidden: int, layers: int, scales: int) -> None:
@@ -73,23 +73,11 @@ class SongEvalHead(nn.Module):
 class SongEval(ClipScorer):
     """A whole song in one piece, as the authors score it, up to five minutes; soxr resamples it.
 
-    Parameters
-    ----------
-    place
-        A folder with the published ``config.yaml`` and ``ckpt/model.safetensors``.
-    name
-        What pools and tables call it.
-    device
-        auto, cpu, cuda ...
-    dtype
-        float32, or bfloat16 through autocast; the mel front end and the head stay in float32.
-
-    Raises
-    ------
-    InputError
-        If the folder or the MuQ is missing or does not fit.
+    The place is a folder with the published ``config.yaml`` and ``ckpt/model.safetensors``. The mel front end and the
+    head stay in float32.
     """
 
+    kind, published = "songeval", ""  # always named after its folder
     # in the order of the weights; the prefix tells its musicality from that of a reward model
     metrics = tuple(
         f"songeval_{scale}" for scale in ("coherence", "musicality", "memorability", "clarity", "naturalness")
@@ -97,9 +85,12 @@ class SongEval(ClipScorer):
     sample_rate = 24_000
     max_seconds = 300.0
     features = (MUQ,)
+    libraries = ("torchaudio", "transformers", "muq")
 
-    def __init__(self, place: str, name: str, device: str = "auto", dtype: str = "float32") -> None:
+    def load(self, place: str) -> tuple[nn.Module, Mapping[str, Any]]:
+        """Return the MuQ, as far as it is heard, and the head; see `ClipScorer`."""
         folder = Path(place)
+        self.name = folder.resolve().name
         if not (folder / _CONFIG).is_file():
             raise InputError(
                 f"no SongEval in {place}: git clone https://github.com/ASLP-lab/SongEval, and give songeval:FOLDER"
@@ -115,8 +106,7 @@ class SongEval(ClipScorer):
         muq.model.conv = FoldedSubsampling(muq.model.conv)
         muq.model.conformer.layers = muq.model.conformer.layers[: _LAYER + 1]  # what comes later is not heard
         facts = {"arithmetic": [_ARITHMETIC, towers.ARITHMETIC], "muq": muq_config, "layer": _LAYER}
-        libraries = ("torchaudio", "transformers", "muq")
-        super().__init__(name, nn.ModuleDict({"muq": muq, "head": head}), facts, libraries, device, dtype)
+        return nn.ModuleDict({"muq": muq, "head": head}), facts
 
     def measure(self, wave: torch.Tensor, prompt: Prompt) -> list[float]:
         """Return the five scales; see `ClipScorer`."""
@@ -149,8 +139,3 @@ def _check_fit(muq: Any, head: SongEvalHead, folder: Path) -> None:
             f"the MuQ of {folder} has {layers} layers of width {width}; SongEval stands on layer {_LAYER}, "
             f"of width {head.ffd[0].in_features}"
         )
-
-
-def songeval(place: str, device: str, dtype: str) -> SongEval:
-    """Return the scorer of a SongEval."""
-    return SongEval(place, Path(place).resolve().name, device, dtype)

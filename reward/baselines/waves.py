@@ -1,4 +1,4 @@
-"""What a baseline hears of audio: its beginning, one channel at the model's rate, as a whole or in pieces."""
+"""What a baseline hears of audio: its beginning, one channel at the model's rate, whole or in pieces."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ from music.errors import InputError
 
 
 def first_seconds(audio: Path | Clip, seconds: float) -> Clip:
-    """Return so much of the beginning of a file or of a clip in memory."""
+    """Return the beginning of a file, or of a clip in memory."""
     return read_clip(audio, seconds) if isinstance(audio, Path) else audio.first(seconds)
 
 
@@ -25,16 +25,16 @@ def mono_wave(clip: Clip, rate: int) -> torch.Tensor:
 def mean_over_pieces(
     wave: torch.Tensor, length: int, measure: Callable[[torch.Tensor], torch.Tensor]
 ) -> torch.Tensor:
-    """Return the mean of a measure over the pieces of a wave, by how long they are.
+    """Return the mean over the pieces of a wave, weighted by duration.
 
     Parameters
     ----------
     wave
-        `[samples]`, at least one.
+        Wave `[samples]`, not empty.
     length
         Samples of a piece; the last one may be shorter.
     measure
-        Maps a piece `[samples]` to `[D]`, on the CPU.
+        Function of a piece `[samples]` to `[D]`, on the CPU.
     """
     pieces = wave.split(length)
     shares = torch.tensor([len(piece) / len(wave) for piece in pieces])

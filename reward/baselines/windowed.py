@@ -29,9 +29,9 @@ def spans(window: str, samples: int, sample_rate: int) -> list[slice]:
     window
         One of `WINDOWS`.
     samples
-        Of the clip, above 0.
+        Number of samples of the clip, above 0.
     sample_rate
-        Hz.
+        Sample rate of the clip, Hz.
     """
     heard, size = min(samples, LONGEST * sample_rate), PIECE * sample_rate
     if window == "first120":
@@ -41,8 +41,8 @@ def spans(window: str, samples: int, sample_rate: int) -> list[slice]:
     return pieces[:1] if window == "first10" else pieces
 
 
-class Windowed:
-    """Another scorer's metrics of parts of a clip; a reference is heard as that scorer does.
+class Windowed(Scorer):
+    """Another scorer's metrics, for parts of a clip; a reference is heard as that scorer hears it.
 
     Parameters
     ----------
@@ -57,6 +57,7 @@ class Windowed:
     def __init__(self, scorer: Scorer, window: str) -> None:
         self._scorer, self._window = scorer, window
         self.metrics, self.features = scorer.metrics, features_of(scorer)
+        self.higher_is_better = scorer.higher_is_better
         self.name = f"{window}-{scorer.name}"
         self.max_seconds = float(PIECE if window == "first10" else LONGEST)
         facts = {

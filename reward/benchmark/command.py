@@ -1,4 +1,23 @@
-"""Scores the benchmark, writes the tables of a results file, and compares two of them."""
+"""CMI-RewardBench: score its rows, write the tables of a results file, and compare two of them.
+
+    python -m reward.benchmark                                       # the lab's CMI-RM on the lab's rows, offline
+    python -m reward.benchmark --reward HaiwenXia/CMI-RM --data CMI-RewardBench/all_test.jsonl --output runs/cmi_rm
+    python -m reward.benchmark --results results.jsonl --output tables
+    python -m reward.benchmark --results mine.jsonl --against theirs.jsonl --output tables
+    torchrun --nproc-per-node 2 -m reward.benchmark --output runs/cmi_rm      # several processes share the scoring
+
+1. Each distinct pair of audio and prompt is scored once; `results.jsonl` holds the published rows with what the scorer
+   predicts (`predictions`, `result_rows`). A killed run continues, and another `--limit` uses what is scored.
+   Rows whose audio cannot be scored are reported and left out, or fatal.
+2. `metrics_summary.csv` and `metrics_detail.csv` are the tables of the authors' evaluator (`metrics`).
+3. `metrics_extra.csv` has what they leave out: 95 % intervals over prompts, ties, calibration, and more groups: the
+   length of the audio, vocal and instrumental battles, each generator (`extra`).
+4. With a second file, `comparison.csv` tells whether the difference may be chance (`comparison`).
+
+`metrics.json` holds all of them, how often the scorer is right by how sure it is, and what became of the rows
+(`coverage`); `tables` the paper's tables with a row for the scorer (`paper_tables`). `report.html` shows all of it
+(`report`), and `run.json` says what ran.
+"""
 
 import json
 import shlex
@@ -7,28 +26,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from music.command import refuse_below_one
 from music.durable import write_text
 from music.errors import InputError
 from music.hashing import sha256_file
-from music.intervals import FEWEST, RESAMPLES, wilson_interval
-from music.jsonl import dump_line, read_jsonl
+from music.intervals import FEWEST, RESAMPLES
+from music.jsonl import dump_line
 from music.processes import Processes
 from music.provenance import device_name, write_run_record
 from music.tables import csv_table
 from reward.benchmark.comparison import COMPARISON, compare
 from reward.benchmark.coverage import coverage
-from reward.benchmark.extra import EXTRA, extra, judged_pairs
-from reward.benchmark.metrics import DETAIL, PREFERENCE_TASKS, SUMMARY, Line, detail, summary, tested
-from reward.benchmark.paper_tables import all_lines, caution, write_tables
-from reward.benchmark.predictions import answers, contents_of, requests_of, with_predictions
-from reward.benchmark.report import Findings, write_report
+from reward.benchmark.extra import EXTRA, extra, reliability
+from reward.benchmark.metrics import DETAIL, SUMMARY, detail, summary
+from reward.benchmark.paper_tables import write_tables
+from reward.benchmark.predictions import Requests, answers, with_predictions
+from reward.benchmark.report import PARTS, Findings, write_report
 from reward.benchmark.result_rows import Row, checked, read_results
-from reward.bradley_terry import reliability_of
 from reward.data.tables import table_rows
 from reward.protocol import Scorer
 from reward.registry import load_scorer
-from reward.scoring.rows import batch_on, score_rows
+from reward.scoring.options import RowScoring
+from reward.scoring.rows import score_requests
 
 RESULTS = "results.jsonl"
 OUTPUT = Path("runs/benchmark")
@@ -36,59 +54,55 @@ LAB_ROWS = Path("runs/lab/sets/CMI-RewardBench/all_test.jsonl")
 ERRORS = ("exclude", "fail")
 
 
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkScoring(RowScoring):
+    """What is scored of the benchmark.
+
+    Attributes
+    ----------
+    data
+        Rows of the benchmark (all_test.jsonl); by default those that python -m experiments.lab.judgement_sets writes.
+    musicality, alignment
+        Metric of the scorer that stands for it; the one of that name by default.
+    """
+
+    data: Path | None = None
+    musicality: str = ""
+    alignment: str = ""
+
+    @property
+    def scored_rows(self) -> Path:
+        """The rows that are scored."""
+        return LAB_ROWS if self.data is None else self.data
+
+
 @dataclass(frozen=True)
-class Benchmark:
+class Benchmark(BenchmarkScoring):
     """Measure how well a scorer agrees with people on CMI-RewardBench.
 
     Parameters
     ----------
     output
         Folder for predictions and tables.
-    name
-        What tables call the scorer; by default as --reward does, and for --results after the file, or the folder of a
-        results.jsonl.
-    data
-        The benchmark's rows (all_test.jsonl), which are scored; by default those of the lab, as
-        python -m experiments.lab.judgement_sets writes them.
-    root
-        Folder that paths in the rows are relative to; that of the rows by default.
     results
-        Rows with predictions that are there already, in place of `data`.
+        Rows with predictions that exist already, to measure in place of scoring --data.
     against
-        Another scorer's results on the same rows, to compare with.
-    reward
-        The scorer, as in reward.score.
+        Results of another scorer on the same rows, to compare with.
+    name
+        Name of the scorer in tables; by default --reward, and for --results the name of the file, or of the folder of
+        a results.jsonl.
     checkpoint
-        Handed to the class of a module:Class.
-    musicality, alignment
-        The scorer's metric that answers it; that of the same name by default.
+        Checkpoint that is handed to the class of a module:Class.
     on_error
-        What becomes of rows whose audio cannot be scored: exclude (and tell) or fail.
-    limit
-        Only the first so many rows; what an earlier run scored beyond them stays for the next.
-    device
-        auto, cpu or cuda.
-    dtype
-        float32 or bfloat16.
-    workers
-        Threads that decode audio ahead of the model.
+        What becomes of rows whose audio cannot be scored: exclude (and report) or fail.
     """
 
     output: Path = OUTPUT
-    data: Path | None = None
-    root: Path | None = None
     results: Path | None = None
     against: Path | None = None
     name: str = ""
-    reward: str = "lab-cmi-rm"
     checkpoint: str | None = None
-    musicality: str = ""
-    alignment: str = ""
     on_error: str = "exclude"
-    limit: int | None = None
-    device: str = "auto"
-    dtype: str = "float32"
-    workers: int = 2
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense together."""
@@ -98,18 +112,11 @@ class Benchmark:
             raise InputError("--results needs an --output of its own for its tables")
         if self.on_error not in ERRORS:
             raise InputError(f"--on_error must be one of {', '.join(ERRORS)}, got {self.on_error!r}")
-        if self.workers < 0:
-            raise InputError(f"--workers must be at least 0, got {self.workers}")
-        refuse_below_one(self, "limit")
-
-    @property
-    def scored_rows(self) -> Path:
-        """The rows that are scored."""
-        return LAB_ROWS if self.data is None else self.data
+        super().__post_init__()
 
 
 def main(options: Benchmark) -> int:
-    """Score what is to be scored, write the tables and the report, and return 1 if rows had to be left out."""
+    """Score what has to be scored, write the tables and the report, and return 1 if rows had to be left out."""
     against = None if options.against is None else read_results(options.against)
     processes = Processes()
     failed, scorer = (0, None) if options.results is not None else predict(options, processes)
@@ -134,35 +141,32 @@ def predict(options: Benchmark, processes: Processes) -> tuple[int, Scorer]:
     Raises
     ------
     InputError
-        If there are some and they shall not be left out.
+        If there are some, and --on_error is fail; or more of what the scorer measures is not better.
     """
     data = options.scored_rows
     if options.data is None and not data.is_file():
         raise InputError(
             f"there is no {data}: run python -m experiments.lab.judgement_sets --only CMI-RewardBench "
-            '(it needs the extra "lab"), or say by --data what to score'
+            '(it needs the extra "lab"), or name the rows to score by --data'
         )
     root = data.parent if options.root is None else options.root
-    located = [(where, row) for where, row in table_rows(data) if row.get("split") == "test"]
+    located = [(place, row) for place, row in table_rows(data) if row.get("split") == "test"]
     rows = checked(located)[: options.limit]
-    contents = contents_of(rows, root, options.output)
-    requests, asked = requests_of(rows, root, contents), options.output / "requests.jsonl"
+    requests = Requests(rows, root, options.output)
     if options.on_error == "fail":
-        _refuse_missing(requests, contents)
+        requests.refuse_missing()  # before a model is loaded
     own = {} if options.checkpoint is None else {"checkpoint": options.checkpoint}
     scorer = load_scorer(options.reward, options.device, options.dtype, **own)
+    if not scorer.higher_is_better:
+        raise InputError(f"more of what {scorer.name} measures is not better: name another --reward")
     metrics = answers(scorer.metrics, {"musicality": options.musicality, "alignment": options.alignment})
-    if processes.is_main:
-        write_text(asked, "".join(map(dump_line, requests.values())))
-    processes.barrier()
-    scores = options.output / "scores.jsonl"
-    batch = batch_on(options.device)
-    score_rows(asked, scores, scorer, processes, batch, options.workers, accumulate=True)
-    scored = {row["id"]: row for _, row in read_jsonl(scores)}
-    found = [with_predictions(row, root, contents, scored, metrics) for row in rows]
+    scored = score_requests(
+        requests.by_id.values(), options.output, scorer, processes, options, accumulate=True
+    )
+    found = [with_predictions(row, requests, scored, metrics) for row in rows]
     errors = [
-        f"{where}: {row['error']}"
-        for (where, _), row in zip(located[: len(rows)], found, strict=True)
+        f"{place}: {row['error']}"
+        for (place, _), row in zip(located[: len(rows)], found, strict=True)
         if "error" in row
     ]
     if errors and options.on_error == "fail":
@@ -174,71 +178,41 @@ def predict(options: Benchmark, processes: Processes) -> tuple[int, Scorer]:
     return len(errors), scorer
 
 
-def _refuse_missing(requests: Mapping[str, Mapping[str, str]], contents: Mapping[str, str]) -> None:
-    """`InputError` if a file that is to be scored, or referred to, does not exist; before a model is loaded."""
-    needed = dict.fromkeys(
-        one[name] for one in requests.values() for name in ("audio", "reference") if name in one
-    )
-    missing = [path for path in needed if not contents[path]]
-    if missing:
-        raise InputError(
-            f"{len(missing)} of {len(needed)} files do not exist, the first {missing[0]}: "
-            "put them there, or leave their rows out by --on_error exclude"
-        )
-
-
 def evaluate(
     options: Benchmark, results: Path, against: Sequence[Row] | None, facts: Mapping[str, str]
 ) -> None:
-    """Write tables and report of a results file, print the summary, and compare it with other results.
-
-    Parameters
-    ----------
-    options
-        Of the command.
-    results
-        The file.
-    against
-        Rows of the other one.
-    facts
-        What ran, for the report.
-    """
+    """Write tables and report of a results file, print the summary, and compare it with the rows of another one."""
     rows, output = read_results(results), options.output
-    name = options.name or (options.reward if options.results is None else _name_of(results))
     whole = summary(rows)
     if not any(line["n"] for line in whole):
         raise InputError(f"{results} holds no row of the split 'test' with a prediction")
-    parts, more = detail(rows), extra(rows)
-    for part, lines, columns in (
-        ("summary", whole, SUMMARY),
-        ("detail", parts, DETAIL),
-        ("extra", more, EXTRA),
-    ):
-        write_text(output / f"metrics_{part}.csv", csv_table(lines, columns))
-    reliability, counted = _reliability(rows), coverage(rows)
-    together = {
-        "results": str(results),
-        "resamples": RESAMPLES,
-        "summary": whole,
-        "detail": parts,
-        "extra": more,
-        "reliability": reliability,
-        "coverage": counted,
-    }
+    found = Findings(
+        options.name or (options.reward if options.results is None else _name_of(results)),
+        rows,
+        whole,
+        detail(rows),
+        extra(rows),
+        reliability(rows),
+        coverage(rows),
+        "" if options.against is None else _name_of(options.against),
+        [] if against is None else compare(rows, against),
+        facts,
+    )
+    for part, columns in (("summary", SUMMARY), ("detail", DETAIL), ("extra", EXTRA)):
+        write_text(output / f"metrics_{part}.csv", csv_table(getattr(found, part), columns))
+    together = {"results": str(results), "resamples": RESAMPLES}
+    together |= {part: getattr(found, part) for part in PARTS}
     write_text(output / "metrics.json", json.dumps(together, indent=1) + "\n")
-    write_tables(output / "tables", name, all_lines(whole, parts, more), caution(rows, whole))
+    write_tables(output / "tables", found.name, found.lines, found.caution)
     print(csv_table(whole, SUMMARY), end="")
-    compared = [] if against is None else compare(rows, against)
-    if compared:
-        write_text(output / "comparison.csv", csv_table(compared, COMPARISON))
-        print(csv_table(compared, COMPARISON), end="")
-    other = "" if options.against is None else _name_of(options.against)
-    findings = Findings(name, rows, whole, parts, more, reliability, counted, other, compared, facts)
-    write_report(output / "report.html", findings)
+    if found.comparison:
+        write_text(output / "comparison.csv", csv_table(found.comparison, COMPARISON))
+        print(csv_table(found.comparison, COMPARISON), end="")
+    write_report(output / "report.html", found)
 
 
 def _facts(options: Benchmark, results: Path, scorer: Scorer | None) -> dict[str, str]:
-    """Return what ran, for people."""
+    """Return what ran, for readers of the report."""
     facts = {"Rows": str(options.scored_rows if options.results is None else results)}
     if scorer is not None:
         if options.limit is not None:
@@ -255,23 +229,3 @@ def _facts(options: Benchmark, results: Path, scorer: Scorer | None) -> dict[str
 def _name_of(results: Path) -> str:
     """Return what to call the scorer of a file: its name, or that of the folder that this command wrote it to."""
     return results.absolute().parent.name if results.name == RESULTS else results.stem
-
-
-def _reliability(rows: list[Row]) -> list[Line]:
-    """Return how often the scorer is right by how sure it is (`reliability_of`), for each task with pairs.
-
-    `low` and `high` are the Wilson interval of `right`.
-    """
-    found: list[Line] = []
-    for dataset, tasks in PREFERENCE_TASKS.items():
-        for task in tasks:
-            known = [
-                (pair.gap, pair.gold)
-                for pair in judged_pairs(tested(rows)[dataset], task)
-                if pair.gap is not None
-            ]
-            bins = reliability_of([gap for gap, _ in known], [label for _, label in known])
-            for one in bins:
-                low, high = wilson_interval(one.right * one.pairs, one.pairs)
-                found.append({"dataset": dataset, "task": task, **vars(one), "low": low, "high": high})
-    return found

@@ -13,25 +13,13 @@ import numpy as np
 
 from music.errors import InputError
 from music.intervals import Array, estimate_from, estimate_mean, resample_weights
-from reward.benchmark.extra import identity_of, judged_pairs, prompt_of, vote_of
+from reward.benchmark.extra import identity_of, judged_pairs, numbers_of, prompt_of, vote_of
 from reward.benchmark.metrics import PREFERENCE_TASKS, RATING_TASKS, Line, correlations, tested
 from reward.benchmark.result_rows import PREFERRED, RATED, Row, number_of, rating_of
 from reward.benchmark.weighted_correlations import correlations_of_resamples
 
-COMPARISON = (
-    "dataset",
-    "task",
-    "metric",
-    "n",
-    "first",
-    "second",
-    "difference",
-    "low",
-    "high",
-    "only_first",
-    "only_second",
-    "mcnemar_p",
-)
+COMPARISON = ("dataset", "task", "metric", "n", "first", "second", "difference", "low", "high", "only_first",
+              "only_second", "mcnemar_p")  # fmt: skip
 
 
 def compare(first: Sequence[Row], second: Sequence[Row]) -> list[Line]:
@@ -61,11 +49,11 @@ def _matched(first: Sequence[Row], second: Sequence[Row]) -> list[tuple[Row, Row
     rows = [(row, found[name]) for name, row in _by_identity(first).items() if name in found]
     for one, other in rows:
         theirs = _judgement(other)
-        for field, said in _judgement(one).items():
-            if said != theirs[field]:
+        for field, judged in _judgement(one).items():
+            if judged != theirs[field]:
                 raise InputError(
                     f"people judged {one.get('audio-path')!r} otherwise in the other results file: {field} is "
-                    f"{said!r} and {theirs[field]!r}; score the same rows with both"
+                    f"{judged!r} and {theirs[field]!r}; score the same rows with both"
                 )
     return rows
 
@@ -77,7 +65,7 @@ def _judgement(row: Row) -> dict[str, float | str | None]:
 
 
 def _by_identity(rows: Sequence[Row]) -> Mapping[tuple[str, ...], Row]:
-    """Return rows by what was judged; what several people judged is told apart by its place among what they said."""
+    """Return rows by what was judged; those that several people judged are numbered in the order of what they said."""
     found: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         found.setdefault(identity_of(row), []).append(row)
@@ -103,9 +91,11 @@ def _ratings(rows: Sequence[tuple[Row, Row]], dataset: str, task: str) -> list[L
         correlations_of_resamples(values[:, [0, side]], weights)["SRCC"] for side in (1, 2)
     )
     found = estimate_from(first - second, with_first - with_second, len(values), len(set(prompts)))
-    told = {"first": first, "second": second, "difference": found.value, "low": found.low, "high": found.high}
-    shown = {name: None if np.isnan(value) else value for name, value in told.items()}
-    return [{"dataset": dataset, "task": task, "metric": "SRCC", "n": len(both), **shown}]
+    both_known = {
+        name: None if np.isnan(one) else one for name, one in (("first", first), ("second", second))
+    }
+    facts: Line = {"dataset": dataset, "task": task, "metric": "SRCC", "n": len(both)}
+    return [facts | both_known | numbers_of(found, ("difference", "low", "high"))]
 
 
 def _spearman(gold: Array, predicted: Array) -> float:
@@ -138,9 +128,7 @@ def _pairs(rows: Sequence[tuple[Row, Row]], dataset: str, task: str) -> list[Lin
             "n": len(both),
             "first": sum(first) / len(both),
             "second": sum(second) / len(both),
-            "difference": found.value,
-            "low": None if np.isnan(found.low) else found.low,
-            "high": None if np.isnan(found.high) else found.high,
+            **numbers_of(found, ("difference", "low", "high")),
             "only_first": only_first,
             "only_second": only_second,
             "mcnemar_p": float(binomtest(only_first, differing).pvalue) if differing else 1.0,

@@ -22,23 +22,19 @@ def coverage(rows: Sequence[Row]) -> list[Line]:
     lines: list[Line] = []
     for dataset, found in tested(rows).items():
         for task in (*RATING_TASKS.get(dataset, ()), *PREFERENCE_TASKS.get(dataset, ())) if found else ():
-            rated = dataset in RATING_TASKS
-            fates = Counter((_fate_of_rating if rated else _fate_of_pair)(row, task) for row in found)
+            fates = Counter(_fate(row, task, dataset in RATING_TASKS) for row in found)
             counts = {fate: fates[fate] for fate in FATES}
             lines.append({"dataset": dataset, "task": task, "rows": len(found), **counts})
     return lines
 
 
-def _fate_of_rating(row: Row, task: str) -> str:
-    gold, predicted = (number_of(row, f"{before}{RATED[task]}") for before in ("", "predicted_"))
-    return _fate(row, gold is not None, predicted is not None)
-
-
-def _fate_of_pair(row: Row, task: str) -> str:
-    return _fate(row, bool(preference_of(row, task)), bool(prediction_of(row, task)))
-
-
-def _fate(row: Row, judged: bool, predicted: bool) -> str:
+def _fate(row: Row, task: str, rated: bool) -> str:
+    if rated:
+        judged, predicted = (
+            number_of(row, f"{part}{RATED[task]}") is not None for part in ("", "predicted_")
+        )
+    else:
+        judged, predicted = bool(preference_of(row, task)), bool(prediction_of(row, task))
     if not judged:
         return "unjudged"
     return "n" if predicted else "errors" if "error" in row else "unpredicted"

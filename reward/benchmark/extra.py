@@ -26,7 +26,7 @@ from typing import cast
 import numpy as np
 import torch
 
-from music.intervals import Estimate, estimate_from, estimate_mean, resample_weights
+from music.intervals import Estimate, estimate_from, estimate_mean, resample_weights, wilson_interval
 from reward.benchmark.metrics import CONFIDENCES, PREFERENCE_TASKS, RATING_TASKS, Line, correlations, tested
 from reward.benchmark.result_rows import (
     CMI_PREF,
@@ -48,22 +48,10 @@ from reward.benchmark.result_rows import (
     rating_of,
 )
 from reward.benchmark.weighted_correlations import correlations_of_resamples
-from reward.bradley_terry import calibration_error_of, losses_of, targets_of
+from reward.bradley_terry import calibration_error_of, losses_of, reliability_of, targets_of
 
-EXTRA = (
-    "dataset",
-    "task",
-    "group_key",
-    "group_value",
-    "metric",
-    "n",
-    "prompts",
-    "value",
-    "low",
-    "high",
-    "ties",
-    "predicted_ties",
-)
+EXTRA = ("dataset", "task", "group_key", "group_value", "metric", "n", "prompts", "value", "low", "high", "ties",
+         "predicted_ties")  # fmt: skip
 _CLIPS = ("audio-path", "audio2")
 DURATIONS = (0.0, 10.0, 30.0, 60.0, 120.0, 500.0)  # s
 
@@ -140,6 +128,11 @@ def duration_of(row: Row) -> Sequence[str]:
     return ()
 
 
+def start_of(duration: str) -> float:
+    """Return where a bin of `duration_of` begins, s."""
+    return float(duration[1:].partition(",")[0])
+
+
 def _generators(row: Row) -> Sequence[str]:
     return sorted({str(row[name]) for name in ("model_a", "model_b") if row.get(name)})
 
@@ -158,13 +151,12 @@ def _ratings(rows: Sequence[Row], task: str) -> list[Line]:
     judged = [(row, pair) for row in rows if (pair := rating_of(row, task)) is not None]
     if not judged:
         return []
-    values, prompts = np.array([pair for _, pair in judged]), [prompt_of(row) for row, _ in judged]
-    whole = correlations([pair for _, pair in judged])
-    resampled = correlations_of_resamples(values, resample_weights(prompts))
-    sizes = len(values), len(set(prompts))
+    pairs, prompts = [pair for _, pair in judged], [prompt_of(row) for row, _ in judged]
+    resampled = correlations_of_resamples(np.array(pairs), resample_weights(prompts))
+    sizes = len(pairs), len(set(prompts))
     return [
         line_of(name, estimate_from(math.nan if value is None else value, resampled[name], *sizes))
-        for name, value in whole.items()
+        for name, value in correlations(pairs).items()
     ]
 
 
@@ -262,6 +254,22 @@ def _pair_lines(pairs: Sequence[Judged]) -> list[Line]:
     return [line | ties for line in lines]
 
 
+def reliability(rows: Sequence[Row]) -> list[Line]:
+    """Return how often the scorer is right by how sure it is (`reliability_of`), for each task with pairs.
+
+    `low` and `high` are the Wilson interval of `right`.
+    """
+    lines: list[Line] = []
+    for dataset, tasks in PREFERENCE_TASKS.items():
+        for task in tasks:
+            pairs = judged_pairs(tested(rows)[dataset], task)
+            known = [(pair.gap, pair.gold) for pair in pairs if pair.gap is not None]
+            for one in reliability_of([gap for gap, _ in known], [label for _, label in known]):
+                low, high = wilson_interval(one.right * one.pairs, one.pairs)
+                lines.append({"dataset": dataset, "task": task, **vars(one), "low": low, "high": high})
+    return lines
+
+
 def _mean_line(name: str, values: Sequence[tuple[tuple[str, ...], float]]) -> list[Line]:
     if not values:
         return []
@@ -271,6 +279,10 @@ def _mean_line(name: str, values: Sequence[tuple[tuple[str, ...], float]]) -> li
 
 def line_of(name: str, found: Estimate) -> Line:
     """Return an estimate of a metric as a line of a table; what is NaN is None."""
-    numbers = {"value": found.value, "low": found.low, "high": found.high}
-    shown = {key: None if math.isnan(value) else value for key, value in numbers.items()}
-    return {"metric": name, "n": found.rows, "prompts": found.prompts, **shown}
+    return {"metric": name, "n": found.rows, "prompts": found.prompts, **numbers_of(found)}
+
+
+def numbers_of(found: Estimate, names: Sequence[str] = ("value", "low", "high")) -> Line:
+    """Return an estimate and the ends of its interval under these names; what is NaN is None."""
+    numbers = zip(names, (found.value, found.low, found.high), strict=True)
+    return {name: None if math.isnan(number) else number for name, number in numbers}

@@ -29,6 +29,7 @@ from reward.benchmark.result_rows import (
     rating_of,
 )
 
+#: a row of a table by column; what is None has no number
 Line = dict[str, str | int | float | None]
 
 SUMMARY = ("dataset", "task", "n", "SRCC", "LCC", "K-Tau", "ACC")
@@ -106,13 +107,13 @@ def detail(rows: Sequence[Row]) -> list[Line]:
     pairs, tasks = of[CMI_PREF], PREFERENCE_TASKS[CMI_PREF]
     lines += _groups(pairs, CMI_PREF, tasks, "modality", modality_of)
     for task in tasks:
-        asked = {
+        by_kind = {
             "no_ref": [row for row in pairs if not has_reference(row)],
             "ref": [row for row in pairs if has_reference(row)],
         }
-        by_reference = [(name, kind) for name in CONFIDENCES for kind in asked]
+        by_reference = [(name, kind) for name in CONFIDENCES for kind in by_kind]
         for name, kind in [*by_reference, *((name, "all") for name in CONFIDENCES)]:
-            sure = [row for row in asked.get(kind, pairs) if _is_as_sure(row, task, name)]
+            sure = [row for row in by_kind.get(kind, pairs) if _is_as_sure(row, task, name)]
             facts = {"dataset": CMI_PREF, "task": task, "group_key": "confidence", "group_value": name}
             if sure:
                 lines.append(_accuracy(sure, facts | {"ref_category": kind}))

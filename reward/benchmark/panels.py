@@ -2,62 +2,17 @@
 
 A panel is one question (a task of a data set) by one kind of group. Panels of a section that show the same metric share
 their axis. Places on an axis are percentages of its length.
-
-How a report words numbers and the names of groups.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from music.drawing import round_ticks
+from reward.benchmark.extra import start_of
 from reward.benchmark.metrics import Line
-from reward.benchmark.result_rows import MUSIC_ARENA
+from reward.benchmark.wording import SHARES, group_of, interval, number, question_of
 
-#: metrics that are shares
-SHARES = ("ACC", "ACC_decided", "people")
-_GROUPS = {
-    ("modality_type", "instru"): "instrumental",
-    ("ref_subset", "no_ref"): "without a reference",
-    ("ref_subset", "ref"): "with a reference",
-    ("confidence", "<3"): "below 3",
-    ("confidence", "=3"): "3",
-    ("confidence", ">3"): "above 3",
-}
-
-
-def question_of(line: Line) -> str:
-    """Return data set and task of a line."""
-    return f"{dataset_name(str(line['dataset']))}, {line['task']}"
-
-
-def dataset_name(dataset: str) -> str:
-    """Return a data set as people write it."""
-    return "Music Arena" if dataset == MUSIC_ARENA else dataset
-
-
-def group_of(line: Line) -> str:
-    """Return the group of a line."""
-    key, value = str(line["group_key"]), str(line["group_value"])
-    if key == "duration":
-        return f"{value.strip('[])').replace(',', ' to ')} s"
-    return _GROUPS.get((key, value), value)
-
-
-def number(metric: str, value: object, signed: bool = False) -> str:
-    """Return a value of a metric: shares in percent, the others as they are; a dash for none."""
-    if not isinstance(value, int | float):
-        return "–"
-    sign = "+" if signed else ""
-    return (f"{100 * value:{sign}.1f}" if metric in SHARES else f"{value:{sign}.3f}").replace("-", "−")
-
-
-def interval(metric: str, line: Line, signed: bool = False) -> str:
-    """Return the interval of a line; empty if it has none."""
-    ends = [line.get(end) for end in ("low", "high")]
-    return "" if None in ends else " … ".join(number(metric, end, signed) for end in ends)
-
-
-#: what a dot shows: of pairs, of ratings
+#: what a dot shows: a metric of pairs, one of ratings
 METRICS = ("ACC", "SRCC")
 _TICKS = 3
 
@@ -69,11 +24,11 @@ class Dot:
     Attributes
     ----------
     name
-        Of the group.
+        Name of the group.
     n
-        Rows in it.
+        Number of its rows.
     value, interval
-        As text; the interval is empty if there is none.
+        Texts; the interval is empty if there is none.
     at
         Place of the value; None if it is not defined.
     ends
@@ -97,13 +52,13 @@ class Panel:
     title
         The question.
     metric
-        With its unit.
+        Metric with its unit.
     dots
-        From top to bottom.
+        Dots from top to bottom.
     ticks
-        Place and text.
+        Places and texts.
     line
-        Place of the value that all are seen against; None if it is not defined.
+        Place of the value that all are compared with; None if it is not defined.
     """
 
     title: str
@@ -144,7 +99,7 @@ class Axis:
 
 
 def _length(line: Line) -> float:
-    return float(str(line["group_value"]).strip("[])").split(",")[0])
+    return start_of(str(line["group_value"]))
 
 
 def _best_first(line: Line) -> float:
@@ -172,19 +127,17 @@ _KINDS: Mapping[str, tuple[str, str, Callable[[Line], float] | None]] = {
         "From the mean of musicality and alignment, as in the paper's first version; elsewhere by the row's label.",
         None,
     ),
-    "duration": ("Length of the audio", "Of a pair, the mean of both clips.", _length),
+    "duration": (
+        "Length of the audio",
+        "For a pair, the mean of both clips.",
+        _length,
+    ),
     "generator": ("Generator", "A pair counts for both of its generators. The best come first.", _best_first),
 }
 
 
 def sections_of(extra: Sequence[Line]) -> list[Section]:
-    """Return the panels of all groups that tell more than the whole.
-
-    Parameters
-    ----------
-    extra
-        Lines of `metrics_extra.csv`.
-    """
+    """Return the panels of all groups of `metrics_extra.csv` that tell more than the whole."""
     shown = [line for line in extra if line["metric"] in METRICS]
     whole = {question_of(line): line for line in shown if line["group_key"] == "all"}
     sections = []
@@ -217,12 +170,12 @@ def panels_of(
     Parameters
     ----------
     questions
-        Title -> lines of one metric, in each `n`, the value and perhaps `low` and `high`; and what they are seen
-        against.
+        Title -> lines of one metric, each with `n`, the value and perhaps `low` and `high`; and the value that they
+        are compared with.
     column
-        Where the value stands.
+        Name of the value.
     name_of
-        What a line is called.
+        Function that names a line.
     signed
         Whether values are differences.
     """

@@ -16,16 +16,15 @@ Of musicality on all of CMI-Pref, table 2 has 78.20 and table 21 has 78.10 for "
 """
 
 import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from music.durable import make_folder, write_text
-from music.tables import latex_table, markdown_table
-from reward.benchmark.metrics import Line
-from reward.benchmark.panels import dataset_name
+from music.tables import csv_table, latex_table, markdown_table
+from reward.benchmark.metrics import CONFIDENCES, Line
 from reward.benchmark.result_rows import CMI_PREF, MUSIC_ARENA, MUSIC_EVAL, PAM, Row
+from reward.benchmark.wording import dataset_name
 
 #: rows of each data set that the paper measured on
 PAPER_ROWS = {PAM: 500, MUSIC_EVAL: 413, MUSIC_ARENA: 1_340, CMI_PREF: 500}
@@ -40,11 +39,11 @@ class Cell:
     Attributes
     ----------
     dataset, task, metric
-        As there.
+        Data set, task and metric of the line.
     key, value
-        Of the group; empty for all rows. Of a month the end is enough.
+        Key and value of the group; empty for all rows. For a month the end of the value is enough.
     reference
-        Of the detail's `ref_category`.
+        Value of the detail's `ref_category`.
     """
 
     dataset: str
@@ -76,9 +75,9 @@ class PaperTable:
     Attributes
     ----------
     caption
-        What it shows, and where it stands in the paper.
+        What it shows, and its number in the paper.
     columns
-        Title, as in the published file -> what it is the mean of.
+        Title, as in the published file -> cells that it is the mean of.
     """
 
     caption: str
@@ -89,25 +88,26 @@ def _correlations(dataset: str, task: str) -> dict[str, list[Cell]]:
     return {f"{dataset} {name}": [Cell(dataset, task, name)] for name in ("LCC", "SRCC", "K-Tau")}
 
 
-def _groups(dataset: str, task: str, key: str, titles: Mapping[str, str]) -> dict[str, list[Cell]]:
-    return {title: [Cell(dataset, task, key=key, value=value)] for title, value in titles.items()}
-
-
-def _same(*values: str) -> dict[str, str]:
-    return {value: value for value in values}
-
-
-def _confidence(kind: str, instrumental: str, vocal: str) -> PaperTable:
-    sure = {
-        name: [Cell(CMI_PREF, "alignment", key="confidence", value=name, reference=kind)]
-        for name in ("<3", "=3", ">3")
+def _groups(
+    dataset: str, task: str, key: str, *values: str, reference: str = "", **titles: str
+) -> dict[str, list[Cell]]:
+    """Return a column for each value of a group, by its title: the value itself, or TITLE=VALUE."""
+    named = {value: value for value in values} | titles
+    return {
+        title: [Cell(dataset, task, key=key, value=value, reference=reference)]
+        for title, value in named.items()
     }
-    named = {"instru": instrumental, "vocal": vocal}
-    whole = {"all": [Cell(CMI_PREF, "alignment", key="ref_subset", value=kind)]}
+
+
+def _alignment_by_confidence(kind: str, instrumental: str, vocal: str) -> PaperTable:
     with_or_without = "with" if kind == "ref" else "without"
     return PaperTable(
         f"Accuracy of alignment on CMI-Pref, prompts {with_or_without} a reference, by people's confidence (table 21)",
-        whole | sure | _groups(CMI_PREF, "alignment", "modality", named),
+        {
+            **_groups(CMI_PREF, "alignment", "ref_subset", all=kind),
+            **_groups(CMI_PREF, "alignment", "confidence", *CONFIDENCES, reference=kind),
+            **_groups(CMI_PREF, "alignment", "modality", instru=instrumental, vocal=vocal),
+        },
     )
 
 
@@ -127,9 +127,9 @@ TABLES = {
         {
             **_correlations(PAM, "alignment"),
             **_groups(
-                CMI_PREF, "alignment", "modality", _same("text", "text+lyrics", "text+ref", "text+lyrics+ref")
+                CMI_PREF, "alignment", "modality", "text", "text+lyrics", "text+ref", "text+lyrics+ref"
             ),
-            **_groups(CMI_PREF, "alignment", "ref_subset", _same("no_ref", "ref")),
+            **_groups(CMI_PREF, "alignment", "ref_subset", "no_ref", "ref"),
         },
     ),
     "training_sets": PaperTable(
@@ -145,23 +145,20 @@ TABLES = {
         "Accuracy on battles of Music Arena, by month and voice (table 20)",
         {
             "all": [Cell(MUSIC_ARENA, "preference")],
-            **_groups(MUSIC_ARENA, "preference", "month", _same("JULAUG", "SEP", "OCT", "NOV", "DEC")),
-            **_groups(MUSIC_ARENA, "preference", "modality_type", _same("instru", "vocal")),
+            **_groups(MUSIC_ARENA, "preference", "month", "JULAUG", "SEP", "OCT", "NOV", "DEC"),
+            **_groups(MUSIC_ARENA, "preference", "modality_type", "instru", "vocal"),
         },
     ),
     "confidence_musicality": PaperTable(
         "Accuracy of musicality on CMI-Pref, by people's confidence and voice (table 21)",
         {
             "all": [Cell(CMI_PREF, "musicality")],
-            **{
-                name: [Cell(CMI_PREF, "musicality", key="confidence", value=name, reference="all")]
-                for name in ("<3", "=3", ">3")
-            },
-            **_groups(CMI_PREF, "musicality", "modality_type", _same("instru", "vocal")),
+            **_groups(CMI_PREF, "musicality", "confidence", *CONFIDENCES, reference="all"),
+            **_groups(CMI_PREF, "musicality", "modality_type", "instru", "vocal"),
         },
     ),
-    "confidence_alignment_no_ref": _confidence("no_ref", "text", "text+lyrics"),
-    "confidence_alignment_ref": _confidence("ref", "text+ref", "text+lyrics+ref"),
+    "confidence_alignment_no_ref": _alignment_by_confidence("no_ref", "text", "text+lyrics"),
+    "confidence_alignment_ref": _alignment_by_confidence("ref", "text+ref", "text+lyrics+ref"),
 }
 
 
@@ -184,14 +181,9 @@ def measured(name: str, model: str, lines: Sequence[Line]) -> dict[str, str]:
 
 
 def caution(rows: Sequence[Row], summary: Sequence[Line]) -> str:
-    """Return why the measured numbers do not compare with the published ones; empty if nothing speaks against it.
+    """Return why numbers measured on these rows do not compare with the published ones; empty if they may.
 
-    Parameters
-    ----------
-    rows
-        That were measured; those that are not the published ones may say in `made_by` what made them.
-    summary
-        Their lines.
+    Rows that are not the published ones may say in `made_by` what made them; `summary` has their lines.
     """
     if makers := sorted({str(row["made_by"]) for row in rows if row.get("made_by")}):
         return (
@@ -224,30 +216,15 @@ def all_lines(summary: Sequence[Line], detail: Sequence[Line], extra: Sequence[L
 def write_tables(folder: Path, model: str, lines: Sequence[Line], warning: str = "") -> None:
     """Write each table as CSV, Markdown and LaTeX; every row says whether it is published or measured.
 
-    Parameters
-    ----------
-    folder
-        For the files.
-    model
-        What to call the measured one.
-    lines
-        From `all_lines`.
-    warning
-        From `caution`.
+    The measured `model` has `lines` as of `all_lines`; a `warning` as of `caution` follows the captions.
     """
     make_folder(folder)
     for name, table in TABLES.items():
-        rows = [(PUBLISHED, row) for row in published(name)] + [(MEASURED, measured(name, model, lines))]
+        rows = [row | {"source": PUBLISHED} for row in published(name)]
+        rows.append(measured(name, model, lines) | {"source": MEASURED})
         header = ["model", "source", *table.columns]
-        cells = [[row["model"], source, *(row[title] for title in table.columns)] for source, row in rows]
-        shown = [[*row[:2], *(cell or "–" for cell in row[2:])] for row in cells]
-        write_text(folder / f"{name}.csv", _csv([header, *cells]))
+        shown = [[row[title] or "–" for title in header] for row in rows]
+        write_text(folder / f"{name}.csv", csv_table(rows, header))
         caption = f"{table.caption}. ACC in percent.{warning and f' {warning}'}"
         write_text(folder / f"{name}.md", f"{caption}\n\n{markdown_table(header, shown)}")
         write_text(folder / f"{name}.tex", latex_table(header, shown, caption))
-
-
-def _csv(rows: Sequence[Sequence[str]]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
-    return buffer.getvalue()

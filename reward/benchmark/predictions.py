@@ -5,7 +5,7 @@ share the work, and audio that cannot be scored is an error of its own rows. The
 clips, what they prefer, and how long they are (`seconds`, `seconds_b`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,25 +22,58 @@ _OURS = {f"seconds{ending}" for ending in SIDES.values()} | {"error"}
 _NAMES = {"a": "model_a", "b": "model_b", "both": "both"}
 
 
-def requests_of(rows: Iterable[Row], root: Path, contents: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return what is to be scored, by id, as `reward.scoring.rows` reads it; the same clip and prompt come once.
+class Requests:
+    """What has to be scored of rows of the benchmark, as `reward.scoring.rows` reads it.
 
     Parameters
     ----------
     rows
-        Of the benchmark.
+        Rows of the benchmark.
     root
         Folder that their paths are relative to.
-    contents
-        From `contents_of`.
+    memory
+        Folder that remembers the hashes of files (`music.file_hashes`).
+
+    Attributes
+    ----------
+    by_id
+        The requests; the same clip and prompt come once.
     """
-    requests: dict[str, dict[str, str]] = {}
-    for row in rows:
-        for side in sides_of(row):
-            if row.get(side):
-                request = _request(row, side, root, contents)
-                requests[request["id"]] = request
-    return requests
+
+    def __init__(self, rows: Sequence[Row], root: Path, memory: Path) -> None:
+        self._root = root.absolute()
+        fields = (*SIDES, "ref-audio-path")
+        named = {self._root / str(row[name]) for row in rows for name in fields if row.get(name)}
+        self._contents = file_hashes(sorted(path for path in named if path.is_file()), memory)
+        found = [self.of(row, side) for row in rows for side in sides_of(row) if row.get(side)]
+        self.by_id = {request["id"]: request for request in found}
+
+    def of(self, row: Row, side: str) -> dict[str, str]:
+        """Return the request of one of the clips of a row."""
+        named = {"audio": row[side], "text": row.get("prompt"), "lyrics": row.get("lyrics")}
+        if row.get("ref-audio-path"):
+            named["reference"] = row["ref-audio-path"]
+        request = {name: str(value or "") for name, value in named.items()}
+        identity = sha256_text(canonical_json(request))[:24]
+        files = {name: self._root / request[name] for name in ("audio", "reference") if name in request}
+        content = " ".join(self._contents.get(path, "") for path in files.values())
+        request |= {name: str(path) for name, path in files.items()}
+        return {
+            "id": identity,
+            **request,
+            "content": content,
+        }  # another content under the same name is scored anew
+
+    def refuse_missing(self) -> None:
+        """`InputError` if a file that has to be scored, or is referred to, does not exist."""
+        requests, names = self.by_id.values(), ("audio", "reference")
+        needed = dict.fromkeys(one[name] for one in requests for name in names if name in one)
+        missing = [path for path in needed if Path(path) not in self._contents]
+        if missing:
+            raise InputError(
+                f"{len(missing)} of {len(needed)} files do not exist, the first {missing[0]}: "
+                "put them there, or leave their rows out by --on_error exclude"
+            )
 
 
 def sides_of(row: Row) -> list[str]:
@@ -48,48 +81,8 @@ def sides_of(row: Row) -> list[str]:
     return list(SIDES) if dataset_of(row) in PREFERENCE_TASKS else ["audio-path"]
 
 
-def _request(row: Row, side: str, root: Path, contents: Mapping[str, str]) -> dict[str, str]:
-    named = {"audio": row[side], "text": row.get("prompt"), "lyrics": row.get("lyrics")}
-    if row.get("ref-audio-path"):
-        named["reference"] = row["ref-audio-path"]
-    asked = {name: str(value or "") for name, value in named.items()}
-    identity = sha256_text(canonical_json(asked))[:24]
-    for name in {"audio", "reference"} & asked.keys():
-        asked[name] = str(root.absolute() / asked[name])
-    content = " ".join(contents[asked[name]] for name in ("audio", "reference") if name in asked)
-    return {"id": identity, **asked, "content": content}  # another content under the same name is scored anew
-
-
-def contents_of(rows: Iterable[Row], root: Path, memory: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file that rows name, by its absolute path; empty for one that is missing.
-
-    Parameters
-    ----------
-    rows
-        Of the benchmark.
-    root
-        Folder that their paths are relative to.
-    memory
-        Folder that remembers them (`music.file_hashes`).
-    """
-    named = {
-        root.absolute() / str(row[name])
-        for row in rows
-        for name in (*SIDES, "ref-audio-path")
-        if row.get(name)
-    }
-    there = sorted(path for path in named if path.is_file())
-    return {str(path): "" for path in named} | {
-        str(path): found for path, found in file_hashes(there, memory).items()
-    }
-
-
 def with_predictions(
-    row: Row,
-    root: Path,
-    contents: Mapping[str, str],
-    scored: Mapping[str, Mapping[str, Any]],
-    metrics: Mapping[str, str],
+    row: Row, requests: Requests, scored: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return a row with its predictions, or with the `error` that keeps it from having them.
 
@@ -98,11 +91,9 @@ def with_predictions(
     Parameters
     ----------
     row
-        Of the benchmark.
-    root
-        Folder that its paths are relative to.
-    contents
-        From `contents_of`.
+        Row of the benchmark.
+    requests
+        Requests of all rows.
     scored
         Results of `reward.scoring.rows` by id.
     metrics
@@ -116,16 +107,16 @@ def with_predictions(
     for side in sides:
         if not row.get(side):
             return {**given, "error": f"{side} is missing"}
-        request = _request(row, side, root, contents)
+        request = requests.of(row, side)
         result = scored[request["id"]]
-        if "error" in result:
-            return {**given, "error": f"{row[side]}: {result['error']}"}
+        try:
+            if "error" in result:
+                raise InputError(result["error"])
+            header = read_header(Path(request["audio"]))  # which a scorer may never have opened
+        except InputError as error:
+            return {**given, "error": f"{row[side]}: {error}"}
         for task, metric in metrics.items():
             found[f"predicted_{RATED[task]}{SIDES[side]}"] = result[metric]
-        try:
-            header = read_header(Path(request["audio"]))
-        except InputError as error:  # of a scorer that never opened it
-            return {**given, "error": f"{row[side]}: {error}"}
         found[f"seconds{SIDES[side]}"] = header.samples / header.sample_rate
     if len(sides) == 2:
         for task in metrics:
@@ -139,17 +130,12 @@ def with_predictions(
 def answers(scorer_metrics: Sequence[str], wanted: Mapping[str, str]) -> dict[str, str]:
     """Return which metric of a scorer answers which task; tasks that none answers are left out.
 
-    Parameters
-    ----------
-    scorer_metrics
-        What it measures.
-    wanted
-        Task -> metric; an empty one is the metric of the task's own name, if the scorer has it.
+    An empty metric that is wanted for a task is the one of the task's own name, if the scorer has it.
 
     Raises
     ------
     InputError
-        If it does not have a metric that was asked for, or answers nothing.
+        If it lacks a metric that was asked for, or answers nothing.
     """
     known = ", ".join(scorer_metrics)
     found = {}
@@ -160,6 +146,6 @@ def answers(scorer_metrics: Sequence[str], wanted: Mapping[str, str]) -> dict[st
             found[task] = metric or task
     if not found:
         raise InputError(
-            f"the scorer measures {known}: say by --musicality or --alignment which of them answers what"
+            f"the scorer measures {known}: name by --musicality or --alignment the one that answers it"
         )
     return found

@@ -12,11 +12,14 @@ from typing import Any
 from music.web_page import write_page
 from reward.benchmark.charts import reliability, scatter
 from reward.benchmark.metrics import RATING_TASKS, Line, tested
-from reward.benchmark.panels import METRICS, Panel, interval, number, panels_of, question_of, sections_of
+from reward.benchmark.panels import METRICS, Panel, panels_of, sections_of
 from reward.benchmark.paper_tables import all_lines, caution
 from reward.benchmark.result_rows import Row, rating_of
 from reward.benchmark.standing import standings
+from reward.benchmark.wording import interval, number, question_of
 
+#: of the findings, what `metrics.json` holds
+PARTS = ("summary", "detail", "extra", "reliability", "coverage")
 _MOST_ERRORS = 8
 _OF_PAIRS = ("ACC", "ACC_decided", "people", "cross_entropy", "ECE")
 _OF_RATINGS = ("SRCC", "LCC", "K-Tau")
@@ -29,15 +32,15 @@ class Findings:
     Attributes
     ----------
     name
-        What the scorer is called.
+        Name of the scorer.
     rows
-        Of the split `test`.
+        Rows of the split `test`.
     summary, detail, extra
         Lines of the three tables.
     reliability, coverage
-        As in ``metrics.json``.
+        Lines as in ``metrics.json``.
     against
-        What the other scorer is called, if there is one.
+        Name of the other scorer; empty if there is none.
     comparison
         Lines of ``comparison.csv``.
     facts
@@ -55,6 +58,16 @@ class Findings:
     comparison: Sequence[Line]
     facts: Mapping[str, str]
 
+    @property
+    def caution(self) -> str:
+        """Why the numbers do not compare with the published ones; empty if nothing speaks against it."""
+        return caution(self.rows, self.summary)
+
+    @property
+    def lines(self) -> list[Line]:
+        """The lines of the three tables, as the paper's tables read them."""
+        return all_lines(self.summary, self.detail, self.extra)
+
 
 def write_report(path: Path, findings: Findings) -> None:
     """Write the page.
@@ -66,15 +79,13 @@ def write_report(path: Path, findings: Findings) -> None:
     """
     errors = [str(row["error"]) for row in findings.rows if "error" in row]
     whole = _whole(findings.extra)
-    warning = caution(findings.rows, findings.summary)
-    lines = all_lines(findings.summary, findings.detail, findings.extra)
     context = {
         "name": findings.name,
         "against": findings.against,
         "headlines": [_headline(question, lines) for question, lines in whole.items()],
         "tables": _numbers(whole),
-        "standings": standings(findings.name, lines, compares=not warning),
-        "warning": warning,
+        "standings": standings(findings.name, findings.lines, compares=not findings.caution),
+        "warning": findings.caution,
         "sections": sections_of(findings.extra),
         "reliabilities": _reliabilities(findings.reliability, whole),
         "scatters": _scatters(findings.rows, whole),

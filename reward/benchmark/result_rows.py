@@ -53,20 +53,15 @@ def dataset_of(row: Row) -> str:
 
 
 def checked(rows: Iterable[tuple[str, Row]]) -> list[Row]:
-    """Return the rows of the split `test`, after a look at every field that the tables read.
-
-    Parameters
-    ----------
-    rows
-        Each with where it stands.
+    """Return the rows of the split `test`, each given with its place, after a look at every field that the tables read.
 
     Raises
     ------
     InputError
-        If a field makes no sense; the message says where.
+        If a field makes no sense; the message names the place.
     """
     found = []
-    for where, row in rows:
+    for place, row in rows:
         if row.get("split") != "test":
             continue
         try:
@@ -76,7 +71,7 @@ def checked(rows: Iterable[tuple[str, Row]]) -> list[Row]:
             for task in PREFERRED:
                 preference_of(row, task), prediction_of(row, task), confidence_of(row, task)
         except InputError as error:
-            raise InputError(f"{where}: {error}") from error
+            raise InputError(f"{place}: {error}") from error
         found.append(row)
     return found
 
@@ -100,8 +95,8 @@ def preference_of(row: Row, task: str) -> str:
 def prediction_of(row: Row, task: str) -> str:
     """Return what is predicted, likewise.
 
-    It is the label that the row has, as in the authors' evaluator. Where a battle has none, it is the preference for
-    the more musical clip, as which the authors predict it since the third version of their paper.
+    It is the label that the row has, as in the authors' evaluator. Where a battle has none, the more musical clip is
+    preferred, as by the authors since the third version of their paper.
     """
     label = _label(row, f"predicted_{PREFERRED[task]}")
     if label or task != "preference":
@@ -122,7 +117,7 @@ def gap_of(row: Row, metrics: Sequence[str]) -> float | None:
 
 
 def preferred(gap: float) -> str:
-    """Return the label of a difference score of a minus score of b; none is a tie."""
+    """Return the label of a difference, score of a minus score of b; 0 is a tie."""
     return "a" if gap > 0 else "b" if gap < 0 else TIE
 
 
@@ -136,12 +131,12 @@ def agreement(gold: str, predicted: str) -> float | None:
 
 
 def confidence_of(row: Row, task: str) -> float | None:
-    """Return how sure the listener was, from 1 to 5; None if that is not known."""
+    """Return how sure the listener was, from 1 to 5; None if unknown."""
     return number_of(row, f"confidence_{PREFERRED[task]}")
 
 
 def modality_of(row: Row) -> str:
-    """Return what was asked with: text, text+lyrics, text+ref or text+lyrics+ref."""
+    """Return what the prompt holds: text, text+lyrics, text+ref or text+lyrics+ref."""
     if row.get("modality"):
         return str(row["modality"])
     return "text" + "+lyrics" * has_lyrics(row) + "+ref" * has_reference(row)

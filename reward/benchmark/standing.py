@@ -9,7 +9,7 @@ from reward.benchmark.paper_tables import MEASURED, PUBLISHED, TABLES, measured,
 
 @dataclass(frozen=True)
 class Entry:
-    """A cell: the number as printed, perhaps empty, and of the measured model its place, 1 for the highest."""
+    """A cell: the number as printed, perhaps empty, and the place of the measured model, 1 for the highest."""
 
     text: str
     place: int | None = None
@@ -42,16 +42,9 @@ class Standing:
 
 
 def standings(model: str, lines: Sequence[Line], compares: bool) -> list[Standing]:
-    """Return the tables in which the model has a number.
+    """Return the tables in which a model with `lines` (`paper_tables.all_lines`) has a number.
 
-    Parameters
-    ----------
-    model
-        What to call it.
-    lines
-        From `paper_tables.all_lines`.
-    compares
-        Whether it was measured on the published rows (`paper_tables.caution`); else it has no place.
+    It has a place only if it `compares`: if it was measured on the published rows (`paper_tables.caution`).
     """
     found = (_standing(name, model, lines, compares) for name in TABLES)
     return [standing for standing in found if standing is not None]

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -17,14 +16,14 @@ from reward.cmi_rm.checkpoint import CMIRM, load_checkpoint
 from reward.cmi_rm.head import COLUMNS
 from reward.cmi_rm.towers import MAX_SECONDS
 from reward.cmi_rm.weights import hash_tensors
-from reward.protocol import MUQ, ScoreRequest
+from reward.protocol import MUQ, Scorer, ScoreRequest
 
 # Part of every hash: raise it with any change of the head's code that moves scores; the towers have their own.
 ARITHMETIC = 1
 _CACHE_BYTES = 256 << 20  # of tower outputs, and once more of prompts; 120 s of audio at width 768 are 9 MB
 
 
-class CMIRMScorer:
+class CMIRMScorer(Scorer):
     """Scores of musicality and alignment.
 
     Text and lyrics are encoded once for each distinct text, audio once for each distinct content, the
@@ -75,7 +74,8 @@ class CMIRMScorer:
         self.name = name or (Path(model).resolve().name if isinstance(model, str | Path) else "cmi-rm")
         self.device = find_device(device)
         self.config, self.towers, self.head = loaded.config, loaded.towers, loaded.head
-        _ = self.hash  # taken while the weights are on the CPU
+        self.max_seconds = self.towers.max_seconds
+        self.hash = self._hash()  # taken while the weights are on the CPU
         self.towers.to(self.device)
         self.head.to(self.device)
         self._towers = [self.towers]  # of each core
@@ -86,14 +86,8 @@ class CMIRMScorer:
         self._frames = TensorCache(_CACHE_BYTES)
         self._prompts = TensorCache(_CACHE_BYTES)
 
-    @property
-    def max_seconds(self) -> float:
-        """Length of the beginning of audio and reference that is heard, s."""
-        return self.towers.max_seconds
-
-    @cached_property
-    def hash(self) -> str:
-        """SHA-256 over weights, config, towers, numeric type, `max_seconds`, library versions and our own."""
+    def _hash(self) -> str:
+        """Return the SHA-256 over weights, config, towers, numeric type, `max_seconds` and versions, ours too."""
         facts = {
             "arithmetic": ARITHMETIC,
             "head": hash_tensors(self.head.state_dict()),

@@ -1,4 +1,4 @@
-"""What a judge answers: found in its text, checked, and kept."""
+"""The answers of a judge: found in its text, checked, and kept."""
 
 import json
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ MARKS = (1, 10)
 
 
 class AnswerError(ValueError):
-    """Why a text is no answer, in words that the judge can be told."""
+    """Why a text is no answer, worded for the judge itself."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Verdict:
     Attributes
     ----------
     preference
-        "a", "b", "both" or "neither".
+        Label "a", "b", "both" or "neither".
     score_a, score_b
-        From 1 to 10.
+        Marks from 1 to 10.
     """
 
     preference: str
@@ -50,13 +50,13 @@ class Answer:
     key
         Identity of the question; see `reward.judge.questions.Judge.key`.
     verdicts
-        By head; empty if the judge gave no answer that could be used.
+        Verdicts by head; empty if the judge gave no answer that could be used.
     error
-        Why not; "" if it did.
+        Reason why it did not; empty if it did.
     tokens_in, tokens_out
-        Of all attempts.
+        Tokens of all attempts.
     attempts
-        How often it was asked.
+        Number of times that it was asked.
     """
 
     key: str
@@ -70,7 +70,7 @@ class Answer:
 def parse_answer(text: str) -> dict[str, Verdict]:
     """Return the verdicts in a judge's text.
 
-    Code fences and words around the object are passed over; anything else must be as it was asked for.
+    Code fences and words around the object are ignored; anything else must be as requested.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def _object(text: str) -> dict[str, Any]:
         if isinstance(found, dict) and any(head in found for head in HEADS):
             return found
         start = text.find("{", start + 1)
-    raise AnswerError("there is no whole JSON object with the asked names")
+    raise AnswerError("there is no whole JSON object with the requested names")
 
 
 def _mark(value: Any, name: str) -> float:
@@ -146,14 +146,11 @@ class AnswerStore:
                     raise InputError(f"{path} line {line} is no answer ({error})") from error
         self._file = JsonlAppender(path)
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._answers
-
     def get(self, key: str) -> Answer | None:
         """Return the answer to a question, if there is one."""
         return self._answers.get(key)
 
     def add(self, answer: Answer) -> None:
-        """Keep an answer; a later one to the same question counts."""
+        """Keep an answer; it takes the place of an earlier one to the same question."""
         self._file.append(asdict(answer))
         self._answers[answer.key] = answer

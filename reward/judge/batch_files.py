@@ -10,38 +10,36 @@ from music.errors import InputError
 from music.jsonl import read_jsonl
 from reward.judge.answers import Answer, AnswerError, parse_answer
 
-MOST_REQUESTS, MOST_BYTES = 50_000, 200_000_000  # of one file
+MOST_REQUESTS, MOST_BYTES = 50_000, 200_000_000  # in one file
 
 
 def write_batches(folder: Path, bodies: Iterator[tuple[str, Mapping[str, Any]]]) -> tuple[int, list[Path]]:
-    """Write requests, each with the key of its question, and return their number and the files that it took."""
-    requests = 0
+    """Write requests, each with the key of its question, and return their number and the files."""
+    requests, size = 0, 0
     paths: list[Path] = []
     lines: list[str] = []
-    size = 0
 
     def close() -> None:
-        nonlocal size
-        if lines:
-            paths.append(folder / f"batch-{len(paths):03d}.jsonl")
-            write_text(paths[-1], "".join(lines))
-            lines.clear()
-            size = 0
+        paths.append(folder / f"batch-{len(paths):03d}.jsonl")
+        write_text(paths[-1], "".join(lines))
+        lines.clear()
 
     for key, body in bodies:
         request = {"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": body}
         line = json.dumps(request) + "\n"
-        if size + len(line) > MOST_BYTES or len(lines) == MOST_REQUESTS:
+        if lines and (size + len(line) > MOST_BYTES or len(lines) == MOST_REQUESTS):
             close()
+            size = 0
         lines.append(line)
         size += len(line)
         requests += 1
-    close()
+    if lines:
+        close()
     return requests, paths
 
 
 def read_results(path: Path) -> Iterator[Answer]:
-    """Yield the answers in a file of replies; those that failed have no verdicts.
+    """Yield the answers in a file of replies; failed ones have no verdicts.
 
     Raises
     ------

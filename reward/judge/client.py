@@ -1,8 +1,8 @@
-"""Asks an OpenAI-style endpoint until it gives an answer that can be used, or until it is enough.
+"""A client that asks an OpenAI-style endpoint until it gives an answer that can be used, or patience ends.
 
-What helps is done for what goes wrong: a server that is busy, down or hangs is asked again after a pause that doubles
-(or as long as it says in ``Retry-After``); an answer that was cut short is asked for with more tokens; an answer in
-another form is asked for again, with what was wrong with it.
+Each failure has its remedy: a server that is busy, down or hangs is asked again after a pause that doubles (or as long
+as it says in ``Retry-After``); an answer that was cut short is asked for with more tokens; an answer in another form is
+asked for again, with what was wrong with it.
 """
 
 import random
@@ -31,11 +31,11 @@ class Patience:
     Attributes
     ----------
     attempts
-        Times that a question is asked.
+        Number of times that a question is asked.
     pause
-        After the first failure, in s; it doubles with each, give or take a half.
+        Pause after the first failure, s; it doubles with each, give or take a half.
     timeout
-        Of one request, in s.
+        Longest wait for a reply, s.
     """
 
     attempts: int = 6
@@ -52,11 +52,11 @@ class Reply(Generic[Found]):
     found
         The answer; None if there was none that could be used.
     error
-        Why not; "" if there was.
+        Reason why there was none; empty if there was.
     tokens_in, tokens_out
-        Of all attempts.
+        Tokens of all attempts.
     attempts
-        How often it was asked.
+        Number of times that it was asked.
     """
 
     found: Found | None
@@ -72,11 +72,11 @@ class JudgeClient:
     Parameters
     ----------
     endpoint
-        Such as ``http://localhost:8000/v1``.
+        URL, such as ``http://localhost:8000/v1``.
     api_key
-        Sent as a bearer token, unless it is empty.
+        Bearer token, if the server wants one.
     patience
-        How long to bear with it.
+        How long to bear with the server.
 
     Raises
     ------
@@ -102,7 +102,7 @@ class JudgeClient:
         body
             The request, as ``/chat/completions`` takes it.
         parse
-            Finds the answer in a text, or raises `AnswerError`.
+            Function that finds the answer in a text, or raises `AnswerError`.
 
         Raises
         ------
@@ -143,7 +143,7 @@ class JudgeClient:
         return Reply(None, error, tokens_in, tokens_out, attempt)
 
     def stop(self) -> None:
-        """Let nobody wait any longer."""
+        """End all waiting."""
         self._stopped.set()
 
     def _pause(self, attempt: int, reply: httpx.Response | None = None) -> float:

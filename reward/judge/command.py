@@ -1,5 +1,20 @@
-"""The command: ask what has no answer yet, or exchange batch files, and write the labels."""
+"""Pseudo-labels: an audio language model behind an OpenAI-style endpoint judges pairs, each in both orders.
 
+    python -m reward.judge pairs.jsonl --output runs/judge --model M --endpoint http://localhost:8000/v1
+    python -m reward.judge pairs.jsonl --output runs/judge --model M --export true     # batch files, for a service
+    python -m reward.judge pairs.jsonl --output runs/judge --model M --results out.jsonl     # and what came back
+
+A judge may prefer what it hears first, or second. So every pair is asked about twice, with the clips in both orders,
+and a label is kept where both answers mean the same clip (`reward.judge.consistency`). Every answer is kept by the
+content of its question (`reward.judge.questions`): a run that was killed goes on, and nothing is asked, or paid for,
+twice.
+
+OUTPUT holds ``answers.jsonl``; ``rows.jsonl``, the labelled pairs, which `reward.train` reads; ``bias.md`` and
+``bias.json``, how the order moves the answers, and where the pairs have true labels how often each is right; and
+``run.json`` with the counts and the cost.
+"""
+
+import itertools
 import json
 import os
 import sys
@@ -32,52 +47,52 @@ class LabelPairs:
     Parameters
     ----------
     pairs
-        Rows with id, audio_a, audio_b, and text, lyrics, reference of the prompt; labels they have are the truth to
-        compare with.
+        Rows with id, audio_a, audio_b, and text, lyrics, reference of the prompt; labels that they have are the truth
+        to compare with.
     output
         Folder for answers, labels and the bias table.
     model
-        As the endpoint calls it.
+        Name of the model at the endpoint.
     endpoint
-        An OpenAI-style server, such as http://localhost:8000/v1.
+        URL of an OpenAI-style server, such as http://localhost:8000/v1.
     export
-        Write batch files of what has no answer yet, instead of asking.
+        Write batch files of the questions without an answer, instead of asking.
     results
-        Take answers from this file of a batch service, instead of asking.
+        File of a batch service to take answers from, instead of asking.
     api_key_variable
         Environment variable with the key of the endpoint.
     instruction
         What the judge is told: pairwise_1, or a file with the task, a line ---, and the form of the answer.
     audio_format
-        As which audio is sent: wav, mp3 or flac.
+        Format in which audio is sent: wav, mp3 or flac.
     sample_rate
-        Of the audio sent; Hz.
+        Sample rate of the audio sent, Hz.
     max_seconds
-        Only so much of the beginning of any audio is sent; s.
+        Length of the beginning of any audio that is sent, s.
     max_bytes
-        Of one piece of audio.
+        Largest size of one piece of audio.
     style
         How audio stands in a message: input_audio or audio_url.
     temperature
-        Of the judge's sampling.
+        Temperature of the judge's sampling.
     max_tokens
-        Of an answer.
+        Most tokens of an answer.
     concurrency
-        Requests under way at a time.
+        Number of requests under way at a time.
     attempts
-        Times that a question is asked before it is given up.
+        Number of times that a question is asked before it is given up.
     timeout
-        Of a request; s.
+        Longest wait for a reply, s.
     retry_failed
-        Ask those again that were given up in an earlier run.
+        Ask the questions again that an earlier run gave up.
     keep
-        consistent keeps labels on which both orders agree, original those of the first order.
+        Labels to keep: consistent ones, on which both orders agree, or original ones, those of the first order.
     price_in
-        Of a million tokens asked with, to tell the cost.
+        Price of a million tokens of questions, to report the cost.
     price_out
-        Of a million tokens answered with.
+        Price of a million tokens of answers, to report the cost.
     limit
-        Take only the first so many pairs.
+        Number of pairs to judge, the first ones.
     """
 
     POSITIONALS: ClassVar = ("pairs",)
@@ -116,10 +131,10 @@ class LabelPairs:
         if [bool(self.endpoint), self.export, self.results is not None].count(True) != 1:
             raise InputError("expected one of --endpoint URL, --export and --results FILE")
         if not self.model:
-            raise InputError("--model must name a model, as the endpoint calls it")
+            raise InputError("--model must be the name of a model at the endpoint")
 
     def judge(self) -> Judge:
-        """Return who is asked."""
+        """Return the model with all that decides its answers."""
         sound = Sound(self.audio_format, self.sample_rate, self.max_seconds, self.max_bytes)
         instruction = load_instruction(self.instruction)
         return Judge(self.model, instruction, sound, self.style, self.temperature, self.max_tokens)
@@ -137,7 +152,7 @@ def main(options: LabelPairs) -> int:
             if answer.key in questions:
                 store.add(answer)
     missing = {
-        key: question for key, question in questions.items() if wanted(store.get(key), options.retry_failed)
+        key: question for key, question in questions.items() if _is_open(store.get(key), options.retry_failed)
     }
     if options.export:
         requests, paths = write_batches(options.output, _sendable(judge, missing))
@@ -159,7 +174,7 @@ def main(options: LabelPairs) -> int:
 def _sendable(
     judge: Judge, questions: Mapping[str, tuple[Preference, str]]
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the requests; a pair whose audio cannot be sent is told and left out."""
+    """Yield the requests; a pair whose audio cannot be sent is reported and left out."""
     for key, (pair, order) in tqdm(questions.items(), "export", disable=None):
         try:
             yield key, judge.body(pair, order)
@@ -167,8 +182,8 @@ def _sendable(
             print(f"{pair.id}: {error}", file=sys.stderr)
 
 
-def wanted(answer: Answer | None, retry_failed: bool) -> bool:
-    """Return whether a question is to be asked."""
+def _is_open(answer: Answer | None, retry_failed: bool) -> bool:
+    """Return whether a question has to be asked."""
     return answer is None or (retry_failed and not answer.verdicts)
 
 
@@ -177,8 +192,8 @@ def ask_all(
 ) -> None:
     """Ask questions side by side; each answer is on disk before the next one is waited for.
 
-    A pair whose audio cannot be sent is told and left out; a server that refuses ends the run, with all that is
-    answered kept.
+    A pair whose audio cannot be sent is reported and left out; a server that refuses ends the run, and all answers
+    are kept.
     """
     patience = Patience(attempts=options.attempts, timeout=options.timeout)
     client = JudgeClient(options.endpoint, os.environ.get(options.api_key_variable, ""), patience)
@@ -213,14 +228,13 @@ def _side_by_side(
     most: int,
 ) -> Iterator[Answer | str]:
     """Yield answers as they come, with at most `most` questions under way."""
-    left = list(questions.items())
+    waiting = iter(questions.items())
     running: set[Future[Answer | str]] = set()
-    place = 0
-    while place < len(left) or running:
-        while place < len(left) and len(running) < most:
-            key, (pair, order) = left[place]
-            running.add(threads.submit(ask, key, pair, order))
-            place += 1
+    while True:
+        for key, question in itertools.islice(waiting, most - len(running)):
+            running.add(threads.submit(ask, key, *question))
+        if not running:
+            return
         finished, running = wait(running, return_when=FIRST_COMPLETED)
         for one in finished:
             yield one.result()

@@ -1,7 +1,7 @@
-"""From answers in both orders to labels: those in which both mean the same clip, and what the order does to them.
+"""Labels from answers in both orders, and the bias of the order.
 
-A judge that leans to what it hears first, or second, is told by the share of a: it moves when the order is turned
-round. Where both answers name the same clip, the lean of the judge did not decide.
+A judge that leans towards what it hears first, or second, is revealed by the share of a: it moves when the order is
+reversed. Where both answers name the same clip, that bias did not decide.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,12 +27,9 @@ def verdicts_of(judge: Judge, pair: Preference, answers: AnswerStore) -> dict[st
 
 
 def label_of_pair(verdicts: Mapping[str, Mapping[str, Verdict]], head: str, keep: str) -> str:
-    """Return a head's label of a pair; "" if it is not to be trusted.
+    """Return a head's label of a pair; empty if it cannot be trusted.
 
-    Parameters
-    ----------
-    keep
-        One of `FILTERS`: ``consistent`` wants the same answer in both orders, ``original`` takes that of the first.
+    Of `FILTERS`, ``consistent`` needs the same answer in both orders, ``original`` takes that of the first.
     """
     given = [verdicts[order][head].preference for order in ORDERS if order in verdicts]
     if keep == "original":
@@ -41,26 +38,19 @@ def label_of_pair(verdicts: Mapping[str, Mapping[str, Verdict]], head: str, keep
 
 
 def bias_table(
-    asked: Sequence[tuple[Mapping[str, Mapping[str, Verdict]], Mapping[str, str]]],
+    judged: Sequence[tuple[Mapping[str, Mapping[str, Verdict]], Mapping[str, str]]],
 ) -> list[dict[str, Any]]:
-    """Return, for each head, what the answers in the original order, in the other and the agreed ones say.
+    """Return, for each head, what the answers in the original order, in the reversed one and the agreed ones say.
 
-    Parameters
-    ----------
-    asked
-        For each pair the verdicts by order, and the true label by head where it is known.
-
-    Returns
-    -------
-    list of dict
-        `pairs` answered; `decided` for a or b; `a_share` of these with its 95 % Wilson interval; and where the truth is
-        known, the share `right` of the decided with its interval.
+    That is the number of `pairs` answered, and of those `decided` for a or b; `a_share` of these with its 95 % Wilson
+    interval; and where the truth is known, the share of them that is `right`. A pair is given by its verdicts by order,
+    and its true label by head where it is known.
     """
     rows = []
     for head in HEADS:
         for name in (*ORDERS, "agreed"):
             labels, truths = [], []
-            for verdicts, truth in asked:
+            for verdicts, truth in judged:
                 if name == "agreed":
                     label = label_of_pair(verdicts, head, "consistent")
                 else:

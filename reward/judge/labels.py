@@ -1,14 +1,17 @@
-"""Writes what answers say: ``rows.jsonl`` to train on, ``bias.json`` and ``bias.md`` to read."""
+"""Labels from answers: ``rows.jsonl`` to train on, ``bias.json`` and ``bias.md`` to read."""
 
 import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from music.durable import write_text
+from music.intervals import Estimate
 from music.jsonl import dump_line
+from music.tables import markdown_table
 from reward.judge.answers import AnswerStore
 from reward.judge.consistency import bias_table, label_of_pair, verdicts_of
 from reward.judge.questions import Judge
@@ -18,7 +21,7 @@ from reward.judgements import HEADS, Preference
 def write_labels(
     pairs: Sequence[Preference], judge: Judge, answers: AnswerStore, keep: str, output: Path
 ) -> dict[str, Any]:
-    """Write the labels and the bias table, and return how many pairs there are of each kind.
+    """Write the labels and the bias table, and return the number of pairs of each kind.
 
     A row keeps the marks and labels of both orders, the model and the hash of the instruction under `facts.judge`.
     """
@@ -44,10 +47,7 @@ def _row(
     start = output.absolute()
     files = {"reference": pair.prompt.reference, "audio_a": pair.audio_a, "audio_b": pair.audio_b}
     heard = {
-        order: {
-            head: {"preference": verdict.preference, "score_a": verdict.score_a, "score_b": verdict.score_b}
-            for head, verdict in by_head.items()
-        }
+        order: {head: asdict(verdict) for head, verdict in by_head.items()}
         for order, by_head in verdicts.items()
     }
     told = {"model": judge.model, "instruction": judge.instruction.name, "hash": judge.instruction.hash}
@@ -63,20 +63,15 @@ def _row(
 
 def markdown(bias: Sequence[Mapping[str, Any]]) -> str:
     """Return the bias table for people."""
-    lines = [
-        "| head | answers | pairs | decided | share of a | right |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in bias:
-        shares = (_shown(row, "a_share"), _shown(row, "right"))
-        lines.append(
-            f"| {row['head']} | {row['answers']} | {row['pairs']} | {row['decided']} | {' | '.join(shares)} |"
-        )
-    return "\n".join(lines) + "\n"
+    header = ["head", "answers", "pairs", "decided", "share of a", "right"]
+    return markdown_table(
+        header,
+        [
+            [*(str(row[name]) for name in header[:4]), *(_shown(row, name) for name in ("a_share", "right"))]
+            for row in bias
+        ],
+    )
 
 
 def _shown(row: Mapping[str, Any], name: str) -> str:
-    if row[name] is None:
-        return "–"
-    low, high = row[f"{name}_ci95"]
-    return f"{row[name]:.1%} [{low:.1%}, {high:.1%}]"
+    return "–" if row[name] is None else f"{Estimate(row[name], *row[f'{name}_ci95']):.1%}"

@@ -1,4 +1,4 @@
-"""What a judge is asked, a pair in one order or a clip alone, with an identity that is its content."""
+"""The questions to a judge: a pair in one order, or a clip alone, identified by its content."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -26,7 +26,7 @@ class Instruction:
     Attributes
     ----------
     name
-        Of the file, such as ``pairwise_1``.
+        Name of the file, such as ``pairwise_1``.
     task, form
         The two parts of the file.
     """
@@ -68,22 +68,22 @@ def _shipped() -> list[str]:
 
 @dataclass(frozen=True)
 class Judge:
-    """Who is asked, and how.
+    """A model and how it is asked.
 
     Attributes
     ----------
     model
-        As the endpoint calls it.
+        Name of the model at the endpoint.
     instruction
         What it is told.
     sound
-        How it hears.
+        How audio is sent to it.
     style
         How audio stands in a message: ``input_audio``, or ``audio_url`` with a data URL.
     temperature
-        Of its sampling.
+        Temperature of its sampling.
     max_tokens
-        Of an answer.
+        Most tokens of an answer.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""Audio as a judge takes it: short, small, in a format that servers know."""
+"""Audio as it is sent to a judge: short, small, in a format that servers know."""
 
 import base64
 import io
@@ -23,11 +23,11 @@ class Sound:
     format
         One of `FORMATS`.
     sample_rate
-        Hz; mono.
+        Sample rate, Hz; the audio is mono.
     max_seconds
-        Only so much of the beginning.
+        Length of the beginning that is sent, s.
     max_bytes
-        Of one file, before it is written in base64.
+        Largest size of one file, before it is written in base64.
     """
 
     format: str = "mp3"

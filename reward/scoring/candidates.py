@@ -1,4 +1,4 @@
-"""Scorers of a job, and what they say of all candidates."""
+"""The scorers of a job, and their scores of all candidates."""
 
 import sys
 from collections import Counter
@@ -76,14 +76,14 @@ def score_candidates(
     scorers
         The reward model, then the judges.
     pool
-        Where the candidates are.
+        Pool with the candidates.
     candidates
-        N of each of P prompts.
+        N candidates of each of P prompts.
     processes
-        Who shares the work.
+        Processes that share the work.
     leave_out
-        A prompt of which a judge cannot score a candidate, as it has no lyrics perhaps, is NaN in that judge's metrics
-        (and told); by default it is an error.
+        Whether a prompt of which a judge cannot score a candidate, perhaps because it has no lyrics, is NaN in that
+        judge's metrics (and reported); by default it is an error.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def score_candidates(
     pool.verify(processes.shard(flat))
     metrics: dict[str, Array] = {}
     for place, (scorer, names) in enumerate(zip(scorers, metric_names(scorers), strict=True)):
-        table = score_pool(pool, scorer, flat, processes, _told_once(scorer) if leave_out and place else None)
+        table = score_pool(pool, scorer, flat, processes, _reporter(scorer) if leave_out and place else None)
         unscored = {candidate.prompt_id for candidate in table.missing(flat)}
         known = np.array([row[0].prompt_id not in unscored for row in candidates])
         scores = table.table([candidate for candidate in flat if candidate.prompt_id not in unscored])
@@ -104,8 +104,8 @@ def score_candidates(
     return metrics
 
 
-def _told_once(scorer: Scorer) -> Callable[[Candidate, InputError], None]:
-    """Return what tells of each prompt that a judge cannot score."""
+def _reporter(scorer: Scorer) -> Callable[[Candidate, InputError], None]:
+    """Return a function that reports each prompt that a judge cannot score, once."""
     from tqdm import tqdm
 
     told = set()

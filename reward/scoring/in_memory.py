@@ -1,4 +1,4 @@
-"""Any scorer for clips in memory, also one that only takes files."""
+"""Any scorer for clips in memory, even one that only takes files."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +13,7 @@ from reward.protocol import Scorer, ScoreRequest
 
 def score_clips(scorer: Scorer, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
     """Return the scores of requests, whose clips become WAV files for a scorer that does not take them."""
-    if getattr(scorer, "takes_clips", False):
+    if scorer.takes_clips:
         return scorer.score(requests)
     with TemporaryDirectory() as folder:
         handed = []

@@ -11,7 +11,7 @@ from music.scores import ScoreTable
 from reward.protocol import Scorer, ScoreRequest
 
 _BATCH = (
-    16  # requests handed over together; a scorer that gains nothing from it works through them one by one
+    16  # requests that are handed over together; a scorer that gains nothing from it takes them one by one
 )
 
 
@@ -24,19 +24,18 @@ def score_pool(
 ) -> ScoreTable:
     """Score what has no score by this version of the scorer yet, and return the table of all its scores.
 
-    A kill loses the scores in flight only. The processes share the prompts, so that each prompt is worked
-    on by one.
+    A kill loses only the scores in flight. The processes share the prompts, so that each prompt is worked on by one.
 
     Parameters
     ----------
     pool
-        Where the audio lies; every file is compared with its row before it is scored.
+        Pool with the audio; every file is compared with its row before it is scored.
     scorer
         The judge.
     candidates
-        Which to score; the whole pool by default.
+        Candidates to score; the whole pool by default.
     processes
-        Who shares the work; all must call. When this returns, each sees the scores of all.
+        Processes that share the work; all must call. When this returns, each sees the scores of all.
     on_error
         Called for a candidate that cannot be scored, which is then left out; by default the error is raised.
 
@@ -85,10 +84,8 @@ def _scored(
         elif on_error is not None:
             on_error(batch[0], error)
         else:
-            candidate = batch[0]
-            place = (
-                f"{pool.path(candidate)} (candidate {candidate.candidate} of prompt {candidate.prompt_id!r})"
-            )
+            one = batch[0]
+            place = f"{pool.path(one)} (candidate {one.candidate} of prompt {one.prompt_id!r})"
             raise InputError(f"{scorer.name} cannot score {place}: {error}") from error
 
 

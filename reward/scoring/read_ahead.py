@@ -1,4 +1,4 @@
-"""Audio is decoded by threads while the model works on what came before."""
+"""Threads decode audio while the model works on what came before."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -15,13 +15,13 @@ def read_ahead(read: Callable[[In], Out], items: Iterable[In], workers: int, ahe
     Parameters
     ----------
     read
-        What threads do; what it raises is raised where its result is due.
+        Work of the threads; what it raises is raised where its result is due.
     items
-        Whose turn comes one after another.
+        Items, in the order of their results.
     workers
-        Threads; with 0 each item is read when it is due.
+        Number of threads; with 0 each item is read when it is due.
     ahead
-        How many results may wait, for they take memory.
+        Number of results that may wait, for they take memory.
     """
     if workers == 0:
         yield from map(read, items)

@@ -1,30 +1,32 @@
 """Score the rows of a JSON Lines file.
 
 A row of the input is ``id, audio`` and optionally ``text, lyrics, reference``; paths are relative to the
-file, other fields are carried. A row of the output is the row of the input, then the metrics (or ``error``
-with the cause) and ``model``, the scorer's hash.
+file, and other fields are carried. A row of the output is the row of the input, then the metrics (or ``error`` with
+the cause) and ``model``, the scorer's hash.
 
-While it runs, rows are appended to ``<output>-0000R.jsonl`` by each process; at the end they are merged
-into the output in the order of the input. So a killed run can be run again: rows that are there without an
-error, and are the same in the input, are kept; the others are scored. Audio is decoded ahead by threads.
+While it runs, each process appends rows to ``<output>-0000R.jsonl``; at the end they are merged into the output in the
+order of the input. So a killed run can be run again: rows that are there without an error, and are the same in the
+input, are kept; the others are scored. Threads decode audio ahead of the scorer.
 """
 
 import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from music.clips import read_clip
+from music.durable import write_text
 from music.errors import InputError
-from music.jsonl import read_jsonl
+from music.jsonl import dump_line, read_jsonl
 from music.processes import Processes
 from music.prompts import Prompt
 from music.shards import Located, ShardedRows
 from reward.protocol import Scorer, ScoreRequest
+from reward.scoring.options import Scoring
 from reward.scoring.read_ahead import read_ahead
 
 Row = dict[str, Any]
@@ -34,7 +36,7 @@ _GPU_BATCH = 16
 
 @dataclass(frozen=True)
 class Outcome:
-    """How many rows were scored now, kept from an earlier run, and could not be scored."""
+    """Numbers of rows that were scored now, kept from an earlier run, and could not be scored."""
 
     scored: int
     kept: int
@@ -59,13 +61,13 @@ def score_rows(
     scorer
         The judge.
     processes
-        Who shares the work; all must call.
+        Processes that share the work; all must call.
     batch
-        How many requests the scorer is handed at a time, or more if it says so; at most so many are lost by a kill.
+        Number of requests that the scorer is handed at a time, or more if it says so; a kill loses at most as many.
     workers
         Threads that decode audio ahead for a scorer that takes clips; with 0 it is handed paths, and reads them itself.
     accumulate
-        Keep results of rows that are not in `source`, behind the others, instead of refusing them.
+        Whether to keep results of rows that are not in `source`, behind the others, instead of refusing them.
 
     Returns
     -------
@@ -75,14 +77,13 @@ def score_rows(
     Raises
     ------
     InputError
-        If an id is missing or comes twice, a field's name is needed for the result, the output belongs to
-        another version of the scorer or (unless it accumulates) another input, or the scorer does not give what it
-        announces.
+        If an id is missing or comes twice, a field has the name of a result, the output belongs to another version of
+        the scorer or (unless it accumulates) another input, or the scorer does not give what it announces.
     """
     from tqdm import tqdm
 
     processes = processes or Processes()
-    batch = max(batch, getattr(scorer, "batch_size", 1))
+    batch = max(batch, scorer.batch_size)
     rows = _read(source, scorer)
     if output.suffix != ".jsonl" or output.resolve() == source.resolve():
         raise InputError(f"the output must be a .jsonl file other than the input, got {output}")
@@ -93,12 +94,8 @@ def score_rows(
     share = processes.shard([row for identity, row in rows.items() if identity not in done])
     bar = tqdm(total=len(share), desc=f"score ({scorer.name})", disable=not (processes.is_main and share))
     with bar, table.appender(processes.rank) as file:
-        read = partial(
-            _loaded,
-            source=source,
-            scorer=scorer,
-            decode=workers > 0 and getattr(scorer, "takes_clips", False),
-        )
+        decode = workers > 0 and scorer.takes_clips
+        read = partial(_loaded, source=source, seconds=scorer.max_seconds, decode=decode)
         loaded = read_ahead(read, share, workers, batch + workers)
         for start in range(0, len(share), batch):
             part = share[start : start + batch]
@@ -110,6 +107,26 @@ def score_rows(
     processes.barrier()
     failed = sum("error" in place.row for place in table.rows() if place.row["id"] in rows)
     return Outcome(len(rows) - len(done) - failed, len(done), failed)
+
+
+def score_requests(
+    requests: Iterable[Mapping[str, str]],
+    folder: Path,
+    scorer: Scorer,
+    processes: Processes,
+    options: Scoring,
+    accumulate: bool = False,
+) -> dict[str, Row]:
+    """Write requests to ``requests.jsonl`` of a folder, score them into ``scores.jsonl``, and return its rows by id.
+
+    Requests are rows as `score_rows` reads them; the options have the device and the workers.
+    """
+    source, scores = folder / "requests.jsonl", folder / "scores.jsonl"
+    if processes.is_main:
+        write_text(source, "".join(map(dump_line, requests)))
+    processes.barrier()
+    score_rows(source, scores, scorer, processes, batch_on(options.device), options.workers, accumulate)
+    return {row["id"]: row for _, row in read_jsonl(scores)}
 
 
 def batch_on(device: str) -> int:
@@ -124,17 +141,17 @@ def _read(source: Path, scorer: Scorer) -> dict[str, Row]:
     rows: dict[str, Row] = {}
     lines: dict[str, int] = {}
     for line, row in read_jsonl(source, torn_end=False):
-        where = f"{source} line {line}"
+        place = f"{source} line {line}"
         identity = row.get("id")
         if not isinstance(identity, str) or not identity:
-            raise InputError(f"{where}: expected a field 'id' with a text, got {identity!r}")
+            raise InputError(f"{place}: expected a field 'id' with a text, got {identity!r}")
         if _writable(identity) != identity:
-            raise InputError(f"{where}: the id {identity!a} holds a lone surrogate, which is no character")
+            raise InputError(f"{place}: the id {identity!a} holds a lone surrogate, which is no character")
         if identity in rows:
-            raise InputError(f"{where}: id {identity!r} comes twice, first in line {lines[identity]}")
+            raise InputError(f"{place}: id {identity!r} comes twice, first in line {lines[identity]}")
         for name in (*scorer.metrics, "model", "error"):
             if name in row:
-                raise InputError(f"{where}: the field {name!r} would be overwritten by the result: rename it")
+                raise InputError(f"{place}: the field {name!r} would be overwritten by the result: rename it")
         rows[identity], lines[identity] = row, line
     return rows
 
@@ -171,12 +188,12 @@ def _in_order(located: Sequence[Located], rows: Mapping[str, Row], scorer: Score
     return [best[identity] for identity in dict.fromkeys([*rows, *best]) if identity in best]
 
 
-def _loaded(row: Row, source: Path, scorer: Scorer, decode: bool) -> ScoreRequest | InputError:
+def _loaded(row: Row, source: Path, seconds: float | None, decode: bool) -> ScoreRequest | InputError:
     """Return the request of a row, with its audio decoded if that is wanted, or what is wrong with it."""
     try:
         request = _request(row, source)
         if decode and isinstance(request.audio, Path):
-            return replace(request, audio=read_clip(request.audio, getattr(scorer, "max_seconds", None)))
+            return replace(request, audio=read_clip(request.audio, seconds))
     except InputError as error:
         return error
     return request

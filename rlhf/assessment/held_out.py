@@ -154,8 +154,8 @@ class HeldOut:
         proxy, *judges = self._scorers
         found = [Metric(name, PROXY) for name in (REWARD, *names[0].values())]
         for judge, called in zip(judges, names[1:], strict=True):
-            independent = are_independent(proxy, judge)
-            found += [Metric(name, JUDGE, independent) for name in called.values()]
+            kind, independent = JUDGE if judge.higher_is_better else SOUND, are_independent(proxy, judge)
+            found += [Metric(name, kind, independent) for name in called.values()]
         return found
 
     def _others(self) -> list[Metric]:

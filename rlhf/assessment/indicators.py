@@ -19,7 +19,7 @@ import torch
 
 from music.clips import Clip, read_clip
 from music.hashing import sha256_text
-from reward.protocol import ScoreRequest
+from reward.protocol import Scorer, ScoreRequest
 from rlhf.guarded_reward import level_of, silent_share
 
 _ARITHMETIC = 1  # part of the hash: raise it with any change of the code that moves the numbers
@@ -28,12 +28,13 @@ _WINDOW, _HOP = 1024, 512
 _SHORTEST = 0.5  # s, of a loop
 
 
-class Meters:
-    """The indicators in the form of a scorer, so that they lie beside a pool; none of them has a better end."""
+class Meters(Scorer):
+    """The indicators in the form of a scorer, so that they lie beside a pool."""
 
     name = "indicators"
     metrics = ("level", "true_peak", "silence", "flatness", "repetition")
     hash = sha256_text(f"indicators {_ARITHMETIC}")
+    higher_is_better = False
     takes_clips = True
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:

@@ -16,6 +16,7 @@ from reward import RewardWeights, ScoreRequest, load_scorer
 from tests.analyses.battles import write
 
 AUDIO = Path(__file__).parents[1] / "data" / "scoring" / "audio"
+LOUDNESS = {"reward": "loudness", "weights": "loudness", "device": "cpu"}
 
 
 @pytest.fixture
@@ -41,27 +42,13 @@ def test_the_labs_model_answers_from_the_command_line(audio, tmp_path):
             "audio2": "a0.flac",
             "prompt": "a slow sad piano melody",
         },
-        {
-            "id": "s3",
-            "audio-a": "a0.flac",
-            "audio-b": "a1.flac",
-            "text": "rock",
-            "lyrics": "la",
-            "ref-audio": "r0.flac",
-        },
+        {"id": "s3", "audio-a": "a0.flac", "audio-b": "a1.flac", "text": "rock", "lyrics": "la"},
     ]
+    rows[2]["ref-audio"] = "r0.flac"
     data, output = write(audio / "pairs.jsonl", rows), tmp_path / "out"
-    command = [
-        sys.executable,
-        "-m",
-        "experiments.analyses",
-        "mirex",
-        "--data",
-        str(data),
-        "--output",
-        str(output),
-    ]
-    ran = subprocess.run([*command, "--device", "cpu"], capture_output=True, text=True, timeout=120)
+    options = [f"--data={data}", f"--output={output}", "--device=cpu"]
+    command = [sys.executable, "-m", "experiments.analyses", "mirex", *options]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0, ran.stderr
     assert "3 of 3 answers" in ran.stderr
     scorer, reward = load_scorer("lab-cmi-rm", device="cpu"), RewardWeights()
@@ -90,8 +77,7 @@ def test_ties_favour_neither_side_and_are_always_decided_alike(audio, tmp_path):
     assert preferred("x", 2.0, 1.0) == "A"
     assert preferred("x", 1.0, 2.0) == "B"
     rows = [{"id": name, "audio_a": "a0.flac", "audio_b": "a0.flac"} for name in names[:20]]
-    options = {"reward": "loudness", "weights": "loudness=1", "device": "cpu"}
-    assert main(Mirex(write(audio / "same.jsonl", rows), tmp_path / "same", **options)) == 0
+    assert main(Mirex(write(audio / "same.jsonl", rows), tmp_path / "same", **LOUDNESS)) == 0
     assert answers(tmp_path / "same") == dict(zip(names[:20], found[:20], strict=True))
 
 
@@ -102,14 +88,8 @@ def test_clips_that_cannot_be_scored_do_not_harm_the_others(audio, tmp_path, cap
         {"id": "gone", "audio_a": "a0.flac", "audio_b": "gone.flac"},
         {"id": "broken", "audio_a": "broken.flac", "audio_b": "a1.flac"},
     ]
-    asked = Mirex(
-        write(audio / "pairs.jsonl", rows),
-        tmp_path / "out",
-        reward="loudness",
-        weights="loudness",
-        device="cpu",
-    )
-    assert main(asked) == 1
+    options = Mirex(write(audio / "pairs.jsonl", rows), tmp_path / "out", **LOUDNESS)
+    assert main(options) == 1
     assert list(answers(tmp_path / "out")) == ["good"]
     told = capsys.readouterr().err
     assert "left out: gone:" in told
@@ -117,57 +97,41 @@ def test_clips_that_cannot_be_scored_do_not_harm_the_others(audio, tmp_path, cap
     shutil.copyfile(AUDIO / "a2.flac", audio / "broken.flac")
     shutil.copyfile(AUDIO / "a2.flac", audio / "gone.flac")
     scored = (tmp_path / "out" / "scores.jsonl").read_text().splitlines()[0]
-    assert main(asked) == 0  # only what had failed is scored
+    assert main(options) == 0  # only what had failed is scored
     assert list(answers(tmp_path / "out")) == ["good", "gone", "broken"]
     assert (tmp_path / "out" / "scores.jsonl").read_text().splitlines()[0] == scored
 
 
 def test_another_clip_under_the_same_name_is_scored_anew(audio, tmp_path):
-    level = load_scorer("loudness")
-    loud, soft = (
-        sorted(
-            ("a0.flac", "a1.flac", "a2.flac"),
-            key=lambda name: -level.score([ScoreRequest(audio / name, Prompt("p", "x"))])[0]["loudness"],
-        )[place]
-        for place in (0, -1)
-    )
+    names = ["a0.flac", "a1.flac", "a2.flac"]
+    requests = [ScoreRequest(audio / name, Prompt("p", "x")) for name in names]
+    levels = [found["loudness"] for found in load_scorer("loudness").score(requests)]
+    loud, soft = names[levels.index(max(levels))], names[levels.index(min(levels))]
     shutil.copyfile(audio / loud, audio / "x.flac")
     rows = [{"id": "s", "audio_a": "x.flac", "audio_b": soft}]
-    asked = Mirex(
-        write(audio / "pairs.jsonl", rows),
-        tmp_path / "out",
-        reward="loudness",
-        weights="loudness",
-        device="cpu",
-    )
-    main(asked)
+    options = Mirex(write(audio / "pairs.jsonl", rows), tmp_path / "out", **LOUDNESS)
+    main(options)
     assert answers(tmp_path / "out") == {"s": "A"}
     shutil.copyfile(audio / soft, audio / "x.flac")
     rows[0]["audio_b"] = loud
     write(audio / "pairs.jsonl", rows)
-    main(asked)
+    main(options)
     assert answers(tmp_path / "out") == {"s": "B"}
 
 
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        (
-            {"audio_a": "a0.flac", "audio_b": "a1.flac"},
-            "line 2: no id: expected one of the fields sample_id, id",
-        ),
-        (
-            {"id": "x", "audio_a": "a0.flac"},
-            "line 2: no audio_b: expected one of the fields audio_b, audio2, audio-b",
-        ),
-        ({"id": "first", "audio_a": "a", "audio_b": "b"}, "line 2: id 'first' comes twice"),
-        ({"id": "x", "audio_a": 5, "audio_b": "b"}, "line 2: audio_a must be a text, got 5"),
-        ({"id": "x", "audio_a": "http://x/a.mp3", "audio_b": "b"}, "line 2: audio_a is a URL"),
+        ({"audio_a": "a", "audio_b": "b"}, "no id: expected one of the fields sample_id, id"),
+        ({"id": "x", "audio_a": "a"}, "no audio_b: expected one of the fields audio_b, audio2, audio-b"),
+        ({"id": "first", "audio_a": "a", "audio_b": "b"}, "id 'first' comes twice"),
+        ({"id": "x", "audio_a": 5, "audio_b": "b"}, "audio_a must be a text, got 5"),
+        ({"id": "x", "audio_a": "http://x/a.mp3", "audio_b": "b"}, "audio_a is a URL"),
     ],
 )
 def test_bad_rows_are_refused(row, message, tmp_path):
     data = write(tmp_path / "pairs.jsonl", [{"id": "first", "audio_a": "a", "audio_b": "b"}, row])
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=f"line 2: {message}"):
         read_pairs(data, tmp_path)
 
 

@@ -11,11 +11,13 @@ from experiments.analyses.window_measures import by_length, rating_map
 from experiments.analyses.windows import Windows, main
 from music.clips import Clip, write_clip
 from music.errors import InputError
+from reward.baselines.windowed import WINDOWS
 from reward.benchmark.command import Benchmark
 from reward.benchmark.command import main as benchmark
 from tests.analyses.battles import write
 
 RATE = 1_000
+LOUDNESS = {"reward": "loudness", "musicality": "loudness", "device": "cpu"}
 
 
 def stairs(path, levels, last=10.0):
@@ -51,14 +53,8 @@ def options(clips, tmp_path_factory):
         whole = heard(levels, 5.0)[2]
         name = stairs(folder / f"pam-{number}.flac", levels, 5.0)
         opinion = 2 * math.tanh(0.1 * (whole + 26)) + 3  # people hear the whole
-        row = {
-            "split": "test",
-            "source": "PAM",
-            "audio-path": name,
-            "prompt": f"pam {number}",
-            "musicality": opinion,
-        }
-        rows.append(row)
+        row = {"split": "test", "source": "PAM", "audio-path": name, "prompt": f"pam {number}"}
+        rows.append(row | {"musicality": opinion})
     for number in range(12):  # the first begins louder, the second is louder in all
         a = stairs(folder / f"a-{number}.flac", [-10.0, -40.0 - number])
         b = stairs(folder / f"b-{number}.flac", [-12.0, -12.0] if number < 9 else [-12.0], 9.0)
@@ -66,15 +62,9 @@ def options(clips, tmp_path_factory):
         rows.append(
             row | {"prompt": f"pair {number}", "preference-musicality": "model_b", "ref-audio-path": ""}
         )
-    asked = Windows(
-        write(folder / "all_test.jsonl", rows),
-        folder / "out",
-        reward="loudness",
-        musicality="loudness",
-        device="cpu",
-    )
-    assert main(asked) == 0
-    return asked
+    found = Windows(folder / "out", data=write(folder / "all_test.jsonl", rows), **LOUDNESS)
+    assert main(found) == 0
+    return found
 
 
 def table(options, name):
@@ -87,7 +77,7 @@ def chosen(rows, **wanted):
 
 def test_pairs_are_judged_by_what_was_heard(options):
     found = chosen(table(options, "people"), dataset="CMI-Pref", duration="all")
-    assert [float(found[name]["value"]) for name in ("first10", "mean10", "first120")] == [0, 1, 1]
+    assert [float(found[name]["value"]) for name in WINDOWS] == [0, 1, 1]
     assert found["first10"]["difference"] == "-1.0"
     assert found["first120"]["difference"] == ""
     assert {row["n"] for row in found.values()} == {"12"}
@@ -100,7 +90,7 @@ def test_opinions_are_compared_by_correlation_and_error(options, clips):
     opinions = 2 * np.tanh(0.1 * (scores[:, 2] + 26)) + 3
     rows = table(options, "people")
     lcc, rmse = (chosen(rows, dataset="PAM", metric=metric, duration="all") for metric in ("LCC", "RMSE"))
-    for place, name in enumerate(("first10", "mean10", "first120")):
+    for place, name in enumerate(WINDOWS):
         expected = np.corrcoef(scores[:, place], opinions)[0, 1]
         assert float(lcc[name]["value"]) == pytest.approx(expected, abs=1e-3)
         error = np.sqrt(np.mean((2 * np.tanh(0.1 * (scores[:, place] + 26)) + 3 - opinions) ** 2))
@@ -144,49 +134,42 @@ def test_page_and_figure(options, capsys):
 
 
 def test_a_second_run_scores_nothing_and_says_the_same(options, capsys):
-    def times():
-        return [
-            (options.output / name / "scores.jsonl").read_bytes()
-            for name in ("first10", "mean10", "first120")
-        ]
+    def scores():
+        return [(options.output / name / "scores.jsonl").read_bytes() for name in WINDOWS]
 
-    before, page = times(), (options.output / "table.md").read_text()
+    before, page = scores(), (options.output / "table.md").read_text()
     for name in ("first10", "mean10"):  # a kill in the second window
         lines = (options.output / name / "scores.jsonl").read_text().splitlines(keepends=True)
         (options.output / name / "scores.jsonl").write_text("".join(lines[: 5 if name == "mean10" else None]))
     assert main(options) == 0
-    assert times() == before
+    assert scores() == before
     assert capsys.readouterr().out == page
 
 
 def test_the_whole_is_what_the_benchmark_hears(options, tmp_path, capsys):
-    benchmark(Benchmark(tmp_path, options.data, reward="loudness", musicality="loudness", device="cpu"))
-    assert (tmp_path / "results.jsonl").read_text() == (
-        options.output / "first120" / "results.jsonl"
-    ).read_text()
+    benchmark(Benchmark(tmp_path, data=options.data, **LOUDNESS))
+    first120 = options.output / "first120" / "results.jsonl"
+    assert (tmp_path / "results.jsonl").read_text() == first120.read_text()
 
 
 def test_audio_that_cannot_be_scored_is_left_out_of_all_windows(options, tmp_path, capsys):
     lines = options.data.read_text().splitlines(keepends=True)
     data = options.data.with_name("broken.jsonl")
     data.write_text("".join([lines[0].replace("pam-0.flac", "gone.flac"), *lines[1:4]]))
-    settings = {"reward": "loudness", "musicality": "loudness", "device": "cpu"}
-    assert main(Windows(data, tmp_path / "out", **settings)) == 1
+    assert main(Windows(tmp_path / "out", data=data, **LOUDNESS)) == 1
     assert "3 rows of" in (tmp_path / "out" / "table.md").read_text()
     data.write_text(lines[0].replace("pam-0.flac", "gone.flac"))
     with pytest.raises(InputError, match="no row of the split 'test' whose audio can be scored"):
-        main(Windows(data, tmp_path / "none", **settings))
+        main(Windows(tmp_path / "none", data=data, **LOUDNESS))
     with pytest.raises(InputError, match="--limit must be at least 1"):
-        Windows(data, limit=0)
+        Windows(data=data, limit=0)
     with pytest.raises(InputError, match="the scorer measures loudness"):
-        main(Windows(options.data, tmp_path / "other", reward="loudness"))
+        main(Windows(tmp_path / "other", data=options.data, reward="loudness"))
 
 
 def test_without_rows_it_is_the_labs_or_what_makes_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(
-        InputError, match=r"run python -m experiments.lab.judgement_sets --only CMI-RewardBench"
-    ):
+    with pytest.raises(InputError, match=r"run python -m .*judgement_sets --only CMI-RewardBench"):
         main(Windows())
 
 

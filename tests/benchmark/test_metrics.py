@@ -10,13 +10,7 @@ import numpy as np
 import pytest
 
 from music.errors import InputError
-from music.intervals import (
-    RESAMPLES,
-    estimate_each,
-    estimate_from,
-    estimate_mean,
-    resample_weights,
-)
+from music.intervals import RESAMPLES, estimate_each, estimate_from, estimate_mean, resample_weights
 from music.jsonl import dump_line, read_jsonl
 from music.tables import csv_table
 from reward.benchmark.command import Benchmark, main
@@ -27,6 +21,8 @@ from reward.benchmark.weighted_correlations import correlations_of_resamples
 
 GOLDEN = Path(__file__).parents[1] / "data" / "metrics"
 PAIR = {"split": "test", "source": "cmi-arena-annotation", "audio-path": "a", "audio2": "b", "prompt": "x"}
+
+BATTLE = {"split": "test", "source": "Music Arena", "audio-path": "MusicArena_data/audio/02-2025SEP/a.mp3"}
 
 
 @pytest.fixture(scope="module")
@@ -80,16 +76,8 @@ def test_a_constant_scorer_is_right_in_half_of_what_people_decided():
 
 
 def test_swapping_the_clips_changes_nothing(rows):
-    names = {"model_a": "model_b", "model_b": "model_a", "A": "B", "B": "A"}
-
-    def swapped(row):
-        other = {key: names.get(value, value) if "preference" in key else value for key, value in row.items()}
-        for key in ("predicted_musicality", "predicted_text-music alignment"):
-            if f"{key}_b" in row:
-                other |= {key: row[f"{key}_b"], f"{key}_b": row[key]}
-        return other
-
-    turned = [swapped(row) for row in rows]
+    turned = [other_way_round(row) if "audio2" in row else row for row in rows]
+    assert turned != rows
     assert summary(turned) == summary(rows)
     for line, other in zip(extra(turned), extra(rows), strict=True):
         for name, value in other.items():
@@ -112,11 +100,8 @@ def test_groups_by_length_and_generator():
         pair(2, "model_a", -1.0, seconds=5.0, seconds_b=5.0),
     ]
     lines = [line for line in extra(rows) if line["metric"] == "ACC"]
-    assert {line["group_value"] for line in lines if line["group_key"] == "duration"} == {
-        "[0,10)",
-        "[10,30)",
-        "[120,500]",
-    }
+    lengths = {line["group_value"] for line in lines if line["group_key"] == "duration"}
+    assert lengths == {"[0,10)", "[10,30)", "[120,500]"}
     by = {line["group_value"]: line for line in lines if line["group_key"] == "generator"}
     assert {name: (line["n"], line["value"]) for name, line in by.items()} == {
         "one": (2, 0.5),
@@ -136,13 +121,7 @@ def test_battles_are_predicted_from_musicality_and_also_from_both():
 
 def test_a_battle_is_predicted_by_its_label_where_it_has_one():
     gap = {"predicted_musicality": 2.0, "predicted_musicality_b": 1.0}
-    battle = {
-        "split": "test",
-        "source": "Music Arena",
-        "audio-path": "MusicArena_data/audio/02-2025SEP/a.mp3",
-        "audio2": "MusicArena_data/audio/02-2025SEP/b.mp3",
-        "preference": "B",
-    }
+    battle = BATTLE | {"audio2": "MusicArena_data/audio/02-2025SEP/b.mp3", "preference": "B"}
     rows = [
         battle | gap | {"predicted_preference": "model_b"},  # against its own scores
         battle | gap | {"predicted_preference": "both"},
@@ -152,22 +131,15 @@ def test_a_battle_is_predicted_by_its_label_where_it_has_one():
     ]
     (whole,), (month,) = summary(rows), detail(rows)
     assert (whole["n"], whole["ACC"]) == (month["n"], month["ACC"]) == (4, 0.625)
-    assert (month["group_value"], found(extra(rows), group_key="all", metric="ACC")["value"]) == (
-        "02-2025SEP",
-        0.625,
-    )
+    assert month["group_value"] == "02-2025SEP"
+    assert found(extra(rows), group_key="all", metric="ACC")["value"] == 0.625
 
 
 def test_groups_without_a_prediction_have_a_line():
     rated = {"split": "test", "source": "PAM", "audio-path": "a", "musicality": 3, "predicted_musicality": 2}
-    battle = {
-        "split": "test",
-        "source": "Music Arena",
-        "audio-path": "MusicArena_data/audio/02-2025SEP/a.mp3",
-    }
     rows = [
         rated,
-        battle,
+        BATTLE,
         {**PAIR, "preference-alignment": "a", "confidence_preference-musicality": 4},
         {**PAIR, "preference-musicality": "a", "predicted_preference-musicality": "a", "lyrics": "la"},
     ]
@@ -249,8 +221,10 @@ def test_intervals_hold_the_truth():
 
 def other_way_round(row):
     """Return the same pair with its clips in the other order, and all that is known of them."""
-    labels = {"a": "b", "b": "a", "model_a": "model_b", "model_b": "model_a"}
-    ends = {"audio-path": "audio2", "predicted_musicality": "predicted_musicality_b"}
+    labels = {"a": "b", "model_a": "model_b", "A": "B"}
+    labels |= {after: before for before, after in labels.items()}
+    ends = {name: f"{name}_b" for name in ("predicted_musicality", "predicted_text-music alignment")}
+    ends |= {"audio-path": "audio2"}
     ends |= {after: before for before, after in ends.items()}
     return {
         ends.get(key, key): labels.get(value, value) if "preference" in key else value
@@ -359,13 +333,8 @@ def test_the_command_writes_every_table(rows, tmp_path, capsys):
     assert shown.startswith(",".join(SUMMARY))
     assert (tmp_path / "out" / "metrics_summary.csv").read_text() in shown
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {f"metrics_{name}.csv" for name in ("summary", "detail", "extra")} | {
-        "metrics.json",
-        "comparison.csv",
-        "report.html",
-        "run.json",
-        "tables",
-    }
+    tables = {f"metrics_{name}.csv" for name in ("summary", "detail", "extra")}
+    assert names == tables | {"metrics.json", "comparison.csv", "report.html", "run.json", "tables"}
     whole = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert {one["dataset"] for one in whole["reliability"]} == {"MusicArena", "CMI-Pref"}
     assert all(0.5 <= one["sure"] <= 1 and 0 <= one["right"] <= 1 for one in whole["reliability"])

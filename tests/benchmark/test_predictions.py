@@ -12,49 +12,46 @@ import pytest
 
 from music.errors import InputError
 from music.jsonl import dump_line, read_jsonl
+from music.prompts import Prompt
 from reward import ScoreRequest, load_scorer
 from reward.benchmark.command import Benchmark, main
 from reward.benchmark.predictions import answers
 from tests.reward.conftest import SCORING
 
-PAIR = {"split": "test", "source": "cmi-arena-annotation", "lyrics": "", "ref-audio-path": ""}
+
+def clip(source, audio, prompt, split="test", **others):
+    return {"split": split, "source": source, "audio-path": audio, "prompt": prompt, **others}
+
+
+def pair(audio, audio2, prompt, reference="", **others):
+    named = {"audio2": audio2, "lyrics": "", "ref-audio-path": reference}
+    return clip("cmi-arena-annotation", audio, prompt, **named, **others)
 
 
 @pytest.fixture
 def rows():
     """Rows of all four sources, of which some share clips and prompts."""
     return [
-        {"split": "test", "source": "PAM", "audio-path": "a0.flac", "prompt": "pop", "musicality": "3.5"},
-        {
-            "split": "test",
-            "source": "MusicEval",
-            "audio-path": "a1.flac",
-            "prompt": "rock",
-            "musicality": 2.0,
-        },
-        {"split": "train", "source": "PAM", "audio-path": "a5.flac", "prompt": "pop", "musicality": "1.5"},
-        {
-            "split": "test",
-            "source": "Music Arena",
-            "audio-path": "a0.flac",
-            "audio2": "a2.flac",
-            "prompt": "pop",
-            "lyrics": "la la",
-            "preference": "A",
-        },
-        PAIR
-        | {"audio-path": "a0.flac", "audio2": "a1.flac", "prompt": "pop", "preference-musicality": "model_a"},
-        PAIR
-        | {"audio-path": "a1.flac", "audio2": "a0.flac", "prompt": "pop", "preference-alignment": "model_a"},
-        PAIR
-        | {
-            "audio-path": "a2.flac",
-            "audio2": "a3.flac",
-            "prompt": "rock",
-            "ref-audio-path": "r0.flac",
-            "preference-musicality": "model_b",
-        },
+        clip("PAM", "a0.flac", "pop", musicality="3.5"),
+        clip("MusicEval", "a1.flac", "rock", musicality=2.0),
+        clip("PAM", "a5.flac", "pop", split="train", musicality="1.5"),
+        clip("Music Arena", "a0.flac", "pop", audio2="a2.flac", lyrics="la la", preference="A"),
+        pair("a0.flac", "a1.flac", "pop", **{"preference-musicality": "model_a"}),
+        pair("a1.flac", "a0.flac", "pop", **{"preference-alignment": "model_a"}),
+        pair("a2.flac", "a3.flac", "rock", "r0.flac", **{"preference-musicality": "model_b"}),
     ]
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Return a function that makes a module of some source, to be imported by its name."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def make(name, source):
+        (tmp_path / f"{name}.py").write_text(source)
+        importlib.invalidate_caches()
+
+    return make
 
 
 @pytest.fixture
@@ -74,30 +71,20 @@ def test_every_clip_and_prompt_is_scored_once(rows, job):
     assert main(Benchmark(**job)) == 0
     asked = [row for _, row in read_jsonl(job["output"] / "requests.jsonl")]
     assert len(asked) == 7  # ten places, of which three repeat a clip under the same prompt
-    found = results(job["output"])
-    assert [
-        {key: row[key] for key in one} for one, row in zip([*rows[:2], *rows[3:]], found, strict=True)
-    ] == [
-        *rows[:2],
-        *rows[3:],
-    ]
+    found, tested = results(job["output"]), [*rows[:2], *rows[3:]]
+    assert [{key: row[key] for key in one} for one, row in zip(tested, found, strict=True)] == tested
     first, turned = found[3], found[4]
     for name in ("musicality", "text-music alignment"):
         assert first[f"predicted_{name}"] == turned[f"predicted_{name}_b"]
     gap = first["predicted_musicality"] - first["predicted_musicality_b"]
-    assert first["predicted_preference-musicality"] == ("model_a" if gap > 0 else "model_b")
-    assert {first["predicted_preference-musicality"], turned["predicted_preference-musicality"]} == {
-        "model_a",
-        "model_b",
-    }
+    preferred = ["model_a", "model_b"][:: 1 if gap > 0 else -1]
+    assert [row["predicted_preference-musicality"] for row in (first, turned)] == preferred
     assert found[0]["seconds"] > 0
     assert "seconds_b" not in found[0]
 
 
 def test_scores_are_those_of_the_scorer(job):
     main(Benchmark(**job))
-    from music.prompts import Prompt
-
     scorer = load_scorer(job["reward"], device="cpu")
     folder = job["data"].parent
     (score,) = scorer.score([ScoreRequest(folder / "a3.flac", Prompt("x", "rock", "", folder / "r0.flac"))])
@@ -118,9 +105,8 @@ class Logging:
 """
 
 
-def test_another_limit_scores_only_what_is_new_to_it(job, tmp_path, monkeypatch):
-    (tmp_path / "logging_judge.py").write_text(LOGGING)
-    monkeypatch.syspath_prepend(tmp_path)
+def test_another_limit_scores_only_what_is_new_to_it(job, tmp_path, module):
+    module("logging_judge", LOGGING)
     asked = importlib.import_module("logging_judge").Logging.asked
     job |= {"reward": "logging_judge:Logging"}
     (job["data"].parent / "a1.flac").rename(tmp_path / "a1.flac")
@@ -190,34 +176,30 @@ def test_bad_audio_that_a_scorer_never_opens_is_left_out_too(job):
 
 def test_metrics_answer_tasks():
     both = {"musicality": "", "alignment": ""}
-    assert answers(("alignment", "musicality"), both) == {
-        "musicality": "musicality",
-        "alignment": "alignment",
-    }
+    assert answers(("alignment", "musicality"), both) == {name: name for name in both}
     assert answers(("CE", "PQ"), both | {"musicality": "CE"}) == {"musicality": "CE"}
     assert answers(("musicality",), both) == {"musicality": "musicality"}
-    with pytest.raises(InputError, match="measures CE, PQ: say by"):
+    with pytest.raises(InputError, match="measures CE, PQ: name by"):
         answers(("CE", "PQ"), both)
     with pytest.raises(InputError, match="--alignment XX: the scorer measures CE"):
         answers(("CE",), both | {"alignment": "XX"})
 
 
-def test_a_scorer_of_musicality_alone_predicts_nothing_else(job, tmp_path, monkeypatch):
-    (tmp_path / "loud.py").write_text(
-        "from music.clips import read_clip\n"
-        "class Loud:\n"
-        "    name, metrics, hash = 'loud', ('musicality',), '1'\n"
-        "    def score(self, requests):\n"
-        "        return [{'musicality': float(read_clip(one.audio).waveform.std())} for one in requests]\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    assert main(Benchmark(**job | {"reward": "loud:Loud"})) == 0
-    assert not any(
-        "alignment" in name for row in results(job["output"]) for name in row if "predicted" in name
-    )
+def test_a_scorer_of_musicality_alone_predicts_nothing_else(job, module):
+    module("musicality_judge", LOGGING)
+    assert main(Benchmark(**job | {"reward": "musicality_judge:Logging"})) == 0
+    names = {name for row in results(job["output"]) for name in row if "predicted" in name}
+    assert names
+    assert not any("alignment" in name for name in names)
     with (job["output"] / "metrics_summary.csv").open(newline="") as file:
         tasks = [line["task"] for line in csv.DictReader(file) if line["n"] != "0"]
     assert tasks == ["musicality", "musicality", "preference", "musicality"]
+
+
+def test_a_scorer_of_which_more_is_not_better_is_refused(job, module):
+    module("errors_judge", LOGGING.replace('"1"', '"1"\n    higher_is_better = False'))
+    with pytest.raises(InputError, match="more of what logging measures is not better"):
+        main(Benchmark(**job | {"reward": "errors_judge:Logging"}))
 
 
 PLUG_IN = """
@@ -234,10 +216,9 @@ class Theirs:
 """
 
 
-def test_a_class_for_the_authors_runner_works_unchanged(job, tmp_path, monkeypatch):
-    (tmp_path / "theirs.py").write_text(PLUG_IN)
+def test_a_class_for_the_authors_runner_works_unchanged(job, tmp_path, module):
+    module("theirs", PLUG_IN)
     (tmp_path / "weights").write_text("0.25")
-    monkeypatch.syspath_prepend(tmp_path)
     job |= {"reward": "theirs:Theirs", "checkpoint": str(tmp_path / "weights"), "device": "auto"}
     assert main(Benchmark(**job)) == 0
     first, *_, last = results(job["output"])
@@ -246,9 +227,7 @@ def test_a_class_for_the_authors_runner_works_unchanged(job, tmp_path, monkeypat
     (tmp_path / "weights").write_text("0.5")  # another model: its scores are not mixed with those
     with pytest.raises(InputError, match="scored by another model"):
         main(Benchmark(**job))
-    with pytest.raises(
-        InputError, match="cannot be made with device: missing a required argument: 'checkpoint'"
-    ):
+    with pytest.raises(InputError, match="made with device: missing a required argument: 'checkpoint'"):
         main(Benchmark(**job | {"checkpoint": None}))
 
 
@@ -268,11 +247,8 @@ class Deaf:
 """
 
 
-def test_what_the_authors_class_would_take_for_silence_or_fail_for_is_an_error_of_its_rows(
-    job, tmp_path, monkeypatch
-):
-    (tmp_path / "deaf.py").write_text(DEAF)
-    monkeypatch.syspath_prepend(tmp_path)
+def test_what_the_authors_class_would_take_for_silence_or_fail_for_is_an_error_of_its_rows(job, module):
+    module("deaf", DEAF)
     job |= {"reward": "deaf:Deaf"}
     folder = job["data"].parent
     (folder / "a1.flac").write_bytes((folder / "a1.flac").read_bytes()[:-4000])  # its header is whole
@@ -311,21 +287,15 @@ def test_rows_without_audio_are_told(job, rows):
     assert errors[2:4] == ["audio2 is missing", "audio-path is missing"]
 
 
-def test_predictions_of_another_scorer_do_not_survive(job, tmp_path, monkeypatch):
+def test_predictions_of_another_scorer_do_not_survive(job, tmp_path, module):
     main(Benchmark(**job))
     stale = [row | {"error": "old"} for row in results(job["output"])]
     job["data"].write_text("".join(map(dump_line, stale)))
-    (tmp_path / "still.py").write_text(
-        "class Still:\n"
-        "    name, metrics, hash = 'still', ('musicality',), '1'\n"
-        "    def score(self, requests):\n"
-        "        return [{'musicality': 0.0} for one in requests]\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    job |= {"reward": "still:Still", "output": tmp_path / "still"}
+    module("other_judge", LOGGING)
+    job |= {"reward": "other_judge:Logging", "output": tmp_path / "other"}
     assert main(Benchmark(**job)) == 0
-    for row in results(job["output"]):
-        assert row["predicted_musicality"] == 0.0
+    for row, old in zip(results(job["output"]), stale, strict=True):
+        assert row["predicted_musicality"] != old["predicted_musicality"]
         assert not any("alignment" in name for name in row if name.startswith("predicted"))
 
 
@@ -346,7 +316,7 @@ def test_options_that_make_no_sense_are_refused(options, message):
 
 def test_without_rows_it_is_the_labs_or_what_makes_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"judgement_sets --only CMI-RewardBench .*, or say by --data"):
+    with pytest.raises(InputError, match=r"--only CMI-RewardBench .*, or name the rows to score by --data"):
         main(Benchmark())
 
 

@@ -61,10 +61,8 @@ def test_mulan_gives_what_muq_gives(folk):
     assert scorer.metrics == ("lab-mulan_similarity",)
     for clip in (Clip(torch.cat([folk[0].waveform] * 4, dim=1), folk[0].sample_rate).first(10.0), folk[1]):
         wave = clip.resampled(24_000).waveform[0]
-        expected = float(hear(wave) @ read("a slow piano"))
-        assert score(scorer, clip, "a slow piano")["lab-mulan_similarity"] == pytest.approx(
-            expected, abs=1e-5
-        )
+        expected = pytest.approx(float(hear(wave) @ read("a slow piano")), abs=1e-5)
+        assert score(scorer, clip, "a slow piano")["lab-mulan_similarity"] == expected
 
 
 def test_mulan_compares_with_the_reference(folk, scoring):
@@ -98,12 +96,10 @@ def test_clap_gives_what_transformers_gives(clap_folder, folk):
     assert score(scorer, folk[0])["tiny-clap_similarity"] == pytest.approx(expected, abs=1e-5)
 
 
-def test_clap_draws_nothing_at_random(clap_folder, folk):
+def test_clap_hears_all_of_a_long_clip(clap_folder, folk):
     scorer = load_scorer(f"clap:{clap_folder}", device="cpu")
     assert score(scorer, folk[1]) == score(scorer, folk[1])
     assert score(scorer, folk[1]) != score(scorer, folk[1].first(10.0))
-    together = scorer.score([ScoreRequest(clip, Prompt("p", "rock")) for clip in folk])
-    assert together == [score(scorer, clip, "rock") for clip in folk]
     with pytest.raises(InputError, match="there is none"):
         score(scorer, folk[0], " ")
 
@@ -116,7 +112,7 @@ def test_hashes_tell_models_and_subjects_apart(clap_folder):
 def test_a_place_without_a_model_is_an_error(tmp_path, scoring):
     with pytest.raises(InputError, match="no folder"):
         load_scorer(f"clap:{scoring / 'sa_plain'}", device="cpu")
-    with pytest.raises(InputError, match="leave 'x' away"):
+    with pytest.raises(InputError, match="leave 'x' out"):
         load_scorer("constant:x")
 
 
@@ -124,9 +120,8 @@ def test_constant_and_loudness(folk):
     assert score(load_scorer("constant"), folk[0]) == {"constant": 0.0}
     loudness = load_scorer("loudness")
     loud, half = folk[0], Clip(folk[0].waveform * 0.5, folk[0].sample_rate)
-    assert score(loudness, loud)["loudness"] - score(loudness, half)["loudness"] == pytest.approx(
-        6.0206, abs=1e-3
-    )
+    levels = [score(loudness, clip)["loudness"] for clip in (loud, half)]
+    assert levels[0] - levels[1] == pytest.approx(6.0206, abs=1e-3)
     assert score(loudness, Clip(torch.zeros(1, 100), 24_000)) == {"loudness": -120.0}
 
 

@@ -21,8 +21,8 @@ def write_rows(path, requests):
     for request in requests:
         prompt, audio = request.prompt, os.path.relpath(request.audio, path.parent)
         reference = os.path.relpath(prompt.reference, path.parent) if prompt.reference else ""
-        texts = {"text": prompt.text, "lyrics": prompt.lyrics}
-        rows.append({"id": prompt.id, "audio": audio, **texts, "reference": reference})
+        row = {"id": prompt.id, "audio": audio, "text": prompt.text, "lyrics": prompt.lyrics}
+        rows.append(row | {"reference": reference})
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return rows
 
@@ -37,10 +37,8 @@ def test_python_call(golden, golden_name, scoring):
 def test_command(golden, golden_name, scoring, tmp_path):
     requests, expected = golden(golden_name)
     rows = write_rows(tmp_path / "in.jsonl", requests)
-    config = ScoreConfig(
-        str(tmp_path / "in.jsonl"), str(tmp_path / "out.jsonl"), reward=str(scoring / golden_name)
-    )
-    assert main(config) == 0
+    files = [str(tmp_path / name) for name in ("in.jsonl", "out.jsonl")]
+    assert main(ScoreConfig(*files, reward=str(scoring / golden_name))) == 0
     results = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert largest_difference(results, expected) < 1e-5
     assert [{name: result[name] for name in rows[0]} for result in results] == rows
@@ -50,8 +48,9 @@ def test_command(golden, golden_name, scoring, tmp_path):
 def test_command_as_a_process_from_another_folder(golden, scoring, tmp_path):
     requests, expected = golden("sa_conv")
     write_rows(tmp_path / "in.jsonl", requests[:3])
-    command = ["reward.score", "--reward", str(scoring / "sa_conv"), "in.jsonl", "out.jsonl"]
-    ran = subprocess.run([sys.executable, "-m", *command], cwd=tmp_path, capture_output=True, text=True)
+    files = ["in.jsonl", "out.jsonl"]
+    command = [sys.executable, "-m", "reward.score", "--reward", str(scoring / "sa_conv"), *files]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout == ""  # nothing that could end up inside results
     results = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]

@@ -42,15 +42,9 @@ def pairs(tmp_path, noise):
 
 @pytest.fixture
 def options(pairs, server, tmp_path):
+    prices = {"price_in": 2.0, "price_out": 10.0}
     return LabelPairs(
-        pairs,
-        tmp_path / "out",
-        "tiny",
-        endpoint=server.url,
-        concurrency=2,
-        timeout=1.0,
-        price_in=2.0,
-        price_out=10.0,
+        pairs, tmp_path / "out", "tiny", endpoint=server.url, concurrency=2, timeout=1.0, **prices
     )
 
 
@@ -58,12 +52,6 @@ def options(pairs, server, tmp_path):
 def _impatient(monkeypatch):
     """Wait a hundredth of what is waited in earnest."""
     monkeypatch.setattr(command, "Patience", lambda attempts, timeout: Patience(attempts, 0.01, timeout))
-
-
-def change(options, **changes):
-    from dataclasses import replace
-
-    return replace(options, **changes)
 
 
 def test_labels_on_which_both_orders_agree_are_kept(options, server, capsys):
@@ -90,12 +78,12 @@ def test_labels_on_which_both_orders_agree_are_kept(options, server, capsys):
 
 
 def test_the_first_order_alone_can_be_kept(options):
-    main(change(options, keep="original"))
+    main(replace(options, keep="original"))
     assert [row.alignment for row in load_preferences(options.output / "rows.jsonl")] == ["a"] * 4
 
 
 def test_a_message_holds_the_prompt_in_order(options, server):
-    main(change(options, limit=2))
+    main(replace(options, limit=2))
     (body, headers) = next(one for one in server.requests if len(one[0]["messages"][1]["content"]) > 7)
     kinds = [part.get("text", part["type"]) for part in body["messages"][1]["content"]]
     assert kinds[:4] == ["Description: rock", "Lyrics:\nla la", "Reference recording:", "input_audio"]
@@ -131,30 +119,22 @@ def test_the_key_is_sent_and_nowhere_written(options, server, monkeypatch):
 )
 def test_what_goes_wrong_is_asked_again(options, server, fault):
     server.faults = [fault] * 2
-    assert main(change(options, limit=1, max_tokens=50)) == 0
+    assert main(replace(options, limit=1, max_tokens=50)) == 0
     assert load_preferences(options.output / "rows.jsonl")[0].musicality == "b"
     assert len(server.requests) == 4  # two questions, two faults
     room = {body["max_tokens"] for body, _ in server.requests}
     assert (max(room) > 50) == (fault == "truncated")  # more room only for an answer cut short
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "```json\n{}\n```",
-        "I heard this: {} That is all.",
-        '{"thoughts": 1} {}',
-    ],
-)
+@pytest.mark.parametrize("text", ["```json\n{}\n```", "I heard this: {} That is all.", '{"thoughts": 1} {}'])
 def test_words_and_fences_around_an_answer_are_passed_over(text):
-    assert parse_answer(text.replace("{}", answer_text("both", "model_b")))["musicality"] == Verdict(
-        "both", 7, 4
-    )
+    found = parse_answer(text.replace("{}", answer_text("both", "model_b")))
+    assert found["musicality"] == Verdict("both", 7, 4)
 
 
 def test_an_objection_tells_the_judge_what_was_wrong(options, server):
     server.faults = ["nonsense"]
-    main(change(options, limit=1, concurrency=1))
+    main(replace(options, limit=1, concurrency=1))
     again = server.requests[1][0]["messages"]
     assert again[-1]["role"] == "user"
     assert "no whole JSON object" in again[-1]["content"]
@@ -162,13 +142,13 @@ def test_an_objection_tells_the_judge_what_was_wrong(options, server):
 
 def test_a_question_is_given_up_after_so_many_attempts_and_asked_again_on_request(options, server):
     server.faults = [500] * 3
-    assert main(change(options, limit=1, concurrency=1, attempts=3)) == 1
+    assert main(replace(options, limit=1, concurrency=1, attempts=3)) == 1
     answers = [json.loads(line) for line in (options.output / "answers.jsonl").read_text().splitlines()]
     assert [answer["error"] for answer in answers] == ["status 500", ""]
     asked = len(server.requests)
-    assert main(change(options, limit=1)) == 1  # given up: not asked again by itself
+    assert main(replace(options, limit=1)) == 1  # given up: not asked again by itself
     assert len(server.requests) == asked
-    assert main(change(options, limit=1, retry_failed=True)) == 0
+    assert main(replace(options, limit=1, retry_failed=True)) == 0
     assert len(server.requests) == asked + 1
 
 
@@ -190,7 +170,7 @@ def test_nothing_is_asked_twice_whatever_files_are_called(options, server, pairs
     pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert main(options) == 0
     assert len(server.requests) == asked
-    assert main(change(options, temperature=0.5, limit=1)) == 0  # another question
+    assert main(replace(options, temperature=0.5, limit=1)) == 0  # another question
     assert len(server.requests) == asked + 2
 
 
@@ -220,20 +200,14 @@ def test_a_killed_run_goes_on(options, server, monkeypatch):
 def test_a_server_that_refuses_ends_the_run_and_keeps_what_was_answered(options, server):
     server.faults = [None, None, 401]
     with pytest.raises(ServiceError, match="refuses with 401"):
-        main(change(options, concurrency=1))
+        main(replace(options, concurrency=1))
     assert len((options.output / "answers.jsonl").read_text().splitlines()) == 2
 
 
 def test_a_question_is_another_one_where_anything_that_is_sent_differs(options, pairs):
     judge, (pair, *_) = options.judge(), load_pairs(pairs)
-    others = [
-        {"model": "other"},
-        {"sound": Sound("wav")},
-        {"style": "audio_url"},
-        {"temperature": 0.5},
-        {"max_tokens": 20},
-    ]
-    judges = [judge, *(replace(judge, **changes) for changes in others)]
+    others = {"model": "x", "sound": Sound("wav"), "style": "audio_url", "temperature": 0.5, "max_tokens": 20}
+    judges = [judge, *(replace(judge, **{name: value}) for name, value in others.items())]
     assert len({one.key(pair, "original") for one in judges}) == len(judges)
     assert len({LLMJudge("http://localhost:1/v1", one).hash for one in judges}) == len(judges)
 
@@ -243,7 +217,7 @@ def test_audio_that_cannot_be_sent_is_told_and_the_others_are_judged(options, se
     assert main(options) == 1
     assert "p0: " in capsys.readouterr().err
     assert len(load_preferences(options.output / "rows.jsonl")) == 3
-    assert main(change(options, endpoint="", export=True, temperature=0.1)) == 1
+    assert main(replace(options, endpoint="", export=True, temperature=0.1)) == 1
     told = capsys.readouterr()
     assert json.loads(told.out)["requests"] == 6
     assert "p0: " in told.err
@@ -266,7 +240,7 @@ def test_audio_is_sent_mono_and_short_in_every_format(tmp_path, kind):
 
 def test_batch_files_are_written_and_what_comes_back_is_read(options, server, tmp_path, monkeypatch):
     monkeypatch.setattr("reward.judge.batch_files.MOST_REQUESTS", 3)
-    assert main(change(options, endpoint="", export=True)) == 0
+    assert main(replace(options, endpoint="", export=True)) == 0
     files = sorted(options.output.glob("batch-*.jsonl"))
     assert [len(path.read_text().splitlines()) for path in files] == [3, 3, 2]
     requests = [json.loads(line) for path in files for line in path.read_text().splitlines()]
@@ -278,14 +252,14 @@ def test_batch_files_are_written_and_what_comes_back_is_read(options, server, tm
     replies[0] = {"custom_id": requests[0]["custom_id"], "response": None, "error": {"code": "expired"}}
     results = tmp_path / "results.jsonl"
     results.write_text("".join(json.dumps(reply) + "\n" for reply in replies))
-    assert main(change(options, endpoint="", results=results)) == 1
+    assert main(replace(options, endpoint="", results=results)) == 1
     assert len(load_preferences(options.output / "rows.jsonl")) == 3
     assert server.requests == []
-    assert main(change(options, retry_failed=True)) == 0  # the one that failed, over the wire
+    assert main(replace(options, retry_failed=True)) == 0  # the one that failed, over the wire
     assert len(server.requests) == 1
     results.write_text('{"id": 1}\n')
     with pytest.raises(InputError, match="not a reply"):
-        main(change(options, endpoint="", results=results))
+        main(replace(options, endpoint="", results=results))
 
 
 def test_only_the_same_answer_in_both_orders_is_consistent():
@@ -329,17 +303,17 @@ def test_only_the_same_answer_in_both_orders_is_consistent():
 )
 def test_options_that_make_no_sense_are_refused(options, changes, message):
     with pytest.raises(InputError, match=message):
-        change(options, **changes)
+        replace(options, **changes)
 
 
 def test_bad_input_is_refused_before_anything_is_asked(options, server, pairs, tmp_path):
     with pytest.raises(InputError, match="must be a URL"):
         JudgeClient("localhost")
     with pytest.raises(InputError, match="no instruction"):
-        main(change(options, instruction="none"))
+        main(replace(options, instruction="none"))
     (tmp_path / "own.txt").write_text("one part")
     with pytest.raises(InputError, match="lacks a line ---"):
-        main(change(options, instruction=str(tmp_path / "own.txt")))
+        main(replace(options, instruction=str(tmp_path / "own.txt")))
     rows = pairs.read_text()
     for text, message in (
         (rows.replace("2b.flac", "none.flac"), "does not exist"),

@@ -35,8 +35,12 @@ def clips(tmp_path, noise):
 
 @pytest.fixture
 def judge(server):
-    asked = Judge("tiny", load_instruction("pointwise_1"), Sound("wav"))
-    return LLMJudge(server.url, asked, patience=Patience(attempts=3, pause=0.01, timeout=5.0))
+    return impatient(server.url)
+
+
+def impatient(url):
+    tiny = Judge("tiny", load_instruction("pointwise_1"), Sound("wav"))
+    return LLMJudge(url, tiny, patience=Patience(attempts=3, pause=0.01, timeout=5.0))
 
 
 def requests_for(clips, text="rock"):
@@ -84,13 +88,11 @@ def test_what_goes_wrong_is_asked_again(judge, clips, server, fault):
 
 
 def test_a_clip_without_a_mark_is_an_error_of_its_own_row_and_asked_again_by_the_next_run(
-    judge, clips, server, tmp_path
+    judge, rows, clips, server, tmp_path
 ):
-    rows = [{"id": path.stem, "audio": path.name, "text": "rock"} for path in clips]
-    source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    output = tmp_path / "out.jsonl"
     (tmp_path / "0.flac").write_bytes(b"no audio")
-    assert score_rows(source, output, judge).failed == 1
+    assert score_rows(rows, output, judge).failed == 1
     assert len(server.requests) == len(clips) - 1  # side by side, none twice, and none for the broken file
     found = [json.loads(line) for line in output.read_text().splitlines()]
     assert ["error" in row for row in found] == [True, False, False, False]
@@ -113,12 +115,11 @@ def rows(clips, tmp_path):
 def test_a_server_that_refuses_ends_the_work_and_what_is_finished_stays(
     rows, server, tmp_path, capsys, monkeypatch
 ):
-    job = ScoreConfig(
-        str(rows), str(tmp_path / "out.jsonl"), reward=f"llm-judge:m@{server.url}", device="cpu"
-    )
+    reward = f"llm-judge:m@{server.url}"
+    job = ScoreConfig(str(rows), str(tmp_path / "out.jsonl"), reward=reward, device="cpu")
     monkeypatch.setattr("reward.baselines.llm_judge.LLMJudge", partial(LLMJudge, batch_size=2))
     server.faults = [None, None, 401, 401]
-    argv = [job.input, job.output, f"--reward={job.reward}", "--device=cpu"]
+    argv = [job.input, job.output, f"--reward={reward}", "--device=cpu"]
     with pytest.raises(SystemExit) as ended:
         run(main, ScoreConfig, argv)
     assert ended.value.code == 2
@@ -134,10 +135,8 @@ def test_a_server_that_cannot_be_reached_ends_the_work(rows, clips, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
-    asked = Judge("tiny", load_instruction("pointwise_1"), Sound("wav"))
-    judge = LLMJudge(url, asked, patience=Patience(attempts=2, pause=0.01, timeout=5.0))
-    with pytest.raises(ServiceError, match=r"127\.0\.0\.1.* cannot be reached in 2 attempts"):
-        score_rows(rows, tmp_path / "out.jsonl", judge)
+    with pytest.raises(ServiceError, match=r"127\.0\.0\.1.* cannot be reached in 3 attempts"):
+        score_rows(rows, tmp_path / "out.jsonl", impatient(url))
 
 
 def test_a_request_that_is_refused_for_what_it_holds_is_an_error_of_its_own_row(

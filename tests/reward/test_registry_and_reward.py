@@ -4,6 +4,7 @@ import pytest
 
 from music.errors import InputError
 from reward import RewardWeights, Scorer, load_scorer
+from reward.protocol import features_of
 
 
 class Constant:
@@ -16,6 +17,10 @@ class Constant:
 
     def score(self, requests):
         return [{"beauty": self.value} for _ in requests]
+
+
+class Errors(Constant):
+    name, higher_is_better, features, max_seconds = "errors", False, ("Whisper",), 5.0
 
 
 class Placed(Constant):
@@ -36,7 +41,19 @@ def test_plug_ins_get_what_they_ask_for(plug_in):
     scorer = load_scorer(f"{plug_in}:Constant", value=2.0)
     assert isinstance(scorer, Scorer)
     assert scorer.score([None]) == [{"beauty": 2.0}]
+    assert (scorer.value, scorer.takes_clips, scorer.batch_size) == (2.0, False, 1)
+    assert (features_of(scorer), scorer.max_seconds, scorer.higher_is_better) == (("constant",), None, True)
     assert load_scorer(f"{plug_in}:Placed", device="cpu", dtype="bfloat16").place == ("cpu", "bfloat16")
+
+
+def test_plug_ins_say_what_the_defaults_do_not(plug_in):
+    windowed = load_scorer(f"mean10:{plug_in}:Errors")
+    assert (features_of(windowed), windowed.higher_is_better) == (("Whisper",), False)
+    assert load_scorer(f"{plug_in}:Errors").max_seconds == 5.0
+    with pytest.raises(
+        InputError, match="errors cannot be in an ensemble: more of its metrics is not better"
+    ):
+        load_scorer(f"worst:constant+{plug_in}:Errors")
 
 
 def test_a_folder_is_a_scorer(scoring):
