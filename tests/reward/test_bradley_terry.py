@@ -75,7 +75,9 @@ def test_a_calibrated_model_has_no_error_and_a_boaster_has_one():
 def test_strengths_are_the_log_odds_of_two_with_half_a_win_for_each():
     pytest.importorskip("choix")
     odds = math.log(300 / 100)
-    np.testing.assert_allclose(fit_strengths(np.array([[0, 299.5], [99.5, 0]])), [odds / 2, -odds / 2], atol=1e-6)
+    np.testing.assert_allclose(
+        fit_strengths(np.array([[0, 299.5], [99.5, 0]])), [odds / 2, -odds / 2], atol=1e-6
+    )
 
 
 def test_the_likelihood_has_no_slope_left_and_who_wins_all_stays_finite():
