@@ -29,7 +29,7 @@ from rlhf.models import copy_model, load_sampler
 from rlhf.options import LOG, ONLINE, PostTraining
 
 MODEL = "model"
-_POOL = "pool.json"
+_POOLS = ("pool.jsonl", "pool.json")  # the second is what earlier versions call the first
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +91,7 @@ class Rounds:
         metrics = score_candidates([self.scorer], pool, candidates, self.processes)
         judged = Judged(candidates, self.reward(metrics))
         if self.processes.is_main:
-            write_text(place / _POOL, dump_line({"round": index, "pool": judged.spread()}))
+            write_text(place / _POOLS[0], dump_line({"round": index, "pool": judged.spread()}))
         if not judged.best_and_worst():
             raise InputError(f"{place}: all clips of each prompt have the same reward: nothing to learn from")
         self.learner.learn(source, pool, judged, work, target)
@@ -102,8 +102,8 @@ def log_of(options: PostTraining) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for index in range(options.rounds):
         place = _place(options, index)
-        if (place / _POOL).exists():
-            rows += [row for _, row in read_jsonl(place / _POOL)]
+        if path := next((place / name for name in _POOLS if (place / name).exists()), None):
+            rows += [row for _, row in read_jsonl(path)]
         if (place / "training" / LOG).exists():
             for _, row in read_jsonl(place / "training" / LOG):
                 rows.append({"round": index, **row, "step": row["step"] + index * options.steps})

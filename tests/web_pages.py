@@ -72,7 +72,7 @@ def opened(path: Path, width: int, **options: Any) -> Iterator[Any]:
     path
         The page.
     width
-        Of the screen, pixels.
+        Width of the screen, pixels.
     options
         Others of playwright's `new_page`.
     """

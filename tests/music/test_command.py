@@ -22,7 +22,7 @@ class Config:
     n
         How many.
     dtype
-        Of numbers.
+        Numeric type.
     output
         Where to.
     """

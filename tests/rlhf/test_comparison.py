@@ -33,7 +33,7 @@ METRICS = [
 
 
 def model(name, seed=0, prompts=PROMPTS, of_all=5.0, **moved):
-    """Return what is measured of a model: scores that hang on prompt and noise, and its own shift of each metric."""
+    """Return what is measured of a model: scores that depend on prompt and noise, and its own shift of each metric."""
     hard = (
         np.random.default_rng(0).normal(size=(prompts, 1)) * 10
     )  # from prompt to prompt: what pairing takes away

@@ -1,4 +1,4 @@
-"""What TRL's trainers make of the policy: they learn what they shall, begin at the reference, and survive a kill."""
+"""What TRL's trainers make of the policy: they learn what they should, begin at the reference, and survive a kill."""
 
 from dataclasses import replace
 

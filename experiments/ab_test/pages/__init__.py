@@ -15,7 +15,7 @@ def study_page(title: str, first_scripts: tuple[str, ...] = ("server.js",)) -> s
     Parameters
     ----------
     title
-        Of the study.
+        Title of the study.
     first_scripts
         Those that say where turns come from and answers go; they are loaded first.
     """
