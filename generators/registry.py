@@ -100,7 +100,9 @@ def options_of(name: str | Path, backend: str | None = None) -> tuple[str, ...]:
 def given_sampling(config: Any) -> dict[str, Any]:
     """Return the sampling options that a command was given, as loaders call them: its fields that are not None."""
     options = {name: getattr(config, name, None) for name in SAMPLING_OPTIONS}
-    options["steps"] = getattr(config, "sampling_steps", options["steps"])  # `steps` may be those of a training
+    options["steps"] = getattr(
+        config, "sampling_steps", options["steps"]
+    )  # `steps` may be those of a training
     return {name: value for name, value in options.items() if value is not None}
 
 

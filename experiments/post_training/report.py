@@ -47,11 +47,11 @@ def read_findings(folder: Path, best_of: int) -> Findings:
     """Return the numbers of single clips and of the best of `best_of`, from an assessment's ``metrics.csv``."""
     found: dict[tuple[str, int], dict[str, Number]] = {}
     for _, row in read_csv(folder / "metrics.csv")[1]:
-        mean, *ends = (
+        mean, value, low, high = (
             float(row[name] or nan) for name in ("mean", "difference", "difference_low", "difference_high")
         )
         metrics = found.setdefault((str(row["model"]), int(row["best_of"] or 1)), {})
-        metrics[str(row["metric"])] = Number(str(row["kind"]), mean, Estimate(*ends))
+        metrics[str(row["metric"])] = Number(str(row["kind"]), mean, Estimate(value, low, high))
     return {key: metrics for key, metrics in found.items() if key[1] in (1, best_of)}
 
 
