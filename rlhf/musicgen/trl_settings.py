@@ -27,13 +27,7 @@ _FEED_FORWARD = r".*decoder\.model\.decoder\.layers\.\d+\.(fc1|fc2)"
 
 
 def lora_config(rank: int) -> Any:
-    """Return the `peft.LoraConfig` for all linear layers of the decoder's blocks; the update is scaled by 1.
-
-    Parameters
-    ----------
-    rank
-        Rank of each update.
-    """
+    """Return the `peft.LoraConfig` of a rank for all linear layers of the decoder's blocks; updates are scaled by 1."""
     from peft import LoraConfig
 
     return LoraConfig(r=rank, lora_alpha=rank, target_modules=f"({_DECODER}|{_FEED_FORWARD})")
@@ -41,14 +35,9 @@ def lora_config(rank: int) -> Any:
 
 @torch.no_grad()
 def updated_weights(decoder: Any) -> dict[str, torch.Tensor]:
-    """Return the weights of a decoder's layers with their updates, by the names that they have without.
+    """Return the weights with updates of a `MusicgenForCausalLM`, by the names that they have without.
 
     Where processes share the weights (FSDP), all must call; each gets the whole ones.
-
-    Parameters
-    ----------
-    decoder
-        A `MusicgenForCausalLM` that peft has put updates into.
     """
     return {
         f"{name}.weight": _whole(module.base_layer.weight)

@@ -52,17 +52,7 @@ class StableAudioLearner(Learner):
 
 
 def save_stable_audio(transformer: Any, source: Path, folder: Path) -> None:
-    """Write a pipeline of diffusers with another transformer; the folder appears whole or not at all.
-
-    Parameters
-    ----------
-    transformer
-        The `StableAudioDiTModel`.
-    source
-        Folder that everything else is copied from.
-    folder
-        Folder for the pipeline.
-    """
+    """Write a pipeline of diffusers, copied from a folder, with another transformer; it appears whole or not at all."""
     with finished_folder(folder) as part:
         shutil.copytree(source, part, dirs_exist_ok=True, ignore=lambda _, names: {_TRANSFORMER} & set(names))
         transformer.save_pretrained(part / _TRANSFORMER)

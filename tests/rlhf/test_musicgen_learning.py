@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from generators.protocol import Job
-from music.errors import InputError
 from music.hashing import candidate_seed
 from reward import RewardWeights, load_scorer
 from rlhf.choosing import turns_of
@@ -179,10 +178,3 @@ def test_a_killed_training_ends_with_the_same_weights(
         if "loss" in row
     ]
     assert strip[: len(strip) // 2] == strip[len(strip) // 2 :]
-
-
-def test_a_batch_that_does_not_divide_is_refused():
-    with pytest.raises(
-        InputError, match="--batch_size 8 must be a multiple of --micro_batch_size 4 times the 3"
-    ):
-        HOW.accumulation(3)

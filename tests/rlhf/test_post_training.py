@@ -129,7 +129,7 @@ def test_options_that_make_no_sense_are_refused(options, changes, message):
 def test_what_cannot_be_trained_or_measured_is_refused_before_anything_is_made(options):
     with pytest.raises(InputError, match="learns by expert_iteration, dpo, grpo, rloo, not nft"):
         main(replace(options, algorithm="nft"))
-    with pytest.raises(InputError, match="--batch_size 4 must be a multiple of --micro_batch_size 3"):
+    with pytest.raises(InputError, match="--batch_size 4 must be a multiple of --micro_batch_size 3 times"):
         main(replace(options, micro_batch_size=3))
     with pytest.raises(InputError, match="has no option 'steps'"):
         main(replace(options, sampling_steps=3))
