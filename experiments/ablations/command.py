@@ -1,8 +1,10 @@
 """Trains what ablations need, tests it and writes the tables.
 
-python -m experiments.lab.judgement_sets                    # the sets, once: runs/lab/sets
-python -m experiments.ablations training_sets               # one of `questions.ABLATIONS`
-python -m experiments.ablations --workers 2                 # all of them
+    python -m experiments.lab.judgement_sets                    # the sets, once: runs/lab/sets
+    python -m experiments.ablations training_sets               # one of `questions.ABLATIONS`
+    python -m experiments.ablations --workers 2                 # all of them
+
+What is trained and tested is kept in the output folder, and not done again.
 """
 
 from collections.abc import Mapping
