@@ -1,13 +1,13 @@
 """Folders that hold a CMI-RM: ``config.yaml`` and ``model.safetensors``, in the published format.
 
 A checkpoint is full (head and towers) or head-only; a head-only one takes the towers from the MuQ-MuLan that
-``model_name`` names. Names in the configs may be relative: they are looked up at the working directory,
-then in and beside the folder that names them, before a hub is asked. For a full checkpoint only the
-configs and the tokenizer of those models are read.
+``model_name`` names. Names in the configs may be relative: they are looked up in the working directory, then in and
+beside the folder that names them, before a hub is asked. For a full checkpoint only the configs and the tokenizer of
+those models are read.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -37,7 +37,7 @@ class CMIRM:
 
 
 def is_checkpoint(folder: Path) -> bool:
-    """Tell whether a folder holds a CMI-RM."""
+    """Return whether a folder holds a CMI-RM."""
     return (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file()
 
 
@@ -47,8 +47,7 @@ def load_checkpoint(folder: Path, max_seconds: float = MAX_SECONDS, dtype: str =
     Raises
     ------
     InputError
-        If a file is missing or damaged, the config has unknown fields, or keys are missing or unexpected
-        (named).
+        If a file is missing or damaged, or fields of the config or keys are missing or unknown; they are named.
     """
     head, towers = load_head(folder)
     config = head.config
@@ -63,13 +62,7 @@ def load_checkpoint(folder: Path, max_seconds: float = MAX_SECONDS, dtype: str =
 
 
 def load_head(folder: Path) -> tuple[RewardHead, dict[str, torch.Tensor]]:
-    """Load the head of a folder onto the CPU, strictly, and return it with what a full checkpoint holds beside it.
-
-    Raises
-    ------
-    InputError
-        As `load_checkpoint`.
-    """
+    """Load the head of a folder onto the CPU, and return it with the towers of a full one; see `load_checkpoint`."""
     config = read_config(folder / CONFIG)
     tensors = read_tensors(folder / WEIGHTS)
     towers = {key: value for key, value in tensors.items() if key.startswith(_TOWERS)}
@@ -106,18 +99,16 @@ def save_checkpoint(
 ) -> None:
     """Write a folder that `load_checkpoint` reads: head-only, or full if the towers' weights are given.
 
-    Each file is replaced atomically. `config.model_name` names the towers, relative to the folder's parent
-    if relative.
+    Each file is replaced atomically. A relative `config.model_name` is relative to the folder's parent.
     """
     tensors = {**head.state_dict(), **(towers or {})}
     contents = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     write_bytes(folder / WEIGHTS, save(contents, metadata={"format": "pt"}))
-    fields = config_to_dict(replace(config, carried=dict(config.carried)))
-    write_text(folder / CONFIG, yaml.safe_dump({"model": fields}, sort_keys=False))
+    write_text(folder / CONFIG, yaml.safe_dump({"model": config_to_dict(config)}, sort_keys=False))
 
 
 def tower_weights(mulan: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return those of a MuQ-MuLan's tensors that are its towers', under the names of `Towers`."""
+    """Return the tensors of the towers of a MuQ-MuLan, under the names of `Towers`."""
     return {
         new + key.removeprefix(old): value
         for old, new in _MULAN.items()

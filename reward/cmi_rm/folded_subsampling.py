@@ -5,22 +5,15 @@ channel by constants, which the convolution before it can do as well (Jacob et a
 passes over 65 MB of activations for every 10 s of audio and, in bfloat16, turning them to float32 and back.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.functional import conv2d, relu_
 
-
-@dataclass(frozen=True)
-class _Convolution:
-    weight: torch.Tensor
-    bias: torch.Tensor
-    stride: tuple[int, int]
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return conv2d(x, self.weight, self.bias, self.stride, padding=1)
+_Convolution = Callable[[torch.Tensor], torch.Tensor]
 
 
 class FoldedSubsampling(nn.Module):
@@ -31,7 +24,7 @@ class FoldedSubsampling(nn.Module):
     Parameters
     ----------
     original
-        The module to stand in for.
+        Module to stand in for.
     """
 
     def __init__(self, original: Any) -> None:
@@ -65,11 +58,8 @@ class FoldedSubsampling(nn.Module):
 
 @torch.no_grad()
 def _block(block: Any, dtype: torch.dtype) -> list[_Convolution | None]:
-    found: list[_Convolution | None] = [
-        _fold(block.conv1, block.bn1, dtype),
-        _fold(block.conv2, block.bn2, dtype),
-    ]
-    return [*found, _fold(block.conv3, block.bn3, dtype) if block.diff else None]
+    first, second = _fold(block.conv1, block.bn1, dtype), _fold(block.conv2, block.bn2, dtype)
+    return [first, second, _fold(block.conv3, block.bn3, dtype) if block.diff else None]
 
 
 def _fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d, dtype: torch.dtype) -> _Convolution:
@@ -82,5 +72,4 @@ def _fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d, dtype: torch.dtype) -> _
     weight = weight.to(dtype)
     if dtype == torch.bfloat16:
         weight = weight.contiguous(memory_format=torch.channels_last)
-    height, width = convolution.stride
-    return _Convolution(weight, bias.to(dtype), (int(height), int(width)))
+    return partial(conv2d, weight=weight, bias=bias.to(dtype), stride=convolution.stride, padding=1)

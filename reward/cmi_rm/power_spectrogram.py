@@ -18,7 +18,7 @@ class PowerSpectrogram(nn.Module):
     Parameters
     ----------
     original
-        The spectrogram to stand in for.
+        Spectrogram to stand in for.
 
     Raises
     ------

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -154,10 +155,8 @@ class CMIRMScorer(Scorer):
         keys = [_identity(source) for source in sources]
         known = {key: self._frames.get(key, tuple)[0] for key in dict.fromkeys(keys) if key in self._frames}
         new = {key: source for key, source in zip(keys, sources, strict=True) if key not in known}
-        clips = [
-            read_clip(item, self.towers.max_seconds) if isinstance(item, Path) else item
-            for item in new.values()
-        ]
+        longest = self.towers.max_seconds
+        clips = [read_clip(item, longest) if isinstance(item, Path) else item for item in new.values()]
         for key, frames in zip(new, self._encode_clips(clips), strict=True):
             known[key] = frames
             self._frames.put(key, (frames,))
@@ -175,12 +174,8 @@ class CMIRMScorer(Scorer):
         def encode(core: int) -> list[torch.Tensor]:
             return self._towers[core].encode_audios([clips[index] for index in parts[core]])
 
-        encoded = on_cores(encode, range(len(parts)))
-        frames = {
-            index: found
-            for part, items in zip(parts, encoded, strict=True)
-            for index, found in zip(part, items, strict=True)
-        }
+        encoded = chain.from_iterable(on_cores(encode, range(len(parts))))
+        frames = dict(zip(chain.from_iterable(parts), encoded, strict=True))
         return [frames[index] for index in range(len(clips))]
 
     def _stream(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

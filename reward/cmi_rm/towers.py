@@ -1,4 +1,4 @@
-"""The frozen MuQ-MuLan towers: audio and text to frames, every item as if it were alone.
+"""The MuQ-MuLan towers, which map audio and text to frames; no item depends on its neighbours.
 
 The towers are called by their parts: neither of muq's own forwards passes a mask to its transformer.
 Modules are built from their configs and then filled strictly from one state dict; muq's `from_pretrained`
@@ -39,7 +39,7 @@ ARITHMETIC = 3  # part of every hash: raise it with any change of the code that 
 
 @dataclass(frozen=True)
 class TowerFiles:
-    """What the towers are built from, apart from weights: three configs and a folder with the tokenizer."""
+    """Three configs and a tokenizer, of which towers are built, apart from their weights."""
 
     mulan: Mapping[str, Any]
     muq: Mapping[str, Any]
@@ -89,9 +89,9 @@ class Towers(nn.Module):
     weights
         Tensors with keys ``audio_module.*`` and ``text_module.*``, exactly those of the towers.
     use_layer_idx
-        Which hidden state of MuQ feeds the projection.
+        Index of the hidden state of MuQ that feeds the projection.
     max_seconds
-        Only so much of the beginning of any audio is encoded.
+        Length of the beginning of any audio that is encoded, s.
     dtype
         ``float32`` or ``bfloat16`` (through autocast; the mel front end stays in fp32).
 
@@ -131,7 +131,7 @@ class Towers(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the towers are."""
+        """Device of the towers."""
         return self.audio_module.proj.weight.device
 
     def sharing_weights(self) -> "Towers":
@@ -146,9 +146,9 @@ class Towers(nn.Module):
     def encode_audios(self, clips: Sequence[Clip]) -> list[torch.Tensor]:
         """Return the frames `[T, dim]` of each clip, `FRAMES_PER_SECOND`, in fp32 on the CPU.
 
-        A clip is averaged to mono, cut to `max_seconds`, resampled to 24 kHz and encoded in chunks of 30
-        s, each as if it were alone; a tail of at most 1,024 samples is dropped. Chunks of equal length are encoded
-        together: 16 on a GPU, on a CPU as many as its cache holds.
+        A clip is averaged to mono, cut to `max_seconds`, resampled to 24 kHz and encoded in independent chunks of 30 s;
+        a tail of at most 1,024 samples is dropped. Chunks of equal length are encoded together: 16 on a GPU, on a CPU
+        as many as its cache holds.
 
         Raises
         ------
@@ -190,7 +190,7 @@ class Towers(nn.Module):
         return [chunk for chunk in wave.split(CHUNK_SECONDS * self.sample_rate) if len(chunk) > SHORTEST]
 
     def _forward_audio(self, waves: torch.Tensor) -> torch.Tensor:
-        """Map `[B, samples]` of one length to `[B, T, dim]`; no masks, for nothing is padded."""
+        """Map `[B, samples]` of one length to `[B, T, dim]`; without masks, as nothing is padded."""
         with self._autocast():
             hidden = self.audio_module.model(waves.to(self.device)).hidden_states[self.use_layer_idx]
             return self.audio_module.transformer(self.audio_module.proj(hidden))
@@ -207,7 +207,7 @@ class Towers(nn.Module):
         return frames[0].float().cpu()
 
     def count_tokens(self, text: str) -> int:
-        """Return how many frames a text has."""
+        """Return the number of frames of a text."""
         return self._tokens(text)["input_ids"].shape[1]
 
     def _tokens(self, text: str) -> Any:

@@ -58,13 +58,9 @@ def load_strictly(module: nn.Module, weights: Mapping[str, torch.Tensor], name: 
 
 
 def _modern(key: str) -> str:
-    for old, new in (
-        (".weight_g", ".parametrizations.weight.original0"),
-        (".weight_v", ".parametrizations.weight.original1"),
-    ):
-        if key.endswith(old):
-            return key.removesuffix(old) + new
-    return key
+    stem, _, last = key.rpartition(".")
+    number = {"weight_g": 0, "weight_v": 1}.get(last)
+    return key if number is None else f"{stem}.parametrizations.weight.original{number}"
 
 
 def _some(keys: list[str]) -> str:

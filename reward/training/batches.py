@@ -8,7 +8,7 @@ import functools
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -66,14 +66,13 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on a device."""
-        moved: dict[str, Any] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
+
+        def moved(value: Any) -> Any:
             if isinstance(value, tuple):
-                moved[field.name] = tuple(part.to(device) for part in value)
-            elif isinstance(value, torch.Tensor):
-                moved[field.name] = value.to(device)
-        return replace(self, **moved)
+                return tuple(map(moved, value))
+            return value.to(device) if isinstance(value, torch.Tensor) else value
+
+        return Batch(*(moved(getattr(self, field.name)) for field in fields(self)))
 
     @property
     def audio_places(self) -> torch.Tensor:

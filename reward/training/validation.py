@@ -21,9 +21,7 @@ def scores_of(head: RewardHead, data: JudgementData, batch_size: int) -> tuple[t
     model = BatchModel(head).eval()
     of_pair: dict[int, torch.Tensor] = {}
     of_clip: dict[int, torch.Tensor] = {}
-    order = sorted(
-        range(len(data)), key=data.lengths
-    )  # what is as long shares a batch, and little is padding
+    order = sorted(range(len(data)), key=data.lengths)  # rows of like length share a batch: little padding
     for start in range(0, len(order), batch_size):
         indices = order[start : start + batch_size]
         batch = data.batch(indices).to(device)
@@ -40,11 +38,11 @@ def _stacked(found: dict[int, torch.Tensor]) -> torch.Tensor:
 
 @torch.no_grad()
 def validate(model: Objective, data: JudgementData, batch_size: int) -> dict[str, Any]:
-    """Return the loss (mean over heads, smoothed as in training) and, for each head, what it gets right.
+    """Return the loss (mean over heads, smoothed as in training) and, for each head, how good it is.
 
-    That is `loss`; of pairs the `accuracy` with its interval, the `cross_entropy` of labels as they are and `ece`, the
-    error of calibration; and where clips are rated their number and `srcc`, Spearman's correlation of scores with
-    ratings. The head is left in eval mode.
+    A head has a `loss`; for pairs the `accuracy` with its interval, the `cross_entropy` of unsmoothed labels, and
+    `ece`, the calibration error; and where clips are rated, their number and `srcc`, Spearman's correlation of scores
+    with ratings. The head is left in eval mode.
     """
     from scipy.stats import spearmanr
 
