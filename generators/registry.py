@@ -27,7 +27,7 @@ BACKENDS = {
 _DEFAULT_BACKEND = "transformers"
 _NOT_OPTIONS = ("name", "source", "device", "dtype")  # what every loader takes
 _NOT_SAMPLING = ("backend", "ignore_unsupported")  # of the options that commands share
-_LOADERS_NAMES = {"sampling_steps": "steps"}
+_OF_COMMANDS = {"steps": "sampling_steps"}  # what commands call otherwise than loaders
 # file in a folder: the backend that runs what the folder holds, unless another is asked for; the first that is there
 _MARKS = {
     "model_index.json": "diffusers",
@@ -76,8 +76,9 @@ def load_generator(
     load = _loader(chosen)
     for option in sampling:
         if option not in _options(load):
-            takes = ", ".join(_options(load)) or "none"
-            raise InputError(f"backend {chosen} has no option {option!r}: it takes {takes}")
+            takes = ", ".join(_OF_COMMANDS.get(name, name) for name in _options(load)) or "none"
+            unknown = _OF_COMMANDS.get(option, option)
+            raise InputError(f"backend {chosen} has no option {unknown!r}: it takes {takes}")
     try:
         return load(str(name), source=source, device=device, dtype=dtype, **sampling)
     except UnknownModelError as error:
@@ -110,7 +111,8 @@ def given_sampling(config: Any, options: type[Sampling] = Generation) -> dict[st
     """
     names = (field.name for field in fields(options) if field.name not in _NOT_SAMPLING)
     given = {name: value for name in names if (value := getattr(config, name, None)) is not None}
-    return {_LOADERS_NAMES.get(name, name): value for name, value in given.items()}
+    of_loaders = {name: loaders for loaders, name in _OF_COMMANDS.items()}
+    return {of_loaders.get(name, name): value for name, value in given.items()}
 
 
 def _resolve(name: str, backend: str | None) -> tuple[str, str]:

@@ -131,7 +131,7 @@ def test_what_cannot_be_trained_or_measured_is_refused_before_anything_is_made(o
         main(replace(options, algorithm="nft"))
     with pytest.raises(InputError, match="--batch_size 4 must be a multiple of --micro_batch_size 3 times"):
         main(replace(options, micro_batch_size=3))
-    with pytest.raises(InputError, match="has no option 'steps'"):
+    with pytest.raises(InputError, match="has no option 'sampling_steps'"):
         main(replace(options, sampling_steps=3))
     with pytest.raises(InputError, match="musicality"):
         main(replace(options, weights="musicality=1"))
