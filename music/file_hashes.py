@@ -17,7 +17,7 @@ from music.jsonl import dump_line, read_jsonl
 
 _PREFIX = "files-"
 _FIELDS = ("path", "size", "modified_ns", "changed_ns", "sha256")
-_State = tuple[str, int, int, int]
+FileState = tuple[str, int, int, int]
 _TICK_NS = 2_000_000_000
 
 
@@ -38,13 +38,13 @@ def file_hashes(paths: Iterable[Path], memory: Path | None = None) -> dict[Path,
         If a file cannot be read.
     """
     known = {} if memory is None else _known(memory)
-    states = {path: _state(path) for path in dict.fromkeys(paths)}
+    states = {path: file_state(path) for path in dict.fromkeys(paths)}
     unknown = {state: path for path, state in states.items() if state not in known}
     new = []
     with ThreadPoolExecutor() as threads:  # hashing leaves the others free
         for state, (began, digest) in zip(unknown, threads.map(_hash, unknown.values()), strict=True):
             known[state] = digest
-            if state[2] < began - _TICK_NS and _state(unknown[state]) == state:
+            if is_settled(state, began) and file_state(unknown[state]) == state:
                 new.append(dict(zip(_FIELDS, (*state, digest), strict=True)))
     if memory is not None and new:
         lines = "".join(map(dump_line, new))
@@ -57,14 +57,20 @@ def _hash(path: Path) -> tuple[int, str]:
     return time.time_ns(), sha256_file(path)
 
 
-def _known(memory: Path) -> dict[_State, str]:
+def _known(memory: Path) -> dict[FileState, str]:
     rows = [row for path in sorted(memory.glob(f"{_PREFIX}*.jsonl")) for _, row in read_jsonl(path)]
     return {tuple(row[name] for name in _FIELDS[:-1]): row["sha256"] for row in rows}
 
 
-def _state(path: Path) -> _State:
+def file_state(path: Path) -> FileState:
+    """Return what changes when a file does: its path, size, and the times of its last change in ns."""
     try:
         stat = path.stat()
     except OSError:
         return str(path.absolute()), -1, 0, 0  # which `sha256_file` refuses
     return str(path.absolute()), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+def is_settled(state: FileState, read_ns: int) -> bool:
+    """Return whether a file of this state, read at that time, cannot have been changed since within the same tick."""
+    return state[2] < read_ns - _TICK_NS

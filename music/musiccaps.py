@@ -98,10 +98,10 @@ def _parquet_rows(path: Path) -> Iterator[Located]:
         yield f"row {number}", row
 
 
-def _check_columns(where: str, columns: Any) -> None:
+def _check_columns(place: str, columns: Any) -> None:
     for column in _REQUIRED:
         if column not in columns:
-            raise InputError(f"{where}: column {column!r} is missing; this is not MusicCaps")
+            raise InputError(f"{place}: column {column!r} is missing; this is not MusicCaps")
 
 
 def _listed(rows: list[Located], path: Path, listing: Path) -> list[Located]:
@@ -125,44 +125,44 @@ def _listed(rows: list[Located], path: Path, listing: Path) -> list[Located]:
     return [known[identity] for identity in lines]
 
 
-def _prompt(row: Mapping[str, Any], where: str) -> dict[str, Any]:
-    facts: dict[str, Any] = {name: _number(row, name, where) for name in _NUMBERS if name in row}
-    facts |= {name: _flag(row, name, where) for name in _FLAGS if name in row}
+def _prompt(row: Mapping[str, Any], place: str) -> dict[str, Any]:
+    facts: dict[str, Any] = {name: _number(row, name, place) for name in _NUMBERS if name in row}
+    facts |= {name: _flag(row, name, place) for name in _FLAGS if name in row}
     if "audioset_positive_labels" in row:
         facts["audioset_positive_labels"] = row["audioset_positive_labels"] or ""
     if "aspect_list" in row:
-        facts["aspect_list"] = _aspects(row["aspect_list"], where)
-    return {"id": _text(row, "ytid", where), "text": _text(row, "caption", where), "facts": facts}
+        facts["aspect_list"] = _aspects(row["aspect_list"], place)
+    return {"id": _text(row, "ytid", place), "text": _text(row, "caption", place), "facts": facts}
 
 
-def _text(row: Mapping[str, Any], name: str, where: str) -> str:
+def _text(row: Mapping[str, Any], name: str, place: str) -> str:
     value = row[name]
     if not isinstance(value, str | None):
-        raise InputError(f"{where}: field {name!r} must be a text, got {value!r}")
+        raise InputError(f"{place}: field {name!r} must be a text, got {value!r}")
     if not value or not value.strip():
-        raise InputError(f"{where}: field {name!r} is empty")
+        raise InputError(f"{place}: field {name!r} is empty")
     return value
 
 
-def _flag(row: Mapping[str, Any], name: str, where: str) -> bool:
+def _flag(row: Mapping[str, Any], name: str, place: str) -> bool:
     value = row.get(name)
     flags = {"True": True, "False": False, True: True, False: False}
     if not isinstance(value, str | bool) or value not in flags:
-        raise InputError(f"{where}: field {name!r} must be True or False, got {value!r}")
+        raise InputError(f"{place}: field {name!r} must be True or False, got {value!r}")
     return flags[value]
 
 
-def _number(row: Mapping[str, Any], name: str, where: str) -> int:
+def _number(row: Mapping[str, Any], name: str, place: str) -> int:
     value = row[name]
     try:
         if isinstance(value, str | int):
             return int(value)
     except ValueError:
         pass
-    raise InputError(f"{where}: field {name!r} must be a whole number, got {value!r}")
+    raise InputError(f"{place}: field {name!r} must be a whole number, got {value!r}")
 
 
-def _aspects(value: Any, where: str) -> list[str]:
+def _aspects(value: Any, place: str) -> list[str]:
     """Return the aspects; the CSV has a Python list as text, which is parsed and never run."""
     aspects = value
     if isinstance(value, str):
@@ -172,5 +172,5 @@ def _aspects(value: Any, where: str) -> list[str]:
             aspects = None
     if not isinstance(aspects, list) or not all(isinstance(aspect, str) for aspect in aspects):
         shown = repr(value) if len(repr(value)) <= 60 else f"{value!r:.57}..."
-        raise InputError(f"{where}: field 'aspect_list' must be a list of texts in quotes, got {shown}")
+        raise InputError(f"{place}: field 'aspect_list' must be a list of texts in quotes, got {shown}")
     return aspects

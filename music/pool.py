@@ -20,6 +20,7 @@ other bytes than its row says is found by `Pool.verify` and `Pool.clip`, with th
 
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -31,6 +32,7 @@ from music.candidate import Candidate, distinct
 from music.clips import Clip, read_clip
 from music.durable import leftovers, remove_leftovers
 from music.errors import InputError
+from music.file_hashes import FileState, file_state, is_settled
 from music.hashing import candidate_seed, canonical_json, sha256_file, sha256_text
 from music.pool_writer import FOLDERS, PoolWriter, prompt_columns
 from music.processes import Processes
@@ -64,6 +66,7 @@ class Pool:
         self.folder = Path(folder)
         self._table = ShardedRows(self.folder, "metadata")
         self._rows: dict[tuple[str, int], tuple[Candidate, str]] = {}
+        self._verified: dict[str, FileState] = {}  # file name -> its state when its bytes were last compared
         if not create and not self._table.merged.exists() and not self._table.shards():
             raise InputError(f"{self.folder} is not a pool: it has no metadata.jsonl")
         self.reload()
@@ -140,7 +143,8 @@ class Pool:
     def verify(self, candidates: Iterable[Candidate] | None = None) -> None:
         """Compare the bytes of audio files with their rows.
 
-        Opening a pool only looks whether files are there; this reads them all (about 1 GB/s).
+        Opening a pool only looks whether files are there; this reads them all (about 1 GB/s), but for those that were
+        compared before and have not changed since (`music.file_hashes`).
 
         Raises
         ------
@@ -148,11 +152,15 @@ class Pool:
             At the first file whose SHA-256 differs, naming file and row.
         """
         for candidate in self.candidates if candidates is None else candidates:
-            if sha256_file(self.path(candidate)) != candidate.sha256:
+            path, began = self.path(candidate), time.time_ns()
+            state = file_state(path)
+            if self._verified.get(candidate.file_name) == state:
+                continue
+            if sha256_file(path) != candidate.sha256:
                 where = self._rows[candidate.key][1]
-                raise InputError(
-                    f"{where}: {self.path(candidate)} was changed (its sha256 differs); {_ADVICE}"
-                )
+                raise InputError(f"{where}: {path} was changed (its sha256 differs); {_ADVICE}")
+            if is_settled(state, began):
+                self._verified[candidate.file_name] = state
 
     def check_prompts(self, prompts: Iterable[Prompt]) -> None:
         """Look whether the pool is for these prompts, before any model is loaded.

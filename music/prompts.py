@@ -157,45 +157,45 @@ def prompt_from_row(row: Mapping[str, Any], path: Path, line: int, fields: Itera
     InputError
         Naming file, line and field.
     """
-    where = f"{path} line {line}"
+    place = f"{path} line {line}"
     if unknown := sorted(set(row) - set(fields)):
         raise InputError(
-            f"{where}: unknown field {unknown[0]!r}, expected {', '.join(_FIELDS)} (facts takes the rest)"
+            f"{place}: unknown field {unknown[0]!r}, expected {', '.join(_FIELDS)} (facts takes the rest)"
         )
-    identity = _text(row, "id", where)
-    text = _text(row, "text", where)
+    identity = _text(row, "id", place)
+    text = _text(row, "text", place)
     lyrics = row.get("lyrics") or ""
     reference = row.get("reference") or None
     facts = row.get("facts") or {}
     if not isinstance(lyrics, str):
-        raise InputError(f"{where}: field 'lyrics' must be a text, got {json.dumps(lyrics)}")
+        raise InputError(f"{place}: field 'lyrics' must be a text, got {json.dumps(lyrics)}")
     if not isinstance(facts, dict):
-        raise InputError(f"{where}: field 'facts' must be an object, got {json.dumps(facts)}")
+        raise InputError(f"{place}: field 'facts' must be an object, got {json.dumps(facts)}")
     if reference is not None and not isinstance(reference, str):
-        raise InputError(f"{where}: field 'reference' must be a path, got {json.dumps(reference)}")
+        raise InputError(f"{place}: field 'reference' must be a path, got {json.dumps(reference)}")
     file = None if reference is None else (path.parent / reference).absolute()
     if file is not None and not file.is_file():
-        raise InputError(f"{where}: reference {file} does not exist")
-    return Prompt(identity, text, _encodable(lyrics, "lyrics", where), file, facts)
+        raise InputError(f"{place}: reference {file} does not exist")
+    return Prompt(identity, text, _encodable(lyrics, "lyrics", place), file, facts)
 
 
-def _text(row: Mapping[str, Any], name: str, where: str) -> str:
+def _text(row: Mapping[str, Any], name: str, place: str) -> str:
     if name not in row:
-        raise InputError(f"{where}: field {name!r} is missing")
+        raise InputError(f"{place}: field {name!r} is missing")
     value = row[name]
     if not isinstance(value, str):
-        raise InputError(f"{where}: field {name!r} must be a text, got {json.dumps(value)}")
+        raise InputError(f"{place}: field {name!r} must be a text, got {json.dumps(value)}")
     if not value.strip():
-        raise InputError(f"{where}: field {name!r} is empty")
-    return _encodable(value, name, where)
+        raise InputError(f"{place}: field {name!r} is empty")
+    return _encodable(value, name, place)
 
 
-def _encodable(text: str, name: str, where: str) -> str:
+def _encodable(text: str, name: str, place: str) -> str:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise InputError(
-            f"{where}: field {name!r} holds half a Unicode surrogate pair, not a character"
+            f"{place}: field {name!r} holds half a Unicode surrogate pair, not a character"
         ) from error
     return text
 

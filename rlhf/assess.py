@@ -27,7 +27,7 @@ from music.prompts import load_prompts, prompts_record
 from music.provenance import device_name, write_run_record
 from reward import RewardWeights
 from reward.scoring.candidates import load_scorers
-from rlhf.assessment.comparison import BASE, Line, compare
+from rlhf.assessment.comparison import BASE, MetricOfModel, compare
 from rlhf.assessment.held_out import HeldOut
 from rlhf.assessment.model_names import named_models
 from rlhf.assessment.report import write_assessment
@@ -81,7 +81,7 @@ def main(options: Assess) -> None:
     assess(options, named_models(options.models))
 
 
-def assess(options: Assess, models: Mapping[str, str | Path]) -> list[Line]:
+def assess(options: Assess, models: Mapping[str, str | Path]) -> list[MetricOfModel]:
     """Measure base and models, write the report, and return the lines of ``metrics.csv``.
 
     Parameters

@@ -40,10 +40,10 @@ class Number:
     difference: Estimate
 
 
-Findings = Mapping[tuple[str, int], Mapping[str, Number]]  # (model, best of n) -> metric -> number
+AssessedModels = Mapping[tuple[str, int], Mapping[str, Number]]  # (model, best of n) -> metric -> number
 
 
-def read_findings(folder: Path, best_of: int) -> Findings:
+def read_findings(folder: Path, best_of: int) -> AssessedModels:
     """Return the numbers of single clips and of the best of `best_of`, from an assessment's ``metrics.csv``."""
     found: dict[tuple[str, int], dict[str, Number]] = {}
     for _, row in read_csv(folder / "metrics.csv")[1]:
@@ -85,7 +85,7 @@ def verdict(metrics: Mapping[str, Number]) -> str:
 
 
 def write_comparison(
-    folder: Path, comparison: Comparison, found: Findings, trends: Mapping[str, Estimate]
+    folder: Path, comparison: Comparison, found: AssessedModels, trends: Mapping[str, Estimate]
 ) -> str:
     """Write ``table.md``, ``table.csv`` and ``figure.png``, and return the table.
 
@@ -147,7 +147,7 @@ def titled(model: str) -> str:
     return TITLES.get(arm, arm) + ("" if seed == "0" else f" (seed {seed})")
 
 
-def draw(path: Path, found: Findings, models: Sequence[str], n: int) -> None:
+def draw(path: Path, found: AssessedModels, models: Sequence[str], n: int) -> None:
     """Draw a panel for the reward and each metric of a judge, in it the differences of each arm."""
     metrics = [name for name, one in found[BASE, 1].items() if one.kind == JUDGE or name == REWARD]
     places = [(f"best of {n}", (BASE, n)), *((titled(model), (model, 1)) for model in models)]

@@ -40,7 +40,7 @@ from reward.benchmark.extra import EXTRA, extra, reliability
 from reward.benchmark.metrics import DETAIL, SUMMARY, detail, summary
 from reward.benchmark.paper_tables import write_tables
 from reward.benchmark.predictions import Requests, answers, with_predictions
-from reward.benchmark.report import PARTS, Findings, write_report
+from reward.benchmark.report import PARTS, BenchmarkResults, write_report
 from reward.benchmark.result_rows import Row, checked, read_results
 from reward.data.tables import table_rows
 from reward.protocol import Scorer
@@ -186,7 +186,7 @@ def evaluate(
     whole = summary(rows)
     if not any(line["n"] for line in whole):
         raise InputError(f"{results} holds no row of the split 'test' with a prediction")
-    found = Findings(
+    found = BenchmarkResults(
         options.name or (options.reward if options.results is None else _name_of(results)),
         rows,
         whole,

@@ -26,7 +26,7 @@ _OF_RATINGS = ("SRCC", "LCC", "K-Tau")
 
 
 @dataclass(frozen=True)
-class Findings:
+class BenchmarkResults:
     """What the rows with predictions of one scorer say.
 
     Attributes
@@ -69,7 +69,7 @@ class Findings:
         return all_lines(self.summary, self.detail, self.extra)
 
 
-def write_report(path: Path, findings: Findings) -> None:
+def write_report(path: Path, findings: BenchmarkResults) -> None:
     """Write the page.
 
     Raises

@@ -35,7 +35,7 @@ _GPU_BATCH = 16
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RowCounts:
     """Numbers of rows that were scored now, kept from an earlier run, and could not be scored."""
 
     scored: int
@@ -51,7 +51,7 @@ def score_rows(
     batch: int = 1,
     workers: int = 0,
     accumulate: bool = False,
-) -> Outcome:
+) -> RowCounts:
     """Score the rows of `source` into `output`.
 
     Parameters
@@ -71,7 +71,7 @@ def score_rows(
 
     Returns
     -------
-    Outcome
+    RowCounts
         Over all processes.
 
     Raises
@@ -106,7 +106,7 @@ def score_rows(
         table.merge(lambda located: _in_order(located, rows, scorer))
     processes.barrier()
     failed = sum("error" in place.row for place in table.rows() if place.row["id"] in rows)
-    return Outcome(len(rows) - len(done) - failed, len(done), failed)
+    return RowCounts(len(rows) - len(done) - failed, len(done), failed)
 
 
 def score_requests(

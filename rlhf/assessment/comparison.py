@@ -64,7 +64,7 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Line:
+class MetricOfModel:
     """A metric of a model: a row of ``metrics.csv``.
 
     Attributes
@@ -107,7 +107,7 @@ class Line:
 
 def compare(
     models: Sequence[Measured], metrics: Sequence[Metric], numbers: Sequence[int] = (1,), seed: int = 0
-) -> list[Line]:
+) -> list[MetricOfModel]:
     """Return a line for each model and metric, and for proxy and judges each number of candidates to pick from.
 
     Parameters
@@ -127,7 +127,7 @@ def compare(
             if metric.name in model.of_all:
                 own, before = (one.of_all[metric.name] for one in (model, base))
                 moved = None if model is base else Estimate(own - before)
-                lines.append(Line(model.name, metric, 1, Estimate(own), moved))
+                lines.append(MetricOfModel(model.name, metric, 1, Estimate(own), moved))
         for n in numbers:
             for metric in metrics:
                 if metric.name not in model.metrics or (n > 1 and metric.kind not in (PROXY, JUDGE)):
@@ -140,7 +140,7 @@ def compare(
                 else:
                     moved = None
                 value = _mean(picked, seed)
-                lines.append(Line(model.name, metric, n, value, moved))
+                lines.append(MetricOfModel(model.name, metric, n, value, moved))
     return lines
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from music.drawing import ACCENT, INK, MUTED, SIZE, figure_and_axes, png_panels, round_ticks, svg
 from music.intervals import Estimate
-from rlhf.assessment.comparison import JUDGE, PROXY, Line, Metric
+from rlhf.assessment.comparison import JUDGE, PROXY, Metric, MetricOfModel
 from rlhf.assessment.divergence import UNITS
 
 _ROUND = re.compile(r"round_\d+")  # of one training
@@ -45,7 +45,7 @@ class Panel:
         return f"{self.metric.name} ({role if self.metric.independent is not False else 'not independent'})"
 
 
-def panels(lines: Sequence[Line]) -> list[Panel]:
+def panels(lines: Sequence[MetricOfModel]) -> list[Panel]:
     """Return a panel for each metric of proxy and judges; none if no model has a divergence."""
     single = [line for line in lines if line.best_of == 1 and line.difference is not None]
     gone = {line.model: line.value for line in single if line.metric.name in UNITS}
@@ -99,7 +99,7 @@ def _root(divergence: float) -> float:
     return math.sqrt(divergence) if not divergence < 0 else 0.0
 
 
-def draw_frontier(lines: Sequence[Line], path: Path) -> None:
+def draw_frontier(lines: Sequence[MetricOfModel], path: Path) -> None:
     """Draw all panels into a PNG; nothing if there is none."""
     if found := panels(lines):
         figure, grid = png_panels([panel.title for panel in found], 4.6, 3.4)
@@ -108,7 +108,7 @@ def draw_frontier(lines: Sequence[Line], path: Path) -> None:
         figure.savefig(path, dpi=110)
 
 
-def svg_panels(lines: Sequence[Line]) -> list[tuple[str, str]]:
+def svg_panels(lines: Sequence[MetricOfModel]) -> list[tuple[str, str]]:
     """Return title and ``<svg>`` of each panel, in the colours of a page."""
     drawn = []
     for panel in panels(lines):

@@ -11,7 +11,7 @@ from music.durable import make_folder, write_text
 from music.intervals import FEWEST, telling_digits
 from music.tables import csv_table, markdown_table
 from music.web_page import write_page
-from rlhf.assessment.comparison import BASE, DIVERGENCE, DIVERSITY, JUDGE, PROXY, SOUND, Line, Metric
+from rlhf.assessment.comparison import BASE, DIVERGENCE, DIVERSITY, JUDGE, PROXY, SOUND, Metric, MetricOfModel
 from rlhf.assessment.frontier import draw_frontier, svg_panels
 
 _HEADINGS = {
@@ -29,7 +29,7 @@ NOTE = (
 )
 
 
-def write_assessment(folder: Path, lines: Sequence[Line], facts: Mapping[str, str]) -> str:
+def write_assessment(folder: Path, lines: Sequence[MetricOfModel], facts: Mapping[str, str]) -> str:
     """Write all of it and return the table for people.
 
     Parameters
@@ -55,7 +55,7 @@ def write_assessment(folder: Path, lines: Sequence[Line], facts: Mapping[str, st
     return page
 
 
-def tables_of(lines: Sequence[Line]) -> list[tuple[str, list[str], list[list[str]]]]:
+def tables_of(lines: Sequence[MetricOfModel]) -> list[tuple[str, list[str], list[list[str]]]]:
     """Return title, header and rows of each table: a row a metric, a column a model."""
     models = list(dict.fromkeys(line.model for line in lines))
     found = []
@@ -80,7 +80,7 @@ def _called(metric: Metric) -> str:
     return metric.name if metric.independent else f"{metric.name} (not independent)"
 
 
-def _cell(line: Line | None, digits: int) -> str:
+def _cell(line: MetricOfModel | None, digits: int) -> str:
     """Return the mean of the base, or the difference of another; of divergences the mean."""
     if line is None or math.isnan(line.value.value):
         return "–"

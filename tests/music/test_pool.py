@@ -1,6 +1,7 @@
 """The pool: what goes in comes out, what is there is reused, what does not fit is refused."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from music.clips import Clip, read_clip, write_clip
 from music.errors import InputError
-from music.hashing import candidate_seed
+from music.hashing import candidate_seed, sha256_file
 from music.pool import Pool
 from music.processes import Processes
 from music.prompts import Prompt
@@ -174,6 +175,24 @@ def test_changed_audio_is_named(tmp_path, prompts):
             check()
         assert victim.file_name in str(caught.value)
     pool.verify([pool.candidates[0]])
+
+
+def test_a_file_is_compared_once_until_it_changes(tmp_path, prompts, monkeypatch):
+    """Even a change that leaves size and time of the content as they were is found."""
+    pool, _ = fill(tmp_path / "pool", prompts, 1)
+    victim = pool.candidates[0]
+    path = pool.path(victim)
+    os.utime(path, ns=(0, 10**18))  # long enough ago for the clock of any file system
+    pool.verify([victim])
+    read = []
+    monkeypatch.setattr("music.pool.sha256_file", lambda path: read.append(path) or sha256_file(path))
+    pool.verify([victim])
+    assert read == []
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    os.utime(path, ns=(0, 10**18))
+    with pytest.raises(InputError, match="was changed"):
+        pool.verify([victim])
 
 
 def test_bad_rows_are_named(tmp_path, prompts):
