@@ -12,7 +12,7 @@ from typing import Any
 
 from music.errors import InputError
 from music.jsonl import read_jsonl
-from reward.data.rows import LABELS
+from reward.data.rows import PUBLISHED_LABELS
 
 Row = Mapping[str, Any]
 
@@ -34,7 +34,7 @@ PREFERRED = {
     "alignment": "preference-alignment",
 }
 TIE = "both"
-_LABELS = {name: label if label in ("a", "b", "") else TIE for name, label in LABELS.items()}
+_LABELS = {name: label if label in ("a", "b", "") else TIE for name, label in PUBLISHED_LABELS.items()}
 
 
 def dataset_of(row: Row) -> str:

@@ -42,7 +42,7 @@ class Source:
 
 
 #: names of labels in the published sets -> ours
-LABELS = {
+PUBLISHED_LABELS = {
     "": "",
     "a": "a",
     "model_a": "a",
@@ -67,9 +67,9 @@ class UnusableError(ValueError):
 def label_of(value: Any) -> str:
     """Return one of `reward.judgements.LABELS`; `UnusableError` if the label is not known."""
     name = "" if value is None else str(value).strip().casefold().replace(" ", "_").replace("-", "_")
-    if name not in LABELS:
+    if name not in PUBLISHED_LABELS:
         raise UnusableError("unknown label", repr(value))
-    return LABELS[name]
+    return PUBLISHED_LABELS[name]
 
 
 def number_of(value: Any, name: str) -> float | None:
