@@ -7,6 +7,6 @@
     python -m experiments.ab_test analyze runs/study        # screening, win rates, Bradley-Terry, agreement
     python -m experiments.ab_test plan --win_rate 0.6       # how many raters an effect needs
 
-`build` writes a folder for the public, ``blinded/``, and ``key.json``, which only `export` and `analyze` read. `demo`
+`build` writes a folder for the public, ``blinded/``, and ``key.json``, which `serve` and `static` never read. `demo`
 does all of it on the lab's pool; `static` writes a page that needs no server.
 """

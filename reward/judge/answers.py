@@ -8,7 +8,7 @@ from typing import Any
 
 from music.errors import InputError
 from music.jsonl import JsonlAppender, read_jsonl
-from reward.data.rows import LABELS
+from reward.data.rows import PUBLISHED_LABELS
 from reward.judgements import HEADS
 
 PREFERENCES = ("model_a", "model_b", "both", "neither")
@@ -88,7 +88,7 @@ def parse_answer(text: str) -> dict[str, Verdict]:
                 f"the preference of {head} is {json.dumps(part.get('preference'))}, not one of {', '.join(PREFERENCES)}"
             )
         marks = [_mark(part.get(f"score_{side}"), f"score_{side} of {head}") for side in "ab"]
-        verdicts[head] = Verdict(LABELS[part["preference"]], *marks)
+        verdicts[head] = Verdict(PUBLISHED_LABELS[part["preference"]], *marks)
     return verdicts
 
 

@@ -58,7 +58,7 @@ PARSED = {
     "experiments.benchmarks.generation": "models of the true size; tests/experiments/test_generation_benchmark.py",
     "experiments.benchmarks.stable_audio": "models of the true size; tests/experiments/test_generation_benchmark.py",
     "experiments.benchmarks.scoring": "models of the true size; tests/experiments/test_scoring_benchmark.py",
-    "experiments.benchmarks.embedding": "models of the true size; tests/experiments/test_embedding_benchmark.py",
+    "experiments.benchmarks.embedding": "models of the true size; tests/experiments/test_scoring_benchmark.py",
     "experiments.benchmarks.numeric_types": "tests/experiments/test_numeric_types.py",
     "experiments.lab.train": "hours; tests/lab/test_lab_training.py",
     "experiments.lab.pairs": "thousands of songs; tests/lab/test_pairs.py",

@@ -13,7 +13,7 @@ from tests.docs.pages import ALL_PAGES, ROOT, anchors, links
 from tests.web_pages import Tags
 
 PACKAGES = ("music", "generators", "reward", "scaling", "rlhf", "experiments")
-ERRORS = ("InputError", "ServiceError")
+ERRORS = ("InputError", "ServiceError", "UnknownModelError", "UnreachableHubError")
 
 
 def test_the_readme_stays_short():
