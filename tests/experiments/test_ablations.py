@@ -187,7 +187,7 @@ def test_intervals_hold_the_truth_and_narrow():
     scores = rng.normal(size=(2, 200))
     ratings = scores.mean(axis=0)
     found = resampled_correlation(scores, ratings)
-    assert 0.5 < found.low < found.mean < found.high < 1
+    assert 0.5 < found.low < found.value < found.high < 1
 
 
 def test_verdicts():
