@@ -27,7 +27,7 @@ BACKENDS = {
 _DEFAULT_BACKEND = "transformers"
 _NOT_OPTIONS = ("name", "source", "device", "dtype")  # what every loader takes
 _NOT_SAMPLING = ("backend", "ignore_unsupported")  # of the options that commands share
-_OF_COMMANDS = {"steps": "sampling_steps"}  # what commands call otherwise than loaders
+_OF_LOADERS = {"sampling_steps": "steps"}  # what loaders call otherwise than commands
 # file in a folder: the backend that runs what the folder holds, unless another is asked for; the first that is there
 _MARKS = {
     "model_index.json": "diffusers",
@@ -64,8 +64,8 @@ def load_generator(
     sampling
         Options of the backend; for ``transformers`` those of `generators.musicgen.generator.load_musicgen`: guidance,
         temperature, top_k, batch_size, continuation; for ``audiocraft`` the same without continuation; for
-        ``diffusers`` and ``stable-audio-tools`` those of `generators.diffusion.backend.load_diffusers`: steps,
-        guidance, negative_prompt, batch_size.
+        ``diffusers`` and ``stable-audio-tools`` those of `generators.diffusion.backend.load_diffusers`: guidance,
+        negative_prompt, batch_size, and ``sampling_steps`` or, for short, ``steps``.
 
     Raises
     ------
@@ -74,11 +74,13 @@ def load_generator(
     """
     chosen, source = _resolve(str(name), backend)
     load = _loader(chosen)
+    takes = _options(load)
     for option in sampling:
-        if option not in _options(load):
-            takes = ", ".join(_OF_COMMANDS.get(name, name) for name in _options(load)) or "none"
-            unknown = _OF_COMMANDS.get(option, option)
-            raise InputError(f"backend {chosen} has no option {unknown!r}: it takes {takes}")
+        if option not in (*takes, *(_OF_LOADERS.get(name) for name in takes)):
+            raise InputError(
+                f"backend {chosen} has no option {option!r}: it takes {', '.join(takes) or 'none'}"
+            )
+    sampling = {_OF_LOADERS.get(option, option): value for option, value in sampling.items()}
     try:
         return load(str(name), source=source, device=device, dtype=dtype, **sampling)
     except UnknownModelError as error:
@@ -110,9 +112,7 @@ def given_sampling(config: Any, options: type[Sampling] = Generation) -> dict[st
         Which of the shared options are meant.
     """
     names = (field.name for field in fields(options) if field.name not in _NOT_SAMPLING)
-    given = {name: value for name in names if (value := getattr(config, name, None)) is not None}
-    of_loaders = {name: loaders for loaders, name in _OF_COMMANDS.items()}
-    return {of_loaders.get(name, name): value for name, value in given.items()}
+    return {name: value for name in names if (value := getattr(config, name, None)) is not None}
 
 
 def _resolve(name: str, backend: str | None) -> tuple[str, str]:
@@ -142,4 +142,6 @@ def _loader(backend: str) -> Callable[..., Generator]:
 
 
 def _options(load: Callable[..., Generator]) -> tuple[str, ...]:
-    return tuple(name for name in inspect.signature(load).parameters if name not in _NOT_OPTIONS)
+    of_commands = {loaders: name for name, loaders in _OF_LOADERS.items()}
+    names = [name for name in inspect.signature(load).parameters if name not in _NOT_OPTIONS]
+    return tuple(of_commands.get(name, name) for name in names)

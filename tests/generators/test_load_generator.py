@@ -64,7 +64,7 @@ _LATENTS = [
     ({"guidance": 0.9}, "guidance must be at least 1"),
     ({"guidance": 1, "negative_prompt": "noise"}, "negative_prompt has no effect"),
     ({"batch_size": 0}, "batch_size must be at least 1"),
-    ({"top_k": 5}, "no option 'top_k': it takes steps, guidance, negative_prompt, batch_size"),
+    ({"top_k": 5}, "no option 'top_k': it takes sampling_steps, guidance, negative_prompt, batch_size"),
 ]
 _ANY = [
     ({"dtype": "float16"}, "--dtype must be one of float32, bfloat16"),

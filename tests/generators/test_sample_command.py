@@ -101,15 +101,15 @@ def test_a_mistake_is_one_line_and_exit_code_2(
 
 def test_the_commands_know_the_options_of_all_backends():
     options = {option for backend in BACKENDS for option in options_of(f"{backend}:x")}
-    shared = {one.name for one in fields(Generation)} - {"backend", "ignore_unsupported", "sampling_steps"}
-    assert options == shared | {"steps"}
+    shared = {one.name for one in fields(Generation)} - {"backend", "ignore_unsupported"}
+    assert options == shared
     assert issubclass(SampleClip, Generation)
 
 
 def test_options_that_were_not_given_are_left_to_the_generator():
     given = SampleClip(Path("out.flac"), "slow jazz", guidance=1.0, sampling_steps=8, batch_size=2)
-    assert given_sampling(given) == {"guidance": 1.0, "steps": 8, "batch_size": 2}
-    assert given_sampling(given, Sampling) == {"guidance": 1.0, "steps": 8}
+    assert given_sampling(given) == {"guidance": 1.0, "sampling_steps": 8, "batch_size": 2}
+    assert given_sampling(given, Sampling) == {"guidance": 1.0, "sampling_steps": 8}
     assert given_sampling(Sampling(temperature=0.5)) == {"temperature": 0.5}
 
 
