@@ -35,9 +35,9 @@ d,30,40,/m/1,"['folk']",A folk song.,4,False,False
 """
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def hub(tmp_path_factory):
-    """Return where the small model or file of a published name lies; it is made when it is first asked for."""
+    """Return where the small model or file of a published name lies, made when it is first asked for; for one file."""
     folder = tmp_path_factory.mktemp("hub")
     (folder / "musiccaps-public.csv").write_text(MUSICCAPS)
 
