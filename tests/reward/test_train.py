@@ -153,10 +153,9 @@ def test_killed_at_any_step_it_resumes_to_the_bit(mixed, tmp_path, dropout):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dropout", [0.0, 0.2])
-def test_two_processes_learn_the_same(mixed, tmp_path, dropout):
+def test_two_processes_learn_the_same(mixed, tmp_path):
     """Noise belongs to rows, so the curve is that of one process whatever is dropped."""
-    config = dataclasses.replace(mixed, dropout=dropout)
+    config = dataclasses.replace(mixed, dropout=0.2)
     main(config)
     other = dataclasses.replace(config, output=str(tmp_path / "two"))
     train_in_two_processes(other)

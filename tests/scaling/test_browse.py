@@ -9,9 +9,10 @@ import re
 import pytest
 
 from music.clips import write_clip
+from music.command import run
 from music.errors import InputError
 from music.pool import Pool
-from scaling.browse import Browse
+from scaling.browse import Browse, main
 from scaling.browsing.listing import read_listing
 from tests.scaling.browsing import METRICS, BrowseServer, add_scores
 from tests.scaling.noise_pool import clip, make_noise_pool
@@ -284,16 +285,18 @@ def test_one_pool_or_two(pools):
         Browse(pools)
 
 
-def test_what_cannot_be_met_is_one_line(tmp_path, server, made):
+def test_what_cannot_be_met_is_one_line(tmp_path, server, made, capsys):
     for arguments, told in (
         ([tmp_path], "is not a pool"),
         ([made.folder, "--weights", "beauty=1"], "there are musicality, alignment"),
         ([made.folder, "--port", server.port], "choose another --port"),
     ):
-        with pytest.raises(RuntimeError, match=told) as caught:
-            BrowseServer(*arguments)
-        assert str(caught.value).startswith("error: ")
-        assert str(caught.value).count("\n") == 1
+        with pytest.raises(SystemExit) as stop:
+            run(main, Browse, list(map(str, arguments)))
+        assert stop.value.code == 2
+        error = capsys.readouterr().err
+        assert told in error
+        assert (error[:7], error.count("\n")) == ("error: ", 1)
 
 
 def test_ports_that_are_taken_are_passed_over_and_ctrl_c_is_quiet(made, scores):
