@@ -199,7 +199,9 @@ def _parser_of(config: type, name: str) -> jsonargparse.ArgumentParser:
             number = {"nargs": "?", "default": argparse.SUPPRESS}  # left out, it leaves --config files alone
         parser.add_argument(option, type=kind, help=help_of(config, option), **number)
     for part, names in _sections(config):
-        group = parser.add_argument_group("options of this command" if part is config else _first_line(part).rstrip("."))
+        group = parser.add_argument_group(
+            "options of this command" if part is config else _first_line(part).rstrip(".")
+        )
         for option in names:
             if option not in positionals:
                 default = _default_of(config, option)
