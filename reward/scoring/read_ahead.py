@@ -28,14 +28,15 @@ def read_ahead(read: Callable[[In], Out], items: Iterable[In], workers: int, ahe
         return
     source = iter(items)
     waiting: deque[Future[Out]] = deque()
-    with ThreadPoolExecutor(workers) as threads:
-        try:
-            for item in source:
-                waiting.append(threads.submit(read, item))
-                if len(waiting) > ahead:
-                    yield waiting.popleft().result()
-            while waiting:
+    threads = ThreadPoolExecutor(workers)
+    try:
+        for item in source:
+            waiting.append(threads.submit(read, item))
+            if len(waiting) > ahead:
                 yield waiting.popleft().result()
-        finally:
-            for future in waiting:  # after an error or a kill: what has not begun need not
-                future.cancel()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        # Nothing is waited for: whoever drops this half-way may be the garbage collector, in the middle of the start of
+        # another thread, which holds the lock that joining a thread needs.
+        threads.shutdown(wait=False, cancel_futures=True)

@@ -1,11 +1,13 @@
 """`python -m reward.score` on JSON Lines: bad rows, resume, kills, other models, several processes."""
 
+import gc
 import json
 import os
 import runpy
 import signal
 import subprocess
 import sys
+import threading
 import time
 from types import SimpleNamespace
 
@@ -319,3 +321,26 @@ def test_what_goes_wrong_is_raised_where_it_is_due():
     with pytest.raises(InputError, match="broken"):
         found.extend(read_ahead(read, range(5), workers=2, ahead=3))
     assert found == [0, 1]
+
+
+def test_reading_ahead_that_is_dropped_half_way_waits_for_nothing():
+    """The garbage collector may drop it while another thread starts, where joining a thread never ends."""
+    begun, ended = threading.Event(), threading.Event()
+    limit = threading.Timer(20, ended.set)  # a failure is no hang
+    limit.start()
+
+    def read(number):
+        if number == 1:
+            begun.set()
+            ended.wait()
+        return number
+
+    numbers = read_ahead(read, range(5), workers=2, ahead=1)
+    assert next(numbers) == 0
+    assert begun.wait(5)
+    began = time.monotonic()
+    del numbers
+    gc.collect()
+    assert time.monotonic() - began < 5
+    ended.set()
+    limit.cancel()
