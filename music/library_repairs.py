@@ -9,6 +9,11 @@ Where several threads make that first call together, one of them may compute its
 cosine is then wrong by up to 8e-5, once in a process, and a score that begins with a Hann window by up to 0.07
 (https://github.com/pytorch/pytorch/issues/188792; MKL 2024.2, which torch's wheels carry). `settle_vector_math` makes
 the first calls from one thread.
+
+MKL also chooses kernels by where an operand lies in memory and by a thread's share of the rows, so that one row may
+get other bits at another place of a batch (on an AMD EPYC with two threads: products of 5, 6, 7, 9, 10 and 11 rows, and
+all attention of one query). Its conditional numerical reproducibility, `MKL_CBWR=AUTO`, ends that; `music/__init__.py`
+asks for it unless the environment says otherwise, and `generators.shared.slots` proves what came of it.
 """
 
 import importlib

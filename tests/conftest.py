@@ -1,4 +1,4 @@
-"""Settings of the whole suite: one thread, no hub, long files first."""
+"""Settings of the whole suite: one thread (or OMP_NUM_THREADS of them), no hub, long files first."""
 
 import os
 
@@ -10,7 +10,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import pytest
 import torch
 
-torch.set_num_threads(1)
+import music  # noqa: F401  # before anything is computed: it settles how products are
+
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

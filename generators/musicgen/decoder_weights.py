@@ -4,6 +4,8 @@ For a product of few rows, as in decoding step by step, MKL and oneDNN spend as 
 the order that their kernels read as on the product. Here that is done once, in a copy. Where a processor has no
 instructions for bfloat16, it multiplies in float32: the copy is twice as large, the product faster than an imitation of
 bfloat16 (`experiments.benchmarks.generation` measures it) and no less exact, for only its result is rounded.
+
+Such a product is taken only if it treats all rows alike on the machine at hand, which is tried when it is laid out.
 """
 
 from dataclasses import dataclass
@@ -12,14 +14,16 @@ from typing import Any
 import torch
 from torch.nn.functional import linear
 
+from generators.shared.slots import treats_rows_alike
+
 _FEWEST = 4  # rows; below that, reading the weights as they lie is as fast
 
 
 class PackedLinear:
     """A linear layer without bias whose weights stay as they are.
 
-    On a GPU, for one to three rows, or where the libraries are missing, it is an ordinary layer and takes no memory of
-    its own.
+    On a GPU, for one to three rows, where the libraries are missing or where their product of so many rows depends on
+    a row's place, it is an ordinary layer and takes no memory of its own.
 
     Parameters
     ----------
@@ -32,24 +36,50 @@ class PackedLinear:
     def __init__(self, weight: torch.Tensor, rows: int) -> None:
         self._weight = weight.detach()
         self._rows = rows
-        self._packed: torch.Tensor | None = None
-        self._one_dnn = weight.dtype == torch.bfloat16 and multiplies_bfloat16()
+        self._product: _Packed | None = None
         if rows >= _FEWEST and _can_pack(weight):
-            if self._one_dnn:
-                self._packed = torch.ops.mkldnn._reorder_linear_weight(self._weight, rows)
-            else:
-                self._packed = torch.ops.mkl._mkl_reorder_linear_weight(self._weight.float(), rows)
+            product = _Packed(self._weight, rows)
+            if _proved(product, self._weight, rows):
+                self._product = product
+
+    def __call__(self, states: torch.Tensor) -> torch.Tensor:
+        """Return the outputs `[rows, outputs]` of states `[rows, inputs]`."""
+        if self._product is None or states.ndim != 2 or len(states) != self._rows:
+            return linear(states, self._weight)
+        return self._product(states)
+
+
+class _Packed:
+    """A product of so many rows with packed weights."""
+
+    def __init__(self, weight: torch.Tensor, rows: int) -> None:
+        self._rows = rows
+        self._one_dnn = weight.dtype == torch.bfloat16 and multiplies_bfloat16()
+        if self._one_dnn:
+            self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
+        else:
+            self._weight = torch.ops.mkl._mkl_reorder_linear_weight(weight.float(), rows)
         # MKL asks the weights as they were for their shape alone, if the rows are as many as was said
         self._shape = torch.zeros(()).expand(weight.shape)
 
     def __call__(self, states: torch.Tensor) -> torch.Tensor:
-        """Return the outputs `[rows, outputs]` of states `[rows, inputs]`."""
-        if self._packed is None or states.ndim != 2 or len(states) != self._rows:
-            return linear(states, self._weight)
         if self._one_dnn:
-            return torch.ops.mkldnn._linear_pointwise(states, self._packed, None, "none", [], "")
-        found = torch.ops.mkl._mkl_linear(states.float(), self._packed, self._shape, None, self._rows)
+            return torch.ops.mkldnn._linear_pointwise(states, self._weight, None, "none", [], "")
+        found = torch.ops.mkl._mkl_linear(states.float(), self._weight, self._shape, None, self._rows)
         return found.to(states.dtype)
+
+
+_alike: dict[tuple[object, ...], bool] = {}  # by what a library chooses its kernel for
+
+
+def _proved(product: _Packed, weight: torch.Tensor, rows: int) -> bool:
+    """Return whether such a product treats all rows alike here; tried once for each kind of product."""
+    kind = (tuple(weight.shape), weight.dtype, rows, torch.get_num_threads())
+    if kind not in _alike:
+        random = torch.Generator().manual_seed(rows)
+        states = torch.randn(rows, weight.shape[1], generator=random).to(weight.dtype)
+        _alike[kind] = treats_rows_alike(product, states)
+    return _alike[kind]
 
 
 def multiplies_bfloat16() -> bool:

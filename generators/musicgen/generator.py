@@ -31,7 +31,7 @@ from generators.musicgen.loading import (
 )
 from generators.musicgen.sampling import Choose, SamplingOptions, sample_codes
 from generators.protocol import samples_of
-from generators.shared.batch_generator import check_batch_size, slots_of
+from generators.shared.batch_generator import check_batch_size
 from generators.shared.model_folder import check_kind, find_folder, weights_hash
 from music.devices import find_device, find_dtype
 from music.errors import InputError
@@ -128,7 +128,7 @@ class MusicGen(CodeGenerator):
         conditions = self._conditioner.batch(prompts, self._conditioner.padded_length(prompts[0]))
         given = self._beginnings.codes(prompts, pattern.frames) if self._beginnings else None
         if self._weights is None:
-            self._weights = DecoderWeights(decoder, slots_of(self.batch_size), guidance > 1)
+            self._weights = DecoderWeights(decoder, self._slots, guidance > 1)
         return sample_codes(decoder, conditions, pattern, guidance, choose, given, self._weights)
 
     def _audio(self, codes: torch.Tensor) -> torch.Tensor:

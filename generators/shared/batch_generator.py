@@ -14,6 +14,7 @@ import soundfile
 import torch
 
 from generators.protocol import Generator, Job, Sample, samples_of
+from generators.shared.slots import slots_of
 from music.clips import Clip
 from music.errors import InputError
 from music.prompts import Prompt
@@ -51,14 +52,6 @@ def check_batch_size(batch_size: int) -> None:
         raise InputError(f"batch_size must be at least 1, got {batch_size}")
 
 
-def slots_of(batch_size: int) -> int:
-    """Return the rows to compute: an even number, or one.
-
-    With an odd number, several threads may share out a bfloat16 product such that rows are not treated alike.
-    """
-    return batch_size if batch_size == 1 else batch_size + batch_size % 2
-
-
 class BatchGenerator(Generator, ABC):
     """A generator whose model makes the tokens of a batch at once; see `generators.protocol.Generator`.
 
@@ -89,7 +82,8 @@ class BatchGenerator(Generator, ABC):
     Raises
     ------
     InputError
-        If the batch size is below 1.
+        If the batch size is below 1, or no batch near that size is safe on this machine; see
+        `generators.shared.slots.slots_of`.
     """
 
     backend: ClassVar[str]
@@ -101,10 +95,12 @@ class BatchGenerator(Generator, ABC):
         self, name: str, weights: str, options: Any, batch_size: int, device: torch.device, dtype: torch.dtype
     ) -> None:
         check_batch_size(batch_size)
+        slots_of(batch_size, device, dtype)  # refused before any work
         self.name = name
         self.options = options
         self.batch_size = batch_size
         self._device = device
+        self._dtype = dtype
         self.spec: Mapping[str, Any] = {
             "weights": weights,
             "backend": self.backend,
@@ -134,11 +130,16 @@ class BatchGenerator(Generator, ABC):
     def make(self, batch: Sequence[Job], seconds: float) -> Iterator[Sample]:
         """Yield the samples of a batch; see `generators.protocol.Generator.make`."""
         samples = samples_of(seconds, self)
-        padding = [batch[-1]] * (slots_of(self.batch_size) - len(batch))
+        padding = [batch[-1]] * (self._slots - len(batch))
         prompts = [job.prompt for job in (*batch, *padding)]
         sampled = self._sample([job.seed for job in batch], prompts, seconds, samples)
         for job, tokens in zip(batch, sampled, strict=True):
             yield Sample(job, self._clip(tokens, samples), self._kept(tokens))
+
+    @property
+    def _slots(self) -> int:
+        """Rows that a batch is computed with, those of padding included."""
+        return slots_of(self.batch_size, self._device, self._dtype)
 
     @abstractmethod
     def decode_tokens(self, tokens: torch.Tensor, seconds: float) -> Clip:

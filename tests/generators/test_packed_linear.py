@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import linear
 
+from generators.musicgen import decoder_weights
 from generators.musicgen.decoder_weights import PackedLinear, multiplies_bfloat16
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
@@ -21,7 +22,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(("outputs", "inputs"), [(64, 32), (36, 72), (1024, 256)])
-@pytest.mark.parametrize("rows", [1, 2, 4, 10, 20, 32])
+@pytest.mark.parametrize("rows", [1, 2, 5, 6, 7, 9, 10, 11, 20])
 def test_rows_are_those_of_a_plain_product_in_any_order(
     rows: int, outputs: int, inputs: int, kind: torch.dtype, threads: int
 ):
@@ -49,7 +50,7 @@ def test_another_number_of_rows_will_do(threads: int):
 
 def test_weights_are_not_copied_for_the_few_rows_that_gain_nothing():
     layer = PackedLinear(torch.randn(48, 32), rows=2)
-    assert layer._packed is None
+    assert layer._product is None
 
 
 @pytest.mark.skipif(multiplies_bfloat16(), reason="the processor has instructions for bfloat16")
@@ -57,3 +58,15 @@ def test_without_instructions_for_bfloat16_only_the_result_is_rounded():
     weight, states = torch.randn(48, 32).bfloat16(), torch.randn(20, 32).bfloat16()
     exact = linear(states.double(), weight.double())
     torch.testing.assert_close(PackedLinear(weight, 20)(states), exact.bfloat16(), atol=0, rtol=2**-8)
+
+
+def test_a_product_that_treats_rows_differently_is_not_taken(monkeypatch: pytest.MonkeyPatch, threads: int):
+    def another_last_row(product: object, states: torch.Tensor) -> torch.Tensor:
+        found = linear(states, weight)
+        found[-1] = (states[-1].double() @ weight.double().T).to(found.dtype)
+        return found
+
+    weight = torch.randn(48, 40)  # of a shape that no other test has
+    states = torch.randn(6, 40)
+    monkeypatch.setattr(decoder_weights._Packed, "__call__", another_last_row)
+    assert torch.equal(PackedLinear(weight, 6)(states), linear(states, weight))
