@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import music  # noqa: F401  # before anything is computed: it settles how products are
+import tests.warm
 
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
@@ -19,3 +20,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files of slow tests, so that at the end no process is left alone with one of them."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_processes():
+    """Let processes start with their libraries imported."""
+    stop = tests.warm.start()
+    yield
+    stop()
