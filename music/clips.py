@@ -14,6 +14,7 @@ import torch
 from music.durable import write_bytes
 from music.errors import InputError
 from music.library_repairs import settle_vector_math
+from music.paths import check_file
 
 settle_vector_math()  # here, as whatever computes on sound imports clips
 
@@ -145,8 +146,7 @@ def read_header(path: str | Path) -> ClipHeader:
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
-    if not Path(path).is_file():
-        raise InputError(f"audio file {path} does not exist")
+    check_file(path, "audio file")
     try:
         with soundfile.SoundFile(str(path)) as file:
             if not _RATES[0] <= file.samplerate <= _RATES[1]:

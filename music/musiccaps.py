@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from music.errors import InputError
-from music.files import parquet_columns, read_csv, read_parquet, read_text
+from music.files import parquet_columns, read_csv, read_lines, read_parquet
 
 # selection: the column that decides, and what it must be
 SELECTIONS: dict[str, tuple[str, bool] | None] = {
@@ -111,10 +111,7 @@ def _listed(rows: list[Located], path: Path, listing: Path) -> list[Located]:
             first = known[row["ytid"]][0]
             raise InputError(f"{path} {place}: id {row['ytid']!r} comes twice, first in {first}")
     lines: dict[str, int] = {}
-    for number, line in enumerate(read_text(listing).split("\n"), start=1):
-        identity = line.strip()
-        if not identity:
-            continue
+    for number, identity in read_lines(listing):
         if identity not in known:
             raise InputError(f"{listing} line {number}: {path} has no ytid {identity!r}")
         if identity in lines:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from music.closed_pipes import outlive_readers
 from music.command import run
 
 
@@ -39,6 +40,7 @@ def dispatch(name: str, about: str, table: Mapping[str, Command], argv: Sequence
     argv
         The words after the name; without any, the subcommands are listed.
     """
+    outlive_readers()
     word, rest = (argv[0], argv[1:]) if argv else ("--help", [])
     if word in ("--help", "-h"):
         print(_listing(name, about, table))

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from music.devices import find_device
 from music.errors import InputError
+from music.paths import is_folder
 from music.shipped_files import asset
 from reward.baselines.ensemble import RULES, Ensemble
 from reward.baselines.windowed import WINDOWS, Windowed
@@ -69,7 +70,7 @@ def load_scorer(name: str | Path, device: str = "auto", dtype: str = "float32", 
         return Ensemble(members, kind)
     if kind in WINDOWS and place:
         return Windowed(load_scorer(place, device, dtype, **options), kind)
-    if isinstance(name, str) and ":" in text and kind not in KINDS and not Path(name).is_dir():
+    if isinstance(name, str) and ":" in text and kind not in KINDS and not is_folder(name):
         return _call_plug_in(_find_class(text), device, dtype, options)
     if "checkpoint" in options:
         raise InputError(f"--checkpoint is handed to a module:Class, which {text} is not: leave it out")
@@ -86,7 +87,7 @@ def load_scorer(name: str | Path, device: str = "auto", dtype: str = "float32", 
         if place:
             raise InputError(f"{kind} has no model: leave {place!r} out")
         return factory()
-    if Path(name).is_dir():
+    if is_folder(name):
         return _find_class(_DEFAULT)(_checkpoint(Path(name)), device=device, dtype=dtype, **options)
     if isinstance(name, str) and text.count("/") == 1 and not text.startswith((".", "/", "~")):
         folder = _checkpoint(_from_hub(text))

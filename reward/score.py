@@ -22,7 +22,7 @@ from music.processes import Processes
 from reward.registry import load_scorer
 from reward.scoring.options import Scoring
 from reward.scoring.pool import score_pool
-from reward.scoring.rows import batch_on, score_rows
+from reward.scoring.rows import batch_on, check_files, score_rows
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class ScoreConfig(Scoring):
 
 def main(config: ScoreConfig) -> int:
     """Score as the config says; return the exit code."""
-    if config.input and not Path(config.input).is_file():
-        raise InputError(f"{config.input} does not exist")
+    if config.input:
+        check_files(Path(config.input), Path(config.output))
     pool = Pool(config.pool) if config.pool else None
     processes = Processes()
     scorer = load_scorer(config.reward, config.device, config.dtype)

@@ -16,6 +16,7 @@ import numpy as np
 from music.command import run
 from music.errors import InputError
 from music.jsonl import read_jsonl
+from music.paths import is_file
 from reward.judgements import HEADS
 
 SMOOTHING = 0.05  # share of a step in the running mean
@@ -105,7 +106,7 @@ def _smoothed(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
 
 def _rows(folder: Path) -> list[dict[str, Any]]:
     path = folder / "log.jsonl"
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"{path} does not exist: {folder} is no output of reward.train")
     return [row for _, row in read_jsonl(path)]
 

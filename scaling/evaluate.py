@@ -35,6 +35,7 @@ from music.intervals import (
     telling_digits,
 )
 from music.options import Judging, Runtime
+from music.paths import short_names
 from music.pool import Candidate, Pool
 from music.processes import Processes
 from music.provenance import write_run_record
@@ -221,22 +222,31 @@ def write(options: Evaluate, findings: Sequence[Finding], scorers: Sequence[Scor
     lines = [finding.row() for finding in findings]
     write_text(folder / "table.csv", csv_table(lines, list(lines[0])))
     header, rows = for_people(findings)
+    names = names_of(findings)
     rewards = {one.pool: one for one in findings if one.metric == "reward"}
-    counts = [f"{one.value.prompts} prompts x {one.candidates} of {pool}" for pool, one in rewards.items()]
+    counts = [
+        f"{one.value.prompts} prompts x {one.candidates} of {names[pool]}" for pool, one in rewards.items()
+    ]
     counts += dict.fromkeys(
-        f"{one.metric} of {one.value.prompts} of {prompts} prompts of {one.pool}"
+        f"{one.metric} of {one.value.prompts} of {prompts} prompts of {names[one.pool]}"
         for one in findings
         if one.value.prompts < (prompts := rewards[one.pool].value.prompts)
     )
     note = (
         f"Means and 95 % intervals over prompts, none of fewer than {FEWEST}: {'; '.join(counts)}. "
-        f"The reward is {options.weights} by {scorers[0].name}."
+        f"The reward is {options.weights} by {scorers[0].name}. A star: the gain over n = 1 is above 0."
     )
-    page = f"{markdown_table(header, rows)}\n{note} A star: the gain over n = 1 is above 0.\n"
+    page = f"{markdown_table(header, rows)}\n{note}\n"
     write_text(folder / "table.md", page)
     write_text(folder / "table.tex", latex_table(header, rows, note))
     write_run_record(folder, options, scorers={scorer.name: scorer.hash for scorer in scorers})
     print(page, end="")
+
+
+def names_of(findings: Sequence[Finding]) -> dict[str, str]:
+    """Return what to call each pool in a table, by its folder."""
+    pools = list(dict.fromkeys(one.pool for one in findings))
+    return dict(zip(pools, short_names(pools), strict=True))
 
 
 def for_people(findings: Sequence[Finding]) -> tuple[list[str], list[list[str]]]:
@@ -244,9 +254,10 @@ def for_people(findings: Sequence[Finding]) -> tuple[list[str], list[list[str]]]
     metrics = list(dict.fromkeys(one.metric for one in findings))
     digits = {name: telling_digits(one.value for one in findings if one.metric == name) for name in metrics}
     several = len({one.generator for one in findings}) < len({one.pool for one in findings})
+    pools = names_of(findings)
     rows: dict[tuple[str, int], list[str]] = {}
     for one in findings:
-        name = f"{one.generator} ({one.pool})" if several else one.generator
+        name = f"{one.generator} ({pools[one.pool]})" if several else one.generator
         row = rows.setdefault((one.pool, one.n), [f"{name}, n = {one.n}"])
         row.append(f"{one.value:.{digits[one.metric]}f}{'*' * one.is_above_chance}")
     return ["", *metrics], list(rows.values())

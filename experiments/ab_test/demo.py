@@ -14,6 +14,7 @@ from experiments.ab_test.building.config import Build
 from experiments.ab_test.serving import serve
 from experiments.ab_test.study import BLINDED, STUDY
 from music.errors import InputError
+from music.paths import exists, is_folder
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ class Demo:
 def main(options: Demo) -> None:
     """Build the study unless it is there, then serve it until Ctrl-C."""
     blinded = options.output / BLINDED
-    if not (blinded / STUDY).exists():
-        if not options.pool.is_dir():
+    if not exists(blinded / STUDY):
+        if not is_folder(options.pool):
             raise InputError(f"there is no pool {options.pool}: `make demo` makes it in about two minutes")
         systems = ",".join(f"top-{n}={options.pool}:{n}" for n in (10, 3, 1))
         build.main(

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from music.durable import write_text
 from music.errors import InputError
+from music.paths import is_file, reading
 
 BLINDED, STUDY, KEY, AUDIO = "blinded", "study.json", "key.json", "audio"
 HEADS = ("alignment", "musicality")  # the questions, in the order in which they are asked
@@ -216,7 +217,7 @@ def write_record(path: Path, record: Study | Key) -> None:
 def read_study(folder: str | Path) -> Study:
     """Read the study in a blinded folder; `InputError` if there is none, or it is not whole."""
     path = Path(folder) / STUDY
-    if not path.is_file() and (Path(folder) / BLINDED / STUDY).is_file():
+    if not is_file(path) and is_file(Path(folder) / BLINDED / STUDY):
         raise InputError(f"{folder} holds a key: name its folder {Path(folder) / BLINDED} instead")
     return _read(path, Study)
 
@@ -224,10 +225,12 @@ def read_study(folder: str | Path) -> Study:
 def _read(path: Path, kind: type[R]) -> R:
     from pydantic import TypeAdapter, ValidationError
 
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"{path} does not exist: `python -m experiments.ab_test build` makes a study")
+    with reading(path):
+        data = path.read_bytes()
     try:
-        return TypeAdapter(kind).validate_json(path.read_bytes())
+        return TypeAdapter(kind).validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))

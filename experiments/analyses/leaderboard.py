@@ -33,6 +33,7 @@ from music.errors import InputError
 from music.intervals import RESAMPLES, Array, estimate_each
 from music.optional_libraries import install_extra
 from music.options import Rewarding, Runtime
+from music.paths import files_in, is_folder
 from music.pool import Candidate, Pool
 from music.processes import Processes
 from music.tables import markdown_table
@@ -114,14 +115,14 @@ def pools_in(folder: Path) -> list[Path]:
     InputError
         If there is none.
     """
-    found = [folder] if _is_pool(folder) else sorted(filter(_is_pool, folder.glob("**/")))
+    found = [folder] if _is_pool(folder) else list(filter(_is_pool, files_in(folder, "**/")))
     if not found:
         raise InputError(f"{folder} is no pool, and none lies below it: name what best_of_n.py has filled")
     return found
 
 
 def _is_pool(folder: Path) -> bool:
-    return (folder / "specs").is_dir() and any(folder.glob("metadata*.jsonl"))
+    return is_folder(folder / "specs") and any(folder.glob("metadata*.jsonl"))
 
 
 def names_of(pools: Sequence[Pool]) -> list[str]:

@@ -31,6 +31,7 @@ from music.file_hashes import file_hashes
 from music.hashing import sha256_text
 from music.jsonl import dump_line, read_jsonl
 from music.options import Rewarding
+from music.paths import is_readable
 from music.processes import Processes
 from music.provenance import write_run_record
 from reward import RewardWeights, load_scorer
@@ -134,7 +135,7 @@ def _named(row: Mapping[str, Any], name: str) -> Any:
 def requests_of(pairs: Sequence[Mapping[str, Any]], memory: Path) -> list[dict[str, str]]:
     """Return the rows for `reward.scoring.rows`, two a pair; the folder `memory` remembers the hashes of files."""
     named = {Path(pair[name]) for pair in pairs for name in FILES if pair[name]}
-    contents = file_hashes(sorted(path for path in named if path.is_file()), memory)
+    contents = file_hashes(sorted(filter(is_readable, named)), memory)
     rows = []
     for pair in pairs:
         for side, name in (("A", "audio_a"), ("B", "audio_b")):

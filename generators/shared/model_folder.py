@@ -1,5 +1,6 @@
 """From the name of a model (a folder, a shipped name, a hub id) to the folder that holds it."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 from music.errors import InputError
 from music.files import read_object
 from music.hashing import sha256_folder
+from music.paths import exists, is_file
 from music.shipped_files import asset
 
 _TEXT_FILES = ("*.json", "*.model", "*.txt")  # configurations and tokenizers
@@ -46,11 +48,11 @@ def locate(name: str, source: str, index: str, download: Callable[[str], Path]) 
     kind, _, place = source.partition(":")
     if kind == "asset":
         return asset(place)
-    folder = Path(source).expanduser()
-    if kind == "hub" and (Path(place) / index).is_file():
+    folder = Path(os.path.expanduser(source))
+    if kind == "hub" and is_file(Path(place) / index):
         return Path(place)
-    if kind != "hub" and folder.exists():
-        if not (folder / index).is_file():
+    if kind != "hub" and exists(folder):
+        if not is_file(folder / index):
             raise InputError(f"{folder} holds no model: it has no {index}")
         return folder
     hub_id = place if kind == "hub" else source
@@ -96,8 +98,8 @@ def find_named(name: str, model_type: str, beside: Path) -> Path:
     InputError
         If it cannot be found, or is of another type.
     """
-    for folder in (beside / name, Path(name).expanduser()):
-        if (folder / "config.json").is_file():
+    for folder in (beside / name, Path(os.path.expanduser(name))):
+        if is_file(folder / "config.json"):
             check_kind(folder, (model_type,))
             return folder
     return find_folder(name, f"hub:{name}", (model_type,))
@@ -118,7 +120,7 @@ def download_index(hub_id: str, index: str, library: str, cure: str) -> Path:
     from huggingface_hub import snapshot_download
 
     found = Path(snapshot_download(hub_id, allow_patterns=[index]))
-    if not (found / index).is_file():
+    if not is_file(found / index):
         raise InputError(f"{hub_id} has no {index}, so that {library} cannot run it: {cure}")
     return found
 

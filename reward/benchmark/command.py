@@ -31,6 +31,7 @@ from music.errors import InputError
 from music.hashing import sha256_file
 from music.intervals import FEWEST, RESAMPLES
 from music.jsonl import dump_line
+from music.paths import is_file
 from music.processes import Processes
 from music.provenance import device_name, write_run_record
 from music.tables import csv_table
@@ -144,7 +145,7 @@ def predict(options: Benchmark, processes: Processes) -> tuple[int, Scorer]:
         If there are some, and --on_error is fail; or more of what the scorer measures is not better.
     """
     data = options.scored_rows
-    if options.data is None and not data.is_file():
+    if options.data is None and not is_file(data):
         raise InputError(
             f"there is no {data}: run python -m experiments.lab.judgement_sets --only CMI-RewardBench "
             '(it needs the extra "lab"), or name the rows to score by --data'

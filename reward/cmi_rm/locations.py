@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from music.errors import InputError
+from music.paths import is_file
 from music.shipped_files import asset
 
 _SHIPPED = {"lab-mulan": "lab/mulan"}
@@ -40,7 +41,7 @@ class Locator:
         inside = [base / place for place in (name, Path(name).name) for base in self.bases]
         places = [Path(name), *inside]
         for place in places:
-            if (place / patterns[0]).is_file():  # an unrelated folder of that name is passed over
+            if is_file(place / patterns[0]):  # an unrelated folder of that name is passed over
                 return place
         if name in _SHIPPED:
             return asset(_SHIPPED[name])

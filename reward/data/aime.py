@@ -11,6 +11,7 @@ from typing import Any
 
 from music.clips import Clip, read_clip, write_clip
 from music.errors import InputError
+from music.paths import is_file
 from reward.data.rows import Items, Row, Source, UnusableError, without_empty
 from reward.data.tables import table_rows
 
@@ -52,7 +53,7 @@ def _segment(fields: Mapping[str, Any], number: str, source: Source) -> str:
     except (KeyError, TypeError, ValueError) as error:
         raise UnusableError("no segment is named", str(error)) from error
     path = source.made / f"{track:05d}_{begin:g}_{end:g}.flac"
-    if not path.is_file():
+    if not is_file(path):
         write_clip(path, _cut(_track(source.audio, track), begin, end))
     return str(path.absolute())
 
@@ -60,7 +61,7 @@ def _segment(fields: Mapping[str, Any], number: str, source: Source) -> str:
 def _track(folder: Path, track: int) -> Path:
     for suffix in _SUFFIXES:
         path = folder / f"{track:05d}{suffix}"
-        if path.is_file():
+        if is_file(path):
             return path
     raise UnusableError("audio is missing", str(folder / f"{track:05d}.*"))
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from music.durable import write_bytes
+from music.errors import InputError
+from music.paths import check_file, is_file
 from reward.judgements import HEADS, SCALE
 
 Row = dict[str, Any]  # of `reward.judgements`, with absolute paths and without an id
@@ -105,8 +107,12 @@ def audio_path(folder: Path, name: Any) -> str:
     if not isinstance(name, str) or not name.strip():
         raise UnusableError("no audio is named", repr(name))
     path = (folder / name).absolute()
-    if not path.is_file():
-        raise UnusableError("audio is missing", str(path))
+    try:
+        if not is_file(path):
+            raise UnusableError("audio is missing", str(path))
+        check_file(path, "audio")
+    except InputError as error:
+        raise UnusableError("audio cannot be read", str(error)) from error
     return str(path)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from music.errors import InputError
 from music.files import read_csv, read_parquet
 from music.jsonl import read_jsonl
+from music.paths import files_in, is_folder
 
 SUFFIXES = (".jsonl", ".csv", ".parquet")
 
@@ -24,8 +25,8 @@ def table_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     InputError
         If there is no such table, or it cannot be read.
     """
-    if path.is_dir():
-        files = sorted(path.glob("**/*.parquet"))
+    if is_folder(path):
+        files = files_in(path, "**/*.parquet")
         if not files:
             raise InputError(f"{path} holds no parquet file: name the file with the rows")
         for file in files:

@@ -4,11 +4,12 @@ A row of the input is ``id, audio`` and optionally ``text, lyrics, reference``; 
 file, and other fields are carried. A row of the output is the row of the input, then the metrics (or ``error`` with
 the cause) and ``model``, the scorer's hash.
 
-While it runs, each process appends rows to ``<output>-0000R.jsonl``; at the end they are merged into the output in the
+While it runs, each process appends rows to ``<output>.part-0000R``; at the end they are merged into the output in the
 order of the input. So a killed run can be run again: rows that are there without an error, and are the same in the
 input, are kept; the others are scored. Threads decode audio ahead of the scorer.
 """
 
+import glob
 import itertools
 import json
 import math
@@ -22,9 +23,10 @@ from music.clips import read_clip
 from music.durable import write_text
 from music.errors import InputError
 from music.jsonl import dump_line, read_jsonl
+from music.paths import check_file
 from music.processes import Processes
 from music.prompts import Prompt
-from music.shards import Located, ShardedRows
+from music.shards import ShardedRows
 from reward.protocol import Scorer, ScoreRequest
 from reward.scoring.options import Scoring
 from reward.scoring.read_ahead import read_ahead
@@ -84,12 +86,12 @@ def score_rows(
 
     processes = processes or Processes()
     batch = max(batch, scorer.batch_size)
+    table = check_files(source, output)
     rows = _read(source, scorer)
-    if output.suffix != ".jsonl" or output.resolve() == source.resolve():
-        raise InputError(f"the output must be a .jsonl file other than the input, got {output}")
-    table = ShardedRows(output.parent, output.stem)
     _check(table, rows, source, scorer, accumulate)
-    done = {place.row["id"] for place in table.rows() if _is_finished(place.row, rows, scorer)} & rows.keys()
+    older = _left_by_older_version(output, rows, scorer)
+    found = [*(place.row for place in table.rows()), *older]
+    done = {row["id"] for row in found if _is_finished(row, rows, scorer)} & rows.keys()
     processes.barrier()  # all have read before anybody writes
     share = processes.shard([row for identity, row in rows.items() if identity not in done])
     bar = tqdm(total=len(share), desc=f"score ({scorer.name})", disable=not (processes.is_main and share))
@@ -103,7 +105,7 @@ def score_rows(
             bar.update(len(part))
     processes.barrier()
     if processes.is_main:
-        table.merge(lambda located: _in_order(located, rows, scorer))
+        table.merge(lambda located: _in_order([*(place.row for place in located), *older], rows, scorer))
     processes.barrier()
     failed = sum("error" in place.row for place in table.rows() if place.row["id"] in rows)
     return RowCounts(len(rows) - len(done) - failed, len(done), failed)
@@ -129,6 +131,21 @@ def score_requests(
     return {row["id"]: row for _, row in read_jsonl(scores)}
 
 
+def check_files(source: Path, output: Path) -> ShardedRows:
+    """Return the table that the output and its parts are, before a model is loaded.
+
+    Raises
+    ------
+    InputError
+        If the input cannot be read, or the output is no ``.jsonl`` file or the input itself.
+    """
+    check_file(source, "input")
+    table = ShardedRows.beside(output)
+    if output.suffix != ".jsonl" or table.owns(source):
+        raise InputError(f"the output must be a .jsonl file other than the input, got {output} for {source}")
+    return table
+
+
 def batch_on(device: str) -> int:
     """Return how many requests a scorer is best handed at a time on a device of `music.devices`."""
     import torch
@@ -140,7 +157,7 @@ def _read(source: Path, scorer: Scorer) -> dict[str, Row]:
     """Return the rows by id."""
     rows: dict[str, Row] = {}
     lines: dict[str, int] = {}
-    for line, row in read_jsonl(source, torn_end=False):
+    for line, row in read_jsonl(source, torn_end=False, whole_texts=False):  # a row's own error
         place = f"{source} line {line}"
         identity = row.get("id")
         if not isinstance(identity, str) or not identity:
@@ -171,6 +188,30 @@ def _check(
             )
 
 
+def _left_by_older_version(output: Path, rows: Mapping[str, Row], scorer: Scorer) -> list[Row]:
+    """Return the scores in parts of the output as they were once called; as a user may call a file so, they stay.
+
+    A file that has all rows is no part.
+    """
+    found: list[Row] = []
+    for path in sorted(output.parent.glob(f"{glob.escape(output.stem)}-[0-9][0-9][0-9][0-9][0-9].jsonl")):
+        try:
+            read = [row for _, row in read_jsonl(path)]
+        except InputError:
+            continue
+        added = {*scorer.metrics, "model"}
+        scores = [
+            row
+            for row in read
+            if row.get("id") in rows
+            and row.get("model") == scorer.hash
+            and added <= row.keys()
+            and _is_finished(row, rows, scorer)
+        ]
+        found += scores if len(scores) < len(rows) else []
+    return found
+
+
 def _is_finished(result: Row, rows: Mapping[str, Row], scorer: Scorer) -> bool:
     """Tell whether a result is a score of the row as it is in the input now; of one that is not there, a score."""
     if result["id"] not in rows:
@@ -179,12 +220,12 @@ def _is_finished(result: Row, rows: Mapping[str, Row], scorer: Scorer) -> bool:
     return {name: value for name, value in result.items() if name not in added} == rows[result["id"]]
 
 
-def _in_order(located: Sequence[Located], rows: Mapping[str, Row], scorer: Scorer) -> list[Mapping[str, Any]]:
+def _in_order(found: Iterable[Row], rows: Mapping[str, Row], scorer: Scorer) -> list[Mapping[str, Any]]:
     """Return one result for each id, in the order of the input, others behind; a score goes before an error."""
     best: dict[str, Row] = {}
-    for place in located:
-        if place.row["id"] not in best or _is_finished(place.row, rows, scorer):
-            best[place.row["id"]] = place.row
+    for row in found:
+        if row["id"] not in best or _is_finished(row, rows, scorer):
+            best[row["id"]] = row
     return [best[identity] for identity in dict.fromkeys([*rows, *best]) if identity in best]
 
 

@@ -18,6 +18,7 @@ from music.durable import write_bytes
 from music.errors import InputError
 from music.hashing import sha256_file, sha256_text
 from music.intervals import Array
+from music.paths import files_in
 from music.processes import Processes
 from reward import load_scorer
 from reward.baselines.similarity import JointEmbedding, Similarity
@@ -45,7 +46,7 @@ def load_encoders(names: str, device: str, dtype: str) -> list[JointEmbedding]:
 def audio_files(folder: Path) -> list[Path]:
     """Return the audio files below a folder, by name; `InputError` for fewer than two."""
     known = {f".{kind.lower()}" for kind in soundfile.available_formats()} - {".raw"}
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in known)
+    found = [path for path in files_in(folder, "**/*") if path.suffix.lower() in known]
     if len(found) < 2:
         raise InputError(f"--real {folder} holds {len(found)} audio files: a distance needs at least 2")
     return found

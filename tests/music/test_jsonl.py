@@ -73,6 +73,23 @@ os._exit(9)
     assert [row for _, row in read_jsonl(path)] == [{"a": 1}, {"a": 2}]
 
 
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ('{"text": "calm \\ud83d"}', r"holds half a Unicode surrogate pair, not a character: 'calm \\ud83d'"),
+        ('{"facts": [{"\\uDCE9": 1}]}', "holds half a Unicode surrogate pair"),
+        ("[" * 100_000, "more than 100 levels deep"),
+        ('{"facts": ' + "[" * 200 + "]" * 200 + "}", "more than 100 levels deep"),
+    ],
+)
+def test_what_could_not_be_written_again_is_refused(tmp_path, row, message):
+    (tmp_path / "rows.jsonl").write_text(f'{{"text": "\\ud83c\\udfb5"}}\n{row}\n')
+    with pytest.raises(InputError, match=rf"rows\.jsonl line 2: {message}|rows\.jsonl line 2: .*{message}"):
+        read_jsonl(tmp_path / "rows.jsonl")
+    (tmp_path / "rows.jsonl").write_text('{"text": "\\ud83c\\udfb5"}\n')
+    assert read_jsonl(tmp_path / "rows.jsonl") == [(1, {"text": "\U0001f3b5"})]
+
+
 @pytest.mark.parametrize("number", ["NaN", "-Infinity", "Infinity", "1e999"])
 def test_numbers_that_json_does_not_know_are_refused(tmp_path, number):
     path = tmp_path / "t.jsonl"

@@ -241,6 +241,54 @@ def test_output_must_not_be_the_input(job):
         job.run()
 
 
+def test_names_of_the_users_are_no_parts_of_the_output(job):
+    """An input, and the output of another run, that are called as parts once were."""
+    job.output = job.folder / "out-00000.jsonl"
+    assert job.run() == 0
+    finished = job.output.read_text()
+    job.output = job.folder / "out.jsonl"
+    assert job.run() == 0
+    assert (job.folder / "out-00000.jsonl").read_text() == job.output.read_text() == finished
+    assert len(job.asked) == 12  # what is scored into another file is scored anew
+    source = (job.folder / "in.jsonl").rename(job.folder / "rows-00000.jsonl")
+    told = source.read_text()
+    score_rows(source, job.folder / "rows.jsonl", load_scorer("my_judge:Judge"))
+    assert (job.folder / "rows.jsonl").read_text() == finished
+    assert source.read_text() == told
+    part = source.rename(job.folder / "rows.jsonl.part-00000")
+    with pytest.raises(InputError, match="other than the input"):
+        score_rows(part, job.folder / "rows.jsonl", load_scorer("my_judge:Judge"))
+    assert part.read_text() == told
+
+
+def test_parts_under_their_old_names_are_used_and_left(job):
+    job.run()
+    whole = job.output.read_text()
+    lines = whole.splitlines(keepends=True)
+    job.output.unlink()
+    for name, content in {"00000": lines[0], "00001": lines[3], "00002": "no rows", "x": lines[1]}.items():
+        (job.folder / f"out-{name}.jsonl").write_text(content)
+    assert job.run() == 0
+    assert job.output.read_text() == whole
+    assert job.asked[6:] == ["1", "2", "4", "5"]
+    assert len(list(job.folder.glob("out-*.jsonl"))) == 4
+
+
+@pytest.mark.parametrize(
+    ("source", "output", "message"),
+    [
+        ("none.jsonl", "out.jsonl", "input .*none.jsonl does not exist"),
+        ("x" * 300 + ".jsonl", "out.jsonl", "input .* cannot be opened: File name too long"),
+        ("in.jsonl", "out.txt", "the output must be a .jsonl file"),
+    ],
+)
+def test_files_are_looked_at_before_the_scorer_is_loaded(job, source, output, message):
+    job.write()
+    config = ScoreConfig(str(job.folder / source), str(job.folder / output), reward="no_module:Judge")
+    with pytest.raises(InputError, match=message):
+        main(config)
+
+
 def test_kill_and_run_again_gives_the_file_of_an_undisturbed_run(job):
     job.run()
     undisturbed = job.output.read_bytes()

@@ -23,6 +23,7 @@ from experiments.ab_test.study import BLINDED, Key, Study, load_study
 from music.durable import write_text
 from music.errors import InputError
 from music.jsonl import dump_line
+from music.paths import is_file
 
 RATERS = "raters.jsonl"
 PREFERENCES, VALIDATION = "preferences.jsonl", "preferences_validation.jsonl"
@@ -86,7 +87,7 @@ def export_answers(options: Export, study: Study) -> dict[str, int]:
 
     blinded = options.study / BLINDED
     address = options.database or default_database(blinded)
-    if address.startswith("sqlite:///") and not Path(address.removeprefix("sqlite:///")).is_file():
+    if address.startswith("sqlite:///") and not is_file(address.removeprefix("sqlite:///")):
         raise InputError(f"there is no database {address}: nobody has been served, or --database is another")
     database = Database(address, {study.id: blinded})
     output = options.output or options.study

@@ -49,6 +49,7 @@ from experiments.ab_test.study import (
 from music.clips import read_header
 from music.durable import make_folder, writing
 from music.errors import InputError
+from music.paths import exists
 from music.prompts import Prompt, load_prompts
 from music.provenance import write_run_record
 from reward import RewardWeights, load_scorer
@@ -194,7 +195,7 @@ def main(options: Build) -> None:
             "clean and spoilt are sides of trials that check raters: give the system another name"
         )
     blinded = options.output / BLINDED
-    if (blinded / STUDY).exists():
+    if exists(blinded / STUDY):
         raise InputError(f"{options.output} holds a study already: choose another --output folder")
     prompts = load_prompts(options.prompts) if options.prompts else prompts_of(systems)
     choosing = any(system.n is not None and system.n > 1 for system in systems)

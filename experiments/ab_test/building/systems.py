@@ -12,6 +12,7 @@ from music.candidate import Candidate
 from music.command import split_names
 from music.errors import InputError
 from music.hashing import sha256_file
+from music.paths import exists, is_folder
 from music.pool import Pool
 from music.prompts import Prompt
 from reward import RewardWeights, Scorer, score_pool
@@ -80,12 +81,12 @@ def parse_systems(text: str) -> list[System]:
                 f"system {part!r}: expected NAME=FOLDER or NAME=POOL:n, names of letters and digits"
             )
         folder, colon, number = place.rpartition(":")
-        counted = bool(colon) and number.isdecimal() and not Path(place).exists()
+        counted = bool(colon) and number.isdecimal() and not exists(place)
         n = int(number) if counted else None
         if n == 0:
             raise InputError(f"system {part!r}: the reward cannot pick from 0 candidates")
         system = System(name, Path(folder if counted else place), n)
-        if not system.folder.is_dir():
+        if not is_folder(system.folder):
             raise InputError(f"system {name!r}: {system.folder} is not a folder")
         if any(system.name.lower() == other.name.lower() for other in systems):
             raise InputError(f"system {name!r} comes twice")
@@ -98,7 +99,7 @@ def parse_systems(text: str) -> list[System]:
 def prompts_of(systems: Sequence[System]) -> list[Prompt]:
     """Return the prompts of the first system that is a pool, in its order; `InputError` if none is."""
     for system in systems:
-        if (system.folder / "specs").is_dir():
+        if is_folder(system.folder / "specs"):
             pool = Pool(system.folder)
             return list({candidate.prompt_id: pool.prompt(candidate) for candidate in pool}.values())
     raise InputError("none of the systems is a pool, which would hold the prompts: name them with --prompts")

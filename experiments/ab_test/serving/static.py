@@ -21,6 +21,7 @@ from experiments.ab_test.serving.shown import described_turn, introduction
 from experiments.ab_test.study import AUDIO, Study, read_study
 from music.durable import make_folder, write_text, writing
 from music.errors import InputError
+from music.paths import exists
 
 _SCRIPTS = ("data.js", "static.js")
 
@@ -46,7 +47,7 @@ class Static:
 def main(options: Static) -> None:
     """Write page, data and audio."""
     study = read_study(options.study)
-    if (options.output / "index.html").exists():
+    if exists(options.output / "index.html"):
         raise InputError(f"{options.output} holds a page already: choose another --output folder")
     page, audio = options.output / "page", options.output / AUDIO
     make_folder(page)

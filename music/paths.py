@@ -1,0 +1,136 @@
+"""Paths that people hand in: looked at without surprises, and refused in one line that says what is wrong.
+
+`Path.is_file` and its like raise where a name is longer than a file system takes, where a folder may not be looked
+into and where a name cannot be one; what lies at a path is asked here instead.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from music.errors import InputError
+from music.texts import is_unicode
+
+# no such file can exist, so that none is there; what is wrong is said by `check_file`
+_NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
+
+
+def is_file(path: str | Path) -> bool:
+    """Return whether a file lies there; `InputError` if that cannot be seen."""
+    return stat.S_ISREG(_mode(path))
+
+
+def is_folder(path: str | Path) -> bool:
+    """Return whether a folder lies there; `InputError` if that cannot be seen."""
+    return stat.S_ISDIR(_mode(path))
+
+
+def exists(path: str | Path) -> bool:
+    """Return whether anything lies there; `InputError` if that cannot be seen."""
+    return bool(_mode(path))
+
+
+def check_file(path: str | Path, name: str = "file") -> None:
+    """Check that a file lies at a path and may be read.
+
+    Parameters
+    ----------
+    path
+        The path.
+    name
+        What the file is, for the message.
+
+    Raises
+    ------
+    InputError
+        If it is missing, something else or may not be read, or its name cannot be that of a file.
+    """
+    if not (mode := _mode(path)):
+        raise InputError(f"{name} {path} {_why_missing(path)}")
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{name} {path} is a folder")
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{name} {path} is no regular file")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{name} {path} cannot be read: {os.strerror(errno.EACCES)}")
+
+
+def is_readable(path: str | Path) -> bool:
+    """Return whether `check_file` has nothing to say of a path."""
+    try:
+        check_file(path)
+    except InputError:
+        return False
+    return True
+
+
+@contextmanager
+def reading(path: str | Path) -> Iterator[None]:
+    """Turn any `OSError` inside the block, and a path that is none, into an `InputError` that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        if isinstance(error, InputError) or _is_path(path):
+            raise
+        raise InputError(f"{str(path)!a} cannot be a path: {error}") from error
+
+
+def short_names(folders: Sequence[str | Path]) -> list[str]:
+    """Return what to call folders: as few parts of their paths as tell them apart, without ``pool`` at the end."""
+    parts = [[part for part in Path(folder).parts if part != "/"] or [str(folder)] for folder in folders]
+    parts = [one[:-1] if len(one) > 1 and one[-1] == "pool" else one for one in parts]
+    for depth in range(1, max(map(len, parts), default=0) + 1):
+        names = ["/".join(one[-depth:]) for one in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [str(folder) for folder in folders]
+
+
+def files_in(folder: Path, pattern: str) -> list[Path]:
+    """Return what matches a pattern in a folder, sorted.
+
+    Raises
+    ------
+    InputError
+        If a name is not UTF-8, as no record could hold it.
+    """
+    return checked_names(sorted(folder.glob(pattern)))
+
+
+def checked_names(paths: Iterable[Path]) -> list[Path]:
+    """Return paths that were found; `InputError` if one is not UTF-8."""
+    found = list(paths)
+    for path in found:
+        if not is_unicode(str(path)):
+            raise InputError(f"the name of {str(path)!a} is not UTF-8: rename it")
+    return found
+
+
+def _mode(path: str | Path) -> int:
+    """Return the kind of what lies at a path, as `os.stat` says it; 0 for nothing."""
+    try:
+        return os.stat(path).st_mode
+    except OSError as error:
+        if error.errno in _NOTHING_THERE:
+            return 0
+        raise InputError(f"cannot look at {path}: {error.strerror}") from error
+    except ValueError as error:  # a null character, or half a character
+        raise InputError(f"{str(path)!a} cannot be a path: {error}") from error
+
+
+def _is_path(path: str | Path) -> bool:
+    return "\0" not in str(path) and is_unicode(str(path))
+
+
+def _why_missing(path: str | Path) -> str:
+    try:
+        os.stat(path)
+    except OSError as error:
+        if error.errno != errno.ENOENT:
+            return f"cannot be opened: {error.strerror}"
+    return "does not exist"

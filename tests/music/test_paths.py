@@ -1,0 +1,82 @@
+"""Paths that cannot be looked at, or cannot be paths, are told in one line."""
+
+import os
+
+import pytest
+
+from music.errors import InputError
+from music.files import read_text
+from music.hashing import sha256_file
+from music.jsonl import read_jsonl
+from music.paths import check_file, exists, files_in, is_file, is_folder, is_readable
+
+LONG = "a-slow-and-dreamy-piano-piece-" * 12
+
+
+@pytest.fixture
+def locked(tmp_path):
+    """Return a file in a folder that may not be looked into."""
+    file = tmp_path / "locked" / "rows.jsonl"
+    file.parent.mkdir()
+    file.write_text("{}\n")
+    file.parent.chmod(0)
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65_534)  # who is root may look into everything
+    yield file
+    if root:
+        os.seteuid(0)
+    file.parent.chmod(0o700)
+
+
+def test_what_lies_at_a_path(tmp_path):
+    (tmp_path / "a.txt").write_text("a")
+    assert [is_file(tmp_path / name) for name in ("a.txt", "b.txt", "a.txt/b", LONG, "")] == [
+        True,
+        *[False] * 4,
+    ]
+    assert [is_folder(path) for path in (tmp_path, tmp_path / "a.txt", LONG)] == [True, False, False]
+    assert [exists(path) for path in (tmp_path, str(tmp_path / "a.txt"), LONG)] == [True, True, False]
+    check_file(tmp_path / "a.txt")
+
+
+@pytest.mark.parametrize("look", [is_file, is_folder, exists, check_file, read_text, read_jsonl, sha256_file])
+def test_a_folder_that_may_not_be_looked_into_is_named(locked, look):
+    with pytest.raises(InputError, match=r"cannot .*locked/rows\.jsonl: Permission denied"):
+        look(locked)
+    assert not is_readable(locked)
+
+
+@pytest.mark.parametrize("name", ["a\0.wav", "a\ud83d.wav"])
+@pytest.mark.parametrize("look", [is_file, is_folder, exists, check_file, read_text, read_jsonl, sha256_file])
+def test_what_cannot_be_a_path_is_named(tmp_path, look, name):
+    with pytest.raises(InputError, match=r"a\\(x00|ud83d)\.wav' cannot be a path"):
+        look(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("b.txt", r"prompts .*b\.txt does not exist"),
+        ("a.txt/b", r"prompts .*a\.txt/b cannot be opened: Not a directory"),
+        ("", "prompts .* is a folder"),
+        ("pipe", "prompts .*pipe is no regular file"),
+        ("loop", "prompts .*loop cannot be opened: Too many levels of symbolic links"),
+        (LONG, f"prompts .*{LONG} cannot be opened: File name too long"),
+    ],
+)
+def test_why_it_is_no_file(tmp_path, name, message):
+    (tmp_path / "a.txt").write_text("a")
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match=message):
+        check_file(tmp_path / name, "prompts")
+
+
+def test_names_of_found_files_are_utf_8(tmp_path):
+    for name in ("b.wav", "a.wav", "c.txt"):
+        (tmp_path / name).touch()
+    assert [path.name for path in files_in(tmp_path, "*.wav")] == ["a.wav", "b.wav"]
+    (tmp_path / os.fsdecode(b"caf\xe9.wav")).touch()
+    with pytest.raises(InputError, match=r"caf\\udce9\.wav' is not UTF-8: rename it"):
+        files_in(tmp_path, "*.wav")
