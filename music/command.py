@@ -28,7 +28,7 @@ from music.closed_pipes import outlive_readers
 from music.errors import InputError, ServiceError
 from music.files import read_text
 from music.optional_libraries import extra_with, install_extra
-from music.paths import is_file
+from music.paths import check_output, is_file
 from music.texts import is_unicode
 
 C = TypeVar("C")
@@ -175,7 +175,7 @@ def run(
     argv: Sequence[str] | None = None,
     name: str | None = None,
 ) -> None:
-    """Parse the command line, call `main`, and exit with its code; 130 for Ctrl-C.
+    """Parse the command line, see that its output may be written, call `main` and exit with its code; 130 for Ctrl-C.
 
     An `InputError` or a `ServiceError` ends it with code 2, and is printed as one line ``error: ...`` on
     stderr; so is a library that is missing, if an extra of this project installs it, and a file that must not be used.
@@ -183,7 +183,10 @@ def run(
     """
     outlive_readers()
     try:
-        code = main(parse_command(config, argv, name))
+        options = parse_command(config, argv, name)
+        if output := getattr(options, "output", None):
+            check_output(output)
+        code = main(options)
     except (InputError, ServiceError) as error:
         print(f"error: {_one_line(str(error))}", file=sys.stderr)
         sys.exit(2)

@@ -16,6 +16,7 @@ from music.texts import is_unicode
 
 # no such file can exist, so that none is there; what is wrong is said by `check_file`
 _NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
+_LONGEST = 255 - 15  # bytes of a name, with room for what marks parts and files that are being written
 
 
 def is_file(path: str | Path) -> bool:
@@ -56,6 +57,29 @@ def check_file(path: str | Path, name: str = "file") -> None:
         raise InputError(f"{name} {path} is no regular file")
     if not os.access(path, os.R_OK):
         raise InputError(f"{name} {path} cannot be read: {os.strerror(errno.EACCES)}")
+
+
+def check_output(path: str | Path) -> None:
+    """Check that a file or folder may be made at a path, or written into if it is a folder already.
+
+    Raises
+    ------
+    InputError
+        If not, so that nothing is computed for it in vain.
+    """
+    place = Path(path).absolute()
+    if is_folder(place):
+        above = place
+    else:
+        if longest := [part for part in place.parts if len(os.fsencode(part)) > _LONGEST]:
+            raise InputError(
+                f"cannot write {path}: the name {longest[0]} is too long; choose another --output"
+            )
+        above = next(one for one in place.parents if exists(one))
+    if not is_folder(above):
+        raise InputError(f"cannot write {path}: {above} is a file; choose another --output")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise InputError(f"cannot write {path}: {above} may not be written to; choose another --output")
 
 
 def is_readable(path: str | Path) -> bool:

@@ -225,6 +225,16 @@ def test_names_that_no_record_could_hold_are_refused_before_the_work(tmp_path, m
         parse_command(Config, [])
 
 
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as ended:
+        run(
+            lambda config: pytest.fail("work was begun"), Config, ["--output", str(tmp_path / "file" / "run")]
+        )
+    assert ended.value.code == 2
+    assert "file is a file; choose another --output" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("kind", ["name too long", "no such file"])
 def test_a_file_that_must_not_be_used_is_named_and_a_defect_keeps_its_traceback(tmp_path, capsys, kind):
     name = "x" * 300 if kind == "name too long" else "x"

@@ -8,7 +8,7 @@ from music.errors import InputError
 from music.files import read_text
 from music.hashing import sha256_file
 from music.jsonl import read_jsonl
-from music.paths import check_file, exists, files_in, is_file, is_folder, is_readable
+from music.paths import check_file, check_output, exists, files_in, is_file, is_folder, is_readable
 
 LONG = "a-slow-and-dreamy-piano-piece-" * 12
 
@@ -71,6 +71,39 @@ def test_why_it_is_no_file(tmp_path, name, message):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match=message):
         check_file(tmp_path / name, "prompts")
+
+
+@pytest.mark.parametrize("place", ["new", "new/and/deep.jsonl", ".", "a.txt"])
+def test_a_place_to_write_to(tmp_path, place):
+    (tmp_path / "a.txt").touch()
+    check_output(tmp_path / place)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("a.txt/b", r"cannot write .*a\.txt/b: .*a\.txt is a file"),
+        (LONG, "cannot write .*: the name a-slow.* is too long"),
+        (
+            "x" * 250 + ".jsonl",
+            "the name x* is too long|the name x*.jsonl is too long",
+        ),  # its parts' would be
+        ("a\0b", r"a\\x00b' cannot be a path"),
+    ],
+)
+def test_a_place_that_cannot_be_written_to_is_told_before_the_work(tmp_path, place, message):
+    (tmp_path / "a.txt").touch()
+    with pytest.raises(InputError, match=message):
+        check_output(tmp_path / place)
+
+
+@pytest.mark.parametrize("place", ["locked", "locked/new/file"])
+def test_a_folder_that_may_not_be_written_to(tmp_path, monkeypatch, place):
+    (tmp_path / "locked").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may do everything
+    with pytest.raises(InputError, match=r"cannot write .*: .*locked may not be written to"):
+        check_output(tmp_path / place)
 
 
 def test_names_of_found_files_are_utf_8(tmp_path):
