@@ -72,7 +72,9 @@ def _parse(line: bytes) -> dict[str, Any] | str:
         row = parse_json(line, _finite)
     except JsonError as error:
         return str(error)
-    except ValueError:  # UnicodeDecodeError and JSONDecodeError are both
+    except UnicodeDecodeError as error:
+        return f"is not UTF-8 text (byte {error.start})"
+    except ValueError:
         row = None
     return row if isinstance(row, dict) else f"expected one JSON object, got {_shorten(line)}"
 

@@ -7,7 +7,7 @@ into and where a name cannot be one; what lies at a path is asked here instead.
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -121,14 +121,10 @@ def files_in(folder: Path, pattern: str) -> list[Path]:
     Raises
     ------
     InputError
-        If a name is not UTF-8, as no record could hold it.
+        If the folder cannot be read, or a name is not UTF-8, as no record could hold it.
     """
-    return checked_names(sorted(folder.glob(pattern)))
-
-
-def checked_names(paths: Iterable[Path]) -> list[Path]:
-    """Return paths that were found; `InputError` if one is not UTF-8."""
-    found = list(paths)
+    with reading(folder):
+        found = sorted(folder.glob(pattern))
     for path in found:
         if not is_unicode(str(path)):
             raise InputError(f"the name of {str(path)!a} is not UTF-8: rename it")

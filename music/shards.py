@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from music.durable import sync_folder, temporary_path, write_text, writing
 from music.jsonl import JsonlAppender, dump_line, read_jsonl
-from music.paths import exists
+from music.paths import exists, reading
 
 _RANK = "[0-9][0-9][0-9][0-9][0-9]"
 
@@ -56,7 +56,8 @@ class ShardedRows:
     def shards(self) -> list[Path]:
         """Return the files of single writers that exist now."""
         pattern = self._shard_name.format(stem=glob.escape(self._stem), rank=_RANK)
-        return sorted(self.folder.glob(pattern))
+        with reading(self.folder):
+            return sorted(self.folder.glob(pattern))
 
     def owns(self, path: Path) -> bool:
         """Return whether an existing file is one of this table, or would be taken for one."""

@@ -108,7 +108,11 @@ def _rows(folder: Path) -> list[dict[str, Any]]:
     path = folder / "log.jsonl"
     if not is_file(path):
         raise InputError(f"{path} does not exist: {folder} is no output of reward.train")
-    return [row for _, row in read_jsonl(path)]
+    rows = read_jsonl(path)
+    for line, row in rows:
+        if "step" not in row or not ("validation" in row or set(HEADS) <= row.keys()):
+            raise InputError(f"{path} line {line} is no row of the log of a training")
+    return [row for _, row in rows]
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def _row(fields: Mapping[str, Any], source: Source) -> Row:
     text = fields.get("description") or ""
     facts = {"source": "AIME", "model_a": fields.get("model-1"), "model_b": fields.get("model-2")}
     return {
-        "text": text if isinstance(text, str) else ", ".join(map(str, text)),
+        "text": ", ".join(map(str, text)) if isinstance(text, list) else text,
         "audio_a": _segment(fields, "1", source),
         "audio_b": _segment(fields, "2", source),
         **{f"preference_{one}": answer if one == head else "" for one in QUESTIONS.values()},

@@ -148,8 +148,9 @@ def read_rows(options: Prepare) -> tuple[list[Row], list[Judgement], list[Skippe
 
 def _judgement(row: Row, folder: Path) -> Judgement:
     try:
+        dump_line(row)
         return judgement_of(row, folder)
-    except InputError as error:
+    except (TypeError, ValueError) as error:  # what JSON does not know: a time, NaN
         raise UnusableError("not a judgement", str(error)) from error
 
 

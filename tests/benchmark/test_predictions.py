@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -172,6 +173,16 @@ def test_bad_audio_that_a_scorer_never_opens_is_left_out_too(job):
     job |= {"reward": "constant", "musicality": "constant", "workers": 0}
     assert main(Benchmark(**job)) == 1
     assert [("error" in row) for row in results(job["output"])] == [False, True, False, True, True, False]
+
+
+def test_what_results_cannot_hold_is_refused_before_a_model_is_loaded(job, tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    row = {"split": "test", "source": "PAM", "audio-path": "a0.flac", "date": datetime(2025, 7, 1)}
+    parquet.write_table(pyarrow.Table.from_pylist([row]), tmp_path / "rows.parquet")
+    with pytest.raises(InputError, match=r"rows\.parquet row 1: .*datetime"):
+        main(Benchmark(**job | {"data": tmp_path / "rows.parquet", "reward": "no/such/scorer"}))
 
 
 def test_metrics_answer_tasks():

@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,20 @@ def test_texts_of_a_csv_stay_whole(tmp_path, sounds, text):
         writer.writerows([{**RELEASED_LAYOUT, "text": text}, RELEASED_LAYOUT])
     rows = prepared(tmp_path, "cmi", tmp_path / "set.csv")[0]
     assert [row.prompt.text for row in rows.values()] == [text, RELEASED_LAYOUT["text"]]
+
+
+def test_what_json_does_not_know_is_skipped(tmp_path, sounds):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    sounds("wav/a.flac", "wav/b.flac")
+    odd = [None, datetime(2025, 7, 1), float("nan")]
+    columns = {name: [value] * 3 for name, value in RELEASED_LAYOUT.items()} | {"split": [*odd[:2], None]}
+    table = pyarrow.table(columns | {"total_listening_time_a": pyarrow.array([1.0, 1.0, odd[2]])})
+    parquet.write_table(table, tmp_path / "set.parquet")
+    rows, _, reasons = prepared(tmp_path, "cmi", tmp_path / "set.parquet")
+    assert list(rows) == ["cmi-000000"]
+    assert reasons == {"not a judgement"}
 
 
 def test_half_a_character_is_refused_before_anything_is_written(tmp_path, sounds):
