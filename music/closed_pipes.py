@@ -4,16 +4,25 @@ import io
 import sys
 from typing import Any, TextIO
 
+from music.errors import InputError
+
 
 class _Pipe(io.FileIO):
     """A descriptor whose reader may go: what is written after that is dropped."""
 
+    _closed = False
+
     def write(self, data: Any, /) -> int:
-        """Write as `io.FileIO` does, or drop what nobody reads."""
-        try:
-            return super().write(data)
-        except BrokenPipeError:
-            return memoryview(data).nbytes
+        """Write as `io.FileIO` does, or drop what nobody reads; `InputError` for what a full disk does not take."""
+        if not self._closed:
+            try:
+                return super().write(data)
+            except BrokenPipeError:
+                self._closed = True
+            except OSError as error:
+                self._closed = True
+                raise InputError(f"cannot write what is printed: {error.strerror}") from error
+        return memoryview(data).nbytes
 
 
 def outlive_readers() -> None:

@@ -13,6 +13,7 @@ examples of ``--help``.
 import argparse
 import dataclasses
 import errno
+import itertools
 import os
 import re
 import sys
@@ -28,7 +29,7 @@ from music.closed_pipes import outlive_readers
 from music.errors import InputError, ServiceError
 from music.files import read_text
 from music.optional_libraries import extra_with, install_extra
-from music.paths import check_output, is_file
+from music.paths import check_file, check_output
 from music.texts import is_unicode
 
 C = TypeVar("C")
@@ -57,13 +58,11 @@ class _Parser(jsonargparse.ArgumentParser):
                 cfg[new] = cfg.pop(old)
         return super().dump(cfg, **options)
 
-    def parse_path(self, path: Any, *rest: Any, **options: Any) -> jsonargparse.Namespace:
+    def parse_path(self, path: Any, **options: Any) -> jsonargparse.Namespace:
         """Read a file of options; the locale has no part in it."""
-        if not is_file(name := os.path.expanduser(path)):
-            return super().parse_path(path, *rest, **options)
-        content = read_text(name)
+        content = read_text(os.path.expanduser(path))
         try:
-            return self.parse_string(content, path=os.path.basename(name), **options)
+            return self.parse_string(content, path=os.path.basename(path), **options)
         except jsonargparse.ArgumentError as error:
             raise InputError(f"{path}: {_told(error)}") from error
 
@@ -187,6 +186,7 @@ def run(
         if output := getattr(options, "output", None):
             check_output(output)
         code = main(options)
+        sys.stdout.flush()
     except (InputError, ServiceError) as error:
         print(f"error: {_one_line(str(error))}", file=sys.stderr)
         sys.exit(2)
@@ -212,7 +212,7 @@ def _told(error: jsonargparse.ArgumentError) -> str:
 
 
 def _check_names(words: Sequence[str]) -> None:
-    """`InputError` for what the record of the run could not hold: the place of the run, or a word of its command."""
+    """`InputError` for what no record of the run could hold, and for a file of options that is none."""
     try:
         here = os.getcwd()
     except OSError as error:
@@ -220,6 +220,10 @@ def _check_names(words: Sequence[str]) -> None:
     for word in (here, sys.argv[0], *words):
         if not is_unicode(word):
             raise InputError(f"{word!a} is not UTF-8: rename what it names")
+    files = [after for word, after in itertools.pairwise(words) if word == "--config"]
+    files += [word.removeprefix("--config=") for word in words if word.startswith("--config=")]
+    for file in files:
+        check_file(os.path.expanduser(file), "file of options")
 
 
 def _meant(option: str, value: Any) -> Any:

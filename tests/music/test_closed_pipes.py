@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from music.closed_pipes import outlive_readers
+from music.errors import InputError
 
 
 @pytest.mark.parametrize("name", ["stdout", "stderr"])
@@ -24,6 +25,17 @@ def test_what_nobody_reads_is_dropped(monkeypatch, name, unbuffered):
         print("x" * 100_000, file=getattr(sys, name), flush=True)
     getattr(sys, name).close()
     stream.close()
+
+
+def test_a_full_disk_is_told_once(monkeypatch):
+    with open("/dev/full", "w") as stream:
+        for name in ("stdout", "__stdout__"):
+            monkeypatch.setattr(sys, name, stream)
+        outlive_readers()
+        print("some")
+        with pytest.raises(InputError, match="cannot write what is printed: No space left"):
+            sys.stdout.flush()
+        sys.stdout.close()
 
 
 def test_streams_that_were_replaced_are_left_alone(capsys):

@@ -191,6 +191,20 @@ def test_a_file_of_options_that_cannot_be_used_is_named(tmp_path, content, messa
         parse_command(Config, ["--config", str(tmp_path / "c.yaml")])
 
 
+@pytest.mark.parametrize("given", [["--config", "{}"], ["--config={}"]])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("none.yaml", "does not exist"),
+        ("x" * 300, "cannot be opened: File name too long"),
+        (".", "is a folder"),
+    ],
+)
+def test_why_a_file_of_options_cannot_be_opened(tmp_path, given, name, message):
+    with pytest.raises(InputError, match=f"file of options .* {message}"):
+        parse_command(Config, [word.format(tmp_path / name) for word in given])
+
+
 def test_a_file_of_options_is_utf_8_whatever_the_locale(tmp_path):
     (tmp_path / "c.yaml").write_text("source: naïve\n", encoding="utf-8-sig")
     code = "import sys; from tests.music.test_command import Config, parse_command; "
