@@ -82,6 +82,19 @@ def check_output(path: str | Path) -> None:
         raise InputError(f"cannot write {path}: {above} may not be written to; choose another --output")
 
 
+def check_apart(source: str | Path, *targets: Path) -> None:
+    """Check that no file that will be written is one that is read.
+
+    Raises
+    ------
+    InputError
+        If it is, under whatever names.
+    """
+    for target in targets:
+        if exists(target) and exists(source) and os.path.samefile(source, target):
+            raise InputError(f"{source} would be overwritten by {target}: choose another --output")
+
+
 def is_readable(path: str | Path) -> bool:
     """Return whether `check_file` has nothing to say of a path."""
     try:

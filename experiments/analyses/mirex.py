@@ -37,7 +37,7 @@ from music.provenance import write_run_record
 from reward import RewardWeights, load_scorer
 from reward.data.cmi import ALIASES
 from reward.scoring.options import RowScoring
-from reward.scoring.rows import score_requests
+from reward.scoring.rows import check_request_files, score_requests
 
 #: what is asked for -> names of its field
 NAMES = {
@@ -48,6 +48,7 @@ NAMES = {
     "lyrics": ALIASES["lyrics"],
     "reference": ("reference", *ALIASES["reference"]),
 }
+ANSWERS = "answers.jsonl"
 NEEDED = ("id", "audio_a", "audio_b")
 FILES = ("audio_a", "audio_b", "reference")
 
@@ -70,6 +71,7 @@ class Mirex(Rewarding, RowScoring):
 
 def main(options: Mirex) -> int:
     """Score, write the answers and return 1 if rows had to be left out; every process of a run calls it."""
+    check_request_files(options.data, options.output, ANSWERS)
     pairs = read_pairs(options.data, options.root or options.data.parent, options.limit)
     reward, processes = RewardWeights.parse(options.weights), Processes()
     scorer = load_scorer(options.reward, options.device, options.dtype)
@@ -88,9 +90,9 @@ def main(options: Mirex) -> int:
             continue
         a, b = (reward({name: one[name] for name in scorer.metrics}) for one in both)
         answers.append({"sample_id": pair["sample_id"], "preferred_candidate": preferred(pair["id"], a, b)})
-    write_text(options.output / "answers.jsonl", "".join(map(dump_line, answers)))
+    write_text(options.output / ANSWERS, "".join(map(dump_line, answers)))
     write_run_record(options.output, options, scorers={scorer.name: scorer.hash}, answers=len(answers))
-    print(f"{len(answers)} of {len(pairs)} answers in {options.output / 'answers.jsonl'}", file=sys.stderr)
+    print(f"{len(answers)} of {len(pairs)} answers in {options.output / ANSWERS}", file=sys.stderr)
     return int(len(answers) < len(pairs))
 
 

@@ -47,7 +47,7 @@ from reward.data.tables import table_rows
 from reward.protocol import Scorer
 from reward.registry import load_scorer
 from reward.scoring.options import RowScoring
-from reward.scoring.rows import score_requests
+from reward.scoring.rows import check_request_files, score_requests
 
 RESULTS = "results.jsonl"
 OUTPUT = Path("runs/benchmark")
@@ -150,6 +150,7 @@ def predict(options: Benchmark, processes: Processes) -> tuple[int, Scorer]:
             f"there is no {data}: run python -m experiments.lab.judgement_sets --only CMI-RewardBench "
             '(it needs the extra "lab"), or name the rows to score by --data'
         )
+    check_request_files(data, options.output, RESULTS)
     root = data.parent if options.root is None else options.root
     located = [(place, row) for place, row in table_rows(data) if row.get("split") == "test"]
     rows = checked(located)[: options.limit]

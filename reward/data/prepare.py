@@ -29,7 +29,7 @@ from music.command import refuse_below_one
 from music.durable import make_folder, write_text
 from music.errors import InputError
 from music.jsonl import dump_line
-from music.paths import exists, is_folder
+from music.paths import check_apart, exists, is_folder
 from music.provenance import write_run_record
 from reward.data import aime, cmi, music_arena, music_eval, pam, song_eval
 from reward.data.leakage import find_leaks, load_benchmark
@@ -103,6 +103,7 @@ def main(options: Prepare) -> None:
     """Read, leave out what leaks, write, and tell what became of the items."""
     make_folder(options.output)
     path, beside = options.output / "rows.jsonl", options.output / "skipped.jsonl"
+    check_apart(options.source, path, beside)
     rows, judged, skipped = read_rows(options)
     leaks = []
     if benchmark := load_benchmark(options.benchmark):

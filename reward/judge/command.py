@@ -29,6 +29,7 @@ from tqdm import tqdm
 from music.command import refuse_below_one
 from music.durable import make_folder
 from music.errors import InputError
+from music.paths import check_apart
 from music.provenance import write_run_record
 from reward.judge.answers import Answer, AnswerStore, parse_answer
 from reward.judge.batch_files import read_results, write_batches
@@ -143,6 +144,7 @@ class LabelPairs:
 def main(options: LabelPairs) -> int:
     """Get answers, write labels, and return 1 if some questions have none."""
     judge = options.judge()
+    check_apart(options.pairs, *(options.output / name for name in ("answers.jsonl", "rows.jsonl")))
     pairs = load_pairs(options.pairs, options.limit)
     make_folder(options.output)
     store = AnswerStore(options.output / "answers.jsonl")

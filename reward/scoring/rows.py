@@ -23,7 +23,7 @@ from music.clips import read_clip
 from music.durable import write_text
 from music.errors import InputError
 from music.jsonl import dump_line, read_jsonl
-from music.paths import check_file
+from music.paths import check_apart, check_file
 from music.processes import Processes
 from music.prompts import Prompt
 from music.shards import ShardedRows
@@ -34,6 +34,7 @@ from reward.scoring.read_ahead import read_ahead
 Row = dict[str, Any]
 
 _GPU_BATCH = 16
+_REQUESTS, _SCORES = "requests.jsonl", "scores.jsonl"
 
 
 @dataclass(frozen=True)
@@ -123,12 +124,17 @@ def score_requests(
 
     Requests are rows as `score_rows` reads them; the options have the device and the workers.
     """
-    source, scores = folder / "requests.jsonl", folder / "scores.jsonl"
+    source, scores = folder / _REQUESTS, folder / _SCORES
     if processes.is_main:
         write_text(source, "".join(map(dump_line, requests)))
     processes.barrier()
     score_rows(source, scores, scorer, processes, batch_on(options.device), options.workers, accumulate)
     return {row["id"]: row for _, row in read_jsonl(scores)}
+
+
+def check_request_files(data: Path, folder: Path, *others: str) -> None:
+    """`InputError` if `score_requests`, or what else is written into its folder, would overwrite the data."""
+    check_apart(data, *(folder / name for name in (_REQUESTS, _SCORES, *others)))
 
 
 def check_files(source: Path, output: Path) -> ShardedRows:

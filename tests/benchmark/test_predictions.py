@@ -185,6 +185,16 @@ def test_what_results_cannot_hold_is_refused_before_a_model_is_loaded(job, tmp_p
         main(Benchmark(**job | {"data": tmp_path / "rows.parquet", "reward": "no/such/scorer"}))
 
 
+@pytest.mark.parametrize("name", ["requests.jsonl", "scores.jsonl", "results.jsonl"])
+def test_rows_in_the_output_are_not_written_over(job, name):
+    job["output"].mkdir()
+    data = job["data"].rename(job["output"] / name)
+    before = data.read_text()
+    with pytest.raises(InputError, match=rf"{name} would be overwritten by"):
+        main(Benchmark(**job | {"data": data}))
+    assert data.read_text() == before
+
+
 def test_metrics_answer_tasks():
     both = {"musicality": "", "alignment": ""}
     assert answers(("alignment", "musicality"), both) == {name: name for name in both}

@@ -8,7 +8,16 @@ from music.errors import InputError
 from music.files import read_text
 from music.hashing import sha256_file
 from music.jsonl import read_jsonl
-from music.paths import check_file, check_output, exists, files_in, is_file, is_folder, is_readable
+from music.paths import (
+    check_apart,
+    check_file,
+    check_output,
+    exists,
+    files_in,
+    is_file,
+    is_folder,
+    is_readable,
+)
 
 LONG = "a-slow-and-dreamy-piano-piece-" * 12
 
@@ -96,6 +105,16 @@ def test_a_place_that_cannot_be_written_to_is_told_before_the_work(tmp_path, pla
     (tmp_path / "a.txt").touch()
     with pytest.raises(InputError, match=message):
         check_output(tmp_path / place)
+
+
+def test_what_is_read_is_not_written_over(tmp_path):
+    for name in ("rows.jsonl", "other.jsonl"):
+        (tmp_path / name).touch()
+    (tmp_path / "link.jsonl").symlink_to("rows.jsonl")
+    check_apart(tmp_path / "rows.jsonl", tmp_path / "other.jsonl", tmp_path / "new.jsonl")
+    for one, other in (("rows", "rows"), ("rows", "link"), ("link", "rows")):
+        with pytest.raises(InputError, match=rf"{one}\.jsonl would be overwritten by .*{other}\.jsonl"):
+            check_apart(tmp_path / f"{one}.jsonl", tmp_path / f"{other}.jsonl")
 
 
 @pytest.mark.parametrize("place", ["locked", "locked/new/file"])

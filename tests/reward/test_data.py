@@ -141,6 +141,17 @@ def test_texts_of_a_csv_stay_whole(tmp_path, sounds, text):
     assert [row.prompt.text for row in rows.values()] == [text, RELEASED_LAYOUT["text"]]
 
 
+@pytest.mark.parametrize("name", ["rows.jsonl", "skipped.jsonl"])
+def test_a_source_in_the_output_is_not_written_over(tmp_path, sounds, name):
+    sounds("wav/a.flac", "wav/b.flac")
+    (tmp_path / "prepared").mkdir()
+    source = write_rows(tmp_path / "prepared" / name, [RELEASED_LAYOUT])
+    before = source.read_text()
+    with pytest.raises(InputError, match=rf"{name} would be overwritten by"):
+        prepared(tmp_path, "cmi", source, audio=tmp_path)
+    assert source.read_text() == before
+
+
 def test_what_json_does_not_know_is_skipped(tmp_path, sounds):
     pyarrow = pytest.importorskip("pyarrow")
     from pyarrow import parquet
