@@ -50,7 +50,9 @@ def check_file(path: str | Path, name: str = "file") -> None:
         If it is missing, something else or may not be read, or its name cannot be that of a file.
     """
     if not (mode := _mode(path)):
-        raise InputError(f"{name} {path} {_why_missing(path)}")
+        if reason := _why_missing(path):
+            raise InputError(f"{name} {path} cannot be opened: {reason}")
+        raise InputError(f"{name} {path} does not exist")
     if stat.S_ISDIR(mode):
         raise InputError(f"{name} {path} is a folder")
     if not stat.S_ISREG(mode):
@@ -161,9 +163,10 @@ def _is_path(path: str | Path) -> bool:
 
 
 def _why_missing(path: str | Path) -> str:
+    """Return why nothing can lie at a path, empty if something could."""
     try:
         os.stat(path)
     except OSError as error:
         if error.errno != errno.ENOENT:
-            return f"cannot be opened: {error.strerror}"
-    return "does not exist"
+            return error.strerror
+    return ""
