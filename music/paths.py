@@ -5,6 +5,7 @@ into and where a name cannot be one; what lies at a path is asked here instead.
 """
 
 import errno
+import itertools
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -136,10 +137,14 @@ def files_in(folder: Path, pattern: str) -> list[Path]:
     Raises
     ------
     InputError
-        If the folder cannot be read, or a name is not UTF-8, as no record could hold it.
+        If the folder, or one below it that the pattern reaches, may not be looked into, or a name is not UTF-8, as no
+        record could hold it.
     """
     with reading(folder):
         found = sorted(folder.glob(pattern))
+    deep = os.walk(folder, onerror=_refuse_to_skip)  # a glob passes over what it may not look into
+    for _ in deep if "**" in pattern else itertools.islice(deep, 1):
+        pass
     for path in found:
         if not is_unicode(str(path)):
             raise InputError(f"the name of {str(path)!a} is not UTF-8: rename it")
@@ -162,11 +167,16 @@ def _is_path(path: str | Path) -> bool:
     return "\0" not in str(path) and is_unicode(str(path))
 
 
+def _refuse_to_skip(error: OSError) -> None:
+    if error.errno not in _NOTHING_THERE:
+        raise InputError(f"cannot look into {error.filename}: {error.strerror}") from error
+
+
 def _why_missing(path: str | Path) -> str:
     """Return why nothing can lie at a path, empty if something could."""
     try:
         os.stat(path)
     except OSError as error:
         if error.errno != errno.ENOENT:
-            return error.strerror
+            return error.strerror or str(error)
     return ""

@@ -33,7 +33,7 @@ from music.errors import InputError
 from music.intervals import RESAMPLES, Array, estimate_each
 from music.optional_libraries import install_extra
 from music.options import Rewarding, Runtime
-from music.paths import files_in, is_folder
+from music.paths import files_in, is_folder, short_names
 from music.pool import Candidate, Pool
 from music.processes import Processes
 from music.tables import markdown_table
@@ -128,9 +128,10 @@ def _is_pool(folder: Path) -> bool:
 def names_of(pools: Sequence[Pool]) -> list[str]:
     """Return the names of the systems: those of their generators, with the pool where several have the same."""
     generators = [pool.candidates[0].generator for pool in pools]
+    folders = short_names([pool.folder for pool in pools])
     return [
-        name if generators.count(name) == 1 else f"{name} ({pool.folder})"
-        for name, pool in zip(generators, pools, strict=True)
+        name if generators.count(name) == 1 else f"{name} ({folder})"
+        for name, folder in zip(generators, folders, strict=True)
     ]
 
 

@@ -1,6 +1,9 @@
 """Paths that cannot be looked at, or cannot be paths, are told in one line."""
 
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -17,15 +20,27 @@ from music.paths import (
     is_file,
     is_folder,
     is_readable,
+    short_names,
 )
 
 LONG = "a-slow-and-dreamy-piano-piece-" * 12
 
 
+def test_names_tell_folders_apart():
+    assert short_names(["/data/runs/a/pool"]) == ["a"]
+    assert short_names(["/data/runs/a/pool", "b", "c/"]) == ["a", "b", "c"]
+    assert short_names(["x/runs/a/pool", "y/runs/a/pool", "y/runs/b"]) == ["x/runs/a", "y/runs/a", "y/runs/b"]
+    assert short_names(["a", "a/pool", "pool"]) == ["a", "a/pool", "pool"]
+    assert short_names(["/", "."]) == ["/", "."]
+    assert short_names([]) == []
+
+
 @pytest.fixture
-def locked(tmp_path):
-    """Return a file in a folder that may not be looked into."""
-    file = tmp_path / "locked" / "rows.jsonl"
+def locked():
+    """Return a file in a folder that may not be looked into, in one that may be."""
+    above = Path(tempfile.mkdtemp())  # all that lies where pytest makes folders belongs to its user alone
+    above.chmod(0o755)
+    file = above / "locked" / "rows.jsonl"
     file.parent.mkdir()
     file.write_text("{}\n")
     file.parent.chmod(0)
@@ -36,6 +51,14 @@ def locked(tmp_path):
     if root:
         os.seteuid(0)
     file.parent.chmod(0o700)
+    shutil.rmtree(above)
+
+
+def test_a_folder_that_may_not_be_listed_is_no_empty_one(locked):
+    for folder, pattern in ((locked.parent, "*.jsonl"), (locked.parent.parent, "**/*.jsonl")):
+        with pytest.raises(InputError, match=r"cannot look into .*locked: Permission denied"):
+            files_in(folder, pattern)
+    assert files_in(locked.parent.parent, "*.jsonl") == files_in(locked.parent.parent / "none", "**/*") == []
 
 
 def test_what_lies_at_a_path(tmp_path):
