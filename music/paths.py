@@ -71,14 +71,10 @@ def check_output(path: str | Path) -> None:
         If not, so that nothing is computed for it in vain.
     """
     place = Path(path).absolute()
-    if is_folder(place):
-        above = place
-    else:
-        if longest := [part for part in place.parts if len(os.fsencode(part)) > _LONGEST]:
-            raise InputError(
-                f"cannot write {path}: the name {longest[0]} is too long; choose another --output"
-            )
-        above = next(one for one in place.parents if exists(one))
+    above = place if is_folder(place) else next(one for one in place.parents if exists(one))
+    for name in place.relative_to(above).parts:
+        if len(os.fsencode(name)) > _LONGEST:
+            raise InputError(f"cannot write {path}: the name {name} is too long; choose another --output")
     if not is_folder(above):
         raise InputError(f"cannot write {path}: {above} is a file; choose another --output")
     if not os.access(above, os.W_OK | os.X_OK):

@@ -116,8 +116,13 @@ class Pool:
         reference = self.folder / candidate.reference if candidate.reference else None
         try:
             facts = parse_json(candidate.facts)
-        except ValueError as error:
-            raise InputError(f"{self._rows[candidate.key][1]}: column 'facts' is no JSON: {error}") from error
+        except ValueError:
+            facts = None
+        if not isinstance(facts, dict):
+            where = self._rows[candidate.key][1]
+            raise InputError(
+                f"{where}: column 'facts' must be the JSON of an object, got {candidate.facts!r}"
+            )
         return Prompt(candidate.prompt_id, candidate.text, candidate.lyrics, reference, facts)
 
     def clip(self, candidate: Candidate) -> Clip:

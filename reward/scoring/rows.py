@@ -9,6 +9,7 @@ order of the input. So a killed run can be run again: rows that are there withou
 input, are kept; the others are scored. Threads decode audio ahead of the scorer.
 """
 
+import contextlib
 import glob
 import itertools
 import json
@@ -201,21 +202,16 @@ def _left_by_older_version(output: Path, rows: Mapping[str, Row], scorer: Scorer
     """
     found: list[Row] = []
     for path in sorted(output.parent.glob(f"{glob.escape(output.stem)}-[0-9][0-9][0-9][0-9][0-9].jsonl")):
-        try:
-            read = [row for _, row in read_jsonl(path)]
-        except InputError:
-            continue
-        added = {*scorer.metrics, "model"}
-        scores = [
-            row
-            for row in read
-            if row.get("id") in rows
-            and row.get("model") == scorer.hash
-            and added <= row.keys()
-            and _is_finished(row, rows, scorer)
-        ]
-        found += scores if len(scores) < len(rows) else []
+        with contextlib.suppress(InputError):
+            scores = [row for _, row in read_jsonl(path) if _is_score(row, rows, scorer)]
+            found += scores if len(scores) < len(rows) else []
     return found
+
+
+def _is_score(row: Row, rows: Mapping[str, Row], scorer: Scorer) -> bool:
+    """Tell whether any row at all is a score of one of the rows as they are now."""
+    scored = row.get("model") == scorer.hash and row.keys() >= set(scorer.metrics)
+    return scored and isinstance(row.get("id"), str) and row["id"] in rows and _is_finished(row, rows, scorer)
 
 
 def _is_finished(result: Row, rows: Mapping[str, Row], scorer: Scorer) -> bool:

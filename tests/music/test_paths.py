@@ -110,6 +110,8 @@ def test_a_place_to_write_to(tmp_path, place):
     (tmp_path / "a.txt").touch()
     check_output(tmp_path / place)
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    (tmp_path / ("x" * 255)).mkdir()
+    check_output(tmp_path / ("x" * 255) / place)
 
 
 @pytest.mark.parametrize(
