@@ -13,7 +13,7 @@ from typing import Any
 
 from generators.catalogue import CATALOGUE
 from generators.protocol import Generator
-from generators.shared.model_folder import UnknownModelError, UnreachableHubError, check_exists
+from generators.shared.model_folder import UnknownModelError, UnreachableHubError
 from music.errors import InputError
 from music.options import Generation, Sampling
 from music.paths import is_file
@@ -90,17 +90,6 @@ def load_generator(
     except UnreachableHubError as error:
         shipped = ", ".join(known.name for known in CATALOGUE if known.shipped)
         raise InputError(f"{error}, or use a shipped model ({shipped})") from error
-
-
-def check_generator(name: str | Path) -> None:
-    """Check that a generator of that name may exist, before work is done that would be in vain without it.
-
-    Raises
-    ------
-    InputError
-        If it is neither a registered name nor a folder nor a hub id.
-    """
-    check_exists(str(name), _resolve(str(name), None)[1])
 
 
 def options_of(name: str | Path, backend: str | None = None) -> tuple[str, ...]:

@@ -121,14 +121,14 @@ class JsonlAppender:
                 raise
 
     def append(self, *rows: Mapping[str, Any]) -> None:
-        """Write each row as one line and sync them to the disk.
+        """Write each row as one line and sync them to the disk; half a character becomes a question mark.
 
         Raises
         ------
         InputError
             If the disk is full or the like; the file is cut back to what it was.
         """
-        data = "".join(map(dump_line, rows)).encode("utf-8")
+        data = "".join(map(dump_line, rows)).encode("utf-8", "replace")
         with writing(self.path):
             size = self._file.seek(0, os.SEEK_END)
             try:

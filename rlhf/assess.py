@@ -20,7 +20,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from generators.registry import check_generator
 from music.command import refuse_below_one, run, split_names
 from music.errors import InputError
 from music.processes import Processes
@@ -99,8 +98,6 @@ def assess(options: Assess, models: Mapping[str, str | Path]) -> list[MetricOfMo
     """
     reward = RewardWeights.parse(options.weights)
     prompts = load_prompts(options.prompts, options.limit)
-    for source in models.values():
-        check_generator(source)
     processes = Processes()
     judge, *judges = load_scorers(options.reward, options.judges, reward, options.device, options.dtype)
     scorers = [Guarded(judge, options.level, options.silence_cost), *judges]

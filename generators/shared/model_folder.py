@@ -56,23 +56,11 @@ def locate(name: str, source: str, index: str, download: Callable[[str], Path]) 
             raise InputError(f"{folder} holds no model: it has no {index}")
         return folder
     hub_id = place if kind == "hub" else source
-    check_exists(name, source)
-    with _hub_errors(hub_id):
-        return download(hub_id)
-
-
-def check_exists(name: str, source: str) -> None:
-    """Check that a model may lie there, without loading or downloading it; see `locate`.
-
-    Raises
-    ------
-    InputError
-        If it is neither shipped nor a folder nor a hub id.
-    """
-    known = source.partition(":")[0] in ("asset", "hub") or exists(os.path.expanduser(source))
-    if not known and (source.count("/") != 1 or source.startswith((".", "/", "~"))):
+    if kind != "hub" and (source.count("/") != 1 or source.startswith((".", "/", "~"))):
         tried = "there is no folder of that name, and it is no hub id (ORGANISATION/MODEL)"
         raise UnknownModelError(f"unknown generator {name!r}: {tried}")
+    with _hub_errors(hub_id):
+        return download(hub_id)
 
 
 def find_folder(name: str, source: str, model_types: Sequence[str]) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from generators.diffusion.pipeline_folder import LIBRARIES as DIFFUSERS
-from generators.registry import NAMES, check_generator, load_generator
+from generators.registry import NAMES, load_generator
 from generators.stable_audio.tools.library import LIBRARIES as STABILITY
 from music.errors import InputError
 from music.optional_libraries import OptionalLibraries
@@ -112,13 +112,6 @@ def test_a_missing_library_is_named_with_its_cure(
 def test_an_unknown_name_says_what_was_tried_and_what_exists(name: str):
     with pytest.raises(InputError, match=r"no folder of that name.*lab-musicgen.*facebook/musicgen-small"):
         load_generator(name, device="cpu")
-    with pytest.raises(InputError, match="no folder of that name"):
-        check_generator(name)
-
-
-def test_a_name_that_may_exist_is_let_pass_without_loading_it(tmp_path):
-    for name in ("lab-musicgen", "facebook/musicgen-small", "somebody/some-music", tmp_path):
-        check_generator(name)
 
 
 @pytest.mark.parametrize(

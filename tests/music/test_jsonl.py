@@ -73,6 +73,12 @@ os._exit(9)
     assert [row for _, row in read_jsonl(path)] == [{"a": 1}, {"a": 2}]
 
 
+def test_half_a_character_that_somebody_has_said_ends_no_work(tmp_path):
+    with JsonlAppender(tmp_path / "t.jsonl") as file:
+        file.append({"error": "the server said \ud83d", "key": "\U0001f3b5"})
+    assert read_jsonl(tmp_path / "t.jsonl") == [(1, {"error": "the server said ?", "key": "\U0001f3b5"})]
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [

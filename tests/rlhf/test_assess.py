@@ -159,14 +159,11 @@ def test_what_has_no_divergence_is_measured_without_one(options, tmp_path, tiny)
         ({"weights": "musicality=1"}, "musicality"),
         ({"prompts": "nowhere.txt"}, "nowhere.txt"),
         ({"models": "nowhere/model"}, "nowhere/model"),
-        ({"models": "/nowhere/model"}, "/nowhere/model.*no folder of that name"),
     ],
 )
 def test_what_cannot_be_assessed_is_refused(options, changes, message):
     with pytest.raises(InputError, match=message):
         main(replace(options, **changes))
-    if changes.get("models") != "nowhere/model":  # which may be on a hub
-        assert not (options.output / "pools").exists()
 
 
 def test_a_folder_without_clips_is_no_set_of_real_ones(tmp_path):
