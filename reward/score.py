@@ -19,7 +19,7 @@ from music.command import run
 from music.errors import InputError
 from music.pool import Pool
 from music.processes import Processes
-from reward.registry import load_scorer
+from reward.registry import load_reward
 from reward.scoring.options import Scoring
 from reward.scoring.pool import score_pool
 from reward.scoring.rows import batch_on, score_rows
@@ -58,7 +58,7 @@ def main(config: ScoreConfig) -> int:
         raise InputError(f"{config.input} does not exist")
     pool = Pool(config.pool) if config.pool else None
     processes = Processes()
-    scorer = load_scorer(config.reward, config.device, config.dtype)
+    scorer = load_reward(config)
     if pool is not None:
         table = score_pool(pool, scorer, processes=processes, on_error=_report)
         left = len(table.missing(pool.candidates))

@@ -99,7 +99,7 @@ def assess(options: Assess, models: Mapping[str, str | Path]) -> list[MetricOfMo
     reward = RewardWeights.parse(options.weights)
     prompts = load_prompts(options.prompts, options.limit)
     processes = Processes()
-    judge, *judges = load_scorers(options.reward, options.judges, reward, options.device, options.dtype)
+    judge, *judges = load_scorers(options, reward, options.judges)
     scorers = [Guarded(judge, options.level, options.silence_cost), *judges]
     held_out = HeldOut(options.output, options, prompts, options.n, scorers, reward, processes)
     for name, source in {BASE: options.base, **models}.items():

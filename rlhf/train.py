@@ -35,7 +35,8 @@ from music.pool import Pool
 from music.processes import Processes
 from music.prompts import Prompt, load_prompts, prompts_record
 from music.provenance import write_run_record
-from reward import RewardWeights, load_scorer
+from reward import RewardWeights
+from reward.registry import load_reward
 from rlhf.assessment.watching import Watch
 from rlhf.curves import draw_curves
 from rlhf.guarded_reward import ClipReward, Guarded
@@ -56,7 +57,7 @@ def main(options: PostTraining) -> None:
     options.accumulation(processes.world_size)
     prompts = load_prompts(options.prompts, options.limit)
     reward = RewardWeights.parse(options.weights)
-    judge = load_scorer(options.reward, options.device, options.dtype)
+    judge = load_reward(options)
     scorer = Guarded(judge, options.level, options.silence_cost)
     reward.check(tuple(scorer.metrics))
     watch = Watch(options, prompts, scorer, reward, processes) if options.held_out else None
@@ -102,7 +103,7 @@ def _samples(
 def _deciding(options: PostTraining) -> dict[str, Any]:
     """Return the options that decide what is learned."""
     free = {"output", "device", "samples", "save_every", "tracker", "encoders", "real"}
-    told_by_facts = {"prompts", "generator", "reward", "held_out", "judges"}
+    told_by_facts = {"prompts", "generator", "reward", "reward_options", "held_out", "judges"}
     return {name: value for name, value in vars(options).items() if name not in free | told_by_facts}
 
 

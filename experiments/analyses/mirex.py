@@ -33,8 +33,9 @@ from music.jsonl import dump_line, read_jsonl
 from music.options import Rewarding
 from music.processes import Processes
 from music.provenance import write_run_record
-from reward import RewardWeights, load_scorer
+from reward import RewardWeights
 from reward.data.cmi import ALIASES
+from reward.registry import load_reward
 from reward.scoring.options import RowScoring
 from reward.scoring.rows import score_requests
 
@@ -71,7 +72,7 @@ def main(options: Mirex) -> int:
     """Score, write the answers and return 1 if rows had to be left out; every process of a run calls it."""
     pairs = read_pairs(options.data, options.root or options.data.parent, options.limit)
     reward, processes = RewardWeights.parse(options.weights), Processes()
-    scorer = load_scorer(options.reward, options.device, options.dtype)
+    scorer = load_reward(options)
     reward.check(tuple(scorer.metrics))
     requests = requests_of(pairs, options.output)
     scored = score_requests(requests, options.output, scorer, processes, options)

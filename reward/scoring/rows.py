@@ -11,7 +11,6 @@ input, are kept; the others are scored. Threads decode audio ahead of the scorer
 
 import itertools
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,7 +24,7 @@ from music.jsonl import dump_line, read_jsonl
 from music.processes import Processes
 from music.prompts import Prompt
 from music.shards import Located, ShardedRows
-from reward.protocol import Scorer, ScoreRequest
+from reward.protocol import Scorer, ScoreRequest, scores_of
 from reward.scoring.options import Scoring
 from reward.scoring.read_ahead import read_ahead
 
@@ -77,8 +76,10 @@ def score_rows(
     Raises
     ------
     InputError
-        If an id is missing or comes twice, a field has the name of a result, the output belongs to another version of
-        the scorer or (unless it accumulates) another input, or the scorer does not give what it announces.
+        If an id is missing or comes twice, a field has the name of a result, or the output belongs to another
+        version of the scorer or (unless it accumulates) another input.
+    BrokenScorerError
+        If the scorer does not give what it announces.
     """
     from tqdm import tqdm
 
@@ -202,18 +203,13 @@ def _loaded(row: Row, source: Path, seconds: float | None, decode: bool) -> Scor
 def _scored(rows: Sequence[Row], loaded: Sequence[ScoreRequest | InputError], scorer: Scorer) -> list[Row]:
     """Return the rows with their results; a row that cannot be scored does not harm its neighbours."""
     try:
-        scores = scorer.score([_sound(request) for request in loaded])
-        for found in scores:
-            for name, value in found.items():
-                if not math.isfinite(value):
-                    raise InputError(f"{name} is {value}, not a finite number")
+        scores = scores_of(scorer, [_sound(request) for request in loaded])
     except InputError as error:
         if len(rows) == 1:
             return [_writable({**rows[0], "error": str(error), "model": scorer.hash})]
         return [
             result for row, one in zip(rows, loaded, strict=True) for result in _scored([row], [one], scorer)
         ]
-    _check_metrics(scores, len(rows), scorer)
     return [{**row, **found, "model": scorer.hash} for row, found in zip(rows, scores, strict=True)]
 
 
@@ -221,18 +217,6 @@ def _sound(request: ScoreRequest | InputError) -> ScoreRequest:
     if isinstance(request, InputError):
         raise request
     return request
-
-
-def _check_metrics(scores: Sequence[Mapping[str, float]], count: int, scorer: Scorer) -> None:
-    """`InputError` unless there are `count` scores of exactly the metrics that the scorer announces."""
-    if len(scores) != count:
-        raise InputError(f"scorer {scorer.name} gave {len(scores)} scores for {count} requests: repair it")
-    for found in scores:
-        if found.keys() != set(scorer.metrics):
-            given, announced = ", ".join(sorted(found)), ", ".join(sorted(scorer.metrics))
-            raise InputError(
-                f"scorer {scorer.name} announces the metrics {announced} but gave {given or 'none'}: repair it"
-            )
 
 
 def _writable(value: Any) -> Any:

@@ -16,7 +16,8 @@ import pytest
 from music.clips import write_clip
 from music.errors import InputError
 from reward import load_scorer, score
-from reward.protocol import as_scorer
+from reward.plug_ins import PlugIn
+from reward.protocol import BrokenScorerError
 from reward.score import ScoreConfig, main
 from reward.scoring.read_ahead import read_ahead
 from reward.scoring.rows import score_rows
@@ -130,8 +131,8 @@ def test_a_lone_surrogate_is_the_error_of_its_row(job):
 def test_a_scorer_that_does_not_give_its_metrics_is_refused(job, tmp_path, given, message):
     job.write()
     plain = SimpleNamespace(name="judge", metrics=("energy",), hash="1", score=lambda requests: given)
-    with pytest.raises(InputError, match=message):
-        score_rows(job.folder / "in.jsonl", job.output, as_scorer(plain))
+    with pytest.raises(BrokenScorerError, match=message):
+        score_rows(job.folder / "in.jsonl", job.output, PlugIn(plain))
 
 
 def test_a_second_run_scores_what_is_new_changed_or_was_bad(job):

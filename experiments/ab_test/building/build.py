@@ -51,7 +51,8 @@ from music.durable import make_folder, writing
 from music.errors import InputError
 from music.prompts import Prompt, load_prompts
 from music.provenance import write_run_record
-from reward import RewardWeights, load_scorer
+from reward import RewardWeights
+from reward.registry import load_reward
 
 _HEADPHONE_TRIALS = 3
 _KNOWN_PER_RATER = 3  # trials that check raters, for each that one rater hears
@@ -198,7 +199,7 @@ def main(options: Build) -> None:
         raise InputError(f"{options.output} holds a study already: choose another --output folder")
     prompts = load_prompts(options.prompts) if options.prompts else prompts_of(systems)
     choosing = any(system.n is not None and system.n > 1 for system in systems)
-    scorer = load_scorer(options.reward, options.device, options.dtype) if choosing else None
+    scorer = load_reward(options) if choosing else None
     reward = RewardWeights.parse(options.weights)
     if scorer is not None:
         reward.check(tuple(scorer.metrics))
