@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from music.command import run
+from music.command import errors_in_one_line, run
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ def dispatch(name: str, about: str, table: Mapping[str, Command], argv: Sequence
         sys.exit(2)
     else:
         module, _, attribute = table[word].place.partition(":")
-        found = importlib.import_module(module)
+        with errors_in_one_line():
+            found = importlib.import_module(module)
         target = getattr(found, attribute)
         if isinstance(target, Mapping):
             dispatch(f"{name} {word}", table[word].summary, target, rest)

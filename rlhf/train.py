@@ -31,6 +31,7 @@ from music.devices import find_device
 from music.durable import claim_work, make_folder, write_text
 from music.errors import InputError
 from music.jsonl import dump_line
+from music.optional_libraries import check_tracker
 from music.pool import Pool
 from music.processes import Processes
 from music.prompts import Prompt, load_prompts, prompts_record
@@ -51,6 +52,7 @@ def main(options: PostTraining) -> None:
     """Train; every process of a parallel run calls it."""
     from accelerate import Accelerator
 
+    check_tracker(options.tracker)
     device = find_device(options.device)
     accelerator = Accelerator(cpu=device.type == "cpu")  # whose processes those of TRL's trainers are
     processes = Processes()

@@ -24,7 +24,7 @@ import httpx
 import numpy as np
 
 from experiments.ab_test.analysis.agreement import clip_scores
-from experiments.ab_test.study import HEADS, Key, KeyClip, Study, load_study
+from experiments.ab_test.study import HEADS, LISTENING, Key, KeyClip, Study, load_study
 from music.command import refuse_below_one, split_names
 from music.errors import InputError
 from music.options import Runtime
@@ -64,6 +64,7 @@ class Simulate(Runtime):
     """
 
     POSITIONALS: ClassVar = ("study",)
+    LIBRARIES: ClassVar = (LISTENING,)
     RENAMED: ClassVar = {"tie": "tie_threshold"}
 
     study: Path

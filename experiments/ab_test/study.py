@@ -17,10 +17,18 @@ from typing import Any, TypeVar
 
 from music.durable import write_text
 from music.errors import InputError
+from music.optional_libraries import OptionalLibraries, install_extra
 
 BLINDED, STUDY, KEY, AUDIO = "blinded", "study.json", "key.json", "audio"
 HEADS = ("alignment", "musicality")  # the questions, in the order in which they are asked
 CLEAN, SPOILT = "clean", "spoilt"  # sides of the trials that check raters
+
+#: what all of its commands need but `plan`
+LISTENING = OptionalLibraries(
+    "a listening test",
+    ("pyloudnorm", "mutagen", "fastapi", "pydantic", "uvicorn", "sqlalchemy", "choix", "krippendorff"),
+    install_extra("listening"),
+)
 
 Turn = tuple[str, bool]  # a trial, and whether its second clip is called A
 R = TypeVar("R", "Study", "Key")

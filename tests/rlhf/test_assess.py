@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -53,6 +54,19 @@ def options(tiny, tmp_path, clap):
         output=tmp_path / "out",
         device="cpu",
     )
+
+
+@pytest.mark.parametrize("absent", ["trl", "a model"])
+def test_what_is_missing_is_found_before_any_clip_is_made(options, monkeypatch, tmp_path, absent):
+    if absent == "trl":
+        monkeypatch.setitem(sys.modules, "trl", None)
+        reason = r"a MusicGen needs trl, which is not installed: .*\[rlhf\]"
+    else:
+        options = replace(options, models=f"{options.models},other={tmp_path}/nowhere")
+        reason = "nowhere"
+    with pytest.raises(InputError, match=reason):
+        main(options)
+    assert not options.output.exists()
 
 
 def rows_of(folder):

@@ -19,7 +19,7 @@ from experiments.ab_test.analysis.other_tools import write_listen_and_rate, writ
 from experiments.ab_test.analysis.preferences import preference_rows, split_by_prompt
 from experiments.ab_test.analysis.screening import Believing, believed_votes
 from experiments.ab_test.analysis.votes import ANSWERS
-from experiments.ab_test.study import BLINDED, Key, Study, load_study
+from experiments.ab_test.study import BLINDED, LISTENING, Key, Study, load_study
 from music.durable import write_text
 from music.errors import InputError
 from music.jsonl import dump_line
@@ -50,6 +50,7 @@ class Export(Believing):
     """
 
     POSITIONALS: ClassVar = ("study",)
+    LIBRARIES: ClassVar = (LISTENING,)
 
     study: Path
     to: str = "answers"

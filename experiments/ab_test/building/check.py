@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from experiments.ab_test.building.sounds import Level, measure, tags_of
-from experiments.ab_test.study import AUDIO, BLINDED, STUDY, Key, KeyClip, Study, load_study
+from experiments.ab_test.study import AUDIO, BLINDED, LISTENING, STUDY, Key, KeyClip, Study, load_study
 from music.clips import read_clip, read_header
 from music.errors import InputError
 from music.hashing import sha256_file
@@ -42,6 +42,7 @@ class Check:
     """
 
     POSITIONALS: ClassVar = ("study",)
+    LIBRARIES: ClassVar = (LISTENING,)
 
     study: Path
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from experiments.ab_test.building.sounds import FORMATS, SHORTEST
+from experiments.ab_test.study import LISTENING
 from music.command import refuse_below_one
 from music.errors import InputError
 from music.files import read_text
@@ -81,6 +82,7 @@ class Build(Rewarding, Runtime):
     """
 
     POSITIONALS: ClassVar = ("systems",)
+    LIBRARIES: ClassVar = (LISTENING,)
 
     systems: str
     output: Path = Path("runs/listening_test")

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from experiments.ab_test.study import read_study
+from experiments.ab_test.study import LISTENING, read_study
 from music.command import refuse_below_one
 from music.errors import InputError
 
@@ -46,6 +46,7 @@ class Serve:
     """
 
     POSITIONALS: ClassVar = ("studies",)
+    LIBRARIES: ClassVar = (LISTENING,)
 
     studies: list[Path]
     database: str = ""

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 from experiments.ab_test.pages import PAGE_FILES, study_page
 from experiments.ab_test.serving.shown import described_turn, introduction
-from experiments.ab_test.study import AUDIO, Study, read_study
+from experiments.ab_test.study import AUDIO, LISTENING, Study, read_study
 from music.durable import make_folder, write_text, writing
 from music.errors import InputError
 
@@ -38,6 +38,7 @@ class Static:
     """
 
     POSITIONALS: ClassVar = ("study",)
+    LIBRARIES: ClassVar = (LISTENING,)
 
     study: Path
     output: Path = Path("runs/listening_page")
