@@ -12,8 +12,9 @@ from typing import Any
 
 from generators.catalogue import CATALOGUE
 from generators.protocol import Generator
-from generators.shared.model_folder import UnknownModelError, UnreachableHubError
+from generators.shared.model_folder import UnknownModelError
 from music.errors import InputError
+from music.hub import UnreachableHubError
 from music.options import Generation, Sampling
 
 # backend: the function that loads a model with it
