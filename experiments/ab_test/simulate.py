@@ -101,7 +101,7 @@ def main(options: Simulate) -> None:
     started = time.perf_counter()
     try:
         waits = asyncio.run(take_part(options.address, raters))
-    except httpx.TransportError as error:
+    except (httpx.TransportError, httpx.InvalidURL, ImportError, OverflowError) as error:
         raise InputError(
             f"{options.address} does not answer ({error or type(error).__name__}): serve the study"
         ) from error

@@ -128,14 +128,6 @@ class Study:
         return min(self.settings.minimum_listening, 0.9 * self.clips[clip].seconds)
 
 
-#: names of fields, which stand in the file of any study
-WORDS = [
-    field.name
-    for kind in (Study, Settings, HeadphoneTrial, StudyPrompt, StudyClip, Trial)
-    for field in dataclasses.fields(kind)
-]
-
-
 @dataclass(frozen=True)
 class KeyClip:
     """Where a clip of the blinded folder comes from.
@@ -240,6 +232,15 @@ def _read(path: Path, kind: type[R]) -> R:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise InputError(f"{path} is not what `build` writes: {place} {first['msg']}") from error
+
+
+def check_audio(folder: Path, study: Study) -> None:
+    """`InputError` if a file of a study is not in its blinded folder."""
+    missing = [name for name in sorted(study.files) if not (folder / AUDIO / name).is_file()]
+    if missing:
+        raise InputError(
+            f"{folder / AUDIO} lacks {missing[0]} ({len(missing)} of {len(study.files)} files): copy the whole folder"
+        )
 
 
 def load_study(folder: str | Path) -> tuple[Study, Key]:

@@ -83,12 +83,14 @@ def main(options: Export) -> None:
 
 def export_answers(options: Export, study: Study) -> dict[str, int]:
     """Write the answers and raters of the database; return how many rows each file has."""
-    from experiments.ab_test.serving.database import Database, default_database
+    from experiments.ab_test.serving.database import Database, database_address
 
     blinded = options.study / BLINDED
-    address = options.database or default_database(blinded)
-    if address.startswith("sqlite:///") and not Path(address.removeprefix("sqlite:///")).is_file():
-        raise InputError(f"there is no database {address}: nobody has been served, or --database is another")
+    address = database_address(options.database, blinded)
+    if address.get_backend_name() == "sqlite" and not Path(address.database or "").is_file():
+        raise InputError(
+            f"there is no database {address.database}: nobody has been served, or --database is another"
+        )
     database = Database(address, {study.id: blinded})
     output = options.output or options.study
     rows = {output / ANSWERS: database.answers(study.id), output / RATERS: database.raters(study.id)}

@@ -19,6 +19,7 @@ from music.files import read_text
 from music.options import Rewarding, Runtime
 from music.sample_rates import check_sample_rate
 
+TITLE = "Which music is better?"
 CONSENT = """In this study you listen to pairs of short pieces of music and say which you find better. It is about the \
 music, not about you: there are no right or wrong answers.
 
@@ -102,7 +103,7 @@ class Build(Rewarding, Runtime):
     audio: str = "flac"
     sample_rate: int = 48_000
     waveforms: bool = True
-    title: str = "Which music is better?"
+    title: str = TITLE
     consent: Path | None = None
     ties: bool = True
     minimum_listening: float = 3.0
