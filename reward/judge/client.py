@@ -85,7 +85,8 @@ class JudgeClient:
     Raises
     ------
     InputError
-        If the endpoint is no URL, no header can hold the key, or a proxy in the environment cannot be used.
+        If the endpoint is no URL, no header can hold the key, or a proxy or certificate of the environment is not to be
+        used.
     """
 
     def __init__(self, endpoint: str, api_key: str = "", patience: Patience | None = None) -> None:
@@ -98,10 +99,10 @@ class JudgeClient:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
             self._client = httpx.Client(headers=headers, timeout=self.patience.timeout)
-        except (ImportError, ValueError, httpx.InvalidURL) as error:
+        except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:
             raise InputError(
-                f"a proxy cannot be used ({error}): see the environment variables all_proxy, http_proxy, https_proxy "
-                "and no_proxy"
+                f"no connection can be made ({error}): see the environment variables all_proxy, http_proxy, "
+                "https_proxy, no_proxy and SSL_CERT_FILE"
             ) from error
         self._url = endpoint.rstrip("/") + "/chat/completions"
         self._random = random.Random()

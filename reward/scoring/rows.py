@@ -50,6 +50,8 @@ def score_rows(
     batch: int = 1,
     workers: int = 0,
     accumulate: bool = False,
+    root: Path | None = None,
+    limit: int | None = None,
 ) -> RowCounts:
     """Score the rows of `source` into `output`.
 
@@ -67,11 +69,15 @@ def score_rows(
         Threads that decode audio ahead for a scorer that takes clips; with 0 it is handed paths, and reads them itself.
     accumulate
         Whether to keep results of rows that are not in `source`, behind the others, instead of refusing them.
+    root
+        Folder that paths in the rows are relative to; that of `source` by default.
+    limit
+        Number of rows to score, the first ones; results that are there of further ones stay.
 
     Returns
     -------
     RowCounts
-        Over all processes.
+        Over all processes, of the rows to score.
 
     Raises
     ------
@@ -90,13 +96,16 @@ def score_rows(
         raise InputError(f"the output must be a .jsonl file other than the input, got {output}")
     table = ShardedRows(output.parent, output.stem)
     _check(table, rows, source, scorer, accumulate)
-    done = {place.row["id"] for place in table.rows() if _is_finished(place.row, rows, scorer)} & rows.keys()
+    wanted = dict(itertools.islice(rows.items(), limit))
+    done = {
+        place.row["id"] for place in table.rows() if _is_finished(place.row, rows, scorer)
+    } & wanted.keys()
     processes.barrier()  # all have read before anybody writes
-    share = processes.shard([row for identity, row in rows.items() if identity not in done])
+    share = processes.shard([row for identity, row in wanted.items() if identity not in done])
     bar = tqdm(total=len(share), desc=f"score ({scorer.name})", disable=not (processes.is_main and share))
     with bar, table.appender(processes.rank) as file:
         decode = workers > 0 and scorer.takes_clips
-        read = partial(_loaded, source=source, seconds=scorer.max_seconds, decode=decode)
+        read = partial(_loaded, root=root or source.parent, seconds=scorer.max_seconds, decode=decode)
         loaded = read_ahead(read, share, workers, batch + workers)
         for start in range(0, len(share), batch):
             part = share[start : start + batch]
@@ -106,8 +115,8 @@ def score_rows(
     if processes.is_main:
         table.merge(lambda located: _in_order(located, rows, scorer))
     processes.barrier()
-    failed = sum("error" in place.row for place in table.rows() if place.row["id"] in rows)
-    return RowCounts(len(rows) - len(done) - failed, len(done), failed)
+    failed = sum("error" in place.row for place in table.rows() if place.row["id"] in wanted)
+    return RowCounts(len(wanted) - len(done) - failed, len(done), failed)
 
 
 def score_requests(
@@ -189,10 +198,10 @@ def _in_order(located: Sequence[Located], rows: Mapping[str, Row], scorer: Score
     return [best[identity] for identity in dict.fromkeys([*rows, *best]) if identity in best]
 
 
-def _loaded(row: Row, source: Path, seconds: float | None, decode: bool) -> ScoreRequest | InputError:
+def _loaded(row: Row, root: Path, seconds: float | None, decode: bool) -> ScoreRequest | InputError:
     """Return the request of a row, with its audio decoded if that is wanted, or what is wrong with it."""
     try:
-        request = _request(row, source)
+        request = _request(row, root)
         if decode and isinstance(request.audio, Path):
             return replace(request, audio=read_clip(request.audio, seconds))
     except InputError as error:
@@ -224,7 +233,7 @@ def _writable(value: Any) -> Any:
     return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
 
 
-def _request(row: Row, source: Path) -> ScoreRequest:
+def _request(row: Row, root: Path) -> ScoreRequest:
     for name, value in row.items():
         if _writable([name, value]) != [name, value]:
             raise InputError(f"field {name!a} holds a lone surrogate, which is no character: {value!a}")
@@ -234,6 +243,6 @@ def _request(row: Row, source: Path) -> ScoreRequest:
             raise InputError(f"field {name!r} must be a text, got {value!r}")
     if not fields["audio"]:
         raise InputError("field 'audio' is missing")
-    reference = source.parent / fields["reference"] if fields["reference"] else None
+    reference = root / fields["reference"] if fields["reference"] else None
     prompt = Prompt(row["id"], fields["text"], fields["lyrics"], reference)
-    return ScoreRequest(source.parent / fields["audio"], prompt)
+    return ScoreRequest(root / fields["audio"], prompt)

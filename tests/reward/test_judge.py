@@ -369,11 +369,12 @@ def test_a_key_that_no_header_can_hold_is_refused_before_anything_is_asked(optio
         ("no_proxy", "localhost,fe11::/16"),
         ("http_proxy", "nonsense://127.0.0.1"),
         ("http_proxy", "http://127.0.0.1:80a"),
+        ("SSL_CERT_FILE", "/nowhere.pem"),
     ],
 )
 def test_a_proxy_that_cannot_be_used_is_named_at_once(monkeypatch, variable, value):
     monkeypatch.setenv(variable, value)
-    with pytest.raises(InputError, match=r"a proxy cannot be used \(.*\): see .*no_proxy"):
+    with pytest.raises(InputError, match=r"no connection can be made \(.*\): see .*no_proxy"):
         JudgeClient("http://127.0.0.1:9/v1")
 
 

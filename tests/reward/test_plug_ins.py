@@ -169,6 +169,15 @@ def test_a_plain_function_is_a_reward(request_, function, value):
     assert scores_of(scorer, [request_]) == [{"f": value}]
 
 
+def test_torchaudio_can_be_imported_wherever_it_is_installed(request_, monkeypatch):
+    pytest.importorskip("torchaudio")
+    for name in {*sys.modules}:
+        if name.split(".")[0] == "torchaudio":
+            monkeypatch.delitem(sys.modules, name)  # as in a process that has not needed it yet
+    write("import torchaudio\ndef f(path): return torchaudio.transforms.Resample(8, 4)(torch.ones(8)).numel()")
+    assert scores_of(load_scorer("mine.py:f"), [request_]) == [{"f": 4.0}]
+
+
 def test_a_function_that_makes_a_scorer_still_does(request_):
     write(JUDGE.replace("VALUE", "self.value") + "\ndef make(value=1): return Judge(value)")
     assert scores_of(load_scorer("mine:make", value=7), [request_]) == [{"m": 7.0}]
