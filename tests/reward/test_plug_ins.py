@@ -174,7 +174,9 @@ def test_torchaudio_can_be_imported_wherever_it_is_installed(request_, monkeypat
     for name in {*sys.modules}:
         if name.split(".")[0] == "torchaudio":
             monkeypatch.delitem(sys.modules, name)  # as in a process that has not needed it yet
-    write("import torchaudio\ndef f(path): return torchaudio.transforms.Resample(8, 4)(torch.ones(8)).numel()")
+    write(
+        "import torchaudio\ndef f(path): return torchaudio.transforms.Resample(8, 4)(torch.ones(8)).numel()"
+    )
     assert scores_of(load_scorer("mine.py:f"), [request_]) == [{"f": 4.0}]
 
 
