@@ -69,6 +69,11 @@ class PlugIn(Scorer):
         return getattr(self._found, name)
 
 
+def unwrapped(scorer: Scorer) -> Any:
+    """Return the object behind a scorer: that of a plug-in, or the scorer itself."""
+    return scorer._found if isinstance(scorer, PlugIn) else scorer
+
+
 class FunctionScorer(Scorer):
     """A function from a file, or from a request, to a number, which is a metric of its name.
 
@@ -100,7 +105,8 @@ class FunctionScorer(Scorer):
             parameter.annotation if isinstance(parameter.annotation, str) else parameter.annotation.__name__
         )
         self._kind = "ScoreRequest" if parameter.name == "request" else kind.rpartition(".")[2]
-        facts = {"function": name, "source": _source_hash(function, name), "options": self._options}
+        decides = {key: value for key, value in options.items() if key != "device"}
+        facts = {"function": name, "source": _source_hash(function, name), "options": decides}
         self.hash = sha256_text(canonical_json(facts))
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:

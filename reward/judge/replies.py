@@ -1,5 +1,6 @@
 """What an OpenAI-style endpoint has replied: text and tokens, or the one reason why it is no chat completion."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,27 +32,32 @@ class Completion:
 
 
 def read_completion(reply: httpx.Response) -> Completion:
-    """Return the chat completion of a reply.
-
-    Raises
-    ------
-    ReplyError
-        If it is none.
-    """
+    """Return the chat completion of a reply; `ReplyError` if it is none."""
     try:
         found = reply.json()
     except (ValueError, RecursionError) as error:
         raise ReplyError(f"not a chat completion: {reply.text[:100]!r}") from error
+    return completion_of(found)
+
+
+def completion_of(found: Any) -> Completion:
+    """Return the chat completion that a JSON value describes.
+
+    Raises
+    ------
+    ReplyError
+        If it is none; an error in its place is the reason.
+    """
     if isinstance(found, dict) and found.get("error") and not found.get("choices"):
         told = found["error"]
         message = told.get("message") if isinstance(told, dict) else told
-        raise ReplyError(f"status {reply.status_code} with an error: {' '.join(str(message).split())[:200]}")
+        raise ReplyError(f"an error in place of a chat completion: {' '.join(str(message).split())[:200]}")
     try:
         choice = found["choices"][0]
         content = choice["message"]["content"]
         finish = choice.get("finish_reason")
     except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise ReplyError(f"not a chat completion: {reply.text[:100]!r}") from error
+        raise ReplyError(f"not a chat completion: {json.dumps(found)[:100]!r}") from error
     usage = found.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     used = (_count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens"))

@@ -18,6 +18,7 @@ from music.errors import InputError, ServiceError
 from reward.baselines.llm_judge import LLMJudge
 from reward.judge import command
 from reward.judge.answers import AnswerError, Verdict, parse_answer
+from reward.judge.batch_files import read_results
 from reward.judge.client import JudgeClient, Patience, seconds_told
 from reward.judge.command import LabelPairs, main
 from reward.judge.consistency import bias_table, label_of_pair
@@ -267,6 +268,28 @@ def test_batch_files_are_written_and_what_comes_back_is_read(options, server, tm
         main(replace(options, endpoint="", results=results))
 
 
+@pytest.mark.parametrize(
+    ("response", "error"),
+    [
+        (
+            {"status_code": 200, "body": {"choices": [{"message": {"content": [{"text": "{}"}]}}]}},
+            "no whole JSON",
+        ),
+        ({"status_code": 200, "body": {"choices": [{"message": {"content": 7}}]}}, "not a text"),
+        ({"status_code": 200, "body": [1]}, "not a chat completion"),
+        ({"status_code": 200, "body": {"error": {"message": "quota"}}}, "an error in place of .*: quota"),
+        ({"status_code": 500, "body": None}, "500"),
+        ([1], r"\[1\]"),
+        (None, "null"),
+    ],
+)
+def test_odd_results_of_a_batch_service_are_a_reason_each(tmp_path, response, error):
+    (tmp_path / "results.jsonl").write_text(json.dumps({"custom_id": "k", "response": response}) + "\n")
+    (answer,) = read_results(tmp_path / "results.jsonl")
+    assert (answer.key, answer.verdicts) == ("k", {})
+    assert re.search(error, answer.error)
+
+
 def test_only_the_same_answer_in_both_orders_is_consistent():
     def both(first, second):
         return {
@@ -422,8 +445,8 @@ def test_tokens_are_counted_where_they_are_numbers():
         (b"[" * 9_000, "not a chat completion"),
         (b'{"choices": []}', "not a chat completion"),
         (b'{"choices": {"0": 1}}', "not a chat completion"),
-        (b'{"error": {"message": "your\\nquota"}}', "status 200 with an error: your quota"),
-        (b'{"error": "quota", "choices": null}', "status 200 with an error: quota"),
+        (b'{"error": {"message": "your\\nquota"}}', "an error in place of a chat completion: your quota"),
+        (b'{"error": "quota", "choices": null}', "an error in place of a chat completion: quota"),
         (completion(7).content, "its content is '7', not a text"),
         (completion({"text": "yes"}).content, r"its content is .*, not a text"),
         (completion([{"type": "text", "text": 3}]).content, r"its content is .*, not a text"),

@@ -203,6 +203,14 @@ def test_embeddings_are_those_of_the_encoder_of_so_many_seconds(tmp_path, clap):
         load_encoders(f"clap:{clap},clap:{clap}", "cpu", "float32")
 
 
+def test_an_encoder_may_come_from_anywhere(tmp_path, monkeypatch, clap):
+    (tmp_path / "mine.py").write_text(
+        f"from reward.baselines.clap import clap_similarity\ndef heard(device): return clap_similarity({str(clap)!r}, device, 'float32')"
+    )
+    (encoder,) = load_encoders(f"{tmp_path}/mine.py:heard", "cpu", "float32")
+    assert encoder.name == load_encoders(f"clap:{clap}", "cpu", "float32")[0].name
+
+
 def test_scorers_that_share_features_are_not_independent(clap):
     reward, mulan = (load_scorer(name, "cpu") for name in ("lab-cmi-rm", "mulan:lab-mulan"))
     loud, other = load_scorer("loudness"), load_scorer(f"clap:{clap}", "cpu")
