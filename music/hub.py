@@ -35,6 +35,7 @@ def hub_errors(name: str, absent: str, kind: str = "model") -> Iterator[None]:
         GatedRepoError,
         HFValidationError,
         LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
         RepositoryNotFoundError,
     )
 
@@ -54,7 +55,8 @@ def hub_errors(name: str, absent: str, kind: str = "model") -> Iterator[None]:
             f"{absent}, and the hub shows no such {kind}: check the name, or run hf auth login if it is private"
         ) from error
     except (LocalEntryNotFoundError, ConnectionError, TimeoutError, httpx.TransportError) as error:
-        reason = _reason(error.__cause__ or error)
+        offline = isinstance(error.__cause__, OfflineModeIsEnabled)
+        reason = "HF_HUB_OFFLINE is set" if offline else _reason(error.__cause__ or error)
         raise UnreachableHubError(
             f"{absent}, none in the local hub cache, and the hub cannot be reached ({reason}): go online once, or name "
             "what is here"

@@ -63,9 +63,8 @@ def reason_of(error: BaseException) -> str:
 def _import_module(name: str) -> ModuleType:
     if any(not part.isidentifier() for part in name.split(".")):
         raise InputError(f"{name!r} is no name of a module: expected {EXPECTED}")
-    here = str(Path.cwd())
-    if not {"", here} & {*sys.path}:
-        sys.path.append(here)  # at the end: what is installed goes before
+    _look_into(Path.cwd())
+    importlib.invalidate_caches()  # the module may be younger than what is known of its folder
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -91,8 +90,8 @@ def _import_file(path: Path) -> ModuleType:
         if known is not None and known.__file__ == str(path):
             return known
     name = next(name for name in names if name not in sys.modules)
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))  # for the modules beside it
+    _look_into(Path.cwd())
+    _look_into(path.parent)  # for the modules beside it
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -104,3 +103,9 @@ def _import_file(path: Path) -> ModuleType:
         del sys.modules[name]
         raise InputError(f"{path} cannot be imported: {reason_of(error)}") from error
     return module
+
+
+def _look_into(folder: Path) -> None:
+    """Let modules be imported from a folder, after those that are installed."""
+    if str(folder) not in sys.path and not (folder == Path.cwd() and "" in sys.path):
+        sys.path.append(str(folder))

@@ -54,5 +54,7 @@ def from_hub(name: str) -> Path:
     """
     from huggingface_hub import snapshot_download
 
+    if Path(name).suffix in SUFFIXES:
+        raise InputError(f"there is no file {name}")
     with hub_errors(name, f"there is no file or folder {name!r}", "data set"):
         return Path(snapshot_download(name, repo_type="dataset"))

@@ -99,6 +99,19 @@ def test_a_refusal_of_the_hub_says_what_to_do(ask, monkeypatch, status, code, re
     server.server_close()
 
 
+def test_being_offline_is_told_in_few_words(ask, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(
+        UnreachableHubError, match=r"the hub cannot be reached \(HF_HUB_OFFLINE is set\): go online"
+    ):
+        ask("a/b")
+
+
+def test_a_table_is_a_file_and_no_data_set():
+    with pytest.raises(InputError, match=r"there is no file data/rows\.jsonl$"):
+        from_hub("data/rows.jsonl")
+
+
 @pytest.mark.parametrize("name", ["./rows", "a b/c", "rows/"])
 def test_a_mistyped_path_is_not_looked_for_on_the_hub(ask, name):
     with pytest.raises(InputError, match=r"no (file|folder)|unknown"):

@@ -204,8 +204,10 @@ def test_embeddings_are_those_of_the_encoder_of_so_many_seconds(tmp_path, clap):
 
 
 def test_an_encoder_may_come_from_anywhere(tmp_path, monkeypatch, clap):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    call = f"clap_similarity({str(clap)!r}, device, 'float32')"
     (tmp_path / "mine.py").write_text(
-        f"from reward.baselines.clap import clap_similarity\ndef heard(device): return clap_similarity({str(clap)!r}, device, 'float32')"
+        f"from reward.baselines.clap import clap_similarity\ndef heard(device): return {call}"
     )
     (encoder,) = load_encoders(f"{tmp_path}/mine.py:heard", "cpu", "float32")
     assert encoder.name == load_encoders(f"clap:{clap}", "cpu", "float32")[0].name
