@@ -18,7 +18,6 @@ import re
 import sys
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import docstring_parser
@@ -156,24 +155,17 @@ def run(
     argv: Sequence[str] | None = None,
     name: str | None = None,
 ) -> None:
-    """Parse the command line, check the libraries that the command needs, call `main`, and exit with its code.
+    """Parse the command line, call `main`, and exit with its code; 130 for Ctrl-C.
 
     An `InputError` or a `ServiceError` ends it with code 2, and is printed as one line ``error: ...`` on
-    stderr; so is a library that is missing, if an extra of this project installs it. Ctrl-C ends it with code 130. Any
-    other exception keeps its traceback.
+    stderr; so is a library that is missing, if an extra of this project installs it. Any other exception keeps its
+    traceback.
     """
-    with errors_in_one_line():
+    try:
         options = parse_command(config, argv, name)
         for libraries in getattr(config, "LIBRARIES", ()):
             libraries.check()
-        sys.exit(main(options) or 0)
-
-
-@contextmanager
-def errors_in_one_line() -> Iterator[None]:
-    """Exit as `run` says where the block raises what a user can cure."""
-    try:
-        yield
+        code = main(options)
     except (InputError, ServiceError) as error:
         print(f"error: {_one_line(str(error))}", file=sys.stderr)
         sys.exit(2)
@@ -186,6 +178,7 @@ def errors_in_one_line() -> Iterator[None]:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    sys.exit(code or 0)
 
 
 def _parser_of(config: type, name: str) -> jsonargparse.ArgumentParser:
