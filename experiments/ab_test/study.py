@@ -234,13 +234,29 @@ def _read(path: Path, kind: type[R]) -> R:
         raise InputError(f"{path} is not what `build` writes: {place} {first['msg']}") from error
 
 
-def check_audio(folder: Path, study: Study) -> None:
-    """`InputError` if a file of a study is not in its blinded folder."""
+def check_servable(folder: Path, study: Study) -> None:
+    """Check that no rater can meet with something that a blinded folder lacks.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, or a schedule names a trial, or a trial a clip or prompt, that is none.
+    """
     missing = [name for name in sorted(study.files) if not (folder / AUDIO / name).is_file()]
     if missing:
         raise InputError(
             f"{folder / AUDIO} lacks {missing[0]} ({len(missing)} of {len(study.files)} files): copy the whole folder"
         )
+    named = {study.practice, *(trial for turns in study.schedules for trial, _ in turns)}
+    unknown = [f"trial {name!r}" for name in sorted(named - study.trials.keys())]
+    for one in study.trials.values():
+        unknown += [f"prompt {one.prompt!r}"] * (one.prompt not in study.prompts)
+        unknown += [f"clip {name!r}" for name in (one.first, one.second) if name not in study.clips]
+    if unknown or not all(study.schedules) or not study.schedules:
+        told = (
+            f"names the {unknown[0]}, which it does not have" if unknown else "has a schedule without turns"
+        )
+        raise InputError(f"{folder / STUDY} {told}: build the study again")
 
 
 def load_study(folder: str | Path) -> tuple[Study, Key]:

@@ -23,6 +23,7 @@ from experiments.lab.judgements.hearing import Hearing
 from experiments.lab.judgements.pairs import pair_called
 from experiments.lab.judgements.published_rows import published_label
 from music.command import run
+from music.errors import InputError
 from music.hashing import sha256_text
 from reward.judge.sound import Sound
 from reward.judgements import HEADS, Preference, load_pairs
@@ -92,7 +93,7 @@ class TrueJudge:
 
 
 def make_server(judge: TrueJudge, port: int) -> ThreadingHTTPServer:
-    """Return a server on 127.0.0.1 that is not running yet."""
+    """Return a server on 127.0.0.1 that is not running yet; `InputError` if the port cannot be had."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -119,7 +120,10 @@ def make_server(judge: TrueJudge, port: int) -> ThreadingHTTPServer:
         def log_message(self, *_: Any) -> None:
             pass
 
-    return ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    try:
+        return ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    except (OSError, OverflowError) as error:
+        raise InputError(f"cannot listen on port {port}: {error}; choose another --port") from error
 
 
 def main(options: ServeJudge) -> None:

@@ -386,3 +386,31 @@ def test_a_missing_clip_is_found_before_any_rater_comes(folder, tmp_path, study,
     (copy / AUDIO / lost).unlink()
     with pytest.raises(InputError, match=rf"audio lacks {lost} \(1 of \d+ files\): copy the whole folder"):
         publish(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda row: row["schedules"][0].append(["x", True]), "names the trial 'x', which it does not have"),
+        (lambda row: row["schedules"].append([]), "has a schedule without turns"),
+        (lambda row: row.update(schedules=[]), "has a schedule without turns"),
+        (lambda row: row["clips"].pop(next(iter(row["clips"]))), "(names the clip|lacks)"),
+        (lambda row: row["prompts"].pop(next(iter(row["prompts"]))), "names the prompt"),
+    ],
+)
+def test_a_study_that_would_fail_a_rater_is_not_served(folder, tmp_path, change, reason):
+    copy = shutil.copytree(folder / BLINDED, tmp_path / BLINDED)
+    row = json.loads((copy / "study.json").read_text())
+    change(row)
+    (copy / "study.json").write_text(json.dumps(row))
+    with pytest.raises(InputError, match=reason):
+        serve(Serve([copy]))
+
+
+@pytest.mark.parametrize("token", ["short", "sixteen letters ü", "two\nlines of a token"])
+def test_a_token_that_no_header_can_hold_is_refused(folder, monkeypatch, token):
+    monkeypatch.setenv("AB_TEST_ADMIN_TOKEN", token)
+    with pytest.raises(
+        InputError, match="AB_TEST_ADMIN_TOKEN must have at least 16 characters, all of ASCII"
+    ):
+        serve(Serve([folder / BLINDED]))

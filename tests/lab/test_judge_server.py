@@ -122,3 +122,8 @@ def test_it_marks_one_clip_as_it_hears_it_in_its_pair(pairs, tmp_path):
     for row in load_pairs(pairs, 6):
         a, b = (found[row.id + side]["alignment"] for side in "ab")
         assert (a > b) == (row.alignment == "a")
+
+
+def test_a_port_that_cannot_be_had_is_told(pairs):
+    with pytest.raises(InputError, match="cannot listen on port 99999"):
+        make_server(TrueJudge([], Sound(), Hearing()), 99_999)
