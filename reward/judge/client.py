@@ -188,7 +188,7 @@ def _check_url(endpoint: str) -> None:
         reason = ""
     except (httpx.InvalidURL, UnicodeError) as error:
         reason = f" ({error})"
-    raise InputError(f"--endpoint must be a URL such as http://localhost:8000/v1, got {endpoint!r}{reason}")
+    raise InputError(f"the endpoint must be a URL such as http://localhost:8000/v1, got {endpoint!r}{reason}")
 
 
 def seconds_told(told: str) -> float | None:
