@@ -13,8 +13,9 @@ from typing import Any
 
 from generators.catalogue import CATALOGUE
 from generators.protocol import Generator
-from generators.shared.model_folder import UnknownModelError, UnreachableHubError
+from generators.shared.model_folder import UnknownModelError
 from music.errors import InputError
+from music.hub import UnreachableHubError
 from music.options import Generation, Sampling
 from music.paths import is_file
 

@@ -15,6 +15,7 @@ from music.durable import write_bytes
 from music.errors import InputError
 from music.library_repairs import settle_vector_math
 from music.paths import check_file
+from music.sample_rates import check_sample_rate
 
 settle_vector_math()  # here, as whatever computes on sound imports clips
 
@@ -197,6 +198,7 @@ def encode_flac(clip: Clip, name: str = "clip", subtype: str = "PCM_24") -> tupl
     gain = 1.0 if peak <= 1.0 else 1.0 / peak
     if gain != 1.0:
         frames = np.clip(frames * np.float32(gain), -1.0, 1.0)
+    check_sample_rate(clip.sample_rate, "FLAC", subtype, f"the sample rate of the {name}")
     buffer = io.BytesIO()  # in memory, so that a full disk is an OSError with a reason
     soundfile.write(buffer, frames.T, clip.sample_rate, format="FLAC", subtype=subtype)
     return buffer.getvalue(), gain

@@ -6,7 +6,8 @@ A command is a dataclass `Config`, a function `main(config)` in the same module,
         run(main, Config)
 
 `Config` inherits options that it shares with others (`music.options`), names those that are given without ``--name`` in
-`POSITIONALS`, and those that were once called otherwise in `RENAMED`. The commands in its module's docstring are the
+`POSITIONALS`, those that were once called otherwise in `RENAMED`, and in `LIBRARIES` what it needs beside what the
+project always has (`music.optional_libraries`). The commands in its module's docstring are the
 examples of ``--help``.
 """
 
@@ -185,6 +186,8 @@ def run(
         options = parse_command(config, argv, name)
         if output := getattr(options, "output", None):
             check_output(output)
+        for libraries in getattr(config, "LIBRARIES", ()):
+            libraries.check()
         code = main(options)
         sys.stdout.flush()
     except (InputError, ServiceError) as error:

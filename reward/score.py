@@ -19,14 +19,14 @@ from music.command import run
 from music.errors import InputError
 from music.pool import Pool
 from music.processes import Processes
-from reward.registry import load_scorer
-from reward.scoring.options import Scoring
+from reward.registry import load_reward
+from reward.scoring.options import RowScoring
 from reward.scoring.pool import score_pool
 from reward.scoring.rows import batch_on, check_files, score_rows
 
 
 @dataclass(frozen=True)
-class ScoreConfig(Scoring):
+class ScoreConfig(RowScoring):
     """Score audio: the rows of a JSON Lines file, or the candidates of a pool.
 
     Parameters
@@ -49,6 +49,8 @@ class ScoreConfig(Scoring):
         """`InputError` unless there is either a pool or an input with its output."""
         if bool(self.pool) == bool(self.input) or bool(self.input) != bool(self.output):
             raise InputError("expected either IN.jsonl OUT.jsonl or --pool DIR")
+        if self.pool and (self.root is not None or self.limit is not None):
+            raise InputError("--root and --limit are for the rows of a file: leave them out with --pool")
         super().__post_init__()
 
 
@@ -58,7 +60,7 @@ def main(config: ScoreConfig) -> int:
         check_files(Path(config.input), Path(config.output))
     pool = Pool(config.pool) if config.pool else None
     processes = Processes()
-    scorer = load_scorer(config.reward, config.device, config.dtype)
+    scorer = load_reward(config)
     if pool is not None:
         table = score_pool(pool, scorer, processes=processes, on_error=_report)
         left = len(table.missing(pool.candidates))
@@ -71,6 +73,8 @@ def main(config: ScoreConfig) -> int:
             processes,
             batch_on(config.device),
             config.workers,
+            root=config.root,
+            limit=config.limit,
         )
         left = outcome.failed
         counts = f"{outcome.scored} rows scored, {outcome.kept} kept, {outcome.failed} failed"

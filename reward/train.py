@@ -29,6 +29,7 @@ from typing import NamedTuple
 from music.command import run
 from music.devices import find_device
 from music.errors import InputError
+from music.optional_libraries import check_tracker
 from music.processes import Processes
 from music.provenance import write_run_record
 from reward.cmi_rm.checkpoint import load_head, load_towers
@@ -47,11 +48,9 @@ from reward.training.trainer import Trainer
 def main(config: TrainConfig) -> int:
     """Train as the config says; see the module."""
     from accelerate import Accelerator, DistributedDataParallelKwargs
-    from accelerate.tracking import get_available_trackers
 
-    if config.tracker not in ("none", *(tracker.value for tracker in get_available_trackers())):
-        raise InputError(f"--tracker {config.tracker} is not installed: pip install {config.tracker}")
     rows = read_rows(config)
+    check_tracker(config.tracker)
     accelerator = Accelerator(
         cpu=find_device(config.device).type == "cpu",
         # projectors that only the published files need get no gradient

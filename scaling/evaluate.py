@@ -136,7 +136,7 @@ def main(options: Evaluate) -> None:
     pools = [Pool(folder) for folder in split_names(options.pools)]
     rows = [complete(pool, options.numbers[-1]) for pool in pools]
     processes = Processes()
-    scorers = load_scorers(options.reward, options.judges, reward, options.device, options.dtype)
+    scorers = load_scorers(options, reward, options.judges)
     findings: list[Finding] = []
     for pool, candidates in zip(pools, rows, strict=True):
         metrics = score_candidates(scorers, pool, candidates, processes, leave_out=True)

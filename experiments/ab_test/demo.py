@@ -8,11 +8,12 @@ again continues with the same study and its answers.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from experiments.ab_test.building import build
 from experiments.ab_test.building.config import Build
 from experiments.ab_test.serving import serve
-from experiments.ab_test.study import BLINDED, STUDY
+from experiments.ab_test.study import BLINDED, LISTENING, STUDY
 from music.errors import InputError
 from music.paths import exists, is_folder
 
@@ -32,6 +33,8 @@ class Demo:
     port
         Port to listen on; 0 for any that is free.
     """
+
+    LIBRARIES: ClassVar = (LISTENING,)
 
     pool: Path = Path("runs/demo/pool")
     output: Path = Path("runs/listening_demo")

@@ -17,11 +17,19 @@ from typing import Any, TypeVar
 
 from music.durable import write_text
 from music.errors import InputError
+from music.optional_libraries import OptionalLibraries, install_extra
 from music.paths import is_file, reading
 
 BLINDED, STUDY, KEY, AUDIO = "blinded", "study.json", "key.json", "audio"
 HEADS = ("alignment", "musicality")  # the questions, in the order in which they are asked
 CLEAN, SPOILT = "clean", "spoilt"  # sides of the trials that check raters
+
+#: what all of its commands need but `plan`
+LISTENING = OptionalLibraries(
+    "a listening test",
+    ("pyloudnorm", "mutagen", "fastapi", "pydantic", "uvicorn", "sqlalchemy", "choix", "krippendorff"),
+    install_extra("listening"),
+)
 
 Turn = tuple[str, bool]  # a trial, and whether its second clip is called A
 R = TypeVar("R", "Study", "Key")
@@ -119,14 +127,6 @@ class Study:
     def needed_seconds(self, clip: str) -> float:
         """Return how much of a clip must have been heard; a player may miss a little of its end."""
         return min(self.settings.minimum_listening, 0.9 * self.clips[clip].seconds)
-
-
-#: names of fields, which stand in the file of any study
-WORDS = [
-    field.name
-    for kind in (Study, Settings, HeadphoneTrial, StudyPrompt, StudyClip, Trial)
-    for field in dataclasses.fields(kind)
-]
 
 
 @dataclass(frozen=True)
@@ -235,6 +235,31 @@ def _read(path: Path, kind: type[R]) -> R:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise InputError(f"{path} is not what `build` writes: {place} {first['msg']}") from error
+
+
+def check_servable(folder: Path, study: Study) -> None:
+    """Check that no rater can meet with something that a blinded folder lacks.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, or a schedule names a trial, or a trial a clip or prompt, that is none.
+    """
+    missing = [name for name in sorted(study.files) if not (folder / AUDIO / name).is_file()]
+    if missing:
+        raise InputError(
+            f"{folder / AUDIO} lacks {missing[0]} ({len(missing)} of {len(study.files)} files): copy the whole folder"
+        )
+    named = {study.practice, *(trial for turns in study.schedules for trial, _ in turns)}
+    unknown = [f"trial {name!r}" for name in sorted(named - study.trials.keys())]
+    for one in study.trials.values():
+        unknown += [f"prompt {one.prompt!r}"] * (one.prompt not in study.prompts)
+        unknown += [f"clip {name!r}" for name in (one.first, one.second) if name not in study.clips]
+    if unknown or not all(study.schedules) or not study.schedules:
+        told = (
+            f"names the {unknown[0]}, which it does not have" if unknown else "has a schedule without turns"
+        )
+        raise InputError(f"{folder / STUDY} {told}: build the study again")
 
 
 def load_study(folder: str | Path) -> tuple[Study, Key]:

@@ -76,7 +76,7 @@ def main(options: Leaderboard) -> None:
     rows = on_shared_prompts(pools)
     systems = names_of(pools)
     processes = Processes()
-    scorers = load_scorers(options.reward, "", reward, options.device, options.dtype)
+    scorers = load_scorers(options, reward)
     rewards = [
         reward(score_candidates(scorers, pool, candidates, processes))
         for pool, candidates in zip(pools, rows, strict=True)

@@ -34,8 +34,9 @@ from music.options import Rewarding
 from music.paths import is_readable
 from music.processes import Processes
 from music.provenance import write_run_record
-from reward import RewardWeights, load_scorer
+from reward import RewardWeights
 from reward.data.cmi import ALIASES
+from reward.registry import load_reward
 from reward.scoring.options import RowScoring
 from reward.scoring.rows import check_request_files, score_requests
 
@@ -74,7 +75,7 @@ def main(options: Mirex) -> int:
     check_request_files(options.data, options.output, ANSWERS)
     pairs = read_pairs(options.data, options.root or options.data.parent, options.limit)
     reward, processes = RewardWeights.parse(options.weights), Processes()
-    scorer = load_scorer(options.reward, options.device, options.dtype)
+    scorer = load_reward(options)
     reward.check(tuple(scorer.metrics))
     requests = requests_of(pairs, options.output)
     scored = score_requests(requests, options.output, scorer, processes, options)

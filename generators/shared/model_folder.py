@@ -1,14 +1,14 @@
 """From the name of a model (a folder, a shipped name, a hub id) to the folder that holds it."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from music.errors import InputError
 from music.files import read_object
 from music.hashing import sha256_folder
+from music.hub import hub_errors
 from music.paths import exists, is_file
 from music.shipped_files import asset
 
@@ -19,10 +19,6 @@ _NOT_MODEL = ("preprocessor_config.json", "processor_config.json", "generation_c
 
 class UnknownModelError(InputError):
     """There is no model of a name; who knows names that there are adds them."""
-
-
-class UnreachableHubError(InputError):
-    """A model is not here, and the hub cannot be reached; who knows shipped models names them."""
 
 
 def locate(name: str, source: str, index: str, download: Callable[[str], Path]) -> Path:
@@ -59,7 +55,7 @@ def locate(name: str, source: str, index: str, download: Callable[[str], Path]) 
     if kind != "hub" and (source.count("/") != 1 or source.startswith((".", "/", "~"))):
         tried = "there is no folder of that name, and it is no hub id (ORGANISATION/MODEL)"
         raise UnknownModelError(f"unknown generator {name!r}: {tried}")
-    with _hub_errors(hub_id):
+    with hub_errors(hub_id, f"there is no folder {hub_id}"):
         return download(hub_id)
 
 
@@ -156,20 +152,3 @@ def _download(hub_id: str, model_types: Sequence[str]) -> Path:
         if any(folder.glob(weights)):
             break
     return folder
-
-
-@contextmanager
-def _hub_errors(hub_id: str) -> Iterator[None]:
-    """Turn what the hub may raise into one line for the user."""
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        yield
-    except LocalEntryNotFoundError as error:
-        raise UnreachableHubError(
-            f"{hub_id} is neither a folder here nor in the local hub cache, and the hub cannot be reached: "
-            "go online once or give a folder"
-        ) from error
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{hub_id} is no folder here and cannot be had from the hub: {reason}") from error

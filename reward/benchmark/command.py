@@ -45,7 +45,7 @@ from reward.benchmark.report import PARTS, BenchmarkResults, write_report
 from reward.benchmark.result_rows import Row, checked, read_results
 from reward.data.tables import table_rows
 from reward.protocol import Scorer
-from reward.registry import load_scorer
+from reward.registry import load_reward
 from reward.scoring.options import RowScoring
 from reward.scoring.rows import check_request_files, score_requests
 
@@ -92,8 +92,6 @@ class Benchmark(BenchmarkScoring):
     name
         Name of the scorer in tables; by default --reward, and for --results the name of the file, or of the folder of
         a results.jsonl.
-    checkpoint
-        Checkpoint that is handed to the class of a module:Class.
     on_error
         What becomes of rows whose audio cannot be scored: exclude (and report) or fail.
     """
@@ -102,7 +100,6 @@ class Benchmark(BenchmarkScoring):
     results: Path | None = None
     against: Path | None = None
     name: str = ""
-    checkpoint: str | None = None
     on_error: str = "exclude"
 
     def __post_init__(self) -> None:
@@ -157,8 +154,7 @@ def predict(options: Benchmark, processes: Processes) -> tuple[int, Scorer]:
     requests = Requests(rows, root, options.output)
     if options.on_error == "fail":
         requests.refuse_missing()  # before a model is loaded
-    own = {} if options.checkpoint is None else {"checkpoint": options.checkpoint}
-    scorer = load_scorer(options.reward, options.device, options.dtype, **own)
+    scorer = load_reward(options)
     if not scorer.higher_is_better:
         raise InputError(f"more of what {scorer.name} measures is not better: name another --reward")
     metrics = answers(scorer.metrics, {"musicality": options.musicality, "alignment": options.alignment})

@@ -6,6 +6,7 @@ from typing import Any
 
 from music.errors import InputError
 from music.files import read_csv, read_parquet
+from music.hub import hub_errors
 from music.jsonl import read_jsonl
 from music.paths import files_in, is_folder
 
@@ -54,8 +55,7 @@ def from_hub(name: str) -> Path:
     """
     from huggingface_hub import snapshot_download
 
-    try:
+    if Path(name).suffix in SUFFIXES:
+        raise InputError(f"there is no file {name}")
+    with hub_errors(name, f"there is no file or folder {name!r}", "data set"):
         return Path(snapshot_download(name, repo_type="dataset"))
-    except (OSError, ValueError) as error:  # the hub's errors and its failures to connect are all of these
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise InputError(f"there is no {name!r} here, and no such data set on the hub: {reason}") from error

@@ -112,7 +112,7 @@ def _object(text: str) -> dict[str, Any]:
     while start >= 0:
         try:
             found, _ = decoder.raw_decode(text, start)
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, RecursionError):
             found = None
         if isinstance(found, dict) and any(head in found for head in HEADS):
             return found

@@ -16,6 +16,7 @@ OUTPUT holds ``answers.jsonl``; ``rows.jsonl``, the labelled pairs, which `rewar
 
 import itertools
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -133,12 +134,19 @@ class LabelPairs:
             raise InputError("expected one of --endpoint URL, --export and --results FILE")
         if not self.model:
             raise InputError("--model must be the name of a model at the endpoint")
+        if not (math.isfinite(self.timeout) and self.timeout > 0):
+            raise InputError(f"--timeout must be above 0, got {self.timeout}")
+        if not (math.isfinite(self.temperature) and self.temperature >= 0):
+            raise InputError(f"--temperature must be at least 0, got {self.temperature}")
+        self._sound()
 
     def judge(self) -> Judge:
         """Return the model with all that decides its answers."""
-        sound = Sound(self.audio_format, self.sample_rate, self.max_seconds, self.max_bytes)
         instruction = load_instruction(self.instruction)
-        return Judge(self.model, instruction, sound, self.style, self.temperature, self.max_tokens)
+        return Judge(self.model, instruction, self._sound(), self.style, self.temperature, self.max_tokens)
+
+    def _sound(self) -> Sound:
+        return Sound(self.audio_format, self.sample_rate, self.max_seconds, self.max_bytes)
 
 
 def main(options: LabelPairs) -> int:

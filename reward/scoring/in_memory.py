@@ -8,13 +8,13 @@ from tempfile import TemporaryDirectory
 import soundfile
 
 from music.clips import Clip
-from reward.protocol import Scorer, ScoreRequest
+from reward.protocol import Scorer, ScoreRequest, scores_of
 
 
 def score_clips(scorer: Scorer, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
     """Return the scores of requests, whose clips become WAV files for a scorer that does not take them."""
     if scorer.takes_clips:
-        return scorer.score(requests)
+        return scores_of(scorer, requests)
     with TemporaryDirectory() as folder:
         handed = []
         for number, request in enumerate(requests):
@@ -24,4 +24,4 @@ def score_clips(scorer: Scorer, requests: Sequence[ScoreRequest]) -> list[dict[s
                 soundfile.write(path, wave, request.audio.sample_rate, subtype="FLOAT")  # exact
                 request = replace(request, audio=path)
             handed.append(request)
-        return scorer.score(handed)
+        return scores_of(scorer, handed)

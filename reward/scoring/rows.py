@@ -13,7 +13,6 @@ import contextlib
 import glob
 import itertools
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,7 +27,7 @@ from music.paths import check_apart, check_file
 from music.processes import Processes
 from music.prompts import Prompt
 from music.shards import ShardedRows
-from reward.protocol import Scorer, ScoreRequest
+from reward.protocol import Scorer, ScoreRequest, scores_of
 from reward.scoring.options import Scoring
 from reward.scoring.read_ahead import read_ahead
 
@@ -55,6 +54,8 @@ def score_rows(
     batch: int = 1,
     workers: int = 0,
     accumulate: bool = False,
+    root: Path | None = None,
+    limit: int | None = None,
 ) -> RowCounts:
     """Score the rows of `source` into `output`.
 
@@ -72,17 +73,23 @@ def score_rows(
         Threads that decode audio ahead for a scorer that takes clips; with 0 it is handed paths, and reads them itself.
     accumulate
         Whether to keep results of rows that are not in `source`, behind the others, instead of refusing them.
+    root
+        Folder that paths in the rows are relative to; that of `source` by default.
+    limit
+        Number of rows to score, the first ones; results that are there of further ones stay.
 
     Returns
     -------
     RowCounts
-        Over all processes.
+        Over all processes, of the rows to score.
 
     Raises
     ------
     InputError
-        If an id is missing or comes twice, a field has the name of a result, the output belongs to another version of
-        the scorer or (unless it accumulates) another input, or the scorer does not give what it announces.
+        If an id is missing or comes twice, a field has the name of a result, or the output belongs to another
+        version of the scorer or (unless it accumulates) another input.
+    BrokenScorerError
+        If the scorer does not give what it announces.
     """
     from tqdm import tqdm
 
@@ -91,15 +98,16 @@ def score_rows(
     table = check_files(source, output)
     rows = _read(source, scorer)
     _check(table, rows, source, scorer, accumulate)
+    wanted = dict(itertools.islice(rows.items(), limit))
     older = _left_by_older_version(output, rows, scorer)
     found = [*(place.row for place in table.rows()), *older]
-    done = {row["id"] for row in found if _is_finished(row, rows, scorer)} & rows.keys()
+    done = {row["id"] for row in found if _is_finished(row, rows, scorer)} & wanted.keys()
     processes.barrier()  # all have read before anybody writes
-    share = processes.shard([row for identity, row in rows.items() if identity not in done])
+    share = processes.shard([row for identity, row in wanted.items() if identity not in done])
     bar = tqdm(total=len(share), desc=f"score ({scorer.name})", disable=not (processes.is_main and share))
     with bar, table.appender(processes.rank) as file:
         decode = workers > 0 and scorer.takes_clips
-        read = partial(_loaded, source=source, seconds=scorer.max_seconds, decode=decode)
+        read = partial(_loaded, root=root or source.parent, seconds=scorer.max_seconds, decode=decode)
         loaded = read_ahead(read, share, workers, batch + workers)
         for start in range(0, len(share), batch):
             part = share[start : start + batch]
@@ -109,8 +117,8 @@ def score_rows(
     if processes.is_main:
         table.merge(lambda located: _in_order([*(place.row for place in located), *older], rows, scorer))
     processes.barrier()
-    failed = sum("error" in place.row for place in table.rows() if place.row["id"] in rows)
-    return RowCounts(len(rows) - len(done) - failed, len(done), failed)
+    failed = sum("error" in place.row for place in table.rows() if place.row["id"] in wanted)
+    return RowCounts(len(wanted) - len(done) - failed, len(done), failed)
 
 
 def score_requests(
@@ -231,10 +239,10 @@ def _in_order(found: Iterable[Row], rows: Mapping[str, Row], scorer: Scorer) -> 
     return [best[identity] for identity in dict.fromkeys([*rows, *best]) if identity in best]
 
 
-def _loaded(row: Row, source: Path, seconds: float | None, decode: bool) -> ScoreRequest | InputError:
+def _loaded(row: Row, root: Path, seconds: float | None, decode: bool) -> ScoreRequest | InputError:
     """Return the request of a row, with its audio decoded if that is wanted, or what is wrong with it."""
     try:
-        request = _request(row, source)
+        request = _request(row, root)
         if decode and isinstance(request.audio, Path):
             return replace(request, audio=read_clip(request.audio, seconds))
     except InputError as error:
@@ -245,18 +253,13 @@ def _loaded(row: Row, source: Path, seconds: float | None, decode: bool) -> Scor
 def _scored(rows: Sequence[Row], loaded: Sequence[ScoreRequest | InputError], scorer: Scorer) -> list[Row]:
     """Return the rows with their results; a row that cannot be scored does not harm its neighbours."""
     try:
-        scores = scorer.score([_sound(request) for request in loaded])
-        for found in scores:
-            for name, value in found.items():
-                if not math.isfinite(value):
-                    raise InputError(f"{name} is {value}, not a finite number")
+        scores = scores_of(scorer, [_sound(request) for request in loaded])
     except InputError as error:
         if len(rows) == 1:
             return [_writable({**rows[0], "error": str(error), "model": scorer.hash})]
         return [
             result for row, one in zip(rows, loaded, strict=True) for result in _scored([row], [one], scorer)
         ]
-    _check_metrics(scores, len(rows), scorer)
     return [{**row, **found, "model": scorer.hash} for row, found in zip(rows, scores, strict=True)]
 
 
@@ -266,24 +269,12 @@ def _sound(request: ScoreRequest | InputError) -> ScoreRequest:
     return request
 
 
-def _check_metrics(scores: Sequence[Mapping[str, float]], count: int, scorer: Scorer) -> None:
-    """`InputError` unless there are `count` scores of exactly the metrics that the scorer announces."""
-    if len(scores) != count:
-        raise InputError(f"scorer {scorer.name} gave {len(scores)} scores for {count} requests: repair it")
-    for found in scores:
-        if found.keys() != set(scorer.metrics):
-            given, announced = ", ".join(sorted(found)), ", ".join(sorted(scorer.metrics))
-            raise InputError(
-                f"scorer {scorer.name} announces the metrics {announced} but gave {given or 'none'}: repair it"
-            )
-
-
 def _writable(value: Any) -> Any:
     """Return a JSON value as UTF-8 can hold it: lone surrogates, which JSON can escape, become question marks."""
     return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
 
 
-def _request(row: Row, source: Path) -> ScoreRequest:
+def _request(row: Row, root: Path) -> ScoreRequest:
     for name, value in row.items():
         if _writable([name, value]) != [name, value]:
             raise InputError(f"field {name!a} holds a lone surrogate, which is no character: {value!a}")
@@ -293,6 +284,6 @@ def _request(row: Row, source: Path) -> ScoreRequest:
             raise InputError(f"field {name!r} must be a text, got {value!r}")
     if not fields["audio"]:
         raise InputError("field 'audio' is missing")
-    reference = source.parent / fields["reference"] if fields["reference"] else None
+    reference = root / fields["reference"] if fields["reference"] else None
     prompt = Prompt(row["id"], fields["text"], fields["lyrics"], reference)
-    return ScoreRequest(source.parent / fields["audio"], prompt)
+    return ScoreRequest(root / fields["audio"], prompt)

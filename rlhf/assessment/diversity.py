@@ -22,6 +22,7 @@ from music.paths import files_in
 from music.processes import Processes
 from reward import load_scorer
 from reward.baselines.similarity import JointEmbedding, Similarity
+from reward.plug_ins import unwrapped
 
 
 def load_encoders(names: str, device: str, dtype: str) -> list[JointEmbedding]:
@@ -34,7 +35,7 @@ def load_encoders(names: str, device: str, dtype: str) -> list[JointEmbedding]:
     """
     found: list[JointEmbedding] = []
     for name in split_names(names):
-        scorer = load_scorer(name, device, dtype)
+        scorer = unwrapped(load_scorer(name, device, dtype))
         if not isinstance(scorer, Similarity):
             raise InputError(f"--encoders needs joint embeddings such as mulan:lab-mulan or clap, got {name}")
         if scorer.embedding.name in [one.name for one in found]:

@@ -248,7 +248,7 @@ def test_a_class_for_the_authors_runner_works_unchanged(job, tmp_path, module):
     (tmp_path / "weights").write_text("0.5")  # another model: its scores are not mixed with those
     with pytest.raises(InputError, match="scored by another model"):
         main(Benchmark(**job))
-    with pytest.raises(InputError, match="made with device: missing a required argument: 'checkpoint'"):
+    with pytest.raises(InputError, match="theirs:Theirs needs the option 'checkpoint'"):
         main(Benchmark(**job | {"checkpoint": None}))
 
 

@@ -1,16 +1,21 @@
 """Command lines: options from dataclasses, mistakes in one line with exit code 2."""
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import ClassVar, Literal
 
 import pytest
 
+from experiments.ab_test.__main__ import COMMANDS as LISTENING_TESTS
 from music.command import parse_command, refuse_below_one, run
 from music.errors import InputError
+from music.optional_libraries import OptionalLibraries
+from music.subcommands import Command, dispatch
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -261,3 +266,37 @@ def test_a_file_that_must_not_be_used_is_named_and_a_defect_keeps_its_traceback(
     if kind == "name too long":
         assert ended.value.code == 2
         assert capsys.readouterr().err == f"error: cannot use {tmp_path / name}: File name too long\n"
+
+
+@dataclass(frozen=True)
+class Needy(Config):
+    """Do a thing with libraries."""
+
+    LIBRARIES: ClassVar = (OptionalLibraries("the thing", ("json", "not_installed"), "pip install it"),)
+
+
+def test_a_command_without_its_libraries_does_not_begin(capsys):
+    with pytest.raises(SystemExit) as left:
+        run(lambda config: pytest.fail("it began"), Needy, [])
+    assert left.value.code == 2
+    assert (
+        capsys.readouterr().err
+        == "error: the thing needs not_installed, which is not installed: pip install it\n"
+    )
+
+
+def test_a_subcommand_whose_module_lacks_a_library_names_the_extra(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "sqlalchemy", None)
+    monkeypatch.delitem(sys.modules, "experiments.ab_test.serving.tables", raising=False)
+    table = {"keep": Command("experiments.ab_test.serving.tables:Base", "keep answers")}
+    with pytest.raises(SystemExit) as left:
+        dispatch("test", "Tests.", table, ["keep"])
+    assert left.value.code == 2
+    assert re.fullmatch(r"error: sqlalchemy is not installed: .*\[listening\]\"?\n", capsys.readouterr().err)
+
+
+def test_all_listening_tests_but_plans_need_their_extra(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "krippendorff", None)
+    for word, command in LISTENING_TESTS.items():
+        libraries = getattr(resolve_name(command.place), "LIBRARIES", ())
+        assert [one.missing() for one in libraries] == ([] if word == "plan" else ["krippendorff"])
