@@ -3,7 +3,7 @@
 import io
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 import soundfile
 import torch
 
+from music.audio_containers import StretchedFile, foreign_kind, missing_sound, mp3_tells_length
 from music.durable import write_bytes
 from music.errors import InputError
 from music.library_repairs import settle_vector_math
@@ -20,6 +21,10 @@ from music.sample_rates import check_sample_rate
 settle_vector_math()  # here, as whatever computes on sound imports clips
 
 _RATES = (1_000, 655_350)  # Hz; FLAC ends there, and no music lies below
+_UNKNOWN = 2**63 - 1  # samples, as libsndfile says it
+_NO_MP3 = "File does not exist or is not a regular file (possibly a pipe?)."  # what libsndfile says of any such file
+_BLOCK = 1 << 16  # samples
+_MP3_FRAME = 1152  # samples; some encoders count the frame that holds the count
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,15 +104,17 @@ def read_clip(path: str | Path, max_seconds: float | None = None) -> Clip:
     ------
     InputError
         If the file is missing, unreadable, cut short, of zero length, at an absurd rate, or holds NaN or
-        infinity.
+        infinity. An MP3 or a FLAC that is cut behind `max_seconds` may pass.
     """
     with _opened(path) as file:
-        rate, announced, kind = file.samplerate, file.frames, file.format
-        wanted = announced if max_seconds is None else min(announced, round(max_seconds * rate))
-        frames = file.read(wanted, dtype="float32", always_2d=True)
+        rate = file.samplerate
+        wanted = file.frames if max_seconds is None else min(file.frames, round(max_seconds * rate))
+        frames = _decoded(file, wanted)
+        spared = _MP3_FRAME if file.format == "MP3" else 0
+        promised = not isinstance(file, _OfUnknownLength)
     if len(frames) == 0:
         raise InputError(f"audio file {path} holds no audio (zero length)")
-    if len(frames) < wanted and kind != "MP3":  # MP3 headers may only estimate the length
+    if promised and len(frames) < wanted - spared:
         raise InputError(f"audio file {path} is cut short: {len(frames)} of {wanted} samples could be read")
     if not np.isfinite(frames).all():
         raise InputError(f"audio file {path} holds NaN or infinity")
@@ -116,7 +123,7 @@ def read_clip(path: str | Path, max_seconds: float | None = None) -> Clip:
 
 @dataclass(frozen=True)
 class ClipHeader:
-    """What an audio file announces.
+    """Facts of the audio in a file.
 
     Attributes
     ----------
@@ -125,7 +132,7 @@ class ClipHeader:
     channels
         Number of channels.
     samples
-        Number of samples a channel; an MP3 may only estimate it.
+        Number of samples a channel.
     """
 
     sample_rate: int
@@ -134,30 +141,94 @@ class ClipHeader:
 
 
 def read_header(path: str | Path) -> ClipHeader:
-    """Return what an audio file announces, without reading the audio.
+    """Return rate, channels and length of an audio file: as its header promises, or by decoding if it does not.
+
+    A promise is the size of the sound in WAV, AIFF, CAF, AU and the like, the number of samples in FLAC, the last page
+    of Ogg, and the number of frames in an MP3 (Xing, Info, VBRI). None is an MP3 without it and a FLAC from a pipe.
 
     Raises
     ------
     InputError
-        If the file is missing, unreadable or at an absurd rate.
+        If the file is missing, unreadable, visibly cut short or at an absurd rate.
     """
     with _opened(path) as file:
-        return ClipHeader(file.samplerate, file.channels, file.frames)
+        samples = file.frames
+        if isinstance(file, _OfUnknownLength):
+            samples = sum(map(len, file.blocks(samples)))
+        return ClipHeader(file.samplerate, file.channels, samples)
+
+
+class _OfUnknownLength(soundfile.SoundFile):
+    """A file whose `frames` are more than it has; it is read to its end."""
+
+    def __init__(self, source: str | StretchedFile) -> None:
+        self._source = source
+        super().__init__(source)
+
+    def seekable(self) -> bool:
+        return False  # or soundfile would seek to where it is after each reading, which fails at the end
+
+    def blocks(self, wanted: int) -> Iterator[np.ndarray]:
+        """Yield the first samples, `[samples, channels]`, float32, piece by piece; fewer if there are fewer."""
+        done = 0
+        while done < wanted:
+            block = np.full((min(_BLOCK, wanted - done), self.channels), np.nan, np.float32)
+            try:
+                block = self.read(len(block), out=block)
+            except soundfile.LibsndfileError:  # it says nothing of what it has decoded before
+                if isinstance(self._source, str) or not self._source.is_read:
+                    raise
+                block = block[~np.isnan(block[:, 0])]  # the last frame of an MP3 is not whole
+            if len(block) == 0:
+                return
+            done += len(block)
+            yield block
+
+
+def _decoded(file: soundfile.SoundFile, wanted: int) -> np.ndarray:
+    """Return the first samples, `[samples, channels]`, float32; fewer if there are fewer."""
+    if not isinstance(file, _OfUnknownLength):
+        return file.read(wanted, dtype="float32", always_2d=True)
+    return np.concatenate([np.empty((0, file.channels), np.float32), *file.blocks(wanted)])
 
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
+    """Open an audio file that is not visibly cut short."""
     check_file(path, "audio file")
     try:
-        with soundfile.SoundFile(str(path)) as file:
+        missing = missing_sound(Path(path))
+        with ExitStack() as stack:
+            file = stack.enter_context(soundfile.SoundFile(str(path)))
             if not _RATES[0] <= file.samplerate <= _RATES[1]:
                 raise InputError(
                     f"audio file {path} has a sample rate of {file.samplerate} Hz, "
                     f"expected {_RATES[0]} to {_RATES[1]}"
                 )
+            if missing:
+                raise InputError(f"audio file {path} is cut short: {missing}")
+            if file.frames == _UNKNOWN:
+                file = stack.enter_context(_OfUnknownLength(str(path)))
+            elif file.format == "MP3" and not mp3_tells_length(Path(path)):
+                file = stack.enter_context(_OfUnknownLength(StretchedFile(Path(path))))
             yield file
     except soundfile.LibsndfileError as error:
-        raise InputError(f"audio file {path} cannot be read: {error.error_string}") from error
+        raise InputError(f"audio file {path} cannot be read: {_reason(Path(path), error)}") from error
+    except OSError as error:
+        raise InputError(f"audio file {path} cannot be read: {error.strerror or error}") from error
+    except MemoryError as error:
+        raise InputError(f"audio file {path} promises more samples than memory can hold") from error
+
+
+def _reason(path: Path, error: soundfile.LibsndfileError) -> str:
+    kind = foreign_kind(path)
+    if "lost sync" in error.error_string:
+        return f"it is cut short or damaged ({error.error_string.removeprefix('Error : ').rstrip('.')})"
+    if not kind:
+        return error.error_string.replace(_NO_MP3, "no audio was found in it")
+    if kind.startswith(("empty", "text")):
+        return f"it is {kind}"
+    return f"it is {kind}: convert it, for example by 'ffmpeg -i {path.name} {path.stem}.flac'"
 
 
 def write_clip(path: str | Path, clip: Clip, owner: int = 0) -> float:
