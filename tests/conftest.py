@@ -1,5 +1,6 @@
 """Settings of the whole suite: one thread (or OMP_NUM_THREADS of them), no hub, long files first."""
 
+import gc
 import os
 
 # Before torch is imported: tiny models run many times slower on two threads of a busy machine.
@@ -14,6 +15,12 @@ import music  # noqa: F401  # before anything is computed: it settles how produc
 import tests.warm
 
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collector all that has been imported: libraries call it often, and each time it looks at everything."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

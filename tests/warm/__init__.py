@@ -7,8 +7,8 @@ memory, files, environment, signals and exit code; only its libraries are there 
 alike, such as code given by `-c` or a variable that libraries read when they are imported, is run by the interpreter.
 """
 
-import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -25,9 +25,11 @@ def start() -> Callable[[], None]:
     text = (HERE / "client.py").read_text()
     stand_in.write_text(f"#!{real} -IS\nREAL, ADDRESS = {real!r}, {str(folder / 'socket')!r}\n{text}")
     stand_in.chmod(0o755)
-    server = subprocess.Popen(
-        [real, str(HERE / "server.py"), str(folder / "socket"), str(stand_in)], env={**os.environ}
-    )
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(folder / "socket"))
+        listening.listen(64)
+        command = [real, str(HERE / "server.py"), str(listening.fileno()), str(stand_in)]
+        server = subprocess.Popen(command, pass_fds=[listening.fileno()])
     sys.executable = str(stand_in)
 
     def stop() -> None:

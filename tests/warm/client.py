@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 
-NOT_SERVED = {"pip", "venv", "build", "pytest"}
+NOT_SERVED = {"pip", "venv", "build", "pytest", "ipykernel_launcher"}
 
 
 def become_real() -> None:

@@ -1,4 +1,7 @@
-"""The interpreter that has imported the libraries and forks: `python tests/warm/server.py SOCKET STAND_IN`."""
+"""The interpreter that has imported the libraries and forks for each client.
+
+`python tests/warm/server.py SOCKET STAND_IN`, with the number of a socket that listens and the path of the stand-in.
+"""
 
 import atexit
 import contextlib
@@ -8,6 +11,7 @@ import json
 import os
 import random
 import runpy
+import select
 import selectors
 import signal
 import socket
@@ -58,10 +62,8 @@ def load_libraries() -> None:
 class Server:
     """Forks for each client that connects; when a client dies, so does its process."""
 
-    def __init__(self, address: str) -> None:
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.bind(address)
-        self._socket.listen(64)
+    def __init__(self, listening: int) -> None:
+        self._socket = socket.socket(fileno=listening)
         self._clients: dict[int, socket.socket] = {}  # by the process that each waits for
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._socket, selectors.EVENT_READ)
@@ -72,6 +74,10 @@ class Server:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._selector.register(woken, selectors.EVENT_READ)
         self._woken = woken
+
+    def wait_for_one(self) -> None:
+        """Wait until anybody has connected: tests that start nothing load nothing."""
+        select.select([self._socket], [], [])
 
     def next_job(self) -> tuple[dict[str, Any], list[int]]:
         """Return, in a forked process, what to run, and its standard files."""
@@ -126,7 +132,8 @@ class Server:
 
 
 _IMPORTED = {name: value for name, value in os.environ.items() if name.startswith(READ_AT_IMPORT)}
-server = Server(sys.argv[1])  # whoever connects from now on waits
+server = Server(int(sys.argv[1]))
+server.wait_for_one()
 load_libraries()
 PATH = sys.path[1:]
 job, files = server.next_job()
