@@ -17,6 +17,7 @@ from music.texts import is_unicode
 
 # no such file can exist, so that none is there; what is wrong is said by `check_file`
 _NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
+_IN_EVERY_RUN = ("pool", "model")
 _LONGEST = 255 - 15  # bytes of a name, with room for what marks parts and files that are being written
 
 
@@ -117,9 +118,9 @@ def reading(path: str | Path) -> Iterator[None]:
 
 
 def short_names(folders: Sequence[str | Path]) -> list[str]:
-    """Return what to call folders: as few parts of their paths as tell them apart, without ``pool`` at the end."""
+    """Return what to call folders: as few parts of their paths as tell them apart, without what every run has."""
     parts = [[part for part in Path(folder).parts if part != "/"] or [str(folder)] for folder in folders]
-    parts = [one[:-1] if len(one) > 1 and one[-1] == "pool" else one for one in parts]
+    parts = [one[:-1] if len(one) > 1 and one[-1] in _IN_EVERY_RUN else one for one in parts]
     for depth in range(1, max(map(len, parts), default=0) + 1):
         names = ["/".join(one[-depth:]) for one in parts]
         if len(set(names)) == len(names):

@@ -15,7 +15,7 @@ The reward must rise with n, as that is what is picked by; a metric that is a pa
 is the finding.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
@@ -249,15 +249,29 @@ def names_of(findings: Sequence[Finding]) -> dict[str, str]:
     return dict(zip(pools, short_names(pools), strict=True))
 
 
+def generator_names(generators: Iterable[str]) -> dict[str, str]:
+    """Return what to call generators in a table: those that are called by a path, by its end."""
+    names = list(dict.fromkeys(generators))
+    places = {name: name.removeprefix("folder:") for name in names}
+    paths = [
+        name
+        for name, place in places.items()
+        if ", " not in name and (name != place or place.startswith(("/", ".")) or place.count("/") > 1)
+    ]
+    short = short_names([places[name] for name in paths])
+    return {**dict(zip(names, names, strict=True)), **dict(zip(paths, short, strict=True))}
+
+
 def for_people(findings: Sequence[Finding]) -> tuple[list[str], list[list[str]]]:
     """Return header and rows with a row for each pool and n, and a column for each metric."""
     metrics = list(dict.fromkeys(one.metric for one in findings))
     digits = {name: telling_digits(one.value for one in findings if one.metric == name) for name in metrics}
     several = len({one.generator for one in findings}) < len({one.pool for one in findings})
-    pools = names_of(findings)
+    pools, generators = names_of(findings), generator_names(one.generator for one in findings)
     rows: dict[tuple[str, int], list[str]] = {}
     for one in findings:
-        name = f"{one.generator} ({pools[one.pool]})" if several else one.generator
+        generator = generators[one.generator]
+        name = f"{generator} ({pools[one.pool]})" if several else generator
         row = rows.setdefault((one.pool, one.n), [f"{name}, n = {one.n}"])
         row.append(f"{one.value:.{digits[one.metric]}f}{'*' * one.is_above_chance}")
     return ["", *metrics], list(rows.values())

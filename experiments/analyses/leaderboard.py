@@ -42,7 +42,7 @@ from reward.benchmark.extra import line_of
 from reward.benchmark.metrics import Line
 from reward.bradley_terry import fit_strengths
 from reward.scoring.candidates import load_scorers, score_candidates
-from scaling.evaluate import complete
+from scaling.evaluate import complete, generator_names
 
 COLUMNS = ("rank", "system", "metric", "value", "low", "high", "n", "prompts", "wins")
 SCALE, CENTRE = 400.0, 1500.0
@@ -127,7 +127,8 @@ def _is_pool(folder: Path) -> bool:
 
 def names_of(pools: Sequence[Pool]) -> list[str]:
     """Return the names of the systems: those of their generators, with the pool where several have the same."""
-    generators = [pool.candidates[0].generator for pool in pools]
+    given = [pool.candidates[0].generator for pool in pools]
+    generators = [generator_names(given)[name] for name in given]
     folders = short_names([pool.folder for pool in pools])
     return [
         name if generators.count(name) == 1 else f"{name} ({folder})"

@@ -160,6 +160,10 @@ def test_pools_of_one_generator_are_told_apart():
     assert names(*folders[:2]) == [f"g ({name}), n = {n}" for name in ("a", "b") for n in (1, 2)]
     apart = ("data/runs/a", "data/runs/b", "other/runs/a")
     assert names(*folders) == [f"g ({name}), n = {n}" for name in apart for n in (1, 2)]
+    made = [("p", "folder:/data/clips"), ("q", "/data/runs/grpo/model"), ("r", "facebook/musicgen-small")]
+    assert names(*made)[::2] == ["clips, n = 1", "grpo, n = 1", "facebook/musicgen-small, n = 1"]
+    made = [("p", "folder:/a/clips"), ("q", "folder:/b/clips")]
+    assert names(*made)[::2] == ["a/clips, n = 1", "b/clips, n = 1"]
     assert names(*pools[1:]) == ["g, n = 1", "g, n = 2", "h, n = 1", "h, n = 2"]
 
 
