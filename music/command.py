@@ -30,7 +30,7 @@ from music.closed_pipes import outlive_readers
 from music.errors import InputError, ServiceError
 from music.files import read_text
 from music.optional_libraries import extra_with, install_extra
-from music.paths import check_file, check_output
+from music.paths import check_file, check_output, is_pipe
 from music.texts import is_unicode
 
 C = TypeVar("C")
@@ -225,8 +225,9 @@ def _check_names(words: Sequence[str]) -> None:
             raise InputError(f"{word!a} is not UTF-8: rename what it names")
     files = [after for word, after in itertools.pairwise(words) if word == "--config"]
     files += [word.removeprefix("--config=") for word in words if word.startswith("--config=")]
-    for file in files:
-        check_file(os.path.expanduser(file), "file of options")
+    for file in map(os.path.expanduser, files):
+        if not is_pipe(file):
+            check_file(file, "file of options")
 
 
 def _meant(option: str, value: Any) -> Any:

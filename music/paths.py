@@ -31,6 +31,11 @@ def is_folder(path: str | Path) -> bool:
     return stat.S_ISDIR(_mode(path))
 
 
+def is_pipe(path: str | Path) -> bool:
+    """Return whether a named pipe lies there, such as ``<(...)`` of a shell; `InputError` if that cannot be seen."""
+    return stat.S_ISFIFO(_mode(path))
+
+
 def exists(path: str | Path) -> bool:
     """Return whether anything lies there; `InputError` if that cannot be seen."""
     return bool(_mode(path))

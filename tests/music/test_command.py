@@ -196,6 +196,14 @@ def test_a_file_of_options_that_cannot_be_used_is_named(tmp_path, content, messa
         parse_command(Config, ["--config", str(tmp_path / "c.yaml")])
 
 
+def test_options_come_through_a_pipe():
+    reading, writing = os.pipe()
+    os.write(writing, b"n: 3")
+    os.close(writing)
+    assert parse_command(Config, ["--config", f"/dev/fd/{reading}"]) == Config(n=3)
+    os.close(reading)
+
+
 @pytest.mark.parametrize("given", [["--config", "{}"], ["--config={}"]])
 @pytest.mark.parametrize(
     ("name", "message"),
