@@ -137,6 +137,7 @@ def main(options: Evaluate) -> None:
     rows = [complete(pool, options.numbers[-1]) for pool in pools]
     processes = Processes()
     scorers = load_scorers(options, reward, options.judges)
+    make_folder(options.output)  # before any clip is scored
     findings: list[Finding] = []
     for pool, candidates in zip(pools, rows, strict=True):
         metrics = score_candidates(scorers, pool, candidates, processes, leave_out=True)
@@ -218,7 +219,6 @@ def _estimates(columns: Array, seed: int) -> list[Estimate]:
 def write(options: Evaluate, findings: Sequence[Finding], scorers: Sequence[Scorer]) -> None:
     """Write the tables and print the one for people."""
     folder = options.output
-    make_folder(folder)
     lines = [finding.row() for finding in findings]
     write_text(folder / "table.csv", csv_table(lines, list(lines[0])))
     header, rows = for_people(findings)

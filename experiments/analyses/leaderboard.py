@@ -29,6 +29,7 @@ import numpy as np
 
 from experiments.figures import draw_dots, drawing, shown, write_report
 from music.command import split_names
+from music.durable import make_folder
 from music.errors import InputError
 from music.intervals import RESAMPLES, Array, estimate_each
 from music.optional_libraries import install_extra
@@ -77,6 +78,7 @@ def main(options: Leaderboard) -> None:
     systems = names_of(pools)
     processes = Processes()
     scorers = load_scorers(options, reward)
+    make_folder(options.output)  # before any clip is scored
     rewards = [
         reward(score_candidates(scorers, pool, candidates, processes))
         for pool, candidates in zip(pools, rows, strict=True)

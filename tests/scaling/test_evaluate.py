@@ -173,6 +173,13 @@ def test_every_prompt_counts_with_as_many_candidates(pool):
         complete(pool.pool, 6)
 
 
+def test_an_output_that_is_a_file_is_refused_before_any_clip_is_scored(pool, options):
+    options.output.touch()
+    with pytest.raises(InputError, match=r"cannot write .*out: File exists"):
+        main(options)
+    assert not (pool.pool.folder / "scores" / "loudness.jsonl").exists()
+
+
 def test_bad_options_are_refused(tmp_path):
     with pytest.raises(InputError, match="--best_of must be numbers above 0"):
         Evaluate("pool", best_of="1,0")
