@@ -259,3 +259,9 @@ def test_a_metric_of_two_rewards_is_called_after_each(request_):
     assert scores_of(scorer, [request_]) == [{"judge.m": 1.0, "b.m": 2.0}]
     with pytest.raises(InputError, match=r"two scorers of one reward give 'judge\.m': name each once"):
         load_scorer("mine:Judge,mine:Judge")
+
+
+@pytest.mark.parametrize("seconds", [-1, 0, float("nan"), float("inf"), "short", [1]])
+def test_a_length_that_is_none_is_refused(seconds):
+    with pytest.raises(InputError, match="max_seconds must be above 0 and finite, got"):
+        load_scorer("lab-cmi-rm", device="cpu", max_seconds=seconds)
