@@ -200,8 +200,8 @@ def ask_all(
 ) -> None:
     """Ask questions side by side; each answer is on disk before the next one is waited for.
 
-    A pair whose audio cannot be sent, or which the server does not take, is reported and left out. A server that refuses
-    whoever asks ends the run; all answers are kept.
+    A pair whose audio cannot be sent, or which the server does not take, is reported and left out. A server that
+    refuses whoever asks ends the run; all answers are kept.
     """
     patience = Patience(attempts=options.attempts, timeout=options.timeout)
     client = JudgeClient(options.endpoint, os.environ.get(options.api_key_variable, ""), patience)
