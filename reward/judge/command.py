@@ -200,17 +200,18 @@ def ask_all(
 ) -> None:
     """Ask questions side by side; each answer is on disk before the next one is waited for.
 
-    A pair whose audio cannot be sent, or which the server does not take, is reported and left out. A server that
-    refuses whoever asks ends the run; all answers are kept.
+    A pair whose audio cannot be sent is reported and left out; a server that refuses ends the run, and all answers
+    are kept.
     """
     patience = Patience(attempts=options.attempts, timeout=options.timeout)
     client = JudgeClient(options.endpoint, os.environ.get(options.api_key_variable, ""), patience)
 
     def ask(key: str, pair: Preference, order: str) -> Answer | str:
         try:
-            reply = client.ask(judge.body(pair, order), parse_answer)
+            body = judge.body(pair, order)
         except InputError as error:
             return f"{pair.id}: {error}"
+        reply = client.ask(body, parse_answer)
         return Answer(key, reply.found or {}, reply.error, reply.tokens_in, reply.tokens_out, reply.attempts)
 
     bar = tqdm(total=len(questions), desc="judge", disable=None)

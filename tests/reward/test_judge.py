@@ -268,17 +268,6 @@ def test_batch_files_are_written_and_what_comes_back_is_read(options, server, tm
         main(replace(options, endpoint="", results=results))
 
 
-def test_a_pair_that_the_server_does_not_take_is_reported_and_left_for_the_next_run(options, server, capsys):
-    server.faults = [413]
-    assert main(replace(options, concurrency=1)) == 1
-    assert "p0: http" in (told := capsys.readouterr().err)
-    assert "refuses with 413" in told
-    assert len(load_preferences(options.output / "rows.jsonl")) == 3
-    asked = len(server.requests)
-    assert main(options) == 0
-    assert len(server.requests) == asked + 1
-
-
 @pytest.mark.parametrize(
     ("response", "error"),
     [
