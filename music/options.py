@@ -125,7 +125,7 @@ def read_options(given: str | Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if given.lstrip().startswith("{"):
         try:
-            found = json.loads(given)
+            found = json.loads(given, parse_constant=_no_number)
         except ValueError as error:
             raise InputError(f"options {given!r} are no JSON object: {error}") from error
     else:
@@ -142,6 +142,10 @@ def read_options(given: str | Mapping[str, Any]) -> dict[str, Any]:
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_no_number)
     except ValueError:
         return text
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")

@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import operator
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from music.errors import InputError
 from music.hashing import sha256_text
 from music.library_repairs import repair_torchaudio
 
+_LIBRARIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
 EXPECTED = "module:Name or FILE.py:Name"
 
 
@@ -51,13 +53,14 @@ def find_plug_in(name: str) -> Callable[..., Any]:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return in one line what somebody else's code has raised, and in which line of which file."""
+    """Return in one line what somebody else's code has raised, and where in it, rather than in a library it calls."""
     frames = traceback.extract_tb(error.__traceback__)
     text = " ".join(f"{type(error).__name__}: {error}".split())
     if isinstance(error, SyntaxError) and error.filename:
         return text  # which says where
-    theirs = [one for one in frames if not one.filename.startswith("<") and one.filename != __file__]
-    return f"{text} ({theirs[-1].filename} line {theirs[-1].lineno})" if theirs else text
+    told = [one for one in frames if not one.filename.startswith("<") and one.filename != __file__]
+    own = [one for one in told if not one.filename.startswith(_LIBRARIES)] or told
+    return f"{text} ({own[-1].filename} line {own[-1].lineno})" if own else text
 
 
 def _import_module(name: str) -> ModuleType:

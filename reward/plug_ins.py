@@ -30,7 +30,7 @@ class PlugIn(Scorer):
     found
         The object; what it does not say is as in `Scorer`.
     options
-        Options that it was made with: part of the hash.
+        Options that it was made with: part of the hash, as far as JSON holds them.
 
     Raises
     ------
@@ -45,8 +45,8 @@ class PlugIn(Scorer):
                 setattr(self, name, getattr(found, name))
         _check(found)
         self.metrics = tuple(found.metrics)
-        if options:
-            self.hash = sha256_text(canonical_json({"scorer": found.hash, "options": dict(options)}))
+        if decides := _deciding(options or {}):
+            self.hash = sha256_text(canonical_json({"scorer": found.hash, "options": decides}))
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
         """Return what the object gives; see `reward.protocol.Scorer`.
@@ -101,12 +101,10 @@ class FunctionScorer(Scorer):
     ) -> None:
         self.name, self.metrics = name, (name,)
         self._function, self._options = function, dict(options)
-        kind = (
-            parameter.annotation if isinstance(parameter.annotation, str) else parameter.annotation.__name__
-        )
+        annotation = parameter.annotation
+        kind = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
         self._kind = "ScoreRequest" if parameter.name == "request" else kind.rpartition(".")[2]
-        decides = {key: value for key, value in options.items() if key != "device"}
-        facts = {"function": name, "source": _source_hash(function, name), "options": decides}
+        facts = {"function": name, "source": _source_hash(function, name), "options": _deciding(options)}
         self.hash = sha256_text(canonical_json(facts))
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
@@ -162,7 +160,7 @@ def load_plug_in(name: str, device: str, dtype: str, options: Mapping[str, Any])
         from reward.baselines.batch_plug_in import BatchPlugIn
 
         scorer = BatchPlugIn(scorer, options.get(_CHECKPOINT))
-    return PlugIn(scorer, {key: value for key, value in options.items() if key != _CHECKPOINT})
+    return PlugIn(scorer, options)
 
 
 def check_options(
@@ -216,6 +214,19 @@ def _subject(parameters: Sequence[inspect.Parameter], given: Collection[str]) ->
     needed = [one for one in parameters if one.kind in positional and one.default is one.empty]
     left = [one for one in needed if one.name not in given]
     return left[0] if len(left) == 1 and left[0] is parameters[0] and left[0].name != _CHECKPOINT else None
+
+
+def _deciding(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that are part of a hash; whoever takes a checkpoint hashes what it holds, not its name."""
+    found = {}
+    for name, value in options.items():
+        try:
+            canonical_json(value)
+        except (TypeError, ValueError):  # an object, which only Python can hand over
+            continue
+        if name not in ("device", _CHECKPOINT):
+            found[name] = value
+    return found
 
 
 def _source_hash(function: Callable[..., Any], name: str) -> str:

@@ -19,7 +19,6 @@ and `figure.png`.
 Clips of any system become a pool by `scaling/best_of_n.py --generator folder:PATH`.
 """
 
-import importlib.util
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from music.command import split_names
 from music.durable import make_folder
 from music.errors import InputError
 from music.intervals import RESAMPLES, Array, estimate_each
-from music.optional_libraries import install_extra
+from music.optional_libraries import OptionalLibraries, install_extra
 from music.options import Rewarding, Runtime
 from music.paths import files_in, is_folder, short_names
 from music.pool import Candidate, Pool
@@ -46,6 +45,7 @@ from reward.scoring.candidates import load_scorers, score_candidates
 from scaling.evaluate import complete, generator_names
 
 COLUMNS = ("rank", "system", "metric", "value", "low", "high", "n", "prompts", "wins")
+CHOIX = OptionalLibraries("the leaderboard", ("choix",), install_extra("analyses"))
 SCALE, CENTRE = 400.0, 1500.0
 
 
@@ -70,8 +70,7 @@ class Leaderboard(Rewarding, Runtime):
 
 def main(options: Leaderboard) -> None:
     """Score all pools, rank them and write tables and figure; every process of a parallel run calls it."""
-    if importlib.util.find_spec("choix") is None:
-        raise InputError(f'the leaderboard needs the extra "analyses": {install_extra("analyses")}')
+    CHOIX.check()
     reward = RewardWeights.parse(options.weights)
     pools = [Pool(folder) for name in split_names(options.pools) for folder in pools_in(Path(name))]
     rows = on_shared_prompts(pools)

@@ -44,7 +44,7 @@ class Sound:
         for name in ("sample_rate", "max_seconds", "max_bytes"):
             value = getattr(self, name)
             if not isinstance(value, int | float) or not (math.isfinite(value) and value > 0):
-                raise InputError(f"{name} must be above 0, got {value!r}")
+                raise InputError(f"{name} must be above 0 and finite, got {value!r}")
         check_sample_rate(self.sample_rate, *FORMATS[self.format], "sample_rate")
 
     @lru_cache(maxsize=32)  # noqa: B019 (a pair is asked about twice, one order after the other)

@@ -496,9 +496,9 @@ def test_nested_text_without_end_is_no_answer():
         ({"sample_rate": 22_000}, "sample_rate cannot be 22000 Hz, which MP3 does not hold"),
         ({"sample_rate": 0}, "sample_rate must be above 0"),
         ({"format": "flac", "sample_rate": 96_001}, "which FLAC does not hold"),
-        ({"max_seconds": -3.0}, "max_seconds must be above 0, got -3"),
-        ({"max_seconds": float("nan")}, "max_seconds must be above 0, got nan"),
-        ({"max_seconds": "short"}, "max_seconds must be above 0, got 'short'"),
+        ({"max_seconds": -3.0}, "max_seconds must be above 0 and finite, got -3"),
+        ({"max_seconds": float("nan")}, "max_seconds must be above 0 and finite, got nan"),
+        ({"max_seconds": "short"}, "max_seconds must be above 0 and finite, got 'short'"),
         ({"format": "aac"}, "must be one of wav, mp3, flac, got 'aac'"),
     ],
 )

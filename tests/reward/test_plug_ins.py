@@ -75,6 +75,10 @@ def test_whatever_kind_of_number_a_class_gives_is_a_float(request_, value):
         ("[1.5, 2]", "m is [1.5, 2], not a number"),
         ("torch.ones(2)", "m is tensor([1., 1.]), not a number"),
         ("numpy.nan", "m is nan, not a finite number"),
+        (
+            "numpy.stack([])",
+            "judge fails: ValueError: need at least one array to stack (HERE/mine.py line 12)",
+        ),
         ("1 / 0", "judge fails: ZeroDivisionError: division by zero (HERE/mine.py line 12)"),
     ],
 )
@@ -154,6 +158,7 @@ def test_what_cannot_be_used_is_refused_in_one_line(here, name, text, reason):
     ("function", "value"),
     [
         ("def f(path): return numpy.float64(len(path.name))", 5.0),
+        ("def f(path: str | Path): return len(str(path)) > 5", 1.0),
         ("def f(path: str): return len(path.split('/')[-1])", 5.0),
         ("def f(request): return len(request.prompt.text)", 4.0),
         ("def f(r: ScoreRequest): return len(r.prompt.text)", 4.0),
@@ -205,6 +210,11 @@ def test_options_reach_the_class_and_are_part_of_its_hash(request_):
     scorer = load_reward(options)
     assert scores_of(scorer, [request_]) == [{"m": 0.25}]
     assert scorer.hash != load_scorer("mine:Judge").hash == "1"
+    for value in (
+        object(),
+        float("nan"),
+    ):  # from Python anything can be handed over; it is not part of the hash
+        assert load_scorer("mine:Judge", value=value).hash == "1"
     with pytest.raises(InputError, match="mine:Judge has no option 'size': it takes value, mode"):
         load_scorer("mine:Judge", size=3)
 
@@ -213,7 +223,7 @@ def test_options_reach_the_class_and_are_part_of_its_hash(request_):
     ("given", "found"),
     [
         ("", {}),
-        ("a=1, b=x y,c=true,d=null", {"a": 1, "b": "x y", "c": True, "d": None}),
+        ("a=1, b=x y,c=true,d=null,e=NaN", {"a": 1, "b": "x y", "c": True, "d": None, "e": "NaN"}),
         ('{"a": [1, 2]}', {"a": [1, 2]}),
         ({"a": "1"}, {"a": "1"}),
     ],
@@ -222,7 +232,7 @@ def test_options_are_read_from_text_or_json(given, found):
     assert read_options(given) == found
 
 
-@pytest.mark.parametrize("given", ["a", "a=1,a=2", "{a: 1}", "=3", "a b=3", '{"a-b": 1}'])
+@pytest.mark.parametrize("given", ["a", "a=1,a=2", "{a: 1}", '{"a": NaN}', "=3", "a b=3", '{"a-b": 1}'])
 def test_options_that_cannot_be_read_are_named(given):
     with pytest.raises(InputError, match="options"):
         read_options(given)
@@ -259,3 +269,9 @@ def test_a_metric_of_two_rewards_is_called_after_each(request_):
     assert scores_of(scorer, [request_]) == [{"judge.m": 1.0, "b.m": 2.0}]
     with pytest.raises(InputError, match=r"two scorers of one reward give 'judge\.m': name each once"):
         load_scorer("mine:Judge,mine:Judge")
+
+
+@pytest.mark.parametrize("seconds", [-1, 0, float("nan"), float("inf"), "short", [1]])
+def test_a_length_that_is_none_is_refused(seconds):
+    with pytest.raises(InputError, match="max_seconds must be above 0 and finite, got"):
+        load_scorer("lab-cmi-rm", device="cpu", max_seconds=seconds)
