@@ -18,7 +18,7 @@ from typing import ClassVar, Literal
 from music.clips import read_header
 from music.command import run
 from music.devices import find_device
-from music.processes import Processes
+from music.same_inputs import meet
 from reward.cmi_rm.checkpoint import load_towers
 from reward.cmi_rm.locations import Locator
 from reward.cmi_rm.towers import MAX_SECONDS
@@ -59,8 +59,8 @@ class Embed:
 
 def main(options: Embed) -> None:
     """Encode what the folder lacks, and tell what it holds."""
+    processes = meet(options, options.output)
     rows = [row for path in options.rows for row in load_judgements(path)]
-    processes = Processes()
     towers = load_towers(options.towers, Locator(), max_seconds=options.max_seconds)
     towers = towers.to(find_device(options.device))
     store = EmbeddingStore(options.output, towers.hash, options.embedding_dtype)

@@ -18,7 +18,7 @@ from music.candidate import Candidate
 from music.command import run
 from music.errors import InputError
 from music.pool import Pool
-from music.processes import Processes
+from music.same_inputs import meet
 from reward.registry import load_scorer
 from reward.scoring.options import Scoring
 from reward.scoring.pool import score_pool
@@ -54,10 +54,10 @@ class ScoreConfig(Scoring):
 
 def main(config: ScoreConfig) -> int:
     """Score as the config says; return the exit code."""
+    processes = meet(config, Path(config.output).parent if config.output else None)
     if config.input and not Path(config.input).is_file():
         raise InputError(f"{config.input} does not exist")
     pool = Pool(config.pool) if config.pool else None
-    processes = Processes()
     scorer = load_scorer(config.reward, config.device, config.dtype)
     if pool is not None:
         table = score_pool(pool, scorer, processes=processes, on_error=_report)

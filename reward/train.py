@@ -25,11 +25,14 @@ number of processes changes sums in their last digits only, and so does --gradie
 import json
 from pathlib import Path
 
+from music.accelerating import in_force, make_accelerator
 from music.command import run
 from music.devices import find_device
 from music.errors import InputError
+from music.hashing import sha256_file
 from music.processes import Processes
 from music.provenance import write_run_record
+from music.same_inputs import meet
 from reward.cmi_rm.checkpoint import load_head, load_towers
 from reward.cmi_rm.locations import Locator
 from reward.cmi_rm.towers import Towers
@@ -45,24 +48,27 @@ from reward.training.trainer import Trainer
 
 def main(config: TrainConfig) -> int:
     """Train as the config says; see the module."""
-    from accelerate import Accelerator, DistributedDataParallelKwargs
+    from accelerate import DistributedDataParallelKwargs
     from accelerate.tracking import get_available_trackers
 
     if config.tracker not in ("none", *(tracker.value for tracker in get_available_trackers())):
         raise InputError(f"--tracker {config.tracker} is not installed: pip install {config.tracker}")
-    accelerator = Accelerator(
-        cpu=find_device(config.device).type == "cpu",
-        # projectors that only the published files need get no gradient
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-        log_with=None if config.tracker == "none" else config.tracker,
-        project_dir=str(Path(config.output) / "tracker"),
-    )
-    processes = Processes()
+    processes = meet(config, config.output)
     if config.batch_size < processes.world_size:
         raise InputError(
             f"--batch_size {config.batch_size} leaves some of {processes.world_size} processes without a "
             "pair: make it at least as large, or start fewer"
         )
+    accelerator = make_accelerator(
+        processes,
+        find_device(config.device),
+        config.mixed_precision,
+        own_autocast=True,
+        # projectors that only the published files need get no gradient
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        log_with=None if config.tracker == "none" else config.tracker,
+        project_dir=str(Path(config.output) / "tracker"),
+    )
     weights = load_head(Path(config.init_from))[1] if config.init_from else None
     towers = load_towers(config.towers, Locator(), weights or None, max_seconds=config.max_seconds)
     towers = towers.to(accelerator.device)
@@ -72,7 +78,8 @@ def main(config: TrainConfig) -> int:
     if processes.is_main:
         output, state = Path(config.output), trainer.state
         facts = {"best_step": state.best_step, "last_step": state.step, "validation": state.best}
-        write_run_record(output, config, towers=towers.hash, **facts)
+        settings = {**in_force(accelerator), "mixed_precision": config.mixed_precision}
+        write_run_record(output, config, towers=towers.hash, **facts, accelerate=settings)
         draw_curves([output], output / "curves.png")
         print(json.dumps({"output": str(output), **facts}))
     processes.close()
@@ -104,6 +111,9 @@ def prepare_data(
         train += rows
         mixture.append((len(rows), weight))
     held_out = load_judgements(config.validation, config.limit)
+    if processes.world_size > 1:
+        files = [*(path for path, _ in config.training_files()), config.validation]
+        processes.agree({f"content of {path}": sha256_file(path) for path in files})
     folder = config.embeddings or Path(config.output) / "embeddings"
     keys, texts = audio_keys(audio_of([*train, *held_out]), folder), texts_of([*train, *held_out])
     heard = {keys[path] for row in train for path in row.audio}

@@ -22,9 +22,9 @@ from pathlib import Path
 
 from music.command import refuse_below_one, run, split_names
 from music.errors import InputError
-from music.processes import Processes
 from music.prompts import load_prompts, prompts_record
 from music.provenance import device_name, write_run_record
+from music.same_inputs import agree_on_prompts, meet
 from reward import RewardWeights
 from reward.scoring.candidates import load_scorers
 from rlhf.assessment.comparison import BASE, MetricOfModel, compare
@@ -96,9 +96,10 @@ def assess(options: Assess, models: Mapping[str, str | Path]) -> list[MetricOfMo
     InputError
         If a model, prompt or scorer cannot be used; what was made stays.
     """
+    processes = meet(options, options.output)
     reward = RewardWeights.parse(options.weights)
     prompts = load_prompts(options.prompts, options.limit)
-    processes = Processes()
+    agree_on_prompts(processes, prompts)
     judge, *judges = load_scorers(options.reward, options.judges, reward, options.device, options.dtype)
     scorers = [Guarded(judge, options.level, options.silence_cost), *judges]
     held_out = HeldOut(options.output, options, prompts, options.n, scorers, reward, processes)

@@ -26,6 +26,7 @@ the model from before (`rlhf.assessment.watching`). ``OUT/held_out`` has the tab
 from typing import Any
 
 from generators import Generator, Job, Sample, fill_pool
+from music.accelerating import in_force, make_accelerator
 from music.command import run
 from music.devices import find_device
 from music.durable import claim_work, make_folder, write_text
@@ -35,6 +36,7 @@ from music.pool import Pool
 from music.processes import Processes
 from music.prompts import Prompt, load_prompts, prompts_record
 from music.provenance import write_run_record
+from music.same_inputs import agree_on_prompts, meet
 from reward import RewardWeights, load_scorer
 from rlhf.assessment.watching import Watch
 from rlhf.curves import draw_curves
@@ -48,13 +50,13 @@ from rlhf.rounds import MODEL, Rounds, log_of
 
 def main(options: PostTraining) -> None:
     """Train; every process of a parallel run calls it."""
-    from accelerate import Accelerator
-
+    processes = meet(options, options.output)
     device = find_device(options.device)
-    accelerator = Accelerator(cpu=device.type == "cpu")  # whose processes those of TRL's trainers are
-    processes = Processes()
     options.accumulation(processes.world_size)
     prompts = load_prompts(options.prompts, options.limit)
+    agree_on_prompts(processes, prompts)
+    # whose settings those of TRL's trainers are
+    accelerator = make_accelerator(processes, device, options.mixed_precision, takes_fsdp=True)
     reward = RewardWeights.parse(options.weights)
     judge = load_scorer(options.reward, options.device, options.dtype)
     scorer = Guarded(judge, options.level, options.silence_cost)
@@ -81,7 +83,7 @@ def main(options: PostTraining) -> None:
         write_text(options.output / LOG, "".join(map(dump_line, rows)))
         draw_curves(rows, options.output / "curves.png")
         stopped = next((row["stopped"] for row in rows if "stopped" in row), None)
-        write_run_record(options.output, options, **facts, stopped=stopped)
+        write_run_record(options.output, options, **facts, stopped=stopped, accelerate=in_force(accelerator))
         print(f"{options.output / MODEL} is the trained generator")
     processes.close()
 

@@ -33,8 +33,8 @@ from music.durable import make_folder
 from music.errors import InputError
 from music.options import Generation, Judging, Runtime
 from music.pool import Pool
-from music.processes import Processes
 from music.prompts import load_prompts
+from music.same_inputs import agree_on_prompts, meet
 from reward import RewardWeights
 from reward.scoring.candidates import load_scorers, score_candidates
 from scaling.browsing.favourites import read_favourites
@@ -91,13 +91,14 @@ class BestOfN(Judging, Generation, Runtime):
 def main(config: BestOfN) -> None:
     """Run the job; every process of a parallel run calls it."""
     stages = Stages()
+    processes = meet(config, config.output)
     reward = RewardWeights.parse(config.weights)
     prompts = load_prompts(config.prompts, config.limit)
+    agree_on_prompts(processes, prompts)
     make_folder(config.output)
     pool = Pool(config.output / "pool", create=True)
     pool.check_prompts(prompts)
     favourites = read_favourites(pool.folder) if config.favourites else None
-    processes = Processes()
     with stages.time("load"):
         scorers = load_scorers(config.reward, config.judges, reward, config.device, config.dtype)
         generator = load_generator(

@@ -36,8 +36,8 @@ from music.intervals import (
 )
 from music.options import Judging, Runtime
 from music.pool import Candidate, Pool
-from music.processes import Processes
 from music.provenance import write_run_record
+from music.same_inputs import meet
 from music.tables import csv_table, latex_table, markdown_table
 from reward import RewardWeights, Scorer
 from reward.scoring.candidates import load_scorers, score_candidates
@@ -131,10 +131,10 @@ class Finding:
 
 def main(options: Evaluate) -> None:
     """Score all pools and write the tables; every process of a parallel run calls it."""
+    processes = meet(options)
     reward = RewardWeights.parse(options.weights)
     pools = [Pool(folder) for folder in split_names(options.pools)]
     rows = [complete(pool, options.numbers[-1]) for pool in pools]
-    processes = Processes()
     scorers = load_scorers(options.reward, options.judges, reward, options.device, options.dtype)
     findings: list[Finding] = []
     for pool, candidates in zip(pools, rows, strict=True):

@@ -34,7 +34,7 @@ from music.intervals import RESAMPLES, Array, estimate_each
 from music.optional_libraries import install_extra
 from music.options import Rewarding, Runtime
 from music.pool import Candidate, Pool
-from music.processes import Processes
+from music.same_inputs import meet
 from music.tables import markdown_table
 from reward import RewardWeights
 from reward.benchmark.extra import line_of
@@ -70,11 +70,11 @@ def main(options: Leaderboard) -> None:
     """Score all pools, rank them and write tables and figure; every process of a parallel run calls it."""
     if importlib.util.find_spec("choix") is None:
         raise InputError(f'the leaderboard needs the extra "analyses": {install_extra("analyses")}')
+    processes = meet(options, options.output)
     reward = RewardWeights.parse(options.weights)
     pools = [Pool(folder) for name in split_names(options.pools) for folder in pools_in(Path(name))]
     rows = on_shared_prompts(pools)
     systems = names_of(pools)
-    processes = Processes()
     scorers = load_scorers(options.reward, "", reward, options.device, options.dtype)
     rewards = [
         reward(score_candidates(scorers, pool, candidates, processes))

@@ -31,8 +31,8 @@ from music.file_hashes import file_hashes
 from music.hashing import sha256_text
 from music.jsonl import dump_line, read_jsonl
 from music.options import Rewarding
-from music.processes import Processes
 from music.provenance import write_run_record
+from music.same_inputs import meet
 from reward import RewardWeights, load_scorer
 from reward.data.cmi import ALIASES
 from reward.scoring.options import RowScoring
@@ -69,8 +69,9 @@ class Mirex(Rewarding, RowScoring):
 
 def main(options: Mirex) -> int:
     """Score, write the answers and return 1 if rows had to be left out; every process of a run calls it."""
+    processes = meet(options, options.output)
     pairs = read_pairs(options.data, options.root or options.data.parent, options.limit)
-    reward, processes = RewardWeights.parse(options.weights), Processes()
+    reward = RewardWeights.parse(options.weights)
     scorer = load_scorer(options.reward, options.device, options.dtype)
     reward.check(tuple(scorer.metrics))
     requests = requests_of(pairs, options.output)

@@ -26,7 +26,7 @@ from experiments.analyses.window_measures import ALL, shortest_of, side_by_side,
 from experiments.figures import COLOURS, drawing, shown, write_report
 from music.errors import InputError
 from music.intervals import RESAMPLES
-from music.processes import Processes
+from music.same_inputs import meet
 from music.tables import markdown_table
 from reward.baselines.windowed import WINDOWS
 from reward.benchmark.command import RESULTS, Benchmark, BenchmarkScoring, predict
@@ -62,7 +62,7 @@ class Windows(BenchmarkScoring):
 
 def main(options: Windows) -> int:
     """Score, write tables and figure, and return 1 if rows had to be left out; every process of a run calls it."""
-    processes = Processes()
+    processes = meet(options, options.output)
     failed = max(predict(options.scoring(window), processes)[0] for window in WINDOWS)
     processes.close()
     if processes.is_main:

@@ -33,6 +33,7 @@ from music.intervals import FEWEST, RESAMPLES
 from music.jsonl import dump_line
 from music.processes import Processes
 from music.provenance import device_name, write_run_record
+from music.same_inputs import meet
 from music.tables import csv_table
 from reward.benchmark.comparison import COMPARISON, compare
 from reward.benchmark.coverage import coverage
@@ -117,8 +118,8 @@ class Benchmark(BenchmarkScoring):
 
 def main(options: Benchmark) -> int:
     """Score what has to be scored, write the tables and the report, and return 1 if rows had to be left out."""
+    processes = meet(options, options.output)
     against = None if options.against is None else read_results(options.against)
-    processes = Processes()
     failed, scorer = (0, None) if options.results is not None else predict(options, processes)
     if processes.is_main:
         results = options.results or options.output / RESULTS
