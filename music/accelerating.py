@@ -151,7 +151,6 @@ def in_force(accelerator: Any) -> dict[str, Any]:
     kind = str(accelerator.distributed_type.value)
     return {
         "mixed_precision": accelerator.mixed_precision,
-        "gradient_accumulation_steps": accelerator.gradient_accumulation_steps,
         "distributed_type": kind,
         "num_processes": accelerator.num_processes,
         "device": str(accelerator.device),

@@ -11,13 +11,11 @@ examples of ``--help``.
 """
 
 import argparse
-import contextlib
 import dataclasses
 import os
 import re
 import signal
 import sys
-import time
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
@@ -32,9 +30,6 @@ from music.optional_libraries import extra_with, install_extra
 C = TypeVar("C")
 _EXAMPLE = re.compile(r"^ {4}(?:accelerate launch|torchrun|python|music-reward) ")
 _WRONG_CHOICE = re.compile(r'Parser key "([\w.]+)": Expected a typing\.Literal\[(.+)\]\. Got value: (.*)')
-#: what a collective operation says whose peer is gone
-_BROKEN = re.compile(r"gloo|nccl|closed by peer|reset by peer|broken pipe|socket", re.IGNORECASE)
-_SAYS_SO = 3.0  # s that a process may take to say that it has ended
 
 
 class _Formatter(jsonargparse.DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -165,7 +160,7 @@ def run(
 
     An `InputError` or a `ServiceError` ends it with code 2, and is printed as one line ``error: ...`` on
     stderr; so is a library that is missing, if an extra of this project installs it. Any other exception keeps its
-    traceback. Where several processes share a run, the end of one ends the others too.
+    traceback.
     """
     with terminable():
         try:
@@ -175,34 +170,28 @@ def run(
         except ModuleNotFoundError as error:
             extra = extra_with(error.name or "")
             if extra is None:
-                _tell_others(error)
                 raise
             _fail(f"{error.name} is not installed: {install_extra(extra)}")
         except KeyboardInterrupt as stop:
-            if elsewhere := _ended_elsewhere():
-                _fail(elsewhere)
             _stop(stop if isinstance(stop, Stopped) else Stopped(signal.SIGINT), config)
-        except Exception as error:
-            if elsewhere := _ended_elsewhere(error):
-                _fail(elsewhere)
-            _tell_others(error)
-            raise
     sys.exit(code or 0)
 
 
 def _fail(message: str) -> NoReturn:
-    """Print why the command ends, tell the other processes of its run, and end it with code 2."""
+    """Print why the command ends, tell the processes that wait to meet it, and end it with code 2."""
     _print(f"error: {_one_line(message)}")
-    _tell_others(message)
+    if "music.processes" in sys.modules:  # without it there are none, and it loads torch
+        from music.processes import end_others
+
+        end_others(_one_line(message))
     sys.exit(2)
 
 
 def _stop(stop: Stopped, config: type) -> NoReturn:
-    """Print what has stopped the command, tell the other processes of its run, and end it with the signal's code."""
+    """Print what has stopped the command, and end it with the signal's code."""
     if not stop.state and any(field.name == "output" for field in dataclasses.fields(config)):
         stop = Stopped(stop.number, "what is finished stays, and the same command goes on from there")
     _print(str(stop))
-    _tell_others(stop)
     sys.exit(128 + stop.number)
 
 
@@ -215,35 +204,6 @@ def _print(line: str) -> None:
             bar.close()
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
-
-
-def _tell_others(reason: object) -> None:
-    if "music.processes" in sys.modules:  # without it there are none, and it loads torch
-        from music.processes import end_others
-
-        name = "" if isinstance(reason, str | KeyboardInterrupt) else f"{type(reason).__name__}: "
-        with contextlib.suppress(InputError):
-            end_others(name + _one_line(str(reason)))
-
-
-def _ended_elsewhere(error: Exception | None = None) -> str | None:
-    """Return why another process of this run has ended, if one has.
-
-    One that is killed says nothing; an error of what all do together then tells the others.
-    """
-    if "music.processes" not in sys.modules:
-        return None
-    from music.processes import are_several, ended_elsewhere
-
-    broken = are_several() and error is not None and _BROKEN.search(str(error))
-    deadline = time.monotonic() + (_SAYS_SO if broken else 0)
-    try:
-        while (found := ended_elsewhere()) is None and time.monotonic() < deadline:
-            time.sleep(0.1)
-    except Stopped:  # torchrun ends what is left of a run
-        found = None
-    lost = f"another process of this run has died ({_one_line(str(error))[:160]}...): what it printed last says why"
-    return found or (lost if broken else None)
 
 
 def _parser_of(config: type, name: str) -> jsonargparse.ArgumentParser:

@@ -99,10 +99,8 @@ class StopAfterStep:
         return Stopped(signal.SIGTERM if self._asked is None else self._asked, state)
 
     def _ask(self, number: int, _: FrameType | None) -> None:
-        from music.processes import ended_elsewhere
-
         again = self._asked is not None and number == signal.SIGINT
-        if ended_elsewhere() or (again and time.monotonic() - self._since > _ECHO):
+        if self._processes.ended() or (again and time.monotonic() - self._since > _ECHO):
             raise Stopped(number)
         if self._asked is None:
             self._asked, self._since = number, time.monotonic()

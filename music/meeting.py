@@ -109,22 +109,15 @@ class Meeting:
                 self._ended = self.store.get("ended").decode()
         return self._ended
 
-    def end(self, reason: str) -> None:
-        """Tell the others that this process has to end, and leave."""
-        self._leave(f"{self._name()} has ended: {reason}")
-
-    def leave(self) -> None:
-        """Leave the others, who wait for this process no longer; harmless when called twice."""
-        self._leave(None)
-
-    def _leave(self, reason: str | None) -> None:
+    def leave(self, reason: str | None = None) -> None:
+        """Leave the others, who wait for this process no longer, or end for the same reason; once is enough."""
         if self._closed.is_set():
             return
         self._closed.set()
         self._watch.join(_GRACE)
         with contextlib.suppress(dist.DistError):  # nobody is left who could be told
             if reason is not None:
-                self.store.compare_set("ended", "", reason)
+                self.store.compare_set("ended", "", f"{self._name()} has ended: {reason}")
             self.store.compare_set("left", "", self._name())
             self.store.set(f"beat {self._own.rank}", "left")
             self.store.set(f"gone {self._own.rank}", "")

@@ -9,22 +9,30 @@ inputs than the rest; one that has to end ends the others (`music.meeting`).
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
+import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 
 from music.durable import TEMPORARY, make_folder, writing
-from music.errors import InputError
+from music.errors import InputError, ServiceError
 from music.hashing import sha256_text
+from music.interruption import Stopped
 from music.launched import launched
 from music.meeting import Meeting
 
 T = TypeVar("T")
+#: what a collective operation says whose peer is gone
+_BROKEN = re.compile(r"gloo|nccl|closed by peer|reset by peer|broken pipe|socket", re.IGNORECASE)
+_SAYS_SO = 3.0  # s that a process may take to say that it has ended
 _SHOWN = 60  # letters of a number, list or the like in a message
 
 
@@ -41,7 +49,7 @@ class SharedCount:
 
 
 class Processes:
-    """The processes of this run.
+    """The processes of this run; a context manager, out of which an error of one ends the others too.
 
     Attributes
     ----------
@@ -187,8 +195,43 @@ class Processes:
 
     def close(self) -> None:
         """Leave the others; harmless with one process or when called twice."""
+        self._leave(None)
+
+    def __enter__(self) -> Processes:
+        """Return the processes."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the others, and tell them of an error, which ends them; `ServiceError` where one of them had ended."""
+        elsewhere = self._ended_elsewhere(error) if error is not None else None
+        self._leave(None if error is None else _one_line(error))
+        if elsewhere is not None and not isinstance(error, InputError | ServiceError):
+            raise ServiceError(elsewhere) from error
+
+    def ended(self) -> str | None:
+        """Return why another process has ended, which ends this one; None if none has."""
+        return self._meeting.look() if self._meeting is not None else None
+
+    def _ended_elsewhere(self, error: BaseException) -> str | None:
+        """Return why another process has ended, where an error may come of it.
+
+        One that is killed says nothing; an error of what all do together then tells the others.
+        """
+        broken = self._meeting is not None and isinstance(error, Exception) and _BROKEN.search(str(error))
+        deadline = time.monotonic() + (_SAYS_SO if broken else 0)
+        try:
+            while (found := self.ended()) is None and time.monotonic() < deadline:
+                time.sleep(0.1)
+        except KeyboardInterrupt:  # torchrun ends what is left of a run
+            found = None
+        lost = f"another process of this run has died: what it printed last says why ({_one_line(error)[:160]}...)"
+        return found or (lost if broken else None)
+
+    def _leave(self, reason: str | None) -> None:
         if self._meeting is not None:
-            self._meeting.leave()
+            self._meeting.leave(reason)
             if dist.is_initialized():  # silences a warning at exit
                 dist.destroy_process_group()
         self._meeting = None
@@ -201,25 +244,19 @@ class Processes:
 _MEETINGS: list[Meeting] = []  # of this process, those that it has left included
 
 
-def ended_elsewhere() -> str | None:
-    """Return why another process of this run has ended, which ends this one; None if none has."""
-    return next(filter(None, (meeting.look() for meeting in _MEETINGS)), None)
-
-
-def are_several() -> bool:
-    """Return whether this process has met others."""
-    return bool(_MEETINGS)
-
-
 def end_others(reason: str) -> None:
-    """Tell the other processes of this run, if there are any, that this one has to end.
-
-    One that fails before it meets the others meets them for that.
-    """
+    """Tell the other processes of this run, if there are any, why this one does not come to meet them."""
     if not _MEETINGS and launched(os.environ).world_size > 1:
-        Processes(seconds=60)
-    for meeting in _MEETINGS:
-        meeting.end(reason)
+        with contextlib.suppress(InputError):
+            Processes(seconds=60)._leave(reason)
+
+
+def _one_line(error: BaseException) -> str:
+    """Return what an error says; its kind too where that is not all that people need."""
+    text = " ".join(str(error).split())
+    return (
+        text if isinstance(error, InputError | ServiceError | Stopped) else f"{type(error).__name__}: {text}"
+    )
 
 
 def _digest(value: Any) -> list[str]:

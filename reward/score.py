@@ -54,30 +54,31 @@ class ScoreConfig(Scoring):
 
 def main(config: ScoreConfig) -> int:
     """Score as the config says; return the exit code."""
-    processes = meet(config, Path(config.output).parent if config.output else None)
-    if config.input and not Path(config.input).is_file():
-        raise InputError(f"{config.input} does not exist")
-    pool = Pool(config.pool) if config.pool else None
-    scorer = load_scorer(config.reward, config.device, config.dtype)
-    if pool is not None:
-        table = score_pool(pool, scorer, processes=processes, on_error=_report)
-        left = len(table.missing(pool.candidates))
-        counts = f"{len(pool) - left} of {len(pool)} candidates have scores by {scorer.name}, {left} failed"
-    else:
-        outcome = score_rows(
-            Path(config.input),
-            Path(config.output),
-            scorer,
-            processes,
-            batch_on(config.device),
-            config.workers,
-        )
-        left = outcome.failed
-        counts = f"{outcome.scored} rows scored, {outcome.kept} kept, {outcome.failed} failed"
-    if processes.is_main:
-        print(counts, file=sys.stderr)
-    processes.close()
-    return 1 if left else 0
+    with meet(config, Path(config.output).parent if config.output else None) as processes:
+        if config.input and not Path(config.input).is_file():
+            raise InputError(f"{config.input} does not exist")
+        pool = Pool(config.pool) if config.pool else None
+        scorer = load_scorer(config.reward, config.device, config.dtype)
+        if pool is not None:
+            table = score_pool(pool, scorer, processes=processes, on_error=_report)
+            left = len(table.missing(pool.candidates))
+            counts = (
+                f"{len(pool) - left} of {len(pool)} candidates have scores by {scorer.name}, {left} failed"
+            )
+        else:
+            outcome = score_rows(
+                Path(config.input),
+                Path(config.output),
+                scorer,
+                processes,
+                batch_on(config.device),
+                config.workers,
+            )
+            left = outcome.failed
+            counts = f"{outcome.scored} rows scored, {outcome.kept} kept, {outcome.failed} failed"
+        if processes.is_main:
+            print(counts, file=sys.stderr)
+        return 1 if left else 0
 
 
 def _report(candidate: Candidate, error: InputError) -> None:

@@ -53,37 +53,36 @@ def main(config: TrainConfig) -> int:
 
     if config.tracker not in ("none", *(tracker.value for tracker in get_available_trackers())):
         raise InputError(f"--tracker {config.tracker} is not installed: pip install {config.tracker}")
-    processes = meet(config, config.output)
-    if config.batch_size < processes.world_size:
-        raise InputError(
-            f"--batch_size {config.batch_size} leaves some of {processes.world_size} processes without a "
-            "pair: make it at least as large, or start fewer"
+    with meet(config, config.output, alone=True) as processes:
+        if config.batch_size < processes.world_size:
+            raise InputError(
+                f"--batch_size {config.batch_size} leaves some of {processes.world_size} processes without a "
+                "pair: make it at least as large, or start fewer"
+            )
+        accelerator = make_accelerator(
+            processes,
+            find_device(config.device),
+            config.mixed_precision,
+            own_autocast=True,
+            # projectors that only the published files need get no gradient
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+            log_with=None if config.tracker == "none" else config.tracker,
+            project_dir=str(Path(config.output) / "tracker"),
         )
-    accelerator = make_accelerator(
-        processes,
-        find_device(config.device),
-        config.mixed_precision,
-        own_autocast=True,
-        # projectors that only the published files need get no gradient
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-        log_with=None if config.tracker == "none" else config.tracker,
-        project_dir=str(Path(config.output) / "tracker"),
-    )
-    weights = load_head(Path(config.init_from))[1] if config.init_from else None
-    towers = load_towers(config.towers, Locator(), weights or None, max_seconds=config.max_seconds)
-    towers = towers.to(accelerator.device)
-    frames, train, held_out = prepare_data(config, processes, towers)
-    trainer = Trainer(config, accelerator, processes, towers, frames)
-    trainer.run(train, held_out)
-    if processes.is_main:
-        output, state = Path(config.output), trainer.state
-        facts = {"best_step": state.best_step, "last_step": state.step, "validation": state.best}
-        settings = {**in_force(accelerator), "mixed_precision": config.mixed_precision}
-        write_run_record(output, config, towers=towers.hash, **facts, accelerate=settings)
-        draw_curves([output], output / "curves.png")
-        print(json.dumps({"output": str(output), **facts}))
-    processes.close()
-    return 0
+        weights = load_head(Path(config.init_from))[1] if config.init_from else None
+        towers = load_towers(config.towers, Locator(), weights or None, max_seconds=config.max_seconds)
+        towers = towers.to(accelerator.device)
+        frames, train, held_out = prepare_data(config, processes, towers)
+        trainer = Trainer(config, accelerator, processes, towers, frames)
+        trainer.run(train, held_out)
+        if processes.is_main:
+            output, state = Path(config.output), trainer.state
+            facts = {"best_step": state.best_step, "last_step": state.step, "validation": state.best}
+            settings = {**in_force(accelerator), "mixed_precision": config.mixed_precision}
+            write_run_record(output, config, towers=towers.hash, **facts, accelerate=settings)
+            draw_curves([output], output / "curves.png")
+            print(json.dumps({"output": str(output), **facts}))
+        return 0
 
 
 def prepare_data(

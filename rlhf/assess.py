@@ -96,40 +96,39 @@ def assess(options: Assess, models: Mapping[str, str | Path]) -> list[MetricOfMo
     InputError
         If a model, prompt or scorer cannot be used; what was made stays.
     """
-    processes = meet(options, options.output)
-    reward = RewardWeights.parse(options.weights)
-    prompts = load_prompts(options.prompts, options.limit)
-    agree_on_prompts(processes, prompts)
-    judge, *judges = load_scorers(options.reward, options.judges, reward, options.device, options.dtype)
-    scorers = [Guarded(judge, options.level, options.silence_cost), *judges]
-    held_out = HeldOut(options.output, options, prompts, options.n, scorers, reward, processes)
-    for name, source in {BASE: options.base, **models}.items():
-        held_out.measure(name, source)
-    lines = compare(held_out.measured, held_out.metrics, options.numbers, options.seed)
-    if processes.is_main:
-        facts = {
-            "Base": options.base,
-            **{f"Model {name}": str(source) for name, source in models.items()},
-            "Reward": f"{options.weights} by {judge.name}",
-            "Judges": ", ".join(one.name for one in judges) or "none",
-            "Prompts": f"{options.prompts} ({len(prompts)}), {options.n} clips of {options.seconds:g} s each",
-            "Seed": str(options.seed),
-            "Reward model": scorers[0].hash,
-            "Device": device_name(options.device),
-            "Command": shlex.join(sys.argv),
-        }
-        print(write_assessment(options.output, lines, facts), end="")
-        write_run_record(
-            options.output,
-            options,
-            models=dict(models),
-            prompts=prompts_record(options.prompts, prompts),
-            scorers={scorer.name: scorer.hash for scorer in scorers},
-            encoders={encoder.name: encoder.hash for encoder in held_out.encoders},
-            real=len(held_out.real),
-        )
-    processes.close()
-    return lines
+    with meet(options, options.output, alone=True) as processes:
+        reward = RewardWeights.parse(options.weights)
+        prompts = load_prompts(options.prompts, options.limit)
+        agree_on_prompts(processes, prompts)
+        judge, *judges = load_scorers(options.reward, options.judges, reward, options.device, options.dtype)
+        scorers = [Guarded(judge, options.level, options.silence_cost), *judges]
+        held_out = HeldOut(options.output, options, prompts, options.n, scorers, reward, processes)
+        for name, source in {BASE: options.base, **models}.items():
+            held_out.measure(name, source)
+        lines = compare(held_out.measured, held_out.metrics, options.numbers, options.seed)
+        if processes.is_main:
+            facts = {
+                "Base": options.base,
+                **{f"Model {name}": str(source) for name, source in models.items()},
+                "Reward": f"{options.weights} by {judge.name}",
+                "Judges": ", ".join(one.name for one in judges) or "none",
+                "Prompts": f"{options.prompts} ({len(prompts)}), {options.n} clips of {options.seconds:g} s each",
+                "Seed": str(options.seed),
+                "Reward model": scorers[0].hash,
+                "Device": device_name(options.device),
+                "Command": shlex.join(sys.argv),
+            }
+            print(write_assessment(options.output, lines, facts), end="")
+            write_run_record(
+                options.output,
+                options,
+                models=dict(models),
+                prompts=prompts_record(options.prompts, prompts),
+                scorers={scorer.name: scorer.hash for scorer in scorers},
+                encoders={encoder.name: encoder.hash for encoder in held_out.encoders},
+                real=len(held_out.real),
+            )
+        return lines
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from generators import Generator, Job, Sample, fill_pool
 from music.accelerating import in_force, make_accelerator
 from music.command import run
 from music.devices import find_device
-from music.durable import claim_work, make_folder, write_text
+from music.durable import claim_work, write_text
 from music.errors import InputError
 from music.jsonl import dump_line
 from music.pool import Pool
@@ -50,42 +50,42 @@ from rlhf.rounds import MODEL, Rounds, log_of
 
 def main(options: PostTraining) -> None:
     """Train; every process of a parallel run calls it."""
-    processes = meet(options, options.output)
-    device = find_device(options.device)
-    options.accumulation(processes.world_size)
-    prompts = load_prompts(options.prompts, options.limit)
-    agree_on_prompts(processes, prompts)
-    # whose settings those of TRL's trainers are
-    accelerator = make_accelerator(processes, device, options.mixed_precision, takes_fsdp=True)
-    reward = RewardWeights.parse(options.weights)
-    judge = load_scorer(options.reward, options.device, options.dtype)
-    scorer = Guarded(judge, options.level, options.silence_cost)
-    reward.check(tuple(scorer.metrics))
-    watch = Watch(options, prompts, scorer, reward, processes) if options.held_out else None
-    generator = load_sampler(options, options.generator)
-    learner = learner_of(options, generator, device, processes)
-    if accelerator.distributed_type == "FSDP" and not learner.takes_fsdp:
-        raise InputError(f"{options.generator} learns with whole weights in each process: leave FSDP out")
-    make_folder(options.output)
-    facts = {"prompts": prompts_record(options.prompts, prompts), "reward_hash": scorer.hash}
-    facts |= {"spec": dict(generator.spec), **(watch.facts if watch else {})}
-    if processes.is_main:
-        claim_work(options.output, **facts, options=_deciding(options))
-    processes.barrier()
-    before = _samples(options, generator, "before", prompts, processes)
-    if processes.is_main and not (options.output / ROBUSTNESS).exists():
-        write_robustness(options.output, robustness(ClipReward(scorer, reward), before), len(before))
-    if not (options.output / MODEL).exists():
-        Rounds(options, learner, prompts, scorer, reward, watch, processes).run()
-    _samples(options, load_sampler(options, options.output / MODEL), "after", prompts, processes)
-    if processes.is_main:
-        rows = log_of(options)
-        write_text(options.output / LOG, "".join(map(dump_line, rows)))
-        draw_curves(rows, options.output / "curves.png")
-        stopped = next((row["stopped"] for row in rows if "stopped" in row), None)
-        write_run_record(options.output, options, **facts, stopped=stopped, accelerate=in_force(accelerator))
-        print(f"{options.output / MODEL} is the trained generator")
-    processes.close()
+    with meet(options, options.output, alone=True) as processes:
+        device = find_device(options.device)
+        options.accumulation(processes.world_size)
+        prompts = load_prompts(options.prompts, options.limit)
+        agree_on_prompts(processes, prompts)
+        # whose settings those of TRL's trainers are
+        accelerator = make_accelerator(processes, device, options.mixed_precision, takes_fsdp=True)
+        reward = RewardWeights.parse(options.weights)
+        judge = load_scorer(options.reward, options.device, options.dtype)
+        scorer = Guarded(judge, options.level, options.silence_cost)
+        reward.check(tuple(scorer.metrics))
+        watch = Watch(options, prompts, scorer, reward, processes) if options.held_out else None
+        generator = load_sampler(options, options.generator)
+        learner = learner_of(options, generator, device, processes)
+        if accelerator.distributed_type == "FSDP" and not learner.takes_fsdp:
+            raise InputError(f"{options.generator} learns with whole weights in each process: leave FSDP out")
+        facts = {"prompts": prompts_record(options.prompts, prompts), "reward_hash": scorer.hash}
+        facts |= {"spec": dict(generator.spec), **(watch.facts if watch else {})}
+        if processes.is_main:
+            claim_work(options.output, **facts, options=_deciding(options))
+        processes.barrier()
+        before = _samples(options, generator, "before", prompts, processes)
+        if processes.is_main and not (options.output / ROBUSTNESS).exists():
+            write_robustness(options.output, robustness(ClipReward(scorer, reward), before), len(before))
+        if not (options.output / MODEL).exists():
+            Rounds(options, learner, prompts, scorer, reward, watch, processes).run()
+        _samples(options, load_sampler(options, options.output / MODEL), "after", prompts, processes)
+        if processes.is_main:
+            rows = log_of(options)
+            write_text(options.output / LOG, "".join(map(dump_line, rows)))
+            draw_curves(rows, options.output / "curves.png")
+            stopped = next((row["stopped"] for row in rows if "stopped" in row), None)
+            write_run_record(
+                options.output, options, **facts, stopped=stopped, accelerate=in_force(accelerator)
+            )
+            print(f"{options.output / MODEL} is the trained generator")
 
 
 def _samples(

@@ -131,20 +131,19 @@ class Finding:
 
 def main(options: Evaluate) -> None:
     """Score all pools and write the tables; every process of a parallel run calls it."""
-    processes = meet(options)
-    reward = RewardWeights.parse(options.weights)
-    pools = [Pool(folder) for folder in split_names(options.pools)]
-    rows = [complete(pool, options.numbers[-1]) for pool in pools]
-    scorers = load_scorers(options.reward, options.judges, reward, options.device, options.dtype)
-    findings: list[Finding] = []
-    for pool, candidates in zip(pools, rows, strict=True):
-        metrics = score_candidates(scorers, pool, candidates, processes, leave_out=True)
-        generator = ", ".join(dict.fromkeys(one.generator for row in candidates for one in row))
-        found = measure(metrics, reward, options.numbers, options.seed)
-        findings += [replace(one, pool=str(pool.folder), generator=generator) for one in found]
-    processes.close()
-    if processes.is_main:
-        write(options, findings, scorers)
+    with meet(options) as processes:
+        reward = RewardWeights.parse(options.weights)
+        pools = [Pool(folder) for folder in split_names(options.pools)]
+        rows = [complete(pool, options.numbers[-1]) for pool in pools]
+        scorers = load_scorers(options.reward, options.judges, reward, options.device, options.dtype)
+        findings: list[Finding] = []
+        for pool, candidates in zip(pools, rows, strict=True):
+            metrics = score_candidates(scorers, pool, candidates, processes, leave_out=True)
+            generator = ", ".join(dict.fromkeys(one.generator for row in candidates for one in row))
+            found = measure(metrics, reward, options.numbers, options.seed)
+            findings += [replace(one, pool=str(pool.folder), generator=generator) for one in found]
+        if processes.is_main:
+            write(options, findings, scorers)
 
 
 def complete(pool: Pool, needed: int) -> list[list[Candidate]]:

@@ -118,22 +118,21 @@ class Benchmark(BenchmarkScoring):
 
 def main(options: Benchmark) -> int:
     """Score what has to be scored, write the tables and the report, and return 1 if rows had to be left out."""
-    processes = meet(options, options.output)
-    against = None if options.against is None else read_results(options.against)
-    failed, scorer = (0, None) if options.results is not None else predict(options, processes)
-    if processes.is_main:
-        results = options.results or options.output / RESULTS
-        evaluate(options, results, against, _facts(options, results, scorer))
-        write_run_record(
-            options.output,
-            options,
-            scorers={} if scorer is None else {scorer.name: scorer.hash},
-            left_out=failed,
-            results_sha256=sha256_file(results),
-            resamples=RESAMPLES,
-        )
-    processes.close()
-    return int(failed > 0)
+    with meet(options, options.output, alone=True) as processes:
+        against = None if options.against is None else read_results(options.against)
+        failed, scorer = (0, None) if options.results is not None else predict(options, processes)
+        if processes.is_main:
+            results = options.results or options.output / RESULTS
+            evaluate(options, results, against, _facts(options, results, scorer))
+            write_run_record(
+                options.output,
+                options,
+                scorers={} if scorer is None else {scorer.name: scorer.hash},
+                left_out=failed,
+                results_sha256=sha256_file(results),
+                resamples=RESAMPLES,
+            )
+        return int(failed > 0)
 
 
 def predict(options: Benchmark, processes: Processes) -> tuple[int, Scorer]:

@@ -38,10 +38,10 @@ def test_the_options_decide(fresh, capsys, precision):
     assert found.pop("distributed_type") == "NO"
     assert found == {
         "mixed_precision": precision,
-        "gradient_accumulation_steps": 1,
         "num_processes": 1,
         "device": "cpu",
     }
+    assert accelerator.gradient_accumulation_steps == 1
     weight = torch.ones(1, requires_grad=True)
     accelerator.backward(weight.sum())
     assert weight.grad.item() == 1  # accelerate divides by the steps that it accumulates

@@ -125,7 +125,8 @@ def test_processes_with_the_same_inputs_agree(tmp_path, monkeypatch):
     assert together(3, work) == [[], [], []]
     for variable, value in announced(0, 1, 1).items():
         monkeypatch.setenv(variable, value)
-    assert meet(Options(), tmp_path / "alone").world_size == 1
+    with meet(Options(), tmp_path / "alone", alone=True) as processes:
+        assert processes.world_size == 1
     assert len(code_hash()) == 64
 
 
@@ -162,8 +163,7 @@ def test_all_must_see_one_folder_for_the_results(tmp_path):
 def test_the_end_of_one_ends_those_who_wait_for_it(waits_in):
     def work(processes):
         if processes.rank == 1:
-            processes._meeting.end("prompts.jsonl line 3: expected a text")
-            return None
+            raise InputError("prompts.jsonl line 3: expected a text")
         processes.barrier() if waits_in == "barrier" else processes.agree({})
 
     began = time.monotonic()
@@ -179,13 +179,27 @@ def test_the_end_of_one_ends_those_who_work(monkeypatch):
     def work(processes):
         for unit in processes.claim(range(1000)):
             if processes.rank == 1:
-                processes._meeting.end("no more")
-                return None
+                raise ValueError("no more")
             time.sleep(0.05 if unit else 0.2)
 
     began = time.monotonic()
-    assert [type(error) for error in together(2, work)] == [ServiceError, type(None)]
+    ended, error = together(2, work)
+    assert isinstance(error, ValueError)
+    assert isinstance(ended, ServiceError)
+    assert str(ended).endswith("has ended: ValueError: no more")
     assert time.monotonic() - began < 5
+
+
+def test_an_error_that_comes_of_the_end_of_another_is_not_shown():
+    def work(processes):
+        if processes.rank == 1:
+            raise InputError("bad row")
+        time.sleep(0.5)
+        raise RuntimeError("[gloo/transport/tcp/pair.cc:553] Connection closed by peer")
+
+    error, _ = together(2, work)
+    assert isinstance(error, ServiceError)
+    assert str(error).endswith("has ended: bad row")
 
 
 def test_who_leaves_early_is_not_waited_for():
@@ -224,7 +238,9 @@ def test_a_later_attempt_over_the_same_store_begins_anew():
 
     def fail(processes):
         list(processes.claim(range(5)))
-        processes._meeting.end("it was killed") if processes.rank else processes.barrier()
+        if processes.rank:
+            raise ValueError
+        processes.barrier()
 
     for attempt in range(3):
         more = {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": f"{attempt}"}

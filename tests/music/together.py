@@ -32,11 +32,10 @@ def together(
         except Exception as error:
             return error
         try:
-            return work(processes)
+            with processes:
+                return work(processes)
         except Exception as error:
             return error
-        finally:
-            processes.close()
 
     with ThreadPoolExecutor(count) as threads:
         return list(threads.map(one, range(count)))

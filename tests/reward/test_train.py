@@ -4,6 +4,7 @@ import dataclasses
 import json
 import shutil
 import signal
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -362,6 +363,6 @@ def test_an_unlabelled_head_learns_nothing_and_breaks_nothing(config, pairs):
 
 
 def test_more_processes_than_pairs_in_a_step_are_refused(config, monkeypatch):
-    monkeypatch.setattr("reward.train.meet", lambda *_: SimpleNamespace(world_size=9))
+    monkeypatch.setattr("reward.train.meet", lambda *_, **__: nullcontext(SimpleNamespace(world_size=9)))
     with pytest.raises(InputError, match="--batch_size 8 leaves some of 9 processes without a pair"):
         main(config)
