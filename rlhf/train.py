@@ -38,6 +38,7 @@ from music.prompts import Prompt, load_prompts, prompts_record
 from music.provenance import write_run_record
 from music.same_inputs import agree_on_prompts, meet
 from reward import RewardWeights, load_scorer
+from reward.scoring.candidates import refuse_unscorable
 from rlhf.assessment.watching import Watch
 from rlhf.curves import draw_curves
 from rlhf.guarded_reward import ClipReward, Guarded
@@ -61,6 +62,7 @@ def main(options: PostTraining) -> None:
         judge = load_scorer(options.reward, options.device, options.dtype)
         scorer = Guarded(judge, options.level, options.silence_cost)
         reward.check(tuple(scorer.metrics))
+        refuse_unscorable([scorer], prompts)
         watch = Watch(options, prompts, scorer, reward, processes) if options.held_out else None
         generator = load_sampler(options, options.generator)
         learner = learner_of(options, generator, device, processes)

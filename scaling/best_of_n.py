@@ -35,7 +35,7 @@ from music.pool import Pool
 from music.prompts import load_prompts
 from music.same_inputs import agree_on_prompts, meet
 from reward import RewardWeights
-from reward.scoring.candidates import load_scorers, score_candidates
+from reward.scoring.candidates import load_scorers, refuse_unscorable, score_candidates
 from scaling.browsing.favourites import read_favourites
 from scaling.outcome import Outcome, Stages
 
@@ -99,6 +99,7 @@ def main(config: BestOfN) -> None:
         favourites = read_favourites(pool.folder) if config.favourites else None
         with stages.time("load"):
             scorers = load_scorers(config.reward, config.judges, reward, config.device, config.dtype)
+            refuse_unscorable(scorers, prompts)
             generator = load_generator(
                 config.generator, config.backend, config.device, config.dtype, **given_sampling(config)
             )

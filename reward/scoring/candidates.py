@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from music.errors import InputError
 from music.intervals import Array
 from music.pool import Candidate, Pool
 from music.processes import Processes
+from music.prompts import Prompt
 from reward import RewardWeights, Scorer, load_scorer, score_pool
 
 
@@ -28,6 +29,24 @@ def load_scorers(
     reward.check(tuple(scorers[0].metrics))
     metric_names(scorers)
     return scorers
+
+
+def refuse_unscorable(scorers: Sequence[Scorer], prompts: Iterable[Prompt]) -> None:
+    """Refuse prompts of which a scorer could score no clip, before any is made.
+
+    Raises
+    ------
+    InputError
+        For the first of them; it names the scorer too.
+    """
+    for prompt in prompts:
+        for scorer in scorers:
+            try:
+                scorer.check_prompt(prompt)
+            except InputError as error:
+                raise InputError(
+                    f"{scorer.name} cannot score clips of prompt {prompt.id!r}: {error}"
+                ) from error
 
 
 def metric_names(scorers: Sequence[Scorer]) -> list[dict[str, str]]:
