@@ -25,11 +25,18 @@ import jsonargparse
 
 from music.errors import InputError, ServiceError
 from music.interruption import Stopped, terminable
+from music.launched import end_with_accelerate, is_launched
 from music.optional_libraries import extra_with, install_extra
 
 C = TypeVar("C")
 _EXAMPLE = re.compile(r"^ {4}(?:accelerate launch|torchrun|python|music-reward) ")
 _WRONG_CHOICE = re.compile(r'Parser key "([\w.]+)": Expected a typing\.Literal\[(.+)\]\. Got value: (.*)')
+
+
+_RULE = "-" * 80
+_FOLLOWS = (
+    "(what follows, if anything, is only the launcher's report that this process has ended with code 2)"
+)
 
 
 class _Formatter(jsonargparse.DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -162,6 +169,7 @@ def run(
     stderr; so is a library that is missing, if an extra of this project installs it. Any other exception keeps its
     traceback.
     """
+    end_with_accelerate()
     with terminable():
         try:
             code = main(parse_command(config, argv, name))
@@ -179,7 +187,8 @@ def run(
 
 def _fail(message: str) -> NoReturn:
     """Print why the command ends, tell the processes that wait to meet it, and end it with code 2."""
-    _print(f"error: {_one_line(message)}")
+    line = f"error: {_one_line(message)}"
+    _print(f"{_RULE}\n{line}\n{_RULE}\n{_FOLLOWS}" if is_launched(os.environ) else line)
     if "music.processes" in sys.modules:  # without it there are none, and it loads torch
         from music.processes import end_others
 
@@ -195,14 +204,14 @@ def _stop(stop: Stopped, config: type) -> NoReturn:
     sys.exit(128 + stop.number)
 
 
-def _print(line: str) -> None:
-    """Print a line on stderr, below the progress bars and in one piece, as other processes print there too."""
+def _print(lines: str) -> None:
+    """Print lines on stderr, below the progress bars and in one piece, as other processes print there too."""
     if "tqdm" in sys.modules:
         from tqdm import tqdm
 
         for bar in list(getattr(tqdm, "_instances", ())):
             bar.close()
-    sys.stderr.write(f"{line}\n")
+    sys.stderr.write(f"{lines}\n")
     sys.stderr.flush()
 
 

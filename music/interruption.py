@@ -100,7 +100,9 @@ class StopAfterStep:
 
     def _ask(self, number: int, _: FrameType | None) -> None:
         again = self._asked is not None and number == signal.SIGINT
-        if self._processes.ended() or (again and time.monotonic() - self._since > _ECHO):
+        if self._processes.ended():
+            raise KeyboardInterrupt
+        if again and time.monotonic() - self._since > _ECHO:
             raise Stopped(number)
         if self._asked is None:
             self._asked, self._since = number, time.monotonic()

@@ -1,11 +1,17 @@
 """How a launcher (torchrun, accelerate launch, Slurm) announces the processes of a run: through the environment."""
 
+import contextlib
+import ctypes
 import os
+import signal
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from music.errors import InputError
+
+_PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,20 @@ def launched(environment: Mapping[str, str]) -> Launched:
         raise InputError(f"MASTER_PORT={port} is no port: start with torchrun")
     agent = environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True"  # torchrun has opened it
     return Launched(rank, world_size, local_rank, address, found.port, rank == 0 and not agent)
+
+
+def is_launched(environment: Mapping[str, str]) -> bool:
+    """Return whether accelerate launch or torchrun has started this process; both report its end in many lines."""
+    return "ACCELERATE_MIXED_PRECISION" in environment or "TORCHELASTIC_RUN_ID" in environment
+
+
+def end_with_accelerate() -> None:
+    """Let SIGTERM end this process when its parent, `accelerate launch`, ends: that hands on no signal by itself."""
+    if "ACCELERATE_MIXED_PRECISION" not in os.environ or not sys.platform.startswith("linux"):
+        return
+    with contextlib.suppress(OSError):
+        if b"accelerate" in Path(f"/proc/{os.getppid()}/cmdline").read_bytes():
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _accelerate_started_one_of_several(environment: Mapping[str, str]) -> bool:

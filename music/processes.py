@@ -207,7 +207,10 @@ class Processes:
         """Leave the others, and tell them of an error, which ends them; `ServiceError` where one of them had ended."""
         elsewhere = self._ended_elsewhere(error) if error is not None else None
         self._leave(None if error is None else _one_line(error))
-        if elsewhere is not None and not isinstance(error, InputError | ServiceError):
+        same = (
+            isinstance(error, Stopped) and elsewhere is not None and str(Stopped(error.number)) in elsewhere
+        )
+        if elsewhere is not None and not same and not isinstance(error, InputError | ServiceError):
             raise ServiceError(elsewhere) from error
 
     def ended(self) -> str | None:

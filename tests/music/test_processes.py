@@ -60,26 +60,6 @@ def test_a_barrier_waits_for_the_last():
     assert min(together(3, work)) >= 0.6
 
 
-def test_torchrun_with_one_process_needs_no_meeting():
-    assert Processes({"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0"}).world_size == 1
-
-
-def test_accelerate_that_starts_one_of_two_is_an_error():
-    alone = {"ACCELERATE_MIXED_PRECISION": "no"}
-    assert Processes(alone).is_main
-    with pytest.raises(InputError, match="torchrun"):
-        Processes({**alone, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"})
-
-
-@pytest.mark.parametrize(
-    "environment",
-    [{"WORLD_SIZE": "2"}, {"WORLD_SIZE": "two", "RANK": "0"}, {"WORLD_SIZE": "2", "RANK": "2"}],
-)
-def test_an_environment_that_makes_no_sense_is_an_error(environment):
-    with pytest.raises(InputError, match="torchrun"):
-        Processes(environment)
-
-
 def test_accelerate_launch_of_two_on_cpu_fails(tmp_path):
     script = tmp_path / "job.py"
     script.write_text("from music.processes import Processes\nprint('size', Processes().world_size)\n")
