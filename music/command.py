@@ -32,7 +32,6 @@ C = TypeVar("C")
 _EXAMPLE = re.compile(r"^ {4}(?:accelerate launch|torchrun|python|music-reward) ")
 _WRONG_CHOICE = re.compile(r'Parser key "([\w.]+)": Expected a typing\.Literal\[(.+)\]\. Got value: (.*)')
 
-
 _RULE = "-" * 80
 _FOLLOWS = (
     "(what follows, if anything, is only the launcher's report that this process has ended with code 2)"
@@ -188,7 +187,7 @@ def run(
 def _fail(message: str) -> NoReturn:
     """Print why the command ends, tell the processes that wait to meet it, and end it with code 2."""
     line = f"error: {_one_line(message)}"
-    _print(f"{_RULE}\n{line}\n{_RULE}\n{_FOLLOWS}" if is_launched(os.environ) else line)
+    _print(f"{_RULE}\n{line}\n{_RULE}\n{_FOLLOWS}" if is_launched() else line)
     if "music.processes" in sys.modules:  # without it there are none, and it loads torch
         from music.processes import end_others
 

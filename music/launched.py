@@ -1,10 +1,8 @@
 """How a launcher (torchrun, accelerate launch, Slurm) announces the processes of a run: through the environment."""
 
-import contextlib
 import ctypes
 import os
 import signal
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,18 +73,27 @@ def launched(environment: Mapping[str, str]) -> Launched:
     return Launched(rank, world_size, local_rank, address, found.port, rank == 0 and not agent)
 
 
-def is_launched(environment: Mapping[str, str]) -> bool:
+def is_launched() -> bool:
     """Return whether accelerate launch or torchrun has started this process; both report its end in many lines."""
-    return "ACCELERATE_MIXED_PRECISION" in environment or "TORCHELASTIC_RUN_ID" in environment
+    return "TORCHELASTIC_RUN_ID" in os.environ or _is_child_of_accelerate()
 
 
 def end_with_accelerate() -> None:
     """Let SIGTERM end this process when its parent, `accelerate launch`, ends: that hands on no signal by itself."""
-    if "ACCELERATE_MIXED_PRECISION" not in os.environ or not sys.platform.startswith("linux"):
-        return
-    with contextlib.suppress(OSError):
-        if b"accelerate" in Path(f"/proc/{os.getppid()}/cmdline").read_bytes():
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if _is_child_of_accelerate():
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _is_child_of_accelerate() -> bool:
+    """Look for accelerate's launcher in the command of the parent; False where the system does not tell it."""
+    try:
+        command = Path(f"/proc/{os.getppid()}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return False
+    names = ("accelerate", "accelerate-launch", "accelerate.commands.launch")
+    return any(
+        Path(word).name in names or word.endswith("accelerate/commands/launch.py") for word in command[:4]
+    )
 
 
 def _accelerate_started_one_of_several(environment: Mapping[str, str]) -> bool:

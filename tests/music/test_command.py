@@ -117,7 +117,7 @@ def test_mistakes_are_one_line_and_exit_code_2(argv, capsys):
 
 
 def test_a_launcher_that_reports_an_error_too_does_not_bury_it(capsys, monkeypatch):
-    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     with pytest.raises(SystemExit):
         run(lambda config: None, Config, ["--n", "0"])
     rule, error, again, report = capsys.readouterr().err.splitlines()

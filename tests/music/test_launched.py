@@ -74,10 +74,7 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(print("told", flush=True)))
 print("ready", flush=True)
 time.sleep(60)
 """
-    environment = {**os.environ, "ACCELERATE_MIXED_PRECISION": "no"}
-    with subprocess.Popen(
-        [sys.executable, launcher, job], env=environment, stdout=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen([sys.executable, launcher, job], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGKILL)
         assert process.stdout.read() == "told\n"
