@@ -105,6 +105,11 @@ class Optimisation:
         """Whether to compute in bfloat16."""
         return self.dtype == "bfloat16"
 
+    @property
+    def mixed_precision(self) -> Literal["no", "bf16"]:
+        """What accelerate calls the numeric type of the computation."""
+        return "bf16" if self.bfloat16 else "no"
+
     def accumulation(self, processes: int) -> int:
         """Return how many micro-batches a process takes in a step.
 
