@@ -90,8 +90,10 @@ def score_rows(
     table = ShardedRows(output.parent, output.stem)
     _check(table, rows, source, scorer, accumulate)
     done = {place.row["id"] for place in table.rows() if _is_finished(place.row, rows, scorer)} & rows.keys()
-    processes.barrier()  # all have read before anybody writes
-    share = processes.shard([row for identity, row in rows.items() if identity not in done])
+    missing = [identity for identity in rows if identity not in done]
+    # all have read before anybody writes
+    processes.agree({"hash of the scorer": scorer.hash, "content of the rows": rows, "missing rows": missing})
+    share = processes.shard([rows[identity] for identity in missing])
     bar = tqdm(total=len(share), desc=f"score ({scorer.name})", disable=not (processes.is_main and share))
     with bar, table.appender(processes.rank) as file:
         decode = workers > 0 and scorer.takes_clips
