@@ -27,9 +27,12 @@ def open_locked(path: Path) -> FileIO:
     InputError
         If another process has it open so.
     """
-    return _open(
-        path, fcntl.flock, f"another process is writing {path}: wait for it or choose another folder"
-    )
+    try:
+        return _open(path, fcntl.flock)
+    except BlockingIOError as error:
+        raise InputError(
+            f"another process is writing {path}: wait for it or choose another folder"
+        ) from error
 
 
 class FolderLock:
@@ -49,9 +52,13 @@ class FolderLock:
     def __init__(self, folder: Path) -> None:
         new = not folder.exists()
         make_folder(folder)
-        taken = f"another run is at work in {folder}: wait for it, or choose another --output"
         with writing(folder):
-            file = _open(folder / _HELD, fcntl.lockf, taken)
+            try:
+                file = _open(folder / _HELD, fcntl.lockf)
+            except BlockingIOError as error:
+                raise InputError(
+                    f"another run is at work in {folder}: wait for it, or choose another --output"
+                ) from error
         #: lets others in; what nobody calls is called when this object goes
         self.release = weakref.finalize(self, _leave, file, folder / _HELD, new, os.getpid())
 
@@ -65,14 +72,14 @@ def _leave(file: FileIO, path: Path, new: bool, owner: int) -> None:
     file.close()
 
 
-def _open(path: Path, lock: Callable[[int, int], None], taken: str) -> FileIO:
+def _open(path: Path, lock: Callable[[int, int], None]) -> FileIO:
     while True:
         file = open(path, "a+b", buffering=0)  # noqa: SIM115 (closed by the caller)
         try:
             lock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        except BlockingIOError:
             file.close()
-            raise InputError(taken) from error
+            raise
         except OSError as error:
             _tell(path.parent, error)
         except BaseException:

@@ -163,10 +163,14 @@ class Processes:
             keys = [f"{name} {rank}" for rank in range(self.world_size)]
             self._meeting.wait(*keys)
             found = [json.loads(self.store.get(key)) for key in keys]
-            self.store.set(f"{name} verdict", _difference(found, self._meeting.members))
+            self.store.set(f"{name} verdict", json.dumps(_difference(found, self._meeting.members)))
         self._meeting.wait(f"{name} verdict")
-        if verdict := self.store.get(f"{name} verdict").decode():
-            raise InputError(verdict)
+        if differing := json.loads(self.store.get(f"{name} verdict")):
+            what, (member, value), (first, usual) = differing
+            raise InputError(
+                f"{member} has another {what}{value} than {first}{usual}: start all processes with the same options, "
+                "files and versions"
+            )
 
     def _seen(self, folder: Path) -> str:
         """Return which folder this process sees under a path: that of rank 0, or its own."""
@@ -270,15 +274,12 @@ def _digest(value: Any) -> list[str]:
     return [sha256_text(text), f" ({text})" if len(text) <= _SHOWN else ""]
 
 
-def _difference(found: Sequence[Mapping[str, Sequence[str]]], members: Sequence[str]) -> str:
-    """Return what the first process has that is not that of rank 0; empty if all have the same."""
+def _difference(found: Sequence[Mapping[str, Sequence[str]]], members: Sequence[str]) -> list[Any]:
+    """Return what a process has that is not that of the first, each with its value; empty if all have the same."""
     first = found[0]
     for member, facts in zip(members[1:], found[1:], strict=True):
         for name in [*first, *facts]:
             here, there = first.get(name, ("", " (none)")), facts.get(name, ("", " (none)"))
             if here[0] != there[0]:
-                return (
-                    f"{member} has another {name}{there[1]} than {members[0]}{here[1]}: start all processes with the "
-                    "same options, files and versions"
-                )
-    return ""
+                return [name, [member, there[1]], [members[0], here[1]]]
+    return []

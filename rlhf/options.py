@@ -120,9 +120,11 @@ class Optimisation:
         """
         at_once = self.micro_batch_size * processes
         if self.batch_size % at_once:
+            whole = self.batch_size % processes == 0
+            cure = f": give --micro_batch_size {self.batch_size // processes}" if whole else ""
             raise InputError(
                 f"--batch_size {self.batch_size} must be a multiple of --micro_batch_size "
-                f"{self.micro_batch_size} times the {processes} processes"
+                f"{self.micro_batch_size} times the {processes} processes{cure}"
             )
         return self.batch_size // at_once
 

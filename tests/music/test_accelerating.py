@@ -6,7 +6,6 @@ from accelerate.state import AcceleratorState
 
 from music.accelerating import in_force, make_accelerator, settle_environment
 from music.errors import InputError
-from music.library_repairs import repair_torchaudio
 from music.processes import Processes
 
 LAUNCH = {  # what `accelerate launch` sets where nobody has asked for anything
@@ -57,15 +56,6 @@ def test_a_training_in_another_precision_may_follow_in_the_same_process(fresh):
         assert made.mixed_precision == precision
     inner = make_accelerator(Processes({}), torch.device("cpu"), "bf16", own_autocast=True)
     assert inner.mixed_precision == "no"
-
-
-def test_trainers_of_transformers_find_the_options_too(fresh, tmp_path):
-    repair_torchaudio()
-    from transformers import TrainingArguments
-
-    fresh.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
-    make_accelerator(Processes({}), torch.device("cpu"), "no")
-    assert TrainingArguments(str(tmp_path), use_cpu=True, report_to=[]).mixed_precision == "no"
 
 
 def test_nothing_is_said_of_a_plain_launch():

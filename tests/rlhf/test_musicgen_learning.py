@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from generators.protocol import Job
+from music.accelerating import make_accelerator
 from music.hashing import candidate_seed
 from music.processes import Processes
 from reward import RewardWeights, load_scorer
@@ -103,6 +104,17 @@ def test_exploring_begins_at_the_reference_and_raises_the_reward(
     assert log[0]["metrics/reward"] == pytest.approx(log[0]["reward"])
     rewards = [row["metrics/reward"] for row in log]
     assert sum(rewards[-4:]) > sum(rewards[:4]) + 4 * 0.1
+
+
+def test_trl_follows_the_options_and_not_the_environment(policy_and_tokenizer, tmp_path, monkeypatch):
+    from trl import SFTConfig
+
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    for dtype, precision in {"float32": "no", "bfloat16": "bf16"}.items():
+        how = replace(HOW, dtype=dtype)
+        make_accelerator(Processes({}), torch.device("cpu"), how.mixed_precision, takes_fsdp=True)
+        run = TrlRun(*policy_and_tokenizer, how, tmp_path, "cpu", Processes({}))
+        assert SFTConfig(**run.arguments()).mixed_precision == precision
 
 
 def test_rollouts_are_the_candidates_of_turn_and_place(policy_and_tokenizer, sampler):
