@@ -239,10 +239,8 @@ def _stop(stop: Stopped, config: type) -> NoReturn:
 
 def _print(lines: str) -> None:
     """Print lines on stderr, below the progress bars and in one piece, as other processes print there too."""
-    if "tqdm" in sys.modules:
-        from tqdm import tqdm
-
-        for bar in list(getattr(tqdm, "_instances", ())):
+    for module in filter(None, map(sys.modules.get, ("tqdm.std", "tqdm.auto"))):
+        for bar in list(getattr(module.tqdm, "_instances", ())):  # each kind of bar keeps its own
             bar.close()
     sys.stderr.write(f"{lines}\n")
     sys.stderr.flush()

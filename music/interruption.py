@@ -85,9 +85,11 @@ class StopAfterStep:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give the signals back."""
+        """Give the signals back; `Stopped` after one in the last step, which leaves nothing to save."""
         for number, before in self._before.items():
             signal.signal(number, before)
+        if self._asked is not None and error is None:
+            raise Stopped(self._asked)
 
     def after(self, step: int) -> bool:
         """Return whether to end here, having taken a number of steps; all must ask after each of them."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from music.durable import TEMPORARY, make_folder, writing
 from music.errors import InputError
+from music.paths import exists
 
 _HELD = f"{TEMPORARY}lock"
 _told: set[Path] = set()
@@ -50,7 +51,7 @@ class FolderLock:
     """
 
     def __init__(self, folder: Path) -> None:
-        new = not folder.exists()
+        new = not exists(folder)
         make_folder(folder)
         with writing(folder):
             try:

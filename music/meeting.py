@@ -69,11 +69,6 @@ class Meeting:
         self._watch = threading.Thread(target=self._look, args=(watched,), name="watch", daemon=True)
         self._watch.start()
 
-    @property
-    def ended(self) -> str | None:
-        """Why the run has to end, if another process has ended: one line."""
-        return self._ended
-
     def wait(self, *keys: str) -> None:
         """Wait until all keys are in the store.
 
@@ -163,7 +158,7 @@ class Meeting:
 
     def _interrupt(self) -> None:
         """Interrupt what this process does; end it if it waits where nothing can interrupt it."""
-        if not self._main:
+        if not self._main or self._closed.is_set():
             return
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN and (main := threading.main_thread().ident):
             signal.pthread_kill(main, signal.SIGINT)

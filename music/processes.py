@@ -166,6 +166,7 @@ class Processes:
             self.store.set(f"{name} verdict", json.dumps(_difference(found, self._meeting.members)))
         self._meeting.wait(f"{name} verdict")
         if differing := json.loads(self.store.get(f"{name} verdict")):
+            self._leave(None)  # all know why
             what, (member, value), (first, usual) = differing
             raise InputError(
                 f"{member} has another {what}{value} than {first}{usual}: start all processes with the same options, "
@@ -226,7 +227,8 @@ class Processes:
 
         One that is killed says nothing; an error of what all do together then tells the others.
         """
-        broken = self._meeting is not None and isinstance(error, Exception) and _BROKEN.search(str(error))
+        broken = self._meeting is not None and isinstance(error, Exception)
+        broken = broken and bool(isinstance(error, dist.DistError) or _BROKEN.search(str(error)))
         deadline = time.monotonic() + (_SAYS_SO if broken else 0)
         try:
             while (found := self.ended()) is None and time.monotonic() < deadline:

@@ -135,6 +135,21 @@ def test_a_launcher_that_reports_an_error_too_does_not_bury_it(capsys, monkeypat
     assert "the launcher's report" in report
 
 
+def test_an_error_stands_on_a_line_of_its_own_below_the_bars(capsys):
+    from tqdm import auto, std
+
+    def main(config):
+        bars.extend(kind.tqdm(total=3, mininterval=0) for kind in (std, auto))
+        for bar in bars:
+            bar.update()
+        raise InputError("bad row")
+
+    bars = []
+    with pytest.raises(SystemExit):
+        run(main, Config, [])
+    assert capsys.readouterr().err.splitlines()[-1] == "error: bad row"
+
+
 def raising(error):
     def main(config):
         raise error

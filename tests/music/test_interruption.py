@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM: one line; a training ends its step, and all processes of it after the same."""
 
+import contextlib
 import signal
 import threading
 import time
@@ -71,40 +72,57 @@ def test_the_same_signal_again_does_not_disturb_what_puts_things_in_order(capsys
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_training_ends_after_its_step(number):
+@pytest.mark.parametrize("last", [3, 8])
+def test_a_training_ends_after_its_step(number, last):
     taken = []
-    with StopAfterStep(Processes({})) as stop:
-        for step in range(1, 9):
-            if step == 3:
-                signal.raise_signal(number)
-            taken.append(step)
-            if stop.after(step):
-                break
+
+    def train():
+        with StopAfterStep(Processes({})) as stop:
+            for step in range(1, last + 1):
+                if step == 3:
+                    signal.raise_signal(number)
+                taken.append(step)
+                if stop.after(step) and step < last:
+                    raise stop.stopped(step, last)
+
+    with pytest.raises(Stopped) as caught:
+        train()
     assert taken == [1, 2, 3]
-    told = str(stop.stopped(3, 8))
-    assert "the state after step 3 of 8 is saved, and the same command goes on from there" in told
+    state = "the state after step 3 of 8 is saved, and the same command goes on from there"
+    assert caught.value.number == number
+    assert caught.value.state == (state if last == 8 else "")
 
 
 def test_a_second_ctrl_c_ends_a_training_at_once(monkeypatch):
-    with StopAfterStep(Processes({})) as stop:
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)  # torchrun hands on what has reached its workers already
-        monkeypatch.setattr(time, "monotonic", lambda: stop._since + 60)
-        with pytest.raises(Stopped):
+    went_on = []
+
+    def train():
+        with StopAfterStep(Processes({})) as stop:
             signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)  # torchrun hands on what has reached its workers already
+            went_on.append("first")
+            monkeypatch.setattr(time, "monotonic", lambda: stop._since + 60)
+            signal.raise_signal(signal.SIGINT)
+            went_on.append("second")
+
+    with pytest.raises(Stopped):
+        train()
+    assert went_on == ["first"]
 
 
 @pytest.mark.parametrize("asking", [0, 1])
 def test_all_processes_end_after_the_same_step(asking):
-    steps = threading.Barrier(2)  # what gradients are to a real one
+    last, steps = [], threading.Barrier(2)  # what gradients are to a real one
 
     def work(processes):
-        with StopAfterStep(processes) as stop:
+        with contextlib.suppress(Stopped), StopAfterStep(processes) as stop:
             for step in range(1, 30):
                 steps.wait()
                 if processes.rank == asking and step == 5:
                     stop._ask(signal.SIGTERM, None)
                 if stop.after(step):
-                    return step
+                    last.append(step)
+                    break
 
-    assert together(2, work) == [6, 6]
+    together(2, work)
+    assert last == [6, 6]
