@@ -23,9 +23,13 @@ import docstring_parser
 import jsonargparse
 
 from music.errors import InputError, ServiceError
+from music.memory import is_out_of_memory
 from music.optional_libraries import extra_with, install_extra
 
 C = TypeVar("C")
+_LESS_MEMORY = (
+    "smaller batches, shorter clips, fewer processes or a smaller model take less; finished work stays"
+)
 _EXAMPLE = re.compile(r"^ {4}(?:accelerate launch|torchrun|python|music-reward) ")
 _WRONG_CHOICE = re.compile(r'Parser key "([\w.]+)": Expected a typing\.Literal\[(.+)\]\. Got value: (.*)')
 
@@ -157,8 +161,8 @@ def run(
     """Parse the command line, call `main`, and exit with its code; 130 for Ctrl-C.
 
     An `InputError` or a `ServiceError` ends it with code 2, and is printed as one line ``error: ...`` on
-    stderr; so is a library that is missing, if an extra of this project installs it. Any other exception keeps its
-    traceback.
+    stderr; so is a library that is missing, if an extra of this project installs it, and memory that does not suffice.
+    Any other exception keeps its traceback.
     """
     try:
         code = main(parse_command(config, argv, name))
@@ -174,6 +178,11 @@ def run(
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except (MemoryError, RuntimeError, OSError) as error:
+        if not is_out_of_memory(error):
+            raise
+        print(f"error: out of memory ({_one_line(str(error))[:200]}): {_LESS_MEMORY}", file=sys.stderr)
+        sys.exit(2)
     sys.exit(code or 0)
 
 

@@ -18,7 +18,7 @@ from experiments.lab.world.corpus import song
 from generators import load_generator
 from generators.protocol import Job
 from music.command import refuse_below_one, run
-from music.durable import make_folder
+from music.drawing import write_figure
 from music.prompts import Prompt
 
 NAMED = ("instrument", "tempo", "drums", "mode")
@@ -85,8 +85,7 @@ def main(options: Show) -> None:
         ).set_in_layout(False)
     for axis in axes[-1]:
         axis.set_xlabel("s")
-    make_folder(options.output.parent)
-    figure.savefig(options.output, dpi=75)
+    write_figure(figure, options.output, dpi=75)
 
 
 if __name__ == "__main__":

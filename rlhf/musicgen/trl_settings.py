@@ -16,7 +16,7 @@ import torch
 from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback, set_seed
 
-from music.durable import write_text
+from music.durable import write_text, writing
 from music.jsonl import dump_line
 from rlhf.options import LOG, Optimisation
 
@@ -158,7 +158,8 @@ class TrlRun:
         )
         training.create_model_card = lambda *_, **__: None  # it would describe a language model
         training.add_callback(LogFile(self.folder / LOG))
-        training.train(resume_from_checkpoint=_last_whole(self.folder))
+        with writing(self.folder):
+            training.train(resume_from_checkpoint=_last_whole(self.folder))
         return training.accelerator.unwrap_model(training.model)
 
 

@@ -1,11 +1,13 @@
 """Command lines: options from dataclasses, mistakes in one line with exit code 2."""
 
+import errno
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
 import pytest
+import torch
 
 from music.command import parse_command, refuse_below_one, run
 from music.errors import InputError
@@ -136,6 +138,32 @@ def test_exit_codes(capsys):
     assert "error: bad row\n" in capsys.readouterr().err
     with pytest.raises(ZeroDivisionError):  # a defect keeps its traceback
         run(raising(ZeroDivisionError()), Config, [])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 9 GiB"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124]\nDefaultCPUAllocator: can't allocate memory"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_memory_that_runs_out_is_one_line(error, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(raising(error), Config, [])
+    assert stop.value.code == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: out of memory (")
+    assert "smaller batches" in told
+    assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes differ"), OSError(5, "Input/output error")])
+def test_other_errors_of_libraries_keep_their_traceback(error):
+    with pytest.raises(type(error), match=str(error).split()[-1]):
+        run(raising(error), Config, [])
 
 
 def test_argv_of_the_process_is_the_default(monkeypatch):
