@@ -131,11 +131,14 @@ class ClipHeader:
         Number of channels.
     samples
         Number of samples a channel.
+    floats
+        Whether they are stored as floating-point numbers, which may lie beyond [-1, 1].
     """
 
     sample_rate: int
     channels: int
     samples: int
+    floats: bool = False
 
 
 def read_header(path: str | Path) -> ClipHeader:
@@ -153,7 +156,7 @@ def read_header(path: str | Path) -> ClipHeader:
         samples = file.frames
         if isinstance(file, _OfUnknownLength):
             samples = sum(map(len, file.blocks(samples)))
-        return ClipHeader(file.samplerate, file.channels, samples)
+        return ClipHeader(file.samplerate, file.channels, samples, file.subtype in ("FLOAT", "DOUBLE"))
 
 
 class _OfUnknownLength(soundfile.SoundFile):

@@ -20,9 +20,10 @@ from music.errors import InputError
 from music.pool import Pool
 from music.processes import Processes
 from reward.registry import load_scorer
+from reward.scoring.level import AtLevel
 from reward.scoring.options import Scoring
 from reward.scoring.pool import score_pool
-from reward.scoring.rows import batch_on, score_rows
+from reward.scoring.rows import WARNING, batch_on, score_rows
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class ScoreConfig(Scoring):
         JSON Lines with the same rows, their metrics and the hash of the model.
     pool
         Pool to score instead of a file.
+    level
+        Root mean square that clips are brought to before they are judged, dBFS; by default they are judged as they are.
     """
 
     POSITIONALS: ClassVar = ("input", "output")
@@ -44,11 +47,14 @@ class ScoreConfig(Scoring):
     input: str = ""
     output: str = ""
     pool: str = ""
+    level: float | None = None
 
     def __post_init__(self) -> None:
         """`InputError` unless there is either a pool or an input with its output."""
         if bool(self.pool) == bool(self.input) or bool(self.input) != bool(self.output):
             raise InputError("expected either IN.jsonl OUT.jsonl or --pool DIR")
+        if self.level is not None and not -100 <= self.level <= 0:
+            raise InputError(f"--level must lie between -100 and 0 dBFS, got {self.level}")
         super().__post_init__()
 
 
@@ -59,6 +65,8 @@ def main(config: ScoreConfig) -> int:
     pool = Pool(config.pool) if config.pool else None
     processes = Processes()
     scorer = load_scorer(config.reward, config.device, config.dtype)
+    if config.level is not None:
+        scorer = AtLevel(scorer, config.level)
     if pool is not None:
         table = score_pool(pool, scorer, processes=processes, on_error=_report)
         left = len(table.missing(pool.candidates))
@@ -74,6 +82,8 @@ def main(config: ScoreConfig) -> int:
         )
         left = outcome.failed
         counts = f"{outcome.scored} rows scored, {outcome.kept} kept, {outcome.failed} failed"
+        if outcome.warned:
+            counts += f"; {outcome.warned} far above full scale, see their {WARNING!r}"
     if processes.is_main:
         print(counts, file=sys.stderr)
     processes.close()
