@@ -145,7 +145,7 @@ def read_header(path: str | Path) -> ClipHeader:
     """Return rate, channels and length of an audio file: as its header promises, or by decoding if it does not.
 
     A promise is the size of the sound in WAV, AIFF, CAF, AU and the like, the number of samples in FLAC, the last page
-    of Ogg, and the number of frames in an MP3 (Xing, Info, VBRI). None is an MP3 without it and a FLAC from a pipe.
+    of Ogg, and the number of frames in an MP3 (Xing, Info). None is an MP3 without it and a FLAC from a pipe.
 
     Raises
     ------
