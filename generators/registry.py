@@ -5,6 +5,7 @@ A new model of a known kind needs a row in `generators.catalogue`, or none; a ne
 
 import importlib
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any
 
 from generators.catalogue import CATALOGUE
 from generators.protocol import Generator
-from generators.shared.model_folder import UnknownModelError, UnreachableHubError
+from generators.shared.model_folder import UnknownModelError
 from music.errors import InputError
+from music.hub import UnreachableHubError
 from music.options import Generation, Sampling
+from music.paths import is_file
 
 # backend: the function that loads a model with it
 BACKENDS = {
@@ -132,8 +135,8 @@ def _resolve(name: str, backend: str | None) -> tuple[str, str]:
 
 
 def _backend_of(source: str) -> str:
-    folder = Path(source).expanduser()
-    return next((backend for mark, backend in _MARKS.items() if (folder / mark).is_file()), _DEFAULT_BACKEND)
+    folder = Path(os.path.expanduser(source))
+    return next((backend for mark, backend in _MARKS.items() if is_file(folder / mark)), _DEFAULT_BACKEND)
 
 
 def _loader(backend: str) -> Callable[..., Generator]:

@@ -15,6 +15,8 @@ from music.audio_containers import StretchedFile, foreign_kind, missing_sound, m
 from music.durable import write_bytes
 from music.errors import InputError
 from music.library_repairs import settle_vector_math
+from music.paths import check_file
+from music.sample_rates import check_sample_rate
 
 settle_vector_math()  # here, as whatever computes on sound imports clips
 
@@ -196,8 +198,7 @@ def _decoded(file: soundfile.SoundFile, wanted: int) -> np.ndarray:
 @contextmanager
 def _opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
     """Open an audio file that is not visibly cut short."""
-    if not Path(path).is_file():
-        raise InputError(f"audio file {path} does not exist")
+    check_file(path, "audio file")
     try:
         missing = missing_sound(Path(path))
         with ExitStack() as stack:
@@ -271,6 +272,7 @@ def encode_flac(clip: Clip, name: str = "clip", subtype: str = "PCM_24") -> tupl
     gain = 1.0 if peak <= 1.0 else 1.0 / peak
     if gain != 1.0:
         frames = np.clip(frames * np.float32(gain), -1.0, 1.0)
+    check_sample_rate(clip.sample_rate, "FLAC", subtype, f"the sample rate of the {name}")
     buffer = io.BytesIO()  # in memory, so that a full disk is an OSError with a reason
     soundfile.write(buffer, frames.T, clip.sample_rate, format="FLAC", subtype=subtype)
     return buffer.getvalue(), gain

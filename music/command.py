@@ -6,31 +6,42 @@ A command is a dataclass `Config`, a function `main(config)` in the same module,
         run(main, Config)
 
 `Config` inherits options that it shares with others (`music.options`), names those that are given without ``--name`` in
-`POSITIONALS`, and those that were once called otherwise in `RENAMED`. The commands in its module's docstring are the
+`POSITIONALS`, those that were once called otherwise in `RENAMED`, and in `LIBRARIES` what it needs beside what the
+project always has (`music.optional_libraries`). The commands in its module's docstring are the
 examples of ``--help``.
 """
 
 import argparse
 import dataclasses
+import errno
+import itertools
 import os
 import re
 import sys
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import docstring_parser
 import jsonargparse
 
+from music.closed_pipes import outlive_readers
 from music.errors import InputError, ServiceError
+from music.files import read_text
 from music.memory import is_out_of_memory
 from music.optional_libraries import extra_with, install_extra
+from music.paths import check_file, check_output, is_pipe
+from music.texts import is_unicode
 
 C = TypeVar("C")
 _LESS_MEMORY = (
     "smaller batches, shorter clips, fewer processes or a smaller model take less; finished work stays"
 )
 _EXAMPLE = re.compile(r"^ {4}(?:accelerate launch|torchrun|python|music-reward) ")
+# what the place of a file forbids
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP)
+_HOME = re.compile(r"(?<![^,=:+])~(?=/)")  # in lists and after names too: a=~/x,b=~/y
 _WRONG_CHOICE = re.compile(r'Parser key "([\w.]+)": Expected a typing\.Literal\[(.+)\]\. Got value: (.*)')
 
 
@@ -42,7 +53,7 @@ class _Formatter(jsonargparse.DefaultHelpFormatter, argparse.RawDescriptionHelpF
 
 
 class _Parser(jsonargparse.ArgumentParser):
-    """A parser whose ``--print_config`` gives new names to what was given under old ones."""
+    """A parser of UTF-8 files, whose ``--print_config`` gives new names to what was given under old ones."""
 
     renamed: Mapping[str, str]
 
@@ -51,6 +62,14 @@ class _Parser(jsonargparse.ArgumentParser):
             if old in cfg:
                 cfg[new] = cfg.pop(old)
         return super().dump(cfg, **options)
+
+    def parse_path(self, path: Any, **options: Any) -> jsonargparse.Namespace:
+        """Read a file of options; the locale has no part in it."""
+        content = read_text(os.path.expanduser(path))
+        try:
+            return self.parse_string(content, path=os.path.basename(path), **options)
+        except jsonargparse.ArgumentError as error:
+            raise InputError(f"{path}: {_told(error)}") from error
 
 
 def parse_command(config: type[C], argv: Sequence[str] | None = None, name: str | None = None) -> C:
@@ -69,23 +88,25 @@ def parse_command(config: type[C], argv: Sequence[str] | None = None, name: str 
     Raises
     ------
     InputError
-        If an option is unknown, missing or of the wrong type, or given under its old name and its new one.
+        If an option is unknown, missing or of the wrong type, or given under its old name and its new one; or if what
+        it names, or the working directory, has a name that is not UTF-8, which no record of the run could hold.
     SystemExit
         After ``--help`` and ``--print_config``, with code 0.
     """
+    words = sys.argv[1:] if argv is None else list(argv)
+    _check_names(words)
     parser = _parser_of(config, name or command_name())
     try:
-        parsed = parser.parse_args(None if argv is None else list(argv))
+        parsed = parser.parse_args(words)
     except jsonargparse.ArgumentError as error:
-        message = _WRONG_CHOICE.sub(r"--\1 must be one of \2, got \3", _one_line(str(error)))
-        raise InputError(f"{message} (--help lists the options)") from error
+        raise InputError(f"{_told(error)} (--help lists the options)") from error
     values = parser.instantiate_classes(parsed)
-    given = {option: values[option] for option in options_of(config) if option in values}
+    given = {option: _meant(option, values[option]) for option in options_of(config) if option in values}
     for old, new in renamed_of(config).items():
         if old in values:
             if given.get(new) != _default_of(config, new):
                 raise InputError(f"--{old} is the old name of --{new}: give one of them")
-            given[new] = values[old]
+            given[new] = _meant(old, values[old])
             if os.environ.get("RANK", "0") == "0":
                 print(f"note: --{old} is called --{new} now", file=sys.stderr)
     return config(**given)
@@ -158,14 +179,21 @@ def run(
     argv: Sequence[str] | None = None,
     name: str | None = None,
 ) -> None:
-    """Parse the command line, call `main`, and exit with its code; 130 for Ctrl-C.
+    """Parse the command line, see that its output may be written, call `main` and exit with its code; 130 for Ctrl-C.
 
     An `InputError` or a `ServiceError` ends it with code 2, and is printed as one line ``error: ...`` on
-    stderr; so is a library that is missing, if an extra of this project installs it, and memory that does not suffice.
-    Any other exception keeps its traceback.
+    stderr; so is a library that is missing, if an extra of this project installs it, a file that must not be used, and
+    memory that does not suffice. Any other exception keeps its traceback. A pipe that closes ends nothing.
     """
+    outlive_readers()
     try:
-        code = main(parse_command(config, argv, name))
+        options = parse_command(config, argv, name)
+        if output := getattr(options, "output", None):
+            check_output(output)
+        for libraries in getattr(config, "LIBRARIES", ()):
+            libraries.check()
+        code = main(options)
+        sys.stdout.flush()
     except (InputError, ServiceError) as error:
         print(f"error: {_one_line(str(error))}", file=sys.stderr)
         sys.exit(2)
@@ -175,15 +203,55 @@ def run(
             raise
         print(f"error: {error.name} is not installed: {install_extra(extra)}", file=sys.stderr)
         sys.exit(2)
+    except (MemoryError, RuntimeError, OSError) as error:
+        if is_out_of_memory(error):
+            reason = f"out of memory ({_one_line(str(error))[:200]}): {_LESS_MEMORY}"
+        elif isinstance(error, OSError) and error.errno in _FORBIDDEN and error.filename is not None:
+            reason = f"cannot use {error.filename}: {error.strerror}"
+        else:
+            raise
+        print(f"error: {reason}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
-    except (MemoryError, RuntimeError, OSError) as error:
-        if not is_out_of_memory(error):
-            raise
-        print(f"error: out of memory ({_one_line(str(error))[:200]}): {_LESS_MEMORY}", file=sys.stderr)
-        sys.exit(2)
     sys.exit(code or 0)
+
+
+def _told(error: jsonargparse.ArgumentError) -> str:
+    return _WRONG_CHOICE.sub(r"--\1 must be one of \2, got \3", _one_line(str(error)))
+
+
+def _check_names(words: Sequence[str]) -> None:
+    """`InputError` for what no record of the run could hold, and for a file of options that is none."""
+    try:
+        here = os.getcwd()
+    except OSError as error:
+        raise InputError(f"the working directory cannot be used: {error.strerror}") from error
+    for word in (here, sys.argv[0], *words):
+        if not is_unicode(word):
+            raise InputError(f"{word!a} is not UTF-8: rename what it names")
+    files = [after for word, after in itertools.pairwise(words) if word == "--config"]
+    files += [word.removeprefix("--config=") for word in words if word.startswith("--config=")]
+    for file in map(os.path.expanduser, files):
+        if not is_pipe(file):
+            check_file(file, "file of options")
+
+
+def _meant(option: str, value: Any) -> Any:
+    """Return a value with ``~`` as the home folder, and refuse what no file can hold."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value)]
+        return dataclasses.replace(value, **{name: _meant(name, getattr(value, name)) for name in names})
+    if isinstance(value, list):
+        return [_meant(option, one) for one in value]
+    if not isinstance(value, str | Path):
+        return value
+    if "\0" in str(value) or not is_unicode(str(value)):
+        raise InputError(f"--{option} is {str(value)!a}, which is no text that a file could hold")
+    if isinstance(value, Path):
+        return Path(os.path.expanduser(value))
+    return _HOME.sub(lambda _: os.path.expanduser("~"), value)
 
 
 def _parser_of(config: type, name: str) -> jsonargparse.ArgumentParser:

@@ -16,6 +16,7 @@ from music.hashing import sha256_file, sha256_text
 from music.jsonl import dump_line, read_jsonl
 
 _PREFIX = "files-"
+_OURS = f"{_PREFIX}{'[0-9a-f]' * 24}.jsonl"  # no list of files that a user has put there
 _FIELDS = ("path", "size", "modified_ns", "changed_ns", "sha256")
 FileState = tuple[str, int, int, int]
 _TICK_NS = 2_000_000_000
@@ -58,7 +59,7 @@ def _hash(path: Path) -> tuple[int, str]:
 
 
 def _known(memory: Path) -> dict[FileState, str]:
-    rows = [row for path in sorted(memory.glob(f"{_PREFIX}*.jsonl")) for _, row in read_jsonl(path)]
+    rows = [row for path in sorted(memory.glob(_OURS)) for _, row in read_jsonl(path)]
     return {tuple(row[name] for name in _FIELDS[:-1]): row["sha256"] for row in rows}
 
 

@@ -1,22 +1,29 @@
-"""Files that people hand in: text, CSV, JSON objects and Parquet, with errors that name the file and the line.
+"""Files that people hand in: text, tables, JSON, YAML and Parquet, with errors that name the file and the line.
 
-Text is UTF-8, with or without a byte order mark. JSON Lines are read by `music.jsonl`.
+Text is UTF-8, with or without a byte order mark; a line ends at a line feed, a carriage return or both, and at nothing
+else that Unicode calls a separator. JSON Lines are read by `music.jsonl`.
 """
 
 import csv
-import json
+import io
+import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from music.errors import InputError
 from music.optional_libraries import install_extra
+from music.paths import reading
+from music.texts import broken_text, parse_json
 
 Row = dict[str, str | None]  # None where a line ends early
 _TOGETHER = 16  # rows; one may hold minutes of audio
+_QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 
 
-def read_text(path: Path) -> str:
+def read_text(path: str | Path) -> str:
     """Return the text of a file.
 
     Raises
@@ -24,12 +31,41 @@ def read_text(path: Path) -> str:
     InputError
         If it cannot be read or is not UTF-8; the message names file and byte.
     """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text (byte {error.start})") from error
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    with reading(path):
+        try:
+            return Path(path).read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path} is not UTF-8 text (byte {error.start})") from error
+
+
+def read_lines(path: str | Path) -> list[tuple[int, str]]:
+    """Return the lines of a file that are not blank, without space around them, each with its number from 1.
+
+    Raises
+    ------
+    InputError
+        As `read_text` does.
+    """
+    lines = ((number, line.strip()) for number, line in enumerate(read_text(path).split("\n"), start=1))
+    return [(number, line) for number, line in lines if line]
+
+
+def read_tsv(path: str | Path) -> list[tuple[int, list[str]]]:
+    """Return the lines of a file with tabs between fields, each with its number from 1.
+
+    A quotation mark is a character like any other, unless a pair encloses the whole field as a spreadsheet writes it.
+
+    Raises
+    ------
+    InputError
+        As `read_text` does.
+    """
+    return [(number, [_unquoted(field) for field in line.split("\t")]) for number, line in read_lines(path)]
+
+
+def _unquoted(field: str) -> str:
+    quoted = _QUOTED.fullmatch(field.strip())
+    return quoted[1].replace('""', '"') if quoted else field.strip()
 
 
 def read_csv(path: Path) -> tuple[Sequence[str], list[tuple[int, Row]]]:
@@ -46,7 +82,7 @@ def read_csv(path: Path) -> tuple[Sequence[str], list[tuple[int, Row]]]:
         If the file cannot be read, is not UTF-8 or not CSV, or a row has more fields than the header; the message
         names file and line.
     """
-    reader = csv.DictReader(read_text(path).splitlines(keepends=True), strict=True)
+    reader = csv.DictReader(io.StringIO(read_text(path)), strict=True)
     rows: list[tuple[int, Row]] = []
     try:
         columns = reader.fieldnames or ()
@@ -70,12 +106,30 @@ def read_object(path: str | Path) -> dict[str, Any]:
         If the file cannot be read as JSON, or holds something else.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = parse_json(read_text(path))
+    except InputError:
+        raise
+    except ValueError as error:
         raise InputError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a JSON object, got {type(content).__name__}")
+    if (text := broken_text(content)) is not None:
+        raise InputError(f"{path} holds half a Unicode surrogate pair, not a character: {text!a}")
     return content
+
+
+def read_yaml(path: str | Path) -> Any:
+    """Return what a YAML file holds.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read as YAML.
+    """
+    try:
+        return yaml.safe_load(read_text(path))
+    except (yaml.YAMLError, RecursionError) as error:
+        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
 
 
 def read_parquet(path: Path, columns: Collection[str] | None = None) -> Iterator[dict[str, Any]]:
@@ -95,7 +149,7 @@ def read_parquet(path: Path, columns: Collection[str] | None = None) -> Iterator
         names = file.schema_arrow.names
         wanted = [name for name in names if columns is None or name in columns]
         for batch in _guarded(path, file.iter_batches(batch_size=_TOGETHER, columns=wanted)):
-            yield from batch.to_pylist()
+            yield from batch
 
 
 def parquet_columns(path: Path) -> list[str]:
@@ -113,18 +167,19 @@ def _opened(path: Path) -> Any:
         raise InputError(f'reading {path} needs the extra "parquet" ({error}): {cure}') from error
     try:
         return ParquetFile(path)
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
         raise InputError(f"{path} cannot be read as parquet: {error}") from error
 
 
-def _guarded(path: Path, batches: Iterator[Any]) -> Iterator[Any]:
+def _guarded(path: Path, batches: Iterator[Any]) -> Iterator[list[dict[str, Any]]]:
     import pyarrow
 
     while True:
         try:
             batch = next(batches, None)
-        except (OSError, pyarrow.ArrowException) as error:
+            rows = None if batch is None else batch.to_pylist()
+        except (OSError, ValueError, pyarrow.ArrowException) as error:
             raise InputError(f"{path} cannot be read as parquet: {error}") from error
-        if batch is None:
+        if rows is None:
             return
-        yield batch
+        yield rows

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from music.errors import InputError
+from music.paths import is_folder, reading
 
 _BLOCK = 1 << 20
 # Dataset loaders take a path like audio/test-1/ for the test split of the data; audio/xtest-1/ is left alone.
@@ -43,12 +44,9 @@ def sha256_file(path: str | Path) -> str:
         If the file cannot be read.
     """
     digest = hashlib.sha256()
-    try:
-        with open(path, "rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    with reading(path), open(path, "rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
     return digest.hexdigest()
 
 
@@ -65,7 +63,7 @@ def sha256_folder(path: str | Path, patterns: Sequence[str] = ("**/*",)) -> str:
         If the folder is missing or nothing in it matches.
     """
     folder = Path(path)
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise InputError(f"{folder} is not a folder")
     files = {file for pattern in patterns for file in folder.glob(pattern) if file.is_file()}
     names = {file.relative_to(folder).as_posix(): file for file in files}

@@ -13,6 +13,8 @@ from typing import Any
 
 from music.durable import make_folder, sync_folder, writing
 from music.errors import InputError
+from music.paths import reading
+from music.texts import JsonError, broken_text, parse_json
 
 
 def dump_line(row: Mapping[str, Any]) -> str:
@@ -20,7 +22,9 @@ def dump_line(row: Mapping[str, Any]) -> str:
     return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def read_jsonl(path: str | Path, *, torn_end: bool = True) -> list[tuple[int, dict[str, Any]]]:
+def read_jsonl(
+    path: str | Path, *, torn_end: bool = True, whole_texts: bool = True
+) -> list[tuple[int, dict[str, Any]]]:
     """Read a file of one JSON object a line.
 
     Parameters
@@ -30,6 +34,8 @@ def read_jsonl(path: str | Path, *, torn_end: bool = True) -> list[tuple[int, di
     torn_end
         Ignore a last line that has no newline and is not whole, as a killed `JsonlAppender` leaves it.
         False for files that people write, where such a line is a mistake to report.
+    whole_texts
+        Refuse half a surrogate pair, which JSON can escape and no file can hold.
 
     Returns
     -------
@@ -38,13 +44,11 @@ def read_jsonl(path: str | Path, *, torn_end: bool = True) -> list[tuple[int, di
     Raises
     ------
     InputError
-        If the file cannot be read, a line is not a JSON object, or a number is not finite (NaN, Infinity,
-        1e999); the message names file and line.
+        If the file cannot be read, a line is not a JSON object or is nested without end, a number is not finite (NaN,
+        Infinity, 1e999), or a text is not whole; the message names file and line.
     """
-    try:
+    with reading(path):
         data = Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
     rows = []
     lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     for number, line in enumerate(lines, start=1):
@@ -52,23 +56,25 @@ def read_jsonl(path: str | Path, *, torn_end: bool = True) -> list[tuple[int, di
             continue
         row = _parse(line)
         if isinstance(row, dict):
+            if whole_texts and b"\\u" in line and (text := broken_text(row)) is not None:
+                raise InputError(
+                    f"{path} line {number}: holds half a Unicode surrogate pair, not a character: {text!a}"
+                )
             rows.append((number, row))
         elif not (torn_end and number == len(lines)):
             raise InputError(f"{path} line {number}: {row}")
     return rows
 
 
-class _NotFiniteError(ValueError):
-    """A number that JSON does not know, though Python's parser takes it."""
-
-
 def _parse(line: bytes) -> dict[str, Any] | str:
     """Return the row, or what is wrong with the line."""
     try:
-        row = json.loads(line.decode("utf-8"), parse_float=_finite, parse_constant=_finite)
-    except _NotFiniteError as error:
-        return f"holds {error}, expected finite numbers (null or no field stands for an unknown one)"
-    except ValueError:  # UnicodeDecodeError and JSONDecodeError are both
+        row = parse_json(line, _finite)
+    except JsonError as error:
+        return str(error)
+    except UnicodeDecodeError as error:
+        return f"is not UTF-8 text (byte {error.start})"
+    except ValueError:
         row = None
     return row if isinstance(row, dict) else f"expected one JSON object, got {_shorten(line)}"
 
@@ -76,7 +82,7 @@ def _parse(line: bytes) -> dict[str, Any] | str:
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise _NotFiniteError(text)
+        raise JsonError(f"holds {text}, expected finite numbers (null or no field stands for an unknown one)")
     return value
 
 
@@ -115,14 +121,14 @@ class JsonlAppender:
                 raise
 
     def append(self, *rows: Mapping[str, Any]) -> None:
-        """Write each row as one line and sync them to the disk.
+        """Write each row as one line and sync them to the disk; half a character becomes a question mark.
 
         Raises
         ------
         InputError
             If the disk is full or the like; the file is cut back to what it was.
         """
-        data = "".join(map(dump_line, rows)).encode("utf-8")
+        data = "".join(map(dump_line, rows)).encode("utf-8", "replace")
         with writing(self.path):
             size = self._file.seek(0, os.SEEK_END)
             try:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from music.errors import InputError
-from music.files import parquet_columns, read_csv, read_parquet, read_text
+from music.files import parquet_columns, read_csv, read_lines, read_parquet
+from music.hub import hub_errors
 
 # selection: the column that decides, and what it must be
 SELECTIONS: dict[str, tuple[str, bool] | None] = {
@@ -73,15 +74,15 @@ def download_musiccaps(repository: str) -> Path:
     InputError
         If the hub does not give it.
     """
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import snapshot_download
 
-    try:
-        return Path(hf_hub_download(repository, _HUB_FILE, repo_type="dataset"))
-    except (OSError, ValueError) as error:  # the hub's errors and its failures to connect are all of these
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    with hub_errors(repository, f"there is no file {repository!r}", "data set"):
+        folder = Path(snapshot_download(repository, repo_type="dataset", allow_patterns=[_HUB_FILE]))
+    if not (folder / _HUB_FILE).is_file():
         raise InputError(
-            f"no file {repository!r}, and no such data set with {_HUB_FILE}: {reason}"
-        ) from error
+            f"there is no file {repository!r}, and that data set on the hub holds no {_HUB_FILE}"
+        )
+    return folder / _HUB_FILE
 
 
 def _csv_rows(path: Path) -> Iterator[Located]:
@@ -111,10 +112,7 @@ def _listed(rows: list[Located], path: Path, listing: Path) -> list[Located]:
             first = known[row["ytid"]][0]
             raise InputError(f"{path} {place}: id {row['ytid']!r} comes twice, first in {first}")
     lines: dict[str, int] = {}
-    for number, line in enumerate(read_text(listing).split("\n"), start=1):
-        identity = line.strip()
-        if not identity:
-            continue
+    for number, identity in read_lines(listing):
         if identity not in known:
             raise InputError(f"{listing} line {number}: {path} has no ytid {identity!r}")
         if identity in lines:

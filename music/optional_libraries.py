@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import sys
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -34,13 +35,21 @@ class OptionalLibraries:
 
     def missing(self) -> str | None:
         """Return the name of a module that is not installed, if there is one."""
-        return next((module for module in self.modules if importlib.util.find_spec(module) is None), None)
+        return next((module for module in self.modules if not _is_installed(module)), None)
 
     def check(self) -> None:
         """`InputError` if a module is not installed."""
         missing = self.missing()
         if missing:
             raise InputError(f"{self.owner} needs {missing}, which is not installed: {self.cure}")
+
+
+def check_tracker(name: str) -> None:
+    """`InputError` if the library behind a training's ``--tracker`` is not installed."""
+    from accelerate.tracking import get_available_trackers
+
+    if name not in ("none", *(tracker.value for tracker in get_available_trackers())):
+        raise InputError(f"--tracker {name} is not installed: pip install {name}")
 
 
 def extra_with(module: str) -> str | None:
@@ -55,3 +64,9 @@ def extra_with(module: str) -> str | None:
         if found and found[1].lower().replace("-", "_") == top:
             return found[2]
     return None
+
+
+def _is_installed(module: str) -> bool:
+    if module in sys.modules:
+        return sys.modules[module] is not None
+    return importlib.util.find_spec(module) is not None

@@ -1,7 +1,11 @@
 """Options that several commands share: each is a frozen dataclass of options that a command inherits."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
+
+from music.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +31,16 @@ class Rewarding:
     Attributes
     ----------
     reward
-        Reward model: a name (lab-cmi-rm), hub id (HaiwenXia/CMI-RM), folder, or module:Class of a module that can be
-        imported (installed, or on PYTHONPATH).
+        Reward model: a name (lab-cmi-rm), hub id (HaiwenXia/CMI-RM), folder, or a class or function of your own,
+        module:NAME or FILE.py:NAME; several with commas between give the metrics of all.
     weights
         Weights of its metrics in the reward, such as musicality=0.5,alignment=0.5; a bare name has weight 1.
+    reward_options
+        Further arguments of what makes the reward model, such as max_seconds=10,mode=fast; JSON is taken too.
     """
 
     reward: str = "lab-cmi-rm"
+    reward_options: str | dict[str, Any] = ""
     weights: str = "musicality=0.5,alignment=0.5"
 
 
@@ -97,3 +104,48 @@ class Generation(Sampling):
     continuation: float | None = None
     batch_size: int | None = None
     ignore_unsupported: bool = False
+
+
+def read_options(given: str | Mapping[str, Any]) -> dict[str, Any]:
+    """Return options by name.
+
+    Parameters
+    ----------
+    given
+        ``NAME=VALUE,NAME=VALUE``, where a value that is JSON, such as 0.5 or true, is read as that, and any other is a
+        text; or a JSON object; or the options themselves.
+
+    Raises
+    ------
+    InputError
+        If it is none of these.
+    """
+    if not isinstance(given, str):
+        return dict(given)
+    found: dict[str, Any] = {}
+    if given.lstrip().startswith("{"):
+        try:
+            found = json.loads(given, parse_constant=_no_number)
+        except ValueError as error:
+            raise InputError(f"options {given!r} are no JSON object: {error}") from error
+    else:
+        for part in filter(None, map(str.strip, given.split(","))):
+            name, equals, value = (piece.strip() for piece in part.partition("="))
+            if not equals or name in found:
+                raise InputError(f"options {given!r}: expected NAME=VALUE with each name once, got {part!r}")
+            found[name] = _value(value)
+    for name in found:
+        if not name.isidentifier():
+            raise InputError(f"options {given!r}: {name!r} is no name of an option")
+    return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_no_number)
+    except ValueError:
+        return text
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")

@@ -19,7 +19,6 @@ other bytes than its row says is found by `Pool.verify`, `Pool.clip` and `Pool.t
 """
 
 import hashlib
-import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,11 +32,14 @@ from music.clips import Clip, read_clip
 from music.durable import leftovers, remove_leftovers
 from music.errors import InputError
 from music.file_hashes import FileState, file_state, is_settled
+from music.files import read_object
 from music.hashing import candidate_seed, canonical_json, sha256_file, sha256_text
+from music.paths import exists
 from music.pool_writer import FOLDERS, PoolWriter, prompt_columns
 from music.processes import Processes
 from music.prompts import Prompt
 from music.shards import ShardedRows
+from music.texts import parse_json
 
 __all__ = ["Candidate", "Pool"]
 
@@ -67,7 +69,7 @@ class Pool:
         self._table = ShardedRows(self.folder, "metadata")
         self._rows: dict[tuple[str, int], tuple[Candidate, str]] = {}
         self._verified: dict[str, FileState] = {}  # file name -> its state when its bytes were last compared
-        if not create and not self._table.merged.exists() and not self._table.shards():
+        if not create and not exists(self._table.merged) and not self._table.shards():
             raise InputError(f"{self.folder} is not a pool: it has no metadata.jsonl")
         self.reload()
 
@@ -112,7 +114,15 @@ class Pool:
     def prompt(self, candidate: Candidate) -> Prompt:
         """Return the prompt that a candidate was made for; its reference is the copy in the pool."""
         reference = self.folder / candidate.reference if candidate.reference else None
-        facts = json.loads(candidate.facts)
+        try:
+            facts = parse_json(candidate.facts)
+        except ValueError:
+            facts = None
+        if not isinstance(facts, dict):
+            where = self._rows[candidate.key][1]
+            raise InputError(
+                f"{where}: column 'facts' must be the JSON of an object, got {candidate.facts!r}"
+            )
         return Prompt(candidate.prompt_id, candidate.text, candidate.lyrics, reference, facts)
 
     def clip(self, candidate: Candidate) -> Clip:
@@ -253,10 +263,7 @@ class Pool:
 
     def _read_spec(self, name: str) -> dict[str, Any]:
         path = self.folder / "specs" / f"{name}.json"
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"cannot read {path}: {error}") from error
+        return read_object(path)
 
     def _refuse_other_spec(self, spec: Mapping[str, Any]) -> None:
         name = sha256_text(canonical_json(spec))

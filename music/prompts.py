@@ -8,10 +8,11 @@ from typing import Any
 
 from music.clips import read_clip
 from music.errors import InputError
-from music.files import read_text
+from music.files import read_lines
 from music.hashing import path_name, sha256_file, sha256_text
 from music.jsonl import read_jsonl
 from music.musiccaps import SELECTIONS, SUFFIXES, download_musiccaps, read_musiccaps
+from music.paths import check_file, is_file
 from music.shipped_files import asset
 
 _SHIPPED = {
@@ -100,16 +101,16 @@ def prompts_record(source: str | Path, prompts: Sequence[Prompt]) -> dict[str, A
 def _split(source: str) -> tuple[str, str]:
     """Return what comes before and after the last colon, unless that belongs to the name of a file."""
     place, colon, selection = source.rpartition(":")
-    return (place, selection) if colon and not Path(source).is_file() else (source, "")
+    return (place, selection) if colon and not is_file(source) else (source, "")
 
 
 def _read(source: str) -> list[tuple[str, Prompt]]:
     """Return the prompts and where each stands, such as "line 4"."""
     place, selection = _split(source)
     path = Path(place)
-    if place in _SHIPPED and not path.is_file():
+    if place in _SHIPPED and not is_file(path):
         path = asset(_SHIPPED[place])
-    elif place.count("/") == 1 and path.suffix not in _KNOWN_SUFFIXES and not path.is_file():
+    elif place.count("/") == 1 and path.suffix not in _KNOWN_SUFFIXES and not is_file(path):
         path = download_musiccaps(place)
     if path.suffix not in _KNOWN_SUFFIXES:
         known = ", ".join(sorted(_SHIPPED))
@@ -117,8 +118,7 @@ def _read(source: str) -> list[tuple[str, Prompt]]:
             f"unknown prompts {source!r}: expected a .jsonl, .txt, .csv or .parquet file, one of {known}, or a "
             "hub id"
         )
-    if not path.is_file():
-        raise InputError(f"prompts file {path} does not exist")
+    check_file(path, "prompts file")
     if path.suffix in SUFFIXES:
         return _read_musiccaps(path, selection or "eval")
     if selection:
@@ -127,7 +127,7 @@ def _read(source: str) -> list[tuple[str, Prompt]]:
 
 
 def _read_musiccaps(path: Path, selection: str) -> list[tuple[str, Prompt]]:
-    if selection not in SELECTIONS and not Path(selection).is_file():
+    if selection not in SELECTIONS and not is_file(selection):
         known = ", ".join(SELECTIONS)
         raise InputError(
             f"unknown selection {selection!r} of {path}: expected {known}, or a file with an id a line"
@@ -174,9 +174,9 @@ def prompt_from_row(row: Mapping[str, Any], path: Path, line: int, fields: Itera
     if reference is not None and not isinstance(reference, str):
         raise InputError(f"{place}: field 'reference' must be a path, got {json.dumps(reference)}")
     file = None if reference is None else (path.parent / reference).absolute()
-    if file is not None and not file.is_file():
-        raise InputError(f"{place}: reference {file} does not exist")
-    return Prompt(identity, text, _encodable(lyrics, "lyrics", place), file, facts)
+    if file is not None:
+        check_file(file, f"{place}: reference")
+    return Prompt(identity, text, lyrics, file, facts)
 
 
 def _text(row: Mapping[str, Any], name: str, place: str) -> str:
@@ -187,22 +187,11 @@ def _text(row: Mapping[str, Any], name: str, place: str) -> str:
         raise InputError(f"{place}: field {name!r} must be a text, got {json.dumps(value)}")
     if not value.strip():
         raise InputError(f"{place}: field {name!r} is empty")
-    return _encodable(value, name, place)
-
-
-def _encodable(text: str, name: str, place: str) -> str:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"{place}: field {name!r} holds half a Unicode surrogate pair, not a character"
-        ) from error
-    return text
+    return value
 
 
 def _read_txt(path: Path) -> list[tuple[str, Prompt]]:
-    texts = [(number, line.strip()) for number, line in enumerate(read_text(path).split("\n"), start=1)]
-    return [(f"line {number}", Prompt(path_name(text, digits=8), text)) for number, text in texts if text]
+    return [(f"line {number}", Prompt(path_name(text, digits=8), text)) for number, text in read_lines(path)]
 
 
 def _refuse_twins(prompts: Iterable[tuple[str, Prompt]], source: str | Path) -> None:

@@ -164,5 +164,5 @@ def _key(place: Located) -> Key:
 
 def _stem(scorer: str) -> str:
     """Return the file name of a scorer: its own name where that is safe and cannot be taken for a shard."""
-    plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", scorer) and not re.search(r"-\d{5}$", scorer)
+    plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", scorer) and not re.search(r"-\d{5}$", scorer)
     return scorer if plain else path_name(scorer)

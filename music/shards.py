@@ -1,19 +1,20 @@
 """One table of rows kept by several writers: each appends to its own JSON Lines file, readers take the union.
 
-``<stem>.jsonl`` holds the merged rows, ``<stem>-0000R.jsonl`` those that the process of rank R has added
-since.
+``<stem>.jsonl`` holds the merged rows, ``<stem>-0000R.jsonl`` those that the process of rank R has added since; where
+users choose the name, these are ``<stem>.jsonl.part-0000R``, which is no name that they may choose.
 """
 
 import contextlib
+import glob
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from music.durable import sync_folder, temporary_path, write_text, writing
-from music.errors import InputError
 from music.jsonl import JsonlAppender, dump_line, read_jsonl
+from music.paths import exists, reading
 
-_SHARD = "-[0-9][0-9][0-9][0-9][0-9].jsonl"
+_RANK = "[0-9][0-9][0-9][0-9][0-9]"
 
 
 class Located(NamedTuple):
@@ -35,19 +36,33 @@ class ShardedRows:
     Parameters
     ----------
     folder
-        Where they lie.
+        Where they lie: a folder in which all names are ours, unless the shards have names of another kind.
     stem
         Their common name; it must not itself end like the name of a shard.
+    shard
+        Name of a shard, with places for stem and rank.
     """
 
-    def __init__(self, folder: Path, stem: str) -> None:
+    def __init__(self, folder: Path, stem: str, shard: str = "{stem}-{rank}.jsonl") -> None:
         self.folder = folder
-        self.stem = stem
         self.merged = folder / f"{stem}.jsonl"
+        self._stem, self._shard_name = stem, shard
+
+    @classmethod
+    def beside(cls, merged: Path) -> "ShardedRows":
+        """Return the table of a file that a user has named, beside which anything may lie."""
+        return cls(merged.parent, merged.stem, "{stem}.jsonl.part-{rank}")
 
     def shards(self) -> list[Path]:
         """Return the files of single writers that exist now."""
-        return sorted(self.folder.glob(f"{_escaped(self.stem)}{_SHARD}"))
+        pattern = self._shard_name.format(stem=glob.escape(self._stem), rank=_RANK)
+        with reading(self.folder):
+            return sorted(self.folder.glob(pattern))
+
+    def owns(self, path: Path) -> bool:
+        """Return whether an existing file is one of this table, or would be taken for one."""
+        ours = (self.merged, *self.shards(), self._leftover())
+        return any(exists(one) and one.samefile(path) for one in ours)
 
     def rows(self) -> list[Located]:
         """Return all rows; a torn last line of a killed writer does not count.
@@ -56,7 +71,7 @@ class ShardedRows:
         """
         located = []
         for path in [*self.shards(), self.merged]:
-            if path.exists():
+            if exists(path):
                 located += [Located(path, line, row) for line, row in read_jsonl(path)]
         return located
 
@@ -87,7 +102,7 @@ class ShardedRows:
             for path in shards:
                 locks.enter_context(JsonlAppender(path))
             text = _text(ordered(self.rows()))
-            if not self.merged.exists() or self.merged.read_text(encoding="utf-8") != text:
+            if not exists(self.merged) or self.merged.read_text(encoding="utf-8") != text:
                 write_text(self.merged, text)
             with writing(self.folder):
                 if self._leftover().is_file():
@@ -103,7 +118,7 @@ class ShardedRows:
         return not rows or self.merged.read_text(encoding="utf-8") == _text(ordered(rows))
 
     def _shard(self, rank: int) -> Path:
-        return self.folder / f"{self.stem}-{rank:05d}.jsonl"
+        return self.folder / self._shard_name.format(stem=self._stem, rank=f"{rank:05d}")
 
     def _leftover(self) -> Path:
         return temporary_path(self.merged)
@@ -111,9 +126,3 @@ class ShardedRows:
 
 def _text(rows: list[Mapping[str, Any]]) -> str:
     return "".join(dump_line(row) for row in rows)
-
-
-def _escaped(stem: str) -> str:
-    if any(sign in stem for sign in "*?["):
-        raise InputError(f"{stem!r} cannot name a table: it holds *, ? or [")
-    return stem

@@ -6,7 +6,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from music.closed_pipes import outlive_readers
 from music.command import run
+from music.optional_libraries import extra_with, install_extra
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ def dispatch(name: str, about: str, table: Mapping[str, Command], argv: Sequence
     argv
         The words after the name; without any, the subcommands are listed.
     """
+    outlive_readers()
     word, rest = (argv[0], argv[1:]) if argv else ("--help", [])
     if word in ("--help", "-h"):
         print(_listing(name, about, table))
@@ -49,7 +52,14 @@ def dispatch(name: str, about: str, table: Mapping[str, Command], argv: Sequence
         sys.exit(2)
     else:
         module, _, attribute = table[word].place.partition(":")
-        found = importlib.import_module(module)
+        try:
+            found = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            extra = extra_with(error.name or "")
+            if extra is None:
+                raise
+            print(f"error: {error.name} is not installed: {install_extra(extra)}", file=sys.stderr)
+            sys.exit(2)
         target = getattr(found, attribute)
         if isinstance(target, Mapping):
             dispatch(f"{name} {word}", table[word].summary, target, rest)

@@ -32,6 +32,7 @@ from typing import Any
 
 from music.errors import InputError
 from music.jsonl import read_jsonl
+from music.paths import check_file
 from music.prompts import Prompt
 
 HEADS = ("musicality", "alignment")
@@ -147,9 +148,7 @@ def _read(path: Path, limit: int | None, labelled: bool) -> list[Judgement]:
     judgements: list[Judgement] = []
     for line, row in read_jsonl(path, torn_end=False)[:limit]:
         try:
-            judgement = (
-                _rating(row, path.parent) if "audio" in row else _preference(row, path.parent, labelled)
-            )
+            judgement = judgement_of(row, path.parent, labelled)
             if judgement.id in lines:
                 raise InputError(f"id {judgement.id!r} comes twice, first in line {lines[judgement.id]}")
         except InputError as error:
@@ -159,6 +158,17 @@ def _read(path: Path, limit: int | None, labelled: bool) -> list[Judgement]:
     if not judgements:
         raise InputError(f"{path} holds no preferences or ratings")
     return judgements
+
+
+def judgement_of(row: Mapping[str, Any], folder: Path, labelled: bool = True) -> Judgement:
+    """Return the judgement of a row whose paths are relative to a folder; see `load_judgements`.
+
+    Raises
+    ------
+    InputError
+        If it is none; the message names the field.
+    """
+    return _rating(row, folder) if "audio" in row else _preference(row, folder, labelled)
 
 
 def _preferences(rows: Sequence[Judgement], path: str | Path) -> list[Preference]:
@@ -205,6 +215,8 @@ def _check_fields(row: Mapping[str, Any], texts: Sequence[str], numbers: Sequenc
             raise InputError(f"field {name!r} must be a text, got {value!r}")
     if not row["id"]:
         raise InputError("the id is empty")
+    if not isinstance(row.get("facts"), dict | None):
+        raise InputError(f"field 'facts' must be an object, got {row['facts']!r}")
 
 
 def _number(row: Mapping[str, Any], name: str) -> float | None:
@@ -224,6 +236,5 @@ def _prompt(row: Mapping[str, Any], folder: Path) -> Prompt:
 
 def _file(row: Mapping[str, Any], name: str, folder: Path) -> Path:
     file = folder / row[name]
-    if not file.is_file():
-        raise InputError(f"{name} {file} does not exist")
+    check_file(file, name)
     return file

@@ -7,6 +7,7 @@ Two scorers may check each other only if they hear with different features (`are
 learned to please one of them may please another that shares its features in the same way, without better music.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from music.clips import Clip
+from music.errors import InputError, ServiceError
 from music.prompts import Prompt
 
 MUQ = "MuQ"  # every training of it, that of MuQ-MuLan included
@@ -35,10 +37,15 @@ class ScoreRequest:
     prompt: Prompt
 
 
+class BrokenScorerError(ServiceError):
+    """A scorer does not give what it announces: no request fares better than another."""
+
+
 class Scorer(ABC):
     """A judge of audio, with defaults for all that it need not say.
 
-    A class of anybody's need not inherit this: `as_scorer` takes any object with `name`, `metrics`, `hash` and `score`.
+    A class of anybody's need not inherit this: `reward.plug_ins.PlugIn` takes any object with `name`, `metrics`, `hash`
+    and `score`.
 
     Attributes
     ----------
@@ -81,25 +88,46 @@ class Scorer(ABC):
         """
 
 
-class _Adapted(Scorer):
-    """An object that does not inherit `Scorer`."""
+def scores_of(scorer: Scorer, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
+    """Return what a scorer says of requests, as Python's floats.
 
-    def __init__(self, found: Any) -> None:
-        self._found = found
-        for name in Scorer.__annotations__:
-            if hasattr(found, name):
-                setattr(self, name, getattr(found, name))
+    Raises
+    ------
+    InputError
+        If a request cannot be scored, or what it gets is no finite number.
+    BrokenScorerError
+        If there are not as many scores as requests, or of other metrics than the scorer announces.
+    """
+    given = scorer.score(requests)
+    try:
+        found = [dict(scores) for scores in given]
+    except (TypeError, ValueError) as error:
+        raise BrokenScorerError(
+            f"scorer {scorer.name} must give a list with {{metric: number}} for each request, got {given!r:.80}"
+        ) from error
+    if len(found) != len(requests):
+        raise BrokenScorerError(
+            f"scorer {scorer.name} gave {len(found)} scores for {len(requests)} requests: repair it"
+        )
+    for scores in found:
+        if scores.keys() != set(scorer.metrics):
+            names, announced = ", ".join(sorted(map(str, scores))), ", ".join(sorted(scorer.metrics))
+            raise BrokenScorerError(
+                f"scorer {scorer.name} announces the metrics {announced} but gave {names or 'none'}: repair it"
+            )
+    return [{name: _number(name, value) for name, value in scores.items()} for scores in found]
 
-    def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
-        return self._found.score(requests)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._found, name)
-
-
-def as_scorer(found: Any) -> Scorer:
-    """Return any object with `name`, `metrics`, `hash` and `score` as a `Scorer`; one that is a `Scorer` as it is."""
-    return found if isinstance(found, Scorer) else _Adapted(found)
+def _number(name: str, value: Any) -> float:
+    try:
+        if isinstance(value, str | bytes):
+            raise TypeError
+        number = float(value.item() if hasattr(value, "item") else value)  # one element of NumPy or torch
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{name} is {value!r:.60}, not a number") from error
+    if not math.isfinite(number):
+        raise InputError(f"{name} is {number}, not a finite number")
+    return number
 
 
 def features_of(scorer: Scorer) -> tuple[str, ...]:

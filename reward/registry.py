@@ -1,20 +1,26 @@
 """Scorers by name: shipped and published models, folders, hub ids, and classes from anywhere.
 
-A new scorer needs one line in `SCORERS` or `KINDS`, or none: ``--reward my_package.my_module:MyScorer`` finds a class.
+A new scorer needs one line in `SCORERS` or `KINDS`, or none: ``--reward my_package.my_module:MyScorer`` finds a class,
+and ``my_file.py:my_function`` a function.
 """
 
-import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from pkgutil import resolve_name
+from typing import Any
 
-from music.devices import find_device
+from music.command import split_names
 from music.errors import InputError
+from music.options import read_options
+from music.paths import is_folder
+from music.plug_ins import EXPECTED
 from music.shipped_files import asset
 from reward.baselines.ensemble import RULES, Ensemble
+from reward.baselines.side_by_side import SideBySide
 from reward.baselines.windowed import WINDOWS, Windowed
-from reward.protocol import Scorer, as_scorer
+from reward.plug_ins import UnknownOptionError, check_options, load_plug_in
+from reward.protocol import Scorer
 
 # name: (class, where its model lies: "asset:..." ships with the project, "hub:..." is downloaded)
 SCORERS = {
@@ -44,24 +50,26 @@ def load_scorer(name: str | Path, device: str = "auto", dtype: str = "float32", 
     ----------
     name
         A name of `SCORERS` (``lab-cmi-rm``, ``cmi-rm``) or `KINDS`, a folder in the published CMI-RM format, a hub id
-        such as ``HaiwenXia/CMI-RM``, or ``module:Class``.
+        such as ``HaiwenXia/CMI-RM``, or ``module:Name`` or ``FILE.py:Name`` (`reward.plug_ins`); or several of them
+        with commas between, which give the metrics of all.
     device
-        ``auto``, ``cpu``, ``cuda`` ...; a ``module:Class`` is told what ``auto`` is here.
+        ``auto``, ``cpu``, ``cuda`` ...; a plug-in is told what ``auto`` is here.
     dtype
         ``float32`` or ``bfloat16``.
     options
-        Further arguments of the scorer's class, such as ``max_seconds``. A ``module:Class`` is called with
-        them, and with `device` and `dtype` if its signature has them; one with `score_batch` in place of `score` is
-        used through `reward.baselines.batch_plug_in`.
+        Further arguments of what makes the scorer, such as ``max_seconds``. Where commas name several, each gets those
+        that it takes.
 
     Raises
     ------
     InputError
-        If nothing of that name exists or it cannot be loaded, or a `checkpoint` is given for anything other than a
-        ``module:Class``.
+        If nothing of that name exists, it cannot be loaded, or it does not take an option.
     """
     text = str(name)
     kind, _, place = text.partition(":")
+    folder = Path(name) if is_folder(name) else None
+    if folder is None and len(names := split_names(text)) > 1:
+        return SideBySide(_load_each(names, device, dtype, options))
     if kind in RULES:
         members = [
             load_scorer(one.strip(), device, dtype, **options) for one in place.split("+") if one.strip()
@@ -69,65 +77,93 @@ def load_scorer(name: str | Path, device: str = "auto", dtype: str = "float32", 
         return Ensemble(members, kind)
     if kind in WINDOWS and place:
         return Windowed(load_scorer(place, device, dtype, **options), kind)
-    if isinstance(name, str) and ":" in text and kind not in KINDS and not Path(name).is_dir():
-        return _call_plug_in(_find_class(text), device, dtype, options)
+    if folder is None and ":" in text and kind not in KINDS:
+        return load_plug_in(text, device, dtype, options)
+    if folder is None and text.endswith(".py"):
+        raise InputError(f"name the class or function in {text}: {text}:NAME")
     if "checkpoint" in options:
-        raise InputError(f"--checkpoint is handed to a module:Class, which {text} is not: leave it out")
+        raise UnknownOptionError(
+            "checkpoint", f"--checkpoint is handed to a module:Class, which {text} is not: leave it out"
+        )
+    runtime = {"device": device, "dtype": dtype}
     if text in SCORERS:
         path, model = SCORERS[text]
         source, _, place = model.partition(":")
-        folder = asset(place) if source == "asset" else _from_hub(place)
-        return _find_class(path)(folder, name=text, device=device, dtype=dtype, **options)
+        return _make(
+            path,
+            text,
+            options,
+            lambda: asset(place) if source == "asset" else _from_hub(place),
+            name=text,
+            **runtime,
+        )
     if kind in KINDS:
         path, published = KINDS[kind]
-        factory = _find_class(path)
         if published is not None:
-            return factory(place or published, device=device, dtype=dtype, **options)
+            return _make(path, text, options, lambda: place or published, **runtime)
         if place:
             raise InputError(f"{kind} has no model: leave {place!r} out")
-        return factory()
-    if Path(name).is_dir():
-        return _find_class(_DEFAULT)(_checkpoint(Path(name)), device=device, dtype=dtype, **options)
-    if isinstance(name, str) and text.count("/") == 1 and not text.startswith((".", "/", "~")):
-        folder = _checkpoint(_from_hub(text))
-        return _find_class(_DEFAULT)(folder, name=text.split("/")[1], device=device, dtype=dtype, **options)
+        return _make(path, text, options)
+    if folder is not None:
+        return _make(_DEFAULT, text, options, lambda: _checkpoint(folder), **runtime)
+    if text.count("/") == 1 and not text.startswith((".", "/", "~")):
+        last = text.split("/")[1]
+        return _make(_DEFAULT, text, options, lambda: _checkpoint(_from_hub(text)), name=last, **runtime)
     known = ", ".join((*SCORERS, *KINDS, *RULES, *WINDOWS))
-    raise InputError(f"unknown scorer {text!r}: expected {known}, a folder, a hub id or module:Class")
+    raise InputError(f"unknown scorer {text!r}: expected {known}, a folder, a hub id, {EXPECTED}")
 
 
-def _find_class(path: str) -> Callable[..., Scorer]:
-    module, _, attribute = path.partition(":")
+def load_reward(options: Any) -> Scorer:
+    """Load the reward model of a command, from its `reward`, `reward_options`, `checkpoint`, `device` and `dtype`.
+
+    Raises
+    ------
+    InputError
+        As `load_scorer` does, or if the options of the reward cannot be read.
+    """
+    own = read_options(options.reward_options)
+    if (checkpoint := getattr(options, "checkpoint", None)) is not None:
+        own["checkpoint"] = checkpoint
+    return load_scorer(options.reward, options.device, options.dtype, **own)
+
+
+def _make(
+    path: str,
+    text: str,
+    options: Mapping[str, Any],
+    place: Callable[[], str | Path] | None = None,
+    **given: Any,
+) -> Scorer:
+    """Call a class or function of ours with the place of a model, which is looked for after the options are checked."""
+    factory: Callable[..., Scorer] = resolve_name(path)
+    of_place = list(inspect.signature(factory).parameters)[:1] if place else []
+    check_options(factory, text, options, {*given, *of_place})
+    found = () if place is None else (place(),)
     try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ModuleNotFoundError, AttributeError) as error:
-        raise InputError(f"cannot find {path}: {error}") from error
-    if not callable(found):
-        raise InputError(f"{path} is not a class or function that makes a scorer")
-    return cast(Callable[..., Scorer], found)
+        return factory(*found, **given, **options)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InputError) or not options:
+            raise
+        raise InputError(f"{text} cannot be made with {dict(options)}: {error}") from error
 
 
-def _call_plug_in(factory: Callable[..., Scorer], device: str, dtype: str, options: dict[str, Any]) -> Scorer:
-    accepted = inspect.signature(factory).parameters
-    takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in accepted.values())
-    offered = {"device": str(find_device(device)), "dtype": dtype}
-    given = {key: value for key, value in offered.items() if takes_any or key in accepted}
-    try:
-        inspect.signature(factory).bind(**given, **options)
-    except TypeError as error:
-        raise InputError(
-            f"{factory} cannot be made with {', '.join({**given, **options})}: {error}"
-        ) from error
-    scorer = factory(**given, **options)
-    if hasattr(scorer, "score_batch") and not hasattr(scorer, "score"):
-        from reward.baselines.batch_plug_in import BatchPlugIn
-
-        return BatchPlugIn(scorer, options.get("checkpoint"))
-    for attribute in ("name", "metrics", "hash", "score"):
-        if not hasattr(scorer, attribute):
-            raise InputError(
-                f"{factory} is not a scorer: it has no {attribute!r} (see reward.protocol.Scorer)"
-            )
-    return as_scorer(scorer)
+def _load_each(names: Sequence[str], device: str, dtype: str, options: Mapping[str, Any]) -> list[Scorer]:
+    """Load several scorers, each with the options that it takes; `UnknownOptionError` for one that none takes."""
+    loaded: list[Scorer] = []
+    refused: dict[str, list[UnknownOptionError]] = {option: [] for option in options}
+    for name in names:
+        own = dict(options)
+        while True:
+            try:
+                loaded.append(load_scorer(name, device, dtype, **own))
+                break
+            except UnknownOptionError as error:
+                refused[error.option].append(error)
+                del own[error.option]
+    for errors in refused.values():
+        if len(errors) == len(names):
+            raise errors[0]
+    return loaded
 
 
 def _checkpoint(folder: Path) -> Path:

@@ -19,15 +19,15 @@ from music.command import run
 from music.errors import InputError
 from music.pool import Pool
 from music.processes import Processes
-from reward.registry import load_scorer
+from reward.registry import load_reward
 from reward.scoring.level import AtLevel
-from reward.scoring.options import Scoring
+from reward.scoring.options import RowScoring
 from reward.scoring.pool import score_pool
-from reward.scoring.rows import WARNING, batch_on, score_rows
+from reward.scoring.rows import WARNING, batch_on, check_files, score_rows
 
 
 @dataclass(frozen=True)
-class ScoreConfig(Scoring):
+class ScoreConfig(RowScoring):
     """Score audio: the rows of a JSON Lines file, or the candidates of a pool.
 
     Parameters
@@ -55,16 +55,18 @@ class ScoreConfig(Scoring):
             raise InputError("expected either IN.jsonl OUT.jsonl or --pool DIR")
         if self.level is not None and not -100 <= self.level <= 0:
             raise InputError(f"--level must lie between -100 and 0 dBFS, got {self.level}")
+        if self.pool and (self.root is not None or self.limit is not None):
+            raise InputError("--root and --limit are for the rows of a file: leave them out with --pool")
         super().__post_init__()
 
 
 def main(config: ScoreConfig) -> int:
     """Score as the config says; return the exit code."""
-    if config.input and not Path(config.input).is_file():
-        raise InputError(f"{config.input} does not exist")
+    if config.input:
+        check_files(Path(config.input), Path(config.output))
     pool = Pool(config.pool) if config.pool else None
     processes = Processes()
-    scorer = load_scorer(config.reward, config.device, config.dtype)
+    scorer = load_reward(config)
     if config.level is not None:
         scorer = AtLevel(scorer, config.level)
     if pool is not None:
@@ -79,6 +81,8 @@ def main(config: ScoreConfig) -> int:
             processes,
             batch_on(config.device),
             config.workers,
+            root=config.root,
+            limit=config.limit,
         )
         left = outcome.failed
         counts = f"{outcome.scored} rows scored, {outcome.kept} kept, {outcome.failed} failed"

@@ -24,17 +24,19 @@ number of processes changes sums in their last digits only, and so does --gradie
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 from music.command import run
 from music.devices import find_device
 from music.errors import InputError
+from music.optional_libraries import check_tracker
 from music.processes import Processes
 from music.provenance import write_run_record
 from reward.cmi_rm.checkpoint import load_head, load_towers
 from reward.cmi_rm.locations import Locator
 from reward.cmi_rm.towers import Towers
 from reward.cmi_rm.tuning import unfreeze
-from reward.judgements import audio_of, load_judgements, texts_of
+from reward.judgements import Judgement, audio_of, load_judgements, texts_of
 from reward.train_curves import draw_curves
 from reward.training.batches import JudgementData
 from reward.training.config import TrainConfig
@@ -46,10 +48,9 @@ from reward.training.trainer import Trainer
 def main(config: TrainConfig) -> int:
     """Train as the config says; see the module."""
     from accelerate import Accelerator, DistributedDataParallelKwargs
-    from accelerate.tracking import get_available_trackers
 
-    if config.tracker not in ("none", *(tracker.value for tracker in get_available_trackers())):
-        raise InputError(f"--tracker {config.tracker} is not installed: pip install {config.tracker}")
+    rows = read_rows(config)
+    check_tracker(config.tracker)
     accelerator = Accelerator(
         cpu=find_device(config.device).type == "cpu",
         # projectors that only the published files need get no gradient
@@ -66,7 +67,7 @@ def main(config: TrainConfig) -> int:
     weights = load_head(Path(config.init_from))[1] if config.init_from else None
     towers = load_towers(config.towers, Locator(), weights or None, max_seconds=config.max_seconds)
     towers = towers.to(accelerator.device)
-    frames, train, held_out = prepare_data(config, processes, towers)
+    frames, train, held_out = prepare_data(config, rows, processes, towers)
     trainer = Trainer(config, accelerator, processes, towers, frames)
     trainer.run(train, held_out)
     if processes.is_main:
@@ -79,10 +80,39 @@ def main(config: TrainConfig) -> int:
     return 0
 
 
+class Rows(NamedTuple):
+    """What is learned from, with number and weight of the rows of each file, and what is validated on."""
+
+    train: list[Judgement]
+    mixture: list[tuple[int, float]]
+    held_out: list[Judgement]
+
+
+def read_rows(config: TrainConfig) -> Rows:
+    """Read the rows, before anything is loaded.
+
+    Raises
+    ------
+    InputError
+        If a row is bad, or a file has no row in an epoch.
+    """
+    train: list[Judgement] = []
+    mixture = []
+    for path, weight in config.training_files():
+        rows = load_judgements(path, config.limit)
+        if round(weight * len(rows)) < 1:
+            raise InputError(
+                f"--train: {len(rows)} rows of {path} at a weight of {weight:g} are none in an epoch"
+            )
+        train += rows
+        mixture.append((len(rows), weight))
+    return Rows(train, mixture, load_judgements(config.validation, config.limit))
+
+
 def prepare_data(
-    config: TrainConfig, processes: Processes, towers: Towers
+    config: TrainConfig, rows: Rows, processes: Processes, towers: Towers
 ) -> tuple[EmbeddingStore | LiveFrames, JudgementData, JudgementData]:
-    """Read the rows, encode what the cache lacks, and let parts of the towers learn.
+    """Encode what the cache lacks of the rows, and let parts of the towers learn.
 
     Returns
     -------
@@ -92,18 +122,9 @@ def prepare_data(
     Raises
     ------
     InputError
-        If a row is bad, a file has no row in an epoch, or training and validation share audio.
+        If training and validation share audio.
     """
-    train, mixture = [], []
-    for path, weight in config.training_files():
-        rows = load_judgements(path, config.limit)
-        if round(weight * len(rows)) < 1:
-            raise InputError(
-                f"--train: {len(rows)} rows of {path} at a weight of {weight:g} are none in an epoch"
-            )
-        train += rows
-        mixture.append((len(rows), weight))
-    held_out = load_judgements(config.validation, config.limit)
+    train, mixture, held_out = rows
     folder = config.embeddings or Path(config.output) / "embeddings"
     keys, texts = audio_keys(audio_of([*train, *held_out]), folder), texts_of([*train, *held_out])
     heard = {keys[path] for row in train for path in row.audio}

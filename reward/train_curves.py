@@ -17,6 +17,7 @@ from music.command import run
 from music.drawing import write_figure
 from music.errors import InputError
 from music.jsonl import read_jsonl
+from music.paths import is_file
 from reward.judgements import HEADS
 
 SMOOTHING = 0.05  # share of a step in the running mean
@@ -106,9 +107,13 @@ def _smoothed(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
 
 def _rows(folder: Path) -> list[dict[str, Any]]:
     path = folder / "log.jsonl"
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"{path} does not exist: {folder} is no output of reward.train")
-    return [row for _, row in read_jsonl(path)]
+    rows = read_jsonl(path)
+    for line, row in rows:
+        if "step" not in row or not ("validation" in row or set(HEADS) <= row.keys()):
+            raise InputError(f"{path} line {line} is no row of the log of a training")
+    return [row for _, row in rows]
 
 
 if __name__ == "__main__":

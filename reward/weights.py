@@ -69,7 +69,8 @@ class RewardWeights:
         missing = [name for name in self.weights if name not in metrics]
         if missing:
             raise InputError(
-                f"the reward needs the metric {missing[0]!r}; there are {', '.join(metrics) or 'none'}"
+                f"the reward needs the metric {missing[0]!r}; there are {', '.join(metrics) or 'none'}: say which "
+                f"count, as in --weights {metrics[0] if metrics else 'NAME'}=1"
             )
 
     def __call__(self, scores: Mapping[str, Scores]) -> Scores:

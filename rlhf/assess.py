@@ -28,10 +28,12 @@ from music.provenance import device_name, write_run_record
 from reward import RewardWeights
 from reward.scoring.candidates import load_scorers
 from rlhf.assessment.comparison import BASE, MetricOfModel, compare
+from rlhf.assessment.divergence import sampled
 from rlhf.assessment.held_out import HeldOut
 from rlhf.assessment.model_names import named_models
 from rlhf.assessment.report import write_assessment
 from rlhf.guarded_reward import Guarded
+from rlhf.models import load_sampler
 from rlhf.options import Measuring
 
 
@@ -99,8 +101,10 @@ def assess(options: Assess, models: Mapping[str, str | Path]) -> list[MetricOfMo
     reward = RewardWeights.parse(options.weights)
     prompts = load_prompts(options.prompts, options.limit)
     processes = Processes()
-    judge, *judges = load_scorers(options.reward, options.judges, reward, options.device, options.dtype)
+    judge, *judges = load_scorers(options, reward, options.judges)
     scorers = [Guarded(judge, options.level, options.silence_cost), *judges]
+    for source in models.values():  # before any clip is made
+        sampled(load_sampler(options, source))
     held_out = HeldOut(options.output, options, prompts, options.n, scorers, reward, processes)
     for name, source in {BASE: options.base, **models}.items():
         held_out.measure(name, source)

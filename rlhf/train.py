@@ -31,11 +31,13 @@ from music.devices import find_device
 from music.durable import claim_work, make_folder, write_text
 from music.errors import InputError
 from music.jsonl import dump_line
+from music.optional_libraries import check_tracker
 from music.pool import Pool
 from music.processes import Processes
 from music.prompts import Prompt, load_prompts, prompts_record
 from music.provenance import write_run_record
-from reward import RewardWeights, load_scorer
+from reward import RewardWeights
+from reward.registry import load_reward
 from rlhf.assessment.watching import Watch
 from rlhf.curves import draw_curves
 from rlhf.guarded_reward import ClipReward, Guarded
@@ -50,13 +52,14 @@ def main(options: PostTraining) -> None:
     """Train; every process of a parallel run calls it."""
     from accelerate import Accelerator
 
+    check_tracker(options.tracker)
     device = find_device(options.device)
     accelerator = Accelerator(cpu=device.type == "cpu")  # whose processes those of TRL's trainers are
     processes = Processes()
     options.accumulation(processes.world_size)
     prompts = load_prompts(options.prompts, options.limit)
     reward = RewardWeights.parse(options.weights)
-    judge = load_scorer(options.reward, options.device, options.dtype)
+    judge = load_reward(options)
     scorer = Guarded(judge, options.level, options.silence_cost)
     reward.check(tuple(scorer.metrics))
     watch = Watch(options, prompts, scorer, reward, processes) if options.held_out else None
@@ -102,7 +105,7 @@ def _samples(
 def _deciding(options: PostTraining) -> dict[str, Any]:
     """Return the options that decide what is learned."""
     free = {"output", "device", "samples", "save_every", "tracker", "encoders", "real"}
-    told_by_facts = {"prompts", "generator", "reward", "held_out", "judges"}
+    told_by_facts = {"prompts", "generator", "reward", "reward_options", "held_out", "judges"}
     return {name: value for name, value in vars(options).items() if name not in free | told_by_facts}
 
 

@@ -99,7 +99,7 @@ def main(config: BestOfN) -> None:
     favourites = read_favourites(pool.folder) if config.favourites else None
     processes = Processes()
     with stages.time("load"):
-        scorers = load_scorers(config.reward, config.judges, reward, config.device, config.dtype)
+        scorers = load_scorers(config, reward, config.judges)
         generator = load_generator(
             config.generator, config.backend, config.device, config.dtype, **given_sampling(config)
         )

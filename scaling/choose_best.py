@@ -15,6 +15,7 @@ from music.durable import leftovers, write_bytes, write_text, writing
 from music.hashing import path_name
 from music.intervals import Array
 from music.jsonl import dump_line, read_jsonl
+from music.paths import is_file
 from music.pool import Candidate, Pool
 
 
@@ -78,7 +79,7 @@ def _name(candidate: Candidate) -> str:
 
 def _listed(metadata: Path) -> set[str]:
     """Return the clips that an earlier choice has put beside its metadata."""
-    rows = [row for _, row in read_jsonl(metadata)] if metadata.is_file() else []
+    rows = [row for _, row in read_jsonl(metadata)] if is_file(metadata) else []
     names = {str(row.get("file_name")) for row in rows}
     return {name for name in names if Path(name).name == name and name.endswith(".flac")}
 

@@ -15,7 +15,7 @@ The reward must rise with n, as that is what is picked by; a metric that is a pa
 is the finding.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
@@ -35,6 +35,7 @@ from music.intervals import (
     telling_digits,
 )
 from music.options import Judging, Runtime
+from music.paths import short_names
 from music.pool import Candidate, Pool
 from music.processes import Processes
 from music.provenance import write_run_record
@@ -135,7 +136,8 @@ def main(options: Evaluate) -> None:
     pools = [Pool(folder) for folder in split_names(options.pools)]
     rows = [complete(pool, options.numbers[-1]) for pool in pools]
     processes = Processes()
-    scorers = load_scorers(options.reward, options.judges, reward, options.device, options.dtype)
+    scorers = load_scorers(options, reward, options.judges)
+    make_folder(options.output)  # before any clip is scored
     findings: list[Finding] = []
     for pool, candidates in zip(pools, rows, strict=True):
         metrics = score_candidates(scorers, pool, candidates, processes, leave_out=True)
@@ -217,26 +219,47 @@ def _estimates(columns: Array, seed: int) -> list[Estimate]:
 def write(options: Evaluate, findings: Sequence[Finding], scorers: Sequence[Scorer]) -> None:
     """Write the tables and print the one for people."""
     folder = options.output
-    make_folder(folder)
     lines = [finding.row() for finding in findings]
     write_text(folder / "table.csv", csv_table(lines, list(lines[0])))
     header, rows = for_people(findings)
+    names = names_of(findings)
     rewards = {one.pool: one for one in findings if one.metric == "reward"}
-    counts = [f"{one.value.prompts} prompts x {one.candidates} of {pool}" for pool, one in rewards.items()]
+    counts = [
+        f"{one.value.prompts} prompts x {one.candidates} of {names[pool]}" for pool, one in rewards.items()
+    ]
     counts += dict.fromkeys(
-        f"{one.metric} of {one.value.prompts} of {prompts} prompts of {one.pool}"
+        f"{one.metric} of {one.value.prompts} of {prompts} prompts of {names[one.pool]}"
         for one in findings
         if one.value.prompts < (prompts := rewards[one.pool].value.prompts)
     )
     note = (
         f"Means and 95 % intervals over prompts, none of fewer than {FEWEST}: {'; '.join(counts)}. "
-        f"The reward is {options.weights} by {scorers[0].name}."
+        f"The reward is {options.weights} by {scorers[0].name}. A star: the gain over n = 1 is above 0."
     )
-    page = f"{markdown_table(header, rows)}\n{note} A star: the gain over n = 1 is above 0.\n"
+    page = f"{markdown_table(header, rows)}\n{note}\n"
     write_text(folder / "table.md", page)
     write_text(folder / "table.tex", latex_table(header, rows, note))
     write_run_record(folder, options, scorers={scorer.name: scorer.hash for scorer in scorers})
     print(page, end="")
+
+
+def names_of(findings: Sequence[Finding]) -> dict[str, str]:
+    """Return what to call each pool in a table, by its folder."""
+    pools = list(dict.fromkeys(one.pool for one in findings))
+    return dict(zip(pools, short_names(pools), strict=True))
+
+
+def generator_names(generators: Iterable[str]) -> dict[str, str]:
+    """Return what to call generators in a table: those that are called by a path, by its end."""
+    names = list(dict.fromkeys(generators))
+    places = {name: name.removeprefix("folder:") for name in names}
+    paths = [
+        name
+        for name, place in places.items()
+        if ", " not in name and (name != place or place.startswith(("/", ".")) or place.count("/") > 1)
+    ]
+    short = short_names([places[name] for name in paths])
+    return {**dict(zip(names, names, strict=True)), **dict(zip(paths, short, strict=True))}
 
 
 def for_people(findings: Sequence[Finding]) -> tuple[list[str], list[list[str]]]:
@@ -244,9 +267,11 @@ def for_people(findings: Sequence[Finding]) -> tuple[list[str], list[list[str]]]
     metrics = list(dict.fromkeys(one.metric for one in findings))
     digits = {name: telling_digits(one.value for one in findings if one.metric == name) for name in metrics}
     several = len({one.generator for one in findings}) < len({one.pool for one in findings})
+    pools, generators = names_of(findings), generator_names(one.generator for one in findings)
     rows: dict[tuple[str, int], list[str]] = {}
     for one in findings:
-        name = f"{one.generator} ({one.pool})" if several else one.generator
+        generator = generators[one.generator]
+        name = f"{generator} ({pools[one.pool]})" if several else generator
         row = rows.setdefault((one.pool, one.n), [f"{name}, n = {one.n}"])
         row.append(f"{one.value:.{digits[one.metric]}f}{'*' * one.is_above_chance}")
     return ["", *metrics], list(rows.values())

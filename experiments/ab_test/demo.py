@@ -8,12 +8,14 @@ again continues with the same study and its answers.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from experiments.ab_test.building import build
 from experiments.ab_test.building.config import Build
 from experiments.ab_test.serving import serve
-from experiments.ab_test.study import BLINDED, STUDY
+from experiments.ab_test.study import BLINDED, LISTENING, STUDY
 from music.errors import InputError
+from music.paths import exists, is_folder
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Demo:
         Port to listen on; 0 for any that is free.
     """
 
+    LIBRARIES: ClassVar = (LISTENING,)
+
     pool: Path = Path("runs/demo/pool")
     output: Path = Path("runs/listening_demo")
     host: str = "127.0.0.1"
@@ -41,8 +45,8 @@ class Demo:
 def main(options: Demo) -> None:
     """Build the study unless it is there, then serve it until Ctrl-C."""
     blinded = options.output / BLINDED
-    if not (blinded / STUDY).exists():
-        if not options.pool.is_dir():
+    if not exists(blinded / STUDY):
+        if not is_folder(options.pool):
             raise InputError(f"there is no pool {options.pool}: `make demo` makes it in about two minutes")
         systems = ",".join(f"top-{n}={options.pool}:{n}" for n in (10, 3, 1))
         build.main(

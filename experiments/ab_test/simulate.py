@@ -24,7 +24,7 @@ import httpx
 import numpy as np
 
 from experiments.ab_test.analysis.agreement import clip_scores
-from experiments.ab_test.study import HEADS, Key, KeyClip, Study, load_study
+from experiments.ab_test.study import HEADS, LISTENING, Key, KeyClip, Study, load_study
 from music.command import refuse_below_one, split_names
 from music.errors import InputError
 from music.options import Runtime
@@ -64,6 +64,7 @@ class Simulate(Runtime):
     """
 
     POSITIONALS: ClassVar = ("study",)
+    LIBRARIES: ClassVar = (LISTENING,)
     RENAMED: ClassVar = {"tie": "tie_threshold"}
 
     study: Path
@@ -100,7 +101,7 @@ def main(options: Simulate) -> None:
     started = time.perf_counter()
     try:
         waits = asyncio.run(take_part(options.address, raters))
-    except httpx.TransportError as error:
+    except (httpx.TransportError, httpx.InvalidURL, ImportError, OverflowError) as error:
         raise InputError(
             f"{options.address} does not answer ({error or type(error).__name__}): serve the study"
         ) from error
@@ -205,7 +206,7 @@ class SimulatedRater:
             self.waits.append(time.perf_counter() - started)
             if reply.status_code != 200:
                 raise InputError(f"the server refused an answer: {reply.text[:200]}")
-            return reply.json()
+            return _state(reply)
 
         await put("", {"consent": True})
         right = [trial.right for trial in self.study.headphones]
@@ -221,6 +222,17 @@ class SimulatedRater:
                 difference = 0.0 if self.careless else values[turn["a"]["file"]] - values[turn["b"]["file"]]
                 answer[head] = judgement(difference, self.tie_threshold, stream)
             state = await put(f"/turns/{state['position']}", answer)
+
+
+def _state(reply: httpx.Response) -> dict[str, Any]:
+    """Return where a rater stands; `InputError` if it is not this project's server that replies."""
+    try:
+        found = reply.json()
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or "turn" not in found:
+        raise InputError(f"{reply.url} is no page of a listening test: it replied {reply.text[:100]!r}")
+    return found
 
 
 async def take_part(address: str, raters: Sequence[SimulatedRater]) -> list[float]:

@@ -17,10 +17,19 @@ from typing import Any, TypeVar
 
 from music.durable import write_text
 from music.errors import InputError
+from music.optional_libraries import OptionalLibraries, install_extra
+from music.paths import is_file, reading
 
 BLINDED, STUDY, KEY, AUDIO = "blinded", "study.json", "key.json", "audio"
 HEADS = ("alignment", "musicality")  # the questions, in the order in which they are asked
 CLEAN, SPOILT = "clean", "spoilt"  # sides of the trials that check raters
+
+#: what all of its commands need but `plan`
+LISTENING = OptionalLibraries(
+    "a listening test",
+    ("pyloudnorm", "mutagen", "fastapi", "pydantic", "uvicorn", "sqlalchemy", "choix", "krippendorff"),
+    install_extra("listening"),
+)
 
 Turn = tuple[str, bool]  # a trial, and whether its second clip is called A
 R = TypeVar("R", "Study", "Key")
@@ -120,14 +129,6 @@ class Study:
         return min(self.settings.minimum_listening, 0.9 * self.clips[clip].seconds)
 
 
-#: names of fields, which stand in the file of any study
-WORDS = [
-    field.name
-    for kind in (Study, Settings, HeadphoneTrial, StudyPrompt, StudyClip, Trial)
-    for field in dataclasses.fields(kind)
-]
-
-
 @dataclass(frozen=True)
 class KeyClip:
     """Where a clip of the blinded folder comes from.
@@ -216,7 +217,7 @@ def write_record(path: Path, record: Study | Key) -> None:
 def read_study(folder: str | Path) -> Study:
     """Read the study in a blinded folder; `InputError` if there is none, or it is not whole."""
     path = Path(folder) / STUDY
-    if not path.is_file() and (Path(folder) / BLINDED / STUDY).is_file():
+    if not is_file(path) and is_file(Path(folder) / BLINDED / STUDY):
         raise InputError(f"{folder} holds a key: name its folder {Path(folder) / BLINDED} instead")
     return _read(path, Study)
 
@@ -224,14 +225,41 @@ def read_study(folder: str | Path) -> Study:
 def _read(path: Path, kind: type[R]) -> R:
     from pydantic import TypeAdapter, ValidationError
 
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"{path} does not exist: `python -m experiments.ab_test build` makes a study")
+    with reading(path):
+        data = path.read_bytes()
     try:
-        return TypeAdapter(kind).validate_json(path.read_bytes())
+        return TypeAdapter(kind).validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise InputError(f"{path} is not what `build` writes: {place} {first['msg']}") from error
+
+
+def check_servable(folder: Path, study: Study) -> None:
+    """Check that no rater can meet with something that a blinded folder lacks.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, or a schedule names a trial, or a trial a clip or prompt, that is none.
+    """
+    missing = [name for name in sorted(study.files) if not (folder / AUDIO / name).is_file()]
+    if missing:
+        raise InputError(
+            f"{folder / AUDIO} lacks {missing[0]} ({len(missing)} of {len(study.files)} files): copy the whole folder"
+        )
+    named = {study.practice, *(trial for turns in study.schedules for trial, _ in turns)}
+    unknown = [f"trial {name!r}" for name in sorted(named - study.trials.keys())]
+    for one in study.trials.values():
+        unknown += [f"prompt {one.prompt!r}"] * (one.prompt not in study.prompts)
+        unknown += [f"clip {name!r}" for name in (one.first, one.second) if name not in study.clips]
+    if unknown or not all(study.schedules) or not study.schedules:
+        told = (
+            f"names the {unknown[0]}, which it does not have" if unknown else "has a schedule without turns"
+        )
+        raise InputError(f"{folder / STUDY} {told}: build the study again")
 
 
 def load_study(folder: str | Path) -> tuple[Study, Key]:

@@ -29,6 +29,7 @@ from music.command import refuse_below_one
 from music.durable import claim_work, make_folder, write_json, write_text
 from music.errors import InputError
 from music.intervals import Array, Estimate, wilson_interval
+from music.paths import exists
 
 ALL = "all"
 
@@ -77,7 +78,7 @@ class Ablate:
 
 def main(options: Ablate) -> None:
     """Answer one question after another; what is trained and tested is not done again."""
-    if not (options.sets / "CMI-RewardBench" / "all_test.jsonl").exists():
+    if not exists(options.sets / "CMI-RewardBench" / "all_test.jsonl"):
         raise InputError(f"{options.sets} holds no sets: run python -m experiments.lab.judgement_sets first")
     make_folder(options.output)
     data = LabData(options.sets, options.output / "data", options.towers)

@@ -19,7 +19,6 @@ and `figure.png`.
 Clips of any system become a pool by `scaling/best_of_n.py --generator folder:PATH`.
 """
 
-import importlib.util
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,10 +28,12 @@ import numpy as np
 
 from experiments.figures import draw_dots, drawing, shown, write_report
 from music.command import split_names
+from music.durable import make_folder
 from music.errors import InputError
 from music.intervals import RESAMPLES, Array, estimate_each
-from music.optional_libraries import install_extra
+from music.optional_libraries import OptionalLibraries, install_extra
 from music.options import Rewarding, Runtime
+from music.paths import files_in, is_folder, short_names
 from music.pool import Candidate, Pool
 from music.processes import Processes
 from music.tables import markdown_table
@@ -41,9 +42,10 @@ from reward.benchmark.extra import line_of
 from reward.benchmark.metrics import Line
 from reward.bradley_terry import fit_strengths
 from reward.scoring.candidates import load_scorers, score_candidates
-from scaling.evaluate import complete
+from scaling.evaluate import complete, generator_names
 
 COLUMNS = ("rank", "system", "metric", "value", "low", "high", "n", "prompts", "wins")
+CHOIX = OptionalLibraries("the leaderboard", ("choix",), install_extra("analyses"))
 SCALE, CENTRE = 400.0, 1500.0
 
 
@@ -68,14 +70,14 @@ class Leaderboard(Rewarding, Runtime):
 
 def main(options: Leaderboard) -> None:
     """Score all pools, rank them and write tables and figure; every process of a parallel run calls it."""
-    if importlib.util.find_spec("choix") is None:
-        raise InputError(f'the leaderboard needs the extra "analyses": {install_extra("analyses")}')
+    CHOIX.check()
     reward = RewardWeights.parse(options.weights)
     pools = [Pool(folder) for name in split_names(options.pools) for folder in pools_in(Path(name))]
     rows = on_shared_prompts(pools)
     systems = names_of(pools)
     processes = Processes()
-    scorers = load_scorers(options.reward, "", reward, options.device, options.dtype)
+    scorers = load_scorers(options, reward)
+    make_folder(options.output)  # before any clip is scored
     rewards = [
         reward(score_candidates(scorers, pool, candidates, processes))
         for pool, candidates in zip(pools, rows, strict=True)
@@ -114,22 +116,24 @@ def pools_in(folder: Path) -> list[Path]:
     InputError
         If there is none.
     """
-    found = [folder] if _is_pool(folder) else sorted(filter(_is_pool, folder.glob("**/")))
+    found = [folder] if _is_pool(folder) else list(filter(_is_pool, files_in(folder, "**/")))
     if not found:
         raise InputError(f"{folder} is no pool, and none lies below it: name what best_of_n.py has filled")
     return found
 
 
 def _is_pool(folder: Path) -> bool:
-    return (folder / "specs").is_dir() and any(folder.glob("metadata*.jsonl"))
+    return is_folder(folder / "specs") and any(folder.glob("metadata*.jsonl"))
 
 
 def names_of(pools: Sequence[Pool]) -> list[str]:
     """Return the names of the systems: those of their generators, with the pool where several have the same."""
-    generators = [pool.candidates[0].generator for pool in pools]
+    given = [pool.candidates[0].generator for pool in pools]
+    generators = [generator_names(given)[name] for name in given]
+    folders = short_names([pool.folder for pool in pools])
     return [
-        name if generators.count(name) == 1 else f"{name} ({pool.folder})"
-        for name, pool in zip(generators, pools, strict=True)
+        name if generators.count(name) == 1 else f"{name} ({folder})"
+        for name, folder in zip(generators, folders, strict=True)
     ]
 
 

@@ -31,12 +31,14 @@ from music.file_hashes import file_hashes
 from music.hashing import sha256_text
 from music.jsonl import dump_line, read_jsonl
 from music.options import Rewarding
+from music.paths import is_readable
 from music.processes import Processes
 from music.provenance import write_run_record
-from reward import RewardWeights, load_scorer
+from reward import RewardWeights
 from reward.data.cmi import ALIASES
+from reward.registry import load_reward
 from reward.scoring.options import RowScoring
-from reward.scoring.rows import score_requests
+from reward.scoring.rows import check_request_files, score_requests
 
 #: what is asked for -> names of its field
 NAMES = {
@@ -47,6 +49,7 @@ NAMES = {
     "lyrics": ALIASES["lyrics"],
     "reference": ("reference", *ALIASES["reference"]),
 }
+ANSWERS = "answers.jsonl"
 NEEDED = ("id", "audio_a", "audio_b")
 FILES = ("audio_a", "audio_b", "reference")
 
@@ -69,9 +72,10 @@ class Mirex(Rewarding, RowScoring):
 
 def main(options: Mirex) -> int:
     """Score, write the answers and return 1 if rows had to be left out; every process of a run calls it."""
+    check_request_files(options.data, options.output, ANSWERS)
     pairs = read_pairs(options.data, options.root or options.data.parent, options.limit)
     reward, processes = RewardWeights.parse(options.weights), Processes()
-    scorer = load_scorer(options.reward, options.device, options.dtype)
+    scorer = load_reward(options)
     reward.check(tuple(scorer.metrics))
     requests = requests_of(pairs, options.output)
     scored = score_requests(requests, options.output, scorer, processes, options)
@@ -87,9 +91,9 @@ def main(options: Mirex) -> int:
             continue
         a, b = (reward({name: one[name] for name in scorer.metrics}) for one in both)
         answers.append({"sample_id": pair["sample_id"], "preferred_candidate": preferred(pair["id"], a, b)})
-    write_text(options.output / "answers.jsonl", "".join(map(dump_line, answers)))
+    write_text(options.output / ANSWERS, "".join(map(dump_line, answers)))
     write_run_record(options.output, options, scorers={scorer.name: scorer.hash}, answers=len(answers))
-    print(f"{len(answers)} of {len(pairs)} answers in {options.output / 'answers.jsonl'}", file=sys.stderr)
+    print(f"{len(answers)} of {len(pairs)} answers in {options.output / ANSWERS}", file=sys.stderr)
     return int(len(answers) < len(pairs))
 
 
@@ -134,7 +138,7 @@ def _named(row: Mapping[str, Any], name: str) -> Any:
 def requests_of(pairs: Sequence[Mapping[str, Any]], memory: Path) -> list[dict[str, str]]:
     """Return the rows for `reward.scoring.rows`, two a pair; the folder `memory` remembers the hashes of files."""
     named = {Path(pair[name]) for pair in pairs for name in FILES if pair[name]}
-    contents = file_hashes(sorted(path for path in named if path.is_file()), memory)
+    contents = file_hashes(sorted(filter(is_readable, named)), memory)
     rows = []
     for pair in pairs:
         for side, name in (("A", "audio_a"), ("B", "audio_b")):

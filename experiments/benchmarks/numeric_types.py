@@ -21,6 +21,7 @@ from music.command import run
 from music.errors import InputError
 from music.intervals import estimate_from, resample_weights
 from music.jsonl import read_jsonl
+from music.paths import check_file
 from reward.benchmark.extra import line_of
 from reward.benchmark.metrics import correlations
 from reward.benchmark.weighted_correlations import correlations_of_resamples
@@ -56,8 +57,7 @@ class NumericTypes:
 
 def main(options: NumericTypes) -> int:
     """Score twice and print what was found as JSON; return 1 if clips had to be left out."""
-    if not options.input.is_file():
-        raise InputError(f"{options.input} does not exist")
+    check_file(options.input, "input")
     with tempfile.TemporaryDirectory() as folder:
         scored = [_scored(options, dtype, Path(folder)) for dtype in _DTYPES]
     both = [pair for pair in zip(*scored, strict=True) if not any("error" in row for row in pair)]

@@ -23,6 +23,7 @@ from experiments.lab.pairs import HELD_OUT
 from experiments.lab.training.cached_rows import cached_rows
 from experiments.lab.world.coded_audio import shipped_codec
 from experiments.lab.world.corpus import song
+from experiments.lab.world.rendering import RENDERING
 from generators.musicgen.spectral_codec import SpectralCodecModel
 from music.clips import encode_flac
 from music.command import refuse_below_one, run
@@ -53,6 +54,7 @@ class Check(Suite, Workers):
         Folder for `check.json` and what is done of a measurement.
     """
 
+    LIBRARIES: ClassVar = (RENDERING,)
     RENAMED: ClassVar = {"n": "pairs"}
 
     reward: str = "lab-cmi-rm"

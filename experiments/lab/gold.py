@@ -24,6 +24,7 @@ from music.devices import find_device
 from music.errors import InputError
 from music.files import read_object
 from music.hashing import canonical_json, sha256_text
+from music.paths import is_file
 from music.prompts import Prompt
 from music.shipped_files import asset
 from reward.cmi_rm.weights import hash_tensors, load_strictly, read_tensors
@@ -113,7 +114,7 @@ class Gold(Scorer):
 
     def __init__(self, folder: str | Path | None = None, device: str = "auto") -> None:
         place = asset("lab/gold") if folder is None else Path(folder)
-        if not (place / CONFIG).is_file():
+        if not is_file(place / CONFIG):
             raise InputError(
                 f"{place} holds no gold judges (no {CONFIG}): train them with `python -m experiments.lab.train gold`"
             )

@@ -25,7 +25,7 @@ from experiments.lab.options import Suite, Workers
 from experiments.lab.training.cached_rows import cached_rows
 from experiments.lab.world.coded_audio import shipped_codec, through_codec
 from experiments.lab.world.facts import HEARD, Facts
-from experiments.lab.world.rendering import SAMPLE_RATE
+from experiments.lab.world.rendering import RENDERING, SAMPLE_RATE
 from experiments.running import spread
 from generators.musicgen.spectral_codec import SpectralCodecModel
 from music.clips import Clip
@@ -58,6 +58,7 @@ class GoldCheck(Suite, Workers):
         Seed of the bootstrap.
     """
 
+    LIBRARIES: ClassVar = (RENDERING,)
     RENAMED: ClassVar = {"n": "songs"}
 
     songs: int = 600

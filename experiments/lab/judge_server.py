@@ -3,9 +3,10 @@
     python -m experiments.lab.judge_server runs/lab/pairs/test.jsonl --port 8123
     python -m reward.judge runs/lab/pairs/test.jsonl --model lab --endpoint http://127.0.0.1:8123/v1 --output runs/judge
 
-It recognises the two candidates of a request by the bytes of their audio, so it must encode audio as the judge's
-command does (``--audio_format``, ``--sample_rate``, ``--max_seconds``; ``--style input_audio``).
-`experiments.lab.judgements.hearing` tells what it says of them; the same question always has the same answer.
+It recognises candidates by the bytes of their audio, so it must encode audio as who asks does (``--audio_format``,
+``--sample_rate``, ``--max_seconds``; ``--style input_audio``). `experiments.lab.judgements.hearing` tells what it says
+of the two of a pair; one alone, as ``--reward llm-judge:lab@http://127.0.0.1:8123/v1`` sends it, gets the mark that it
+has as the first of its pair. The same question always has the same answer.
 """
 
 import json
@@ -22,6 +23,7 @@ from experiments.lab.judgements.hearing import Hearing
 from experiments.lab.judgements.pairs import pair_called
 from experiments.lab.judgements.published_rows import published_label
 from music.command import run
+from music.errors import InputError
 from music.hashing import sha256_text
 from reward.judge.sound import Sound
 from reward.judgements import HEADS, Preference, load_pairs
@@ -67,31 +69,38 @@ class TrueJudge:
                 self._known[sha256_text(sound.encoded(path))].append((pair.id, side))
 
     def answer(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the verdicts on the last two pieces of audio of a request; `KeyError` if they are no pair."""
+        """Return the verdicts on a pair, or the marks of one candidate; `KeyError` if the lab does not know them."""
         content = body["messages"][1]["content"]
-        audio = [part["input_audio"]["data"] for part in content if part["type"] == "input_audio"][-2:]
-        first, second = (dict(self._known.get(sha256_text(data), ())) for data in audio)
-        shared = [name for name in first if name in second and first[name] != second[name]]
-        if not shared:
-            raise KeyError("these two are no pair")
-        name = shared[0]
-        turned = first[name] == "b"
+        titles = [str(part.get("text", "")) for part in content]
+        first = next(place for place, title in enumerate(titles) if title.startswith("Candidate"))
+        sounds = [part["input_audio"]["data"] for part in content[first:] if part["type"] == "input_audio"]
+        known = [dict(self._known.get(sha256_text(data), ())) for data in sounds]
+        others = known[1:]
+        name = next(
+            (name for name, side in known[0].items() if all(one.get(name, side) != side for one in others)),
+            "",
+        )
+        if not name:
+            raise KeyError("these are no candidates of a pair")
         found: dict[str, Any] = {}
         for head in HEADS:
-            verdict = self._hearing.verdict(self._perceived[name][head], head, turned, name)
-            found[head] = {**asdict(verdict), "preference": published_label(verdict.preference)}
+            verdict = self._hearing.verdict(self._perceived[name][head], head, known[0][name] == "b", name)
+            if len(known) == 1:
+                found[head] = verdict.score_a  # the candidate is heard first
+            else:
+                found[head] = {**asdict(verdict), "preference": published_label(verdict.preference)}
         return found | {"reason": "it sounds so"}
 
 
 def make_server(judge: TrueJudge, port: int) -> ThreadingHTTPServer:
-    """Return a server on 127.0.0.1 that is not running yet."""
+    """Return a server on 127.0.0.1 that is not running yet; `InputError` if the port cannot be had."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             try:
                 text, status = json.dumps(judge.answer(body)), 200
-            except KeyError:
+            except (KeyError, StopIteration, IndexError):
                 text, status = (
                     "I do not know this audio: does the judge's command encode it as I do?",
                     422,
@@ -111,7 +120,10 @@ def make_server(judge: TrueJudge, port: int) -> ThreadingHTTPServer:
         def log_message(self, *_: Any) -> None:
             pass
 
-    return ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    try:
+        return ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    except (OSError, OverflowError) as error:
+        raise InputError(f"cannot listen on port {port}: {error}; choose another --port") from error
 
 
 def main(options: ServeJudge) -> None:

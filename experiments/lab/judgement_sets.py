@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from experiments.lab.judgements.pairs import CONDITIONS
 from experiments.lab.judgements.published_rows import (
@@ -34,6 +34,7 @@ from experiments.lab.judgements.published_rows import (
 )
 from experiments.lab.options import Suite, Workers
 from experiments.lab.world.coded_audio import shipped_codec
+from experiments.lab.world.rendering import RENDERING
 from experiments.running import spread
 from generators.musicgen.spectral_codec import SpectralCodecModel
 from music.command import run
@@ -75,6 +76,8 @@ class WriteSets(Suite, Workers):
     share
         Share of each set that is made, above 0 and at most 1.
     """
+
+    LIBRARIES: ClassVar = (RENDERING,)
 
     output: Path = Path("runs/lab/sets")
     only: str = ""

@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 from tqdm import tqdm
 
 from experiments.lab.judgements.pairs import CONDITIONS, CONTRASTS, across, clip_of_part, field_of, pair
 from experiments.lab.options import Suite, Workers
 from experiments.lab.world.coded_audio import shipped_codec
+from experiments.lab.world.rendering import RENDERING
 from experiments.running import spread
 from generators.musicgen.spectral_codec import SpectralCodecModel
 from music.clips import write_clip
@@ -40,6 +42,8 @@ class WritePairs(Suite, Workers):
     limit
         Number of pairs of each kind, the first ones; all by default.
     """
+
+    LIBRARIES: ClassVar = (RENDERING,)
 
     output: Path = Path("runs/lab/pairs")
     limit: int | None = None

@@ -32,7 +32,7 @@ from experiments.lab.proof.report import draw_curves, page_of
 from experiments.lab.world.coded_audio import shipped_codec, through_codec
 from experiments.lab.world.corpus import song
 from experiments.lab.world.prompts import PromptSet, write_prompts
-from experiments.lab.world.rendering import SAMPLE_RATE
+from experiments.lab.world.rendering import RENDERING, SAMPLE_RATE
 from experiments.running import run_command, spread
 from generators.musicgen.spectral_codec import SpectralCodecModel
 from music.clips import read_clip
@@ -73,6 +73,7 @@ class Prove(Suite, Workers):
         Seed of the run: of generation and of the bootstrap.
     """
 
+    LIBRARIES: ClassVar = (RENDERING,)
     RENAMED: ClassVar = {"prompts": "limit"}
 
     output: Path = Path("runs/lab/prove")

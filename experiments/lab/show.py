@@ -15,6 +15,7 @@ import torch
 from experiments.lab.options import Suite
 from experiments.lab.world.coded_audio import shipped_codec, through_codec
 from experiments.lab.world.corpus import song
+from experiments.lab.world.rendering import RENDERING
 from generators import load_generator
 from generators.protocol import Job
 from music.command import refuse_below_one, run
@@ -42,6 +43,7 @@ class Show(Suite):
         Picture to write, PNG.
     """
 
+    LIBRARIES: ClassVar = (RENDERING,)
     RENAMED: ClassVar = {"n": "clips"}
 
     generator: str = "lab-musicgen"

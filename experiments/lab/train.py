@@ -22,6 +22,8 @@ from experiments.lab.training.musicgen import train_musicgen
 from experiments.lab.training.stable_audio import train_stable_audio
 from experiments.lab.training.vae import train_vae
 from experiments.lab.world.prompts import SHIPPED, write_prompts
+from experiments.lab.world.rendering import RENDERING
+from generators.diffusion.pipeline_folder import LIBRARIES as DIFFUSERS
 from music.command import run
 
 
@@ -81,7 +83,12 @@ PARTS: dict[str, Callable[[Path, Path], None]] = {
 
 def main(options: TrainLab) -> None:
     """Train the part, or all parts in order."""
-    for part in PARTS if options.part == "all" else (options.part,):
+    parts = [*PARTS] if options.part == "all" else [options.part]
+    if {*parts} - {"prompts", "pairs"}:
+        RENDERING.check()
+    if {*parts} & {"vae", "stable_audio"}:
+        DIFFUSERS.check()
+    for part in parts:
         PARTS[part](options.output, options.work)
 
 

@@ -22,7 +22,7 @@ from experiments.lab.training.vae import load_vae, spectral_distances
 from experiments.lab.training.vae_start import encoded, set_aside_idle_units
 from experiments.lab.world.corpus import song, stream
 from experiments.lab.world.facts import draw_facts
-from experiments.lab.world.rendering import SAMPLE_RATE
+from experiments.lab.world.rendering import RENDERING, SAMPLE_RATE
 from music.clips import Clip
 from music.command import refuse_below_one, run
 from music.durable import write_json
@@ -46,6 +46,7 @@ class VaeCheck(Suite):
         File to write.
     """
 
+    LIBRARIES: ClassVar = (RENDERING,)
     RENAMED: ClassVar = {"n": "songs"}
 
     songs: int = 200

@@ -9,6 +9,7 @@ from generators.shared.model_folder import check_kind
 from generators.shared.model_loading import load_whole, loading
 from music.errors import InputError
 from music.files import read_object
+from music.paths import is_file
 
 MELODY = "musicgen_melody"
 MODEL_TYPES = ("musicgen", MELODY)
@@ -24,7 +25,7 @@ def own_sampling(folder: Path) -> dict[str, Any]:
         If the file is there and cannot be read.
     """
     path = folder / "generation_config.json"
-    if not path.is_file():
+    if not is_file(path):
         return {}
     config = read_object(path)
     named = {"guidance": config.get("guidance_scale")}

@@ -3,6 +3,7 @@
 The folder lists its clips as `generators.recorded.clip_listing` says.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ class AudioFolder(Generator):
 
 def load_audio_folder(name: str, source: str, device: str, dtype: str) -> AudioFolder:
     """Return a folder of clips as a generator; device and numeric type mean nothing to it."""
-    return AudioFolder(name, Path(source).expanduser())
+    return AudioFolder(name, Path(os.path.expanduser(source)))
 
 
 def _headers(folder: Path, listing: ClipListing) -> dict[str, ClipHeader]:

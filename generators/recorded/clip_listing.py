@@ -20,6 +20,7 @@ from typing import Any
 from music.errors import InputError
 from music.files import read_csv
 from music.jsonl import read_jsonl
+from music.paths import is_file, is_folder
 from music.prompts import Prompt
 
 _NAMES = ("metadata.jsonl", "metadata.csv")
@@ -72,9 +73,9 @@ class ClipListing:
     """
 
     def __init__(self, folder: Path) -> None:
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise InputError(f"{folder} is not a folder")
-        found = [folder / name for name in _NAMES if (folder / name).is_file()]
+        found = [folder / name for name in _NAMES if is_file(folder / name)]
         if len(found) != 1:
             state = "both {} and {}" if found else "neither {} nor {}"
             raise InputError(f"{folder} has {state.format(*_NAMES)}: one of them says which clip is whose")

@@ -1,13 +1,15 @@
 """From the name of a model (a folder, a shipped name, a hub id) to the folder that holds it."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from music.errors import InputError
 from music.files import read_object
 from music.hashing import sha256_folder
+from music.hub import hub_errors
+from music.paths import exists, is_file
 from music.shipped_files import asset
 
 _TEXT_FILES = ("*.json", "*.model", "*.txt")  # configurations and tokenizers
@@ -17,10 +19,6 @@ _NOT_MODEL = ("preprocessor_config.json", "processor_config.json", "generation_c
 
 class UnknownModelError(InputError):
     """There is no model of a name; who knows names that there are adds them."""
-
-
-class UnreachableHubError(InputError):
-    """A model is not here, and the hub cannot be reached; who knows shipped models names them."""
 
 
 def locate(name: str, source: str, index: str, download: Callable[[str], Path]) -> Path:
@@ -46,18 +44,18 @@ def locate(name: str, source: str, index: str, download: Callable[[str], Path]) 
     kind, _, place = source.partition(":")
     if kind == "asset":
         return asset(place)
-    folder = Path(source).expanduser()
-    if kind == "hub" and (Path(place) / index).is_file():
+    folder = Path(os.path.expanduser(source))
+    if kind == "hub" and is_file(Path(place) / index):
         return Path(place)
-    if kind != "hub" and folder.exists():
-        if not (folder / index).is_file():
+    if kind != "hub" and exists(folder):
+        if not is_file(folder / index):
             raise InputError(f"{folder} holds no model: it has no {index}")
         return folder
     hub_id = place if kind == "hub" else source
     if kind != "hub" and (source.count("/") != 1 or source.startswith((".", "/", "~"))):
         tried = "there is no folder of that name, and it is no hub id (ORGANISATION/MODEL)"
         raise UnknownModelError(f"unknown generator {name!r}: {tried}")
-    with _hub_errors(hub_id):
+    with hub_errors(hub_id, f"there is no folder {hub_id}"):
         return download(hub_id)
 
 
@@ -96,8 +94,8 @@ def find_named(name: str, model_type: str, beside: Path) -> Path:
     InputError
         If it cannot be found, or is of another type.
     """
-    for folder in (beside / name, Path(name).expanduser()):
-        if (folder / "config.json").is_file():
+    for folder in (beside / name, Path(os.path.expanduser(name))):
+        if is_file(folder / "config.json"):
             check_kind(folder, (model_type,))
             return folder
     return find_folder(name, f"hub:{name}", (model_type,))
@@ -118,7 +116,7 @@ def download_index(hub_id: str, index: str, library: str, cure: str) -> Path:
     from huggingface_hub import snapshot_download
 
     found = Path(snapshot_download(hub_id, allow_patterns=[index]))
-    if not (found / index).is_file():
+    if not is_file(found / index):
         raise InputError(f"{hub_id} has no {index}, so that {library} cannot run it: {cure}")
     return found
 
@@ -154,20 +152,3 @@ def _download(hub_id: str, model_types: Sequence[str]) -> Path:
         if any(folder.glob(weights)):
             break
     return folder
-
-
-@contextmanager
-def _hub_errors(hub_id: str) -> Iterator[None]:
-    """Turn what the hub may raise into one line for the user."""
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        yield
-    except LocalEntryNotFoundError as error:
-        raise UnreachableHubError(
-            f"{hub_id} is neither a folder here nor in the local hub cache, and the hub cannot be reached: "
-            "go online once or give a folder"
-        ) from error
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{hub_id} is no folder here and cannot be had from the hub: {reason}") from error

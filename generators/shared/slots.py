@@ -8,7 +8,7 @@ as many rows as have passed.
 """
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 from torch.nn.functional import conv1d, linear, scaled_dot_product_attention
@@ -71,13 +71,13 @@ def _safe(rows: int, device: torch.device, dtype: torch.dtype, threads: int) -> 
     kernels: list[tuple[Kernel, torch.Tensor]] = []
     for outputs, inputs in _SHAPES:
         weight, bias = normal(outputs, inputs), normal(outputs)
-        kernels.append((lambda states, w=weight: linear(states, w), normal(rows, inputs)))
-        kernels.append((lambda states, w=weight, b=bias: linear(states, w, b), normal(rows, inputs)))
+        kernels.append((partial(linear, weight=weight), normal(rows, inputs)))
+        kernels.append((partial(linear, weight=weight, bias=bias), normal(rows, inputs)))
     taps = normal(_WIDTH, _WIDTH, 3)
-    kernels.append((lambda states: conv1d(states, taps, padding=1), normal(rows, _WIDTH, _LENGTH)))
+    kernels.append((partial(conv1d, weight=taps, padding=1), normal(rows, _WIDTH, _LENGTH)))
     for queries in (1, _LENGTH):
         states = normal(rows, _HEADS, queries + 2 * _LENGTH, _WIDTH)
-        kernels.append((lambda states, q=queries: _attention(states, q), states))
+        kernels.append((partial(_attention, queries=queries), states))
     with torch.inference_mode():
         return all(treats_rows_alike(kernel, given) for kernel, given in kernels)
 

@@ -17,6 +17,7 @@ import torch
 from music.clips import read_clip
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_file, sha256_folder, sha256_text
+from music.paths import is_folder
 from reward.cmi_rm.towers import MAX_SECONDS
 from reward.protocol import Scorer, ScoreRequest
 from reward.scoring.read_ahead import read_ahead
@@ -115,4 +116,4 @@ class BatchPlugIn(Scorer):
 def _hash(checkpoint: str | None) -> str:
     if checkpoint is None:
         return ""
-    return sha256_folder(checkpoint) if Path(checkpoint).is_dir() else sha256_file(checkpoint)
+    return sha256_folder(checkpoint) if is_folder(checkpoint) else sha256_file(checkpoint)

@@ -13,7 +13,7 @@ from statistics import fmean, pvariance
 
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_text
-from reward.protocol import Scorer, ScoreRequest, features_of
+from reward.protocol import Scorer, ScoreRequest, features_of, scores_of
 
 RULES: dict[str, Callable[[Sequence[float]], float]] = {
     "mean": fmean,
@@ -63,7 +63,7 @@ class Ensemble(Scorer):
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
         """Return each metric of each request; see `reward.protocol.Scorer`."""
-        found = [member.score(requests) for member in self._members]
+        found = [scores_of(member, requests) for member in self._members]
         return [
             {metric: self._rule([scores[metric] for scores in one]) for metric in self.metrics}
             for one in zip(*found, strict=True)

@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import fields
 from pathlib import Path
 
 from music.errors import InputError
@@ -21,6 +22,7 @@ from reward.judge.client import JudgeClient, Patience
 from reward.judge.questions import Judge, load_instruction
 from reward.judge.sound import Sound
 from reward.judgements import HEADS
+from reward.plug_ins import UnknownOptionError
 from reward.protocol import Scorer, ScoreRequest
 
 ARITHMETIC = 1  # part of the hash: raise it with any change of the code that moves marks
@@ -127,6 +129,11 @@ def llm_judge(
         raise InputError(
             f"expected llm-judge:MODEL@URL, as in llm-judge:Qwen/Qwen2-Audio-7B-Instruct@http://localhost:8000/v1, "
             f"got {place!r}"
+        )
+    known = [field.name for field in fields(Sound)]
+    if unknown := sorted({*sound} - {*known}):
+        raise UnknownOptionError(
+            unknown[0], f"llm-judge has no option {unknown[0]!r}: it takes instruction, {', '.join(known)}"
         )
     judge = Judge(model, load_instruction(instruction), Sound(**sound))  # type: ignore[arg-type]
     return LLMJudge(f"http{url}", judge, os.environ.get(API_KEY, ""))

@@ -15,11 +15,11 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-import yaml
 from torch import nn
 from torch.nn.functional import normalize
 
 from music.errors import InputError
+from music.files import read_yaml
 from music.library_repairs import repair_torchaudio
 from music.optional_libraries import OptionalLibraries, install_extra
 from music.prompts import Prompt
@@ -143,7 +143,7 @@ def _build(gpt2: Any, settings: Mapping[str, Any], width: int, shared: int) -> A
 def _published_settings() -> dict[str, Any]:
     """Return the settings of CLAP 2023, which lie in the package."""
     path = Path(import_msclap().__file__).parent / "configs" / "config_2023.yml"
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return read_yaml(path)
 
 
 def import_msclap() -> Any:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import nn
 
 from music.errors import InputError
-from music.files import read_object
+from music.files import read_object, read_yaml
+from music.paths import is_file
 from music.prompts import Prompt
 from reward.baselines.clip_scorer import ClipScorer
 from reward.cmi_rm import towers
@@ -91,7 +91,7 @@ class SongEval(ClipScorer):
         """Return the MuQ, as far as it is heard, and the head; see `ClipScorer`."""
         folder = Path(place)
         self.name = folder.resolve().name
-        if not (folder / _CONFIG).is_file():
+        if not is_file(folder / _CONFIG):
             raise InputError(
                 f"no SongEval in {place}: git clone https://github.com/ASLP-lab/SongEval, and give songeval:FOLDER"
             )
@@ -120,9 +120,9 @@ class SongEval(ClipScorer):
 
 def _load_head(folder: Path) -> SongEvalHead:
     try:
-        fields = yaml.safe_load((folder / _CONFIG).read_text(encoding="utf-8"))["generator"]
+        fields = read_yaml(folder / _CONFIG)["generator"]
         width, hidden, scales, layers = (int(fields[size]) for size in _SIZES)
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder / _CONFIG}: expected generator with {', '.join(_SIZES)}") from error
     if scales != len(SongEval.metrics):
         raise InputError(f"{folder / _CONFIG}: num_classes is {scales}, expected {len(SongEval.metrics)}")

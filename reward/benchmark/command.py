@@ -31,6 +31,7 @@ from music.errors import InputError
 from music.hashing import sha256_file
 from music.intervals import FEWEST, RESAMPLES
 from music.jsonl import dump_line
+from music.paths import is_file
 from music.processes import Processes
 from music.provenance import device_name, write_run_record
 from music.tables import csv_table
@@ -44,9 +45,9 @@ from reward.benchmark.report import PARTS, BenchmarkResults, write_report
 from reward.benchmark.result_rows import Row, checked, read_results
 from reward.data.tables import table_rows
 from reward.protocol import Scorer
-from reward.registry import load_scorer
+from reward.registry import load_reward
 from reward.scoring.options import RowScoring
-from reward.scoring.rows import score_requests
+from reward.scoring.rows import check_request_files, score_requests
 
 RESULTS = "results.jsonl"
 OUTPUT = Path("runs/benchmark")
@@ -91,8 +92,6 @@ class Benchmark(BenchmarkScoring):
     name
         Name of the scorer in tables; by default --reward, and for --results the name of the file, or of the folder of
         a results.jsonl.
-    checkpoint
-        Checkpoint that is handed to the class of a module:Class.
     on_error
         What becomes of rows whose audio cannot be scored: exclude (and report) or fail.
     """
@@ -101,7 +100,6 @@ class Benchmark(BenchmarkScoring):
     results: Path | None = None
     against: Path | None = None
     name: str = ""
-    checkpoint: str | None = None
     on_error: str = "exclude"
 
     def __post_init__(self) -> None:
@@ -144,19 +142,19 @@ def predict(options: Benchmark, processes: Processes) -> tuple[int, Scorer]:
         If there are some, and --on_error is fail; or more of what the scorer measures is not better.
     """
     data = options.scored_rows
-    if options.data is None and not data.is_file():
+    if options.data is None and not is_file(data):
         raise InputError(
             f"there is no {data}: run python -m experiments.lab.judgement_sets --only CMI-RewardBench "
             '(it needs the extra "lab"), or name the rows to score by --data'
         )
+    check_request_files(data, options.output, RESULTS)
     root = data.parent if options.root is None else options.root
     located = [(place, row) for place, row in table_rows(data) if row.get("split") == "test"]
     rows = checked(located)[: options.limit]
     requests = Requests(rows, root, options.output)
     if options.on_error == "fail":
         requests.refuse_missing()  # before a model is loaded
-    own = {} if options.checkpoint is None else {"checkpoint": options.checkpoint}
-    scorer = load_scorer(options.reward, options.device, options.dtype, **own)
+    scorer = load_reward(options)
     if not scorer.higher_is_better:
         raise InputError(f"more of what {scorer.name} measures is not better: name another --reward")
     metrics = answers(scorer.metrics, {"musicality": options.musicality, "alignment": options.alignment})

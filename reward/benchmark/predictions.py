@@ -13,6 +13,7 @@ from music.clips import read_header
 from music.errors import InputError
 from music.file_hashes import file_hashes
 from music.hashing import canonical_json, sha256_text
+from music.paths import is_readable
 from reward.benchmark.metrics import PREFERENCE_TASKS
 from reward.benchmark.result_rows import PREFERRED, RATED, Row, dataset_of, preferred
 
@@ -44,7 +45,7 @@ class Requests:
         self._root = root.absolute()
         fields = (*SIDES, "ref-audio-path")
         named = {self._root / str(row[name]) for row in rows for name in fields if row.get(name)}
-        self._contents = file_hashes(sorted(path for path in named if path.is_file()), memory)
+        self._contents = file_hashes(sorted(filter(is_readable, named)), memory)
         found = [self.of(row, side) for row in rows for side in sides_of(row) if row.get(side)]
         self.by_id = {request["id"]: request for request in found}
 

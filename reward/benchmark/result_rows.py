@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from music.errors import InputError
-from music.jsonl import read_jsonl
+from music.jsonl import dump_line, read_jsonl
 from reward.data.rows import PUBLISHED_LABELS
 
 Row = Mapping[str, Any]
@@ -65,12 +65,13 @@ def checked(rows: Iterable[tuple[str, Row]]) -> list[Row]:
         if row.get("split") != "test":
             continue
         try:
+            dump_line(row)  # a time, say, is no JSON
             dataset_of(row)
             for task in RATED:
                 rating_of(row, task)
             for task in PREFERRED:
                 preference_of(row, task), prediction_of(row, task), confidence_of(row, task)
-        except InputError as error:
+        except (TypeError, ValueError) as error:
             raise InputError(f"{place}: {error}") from error
         found.append(row)
     return found

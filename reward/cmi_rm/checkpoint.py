@@ -16,6 +16,7 @@ from safetensors.torch import save
 
 from music.durable import write_bytes, write_text
 from music.errors import InputError
+from music.paths import is_file
 from reward.cmi_rm.config import CMIRMConfig, config_to_dict, read_config
 from reward.cmi_rm.head import RewardHead
 from reward.cmi_rm.locations import Locator
@@ -38,7 +39,7 @@ class CMIRM:
 
 def is_checkpoint(folder: Path) -> bool:
     """Return whether a folder holds a CMI-RM."""
-    return (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file()
+    return is_file(folder / CONFIG) and is_file(folder / WEIGHTS)
 
 
 def load_checkpoint(folder: Path, max_seconds: float = MAX_SECONDS, dtype: str = "float32") -> CMIRM:
@@ -119,9 +120,9 @@ def tower_weights(mulan: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 def muq_tensors(folder: Path) -> dict[str, torch.Tensor]:
     """Return all tensors of the folder of a MuQ-MuLan or a MuQ, under the names of `muq`."""
-    if (folder / WEIGHTS).is_file():
+    if is_file(folder / WEIGHTS):
         return read_tensors(folder / WEIGHTS)
     binary = folder / "pytorch_model.bin"
-    if binary.is_file():
+    if is_file(binary):
         return torch.load(binary, map_location="cpu", weights_only=True)
     raise InputError(f"{folder} holds no weights: expected {WEIGHTS} or pytorch_model.bin")

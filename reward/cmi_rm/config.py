@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from music.errors import InputError
+from music.files import read_yaml
 
 # fields of the published schema that decide how its authors train or load, and not what a score is
 _CARRIED = (
@@ -163,12 +162,7 @@ def read_config(path: Path) -> CMIRMConfig:
         If the file cannot be read or parsed, or has a field that is unknown, of the wrong type or not
         supported.
     """
-    try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    loaded = read_yaml(path)
     if not isinstance(loaded, dict):
         raise InputError(f"{path}: expected the fields of a CMI-RM, got {type(loaded).__name__}")
     try:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from music.errors import InputError
+from music.hub import hub_errors
+from music.paths import is_file
 from music.shipped_files import asset
 
 _SHIPPED = {"lab-mulan": "lab/mulan"}
@@ -40,7 +42,7 @@ class Locator:
         inside = [base / place for place in (name, Path(name).name) for base in self.bases]
         places = [Path(name), *inside]
         for place in places:
-            if (place / patterns[0]).is_file():  # an unrelated folder of that name is passed over
+            if is_file(place / patterns[0]):  # an unrelated folder of that name is passed over
                 return place
         if name in _SHIPPED:
             return asset(_SHIPPED[name])
@@ -53,8 +55,5 @@ class Locator:
 def _from_hub(name: str, patterns: Sequence[str], looked: str) -> Path:
     from huggingface_hub import snapshot_download
 
-    try:
+    with hub_errors(name, f"there is no folder {name} ({looked})"):
         return Path(snapshot_download(name, allow_patterns=list(patterns)))
-    except (OSError, ValueError) as error:  # the hub's errors and its failures to connect are all of these
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise InputError(f"no folder {name} ({looked}), and the hub did not give it: {reason}") from error

@@ -6,6 +6,7 @@ is not used (it loads the inner models by name, is not strict and prints to stdo
 """
 
 import copy
+import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -112,8 +113,8 @@ class Towers(nn.Module):
         super().__init__()
         if dtype not in ("float32", "bfloat16"):
             raise InputError(f"--dtype must be float32 or bfloat16, got {dtype!r}")
-        if max_seconds <= 0:
-            raise InputError(f"max_seconds must be above 0, got {max_seconds}")
+        if not isinstance(max_seconds, int | float) or not (math.isfinite(max_seconds) and max_seconds > 0):
+            raise InputError(f"max_seconds must be above 0 and finite, got {max_seconds!r}")
         self.sample_rate, self.max_seconds, self.dtype_name = 24_000, float(max_seconds), dtype
         self.files, self.use_layer_idx = files, use_layer_idx
         self.audio_module: Any

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from music.errors import InputError
-from music.optional_libraries import install_extra
+from music.optional_libraries import OptionalLibraries, install_extra
 from reward.cmi_rm.dropout import Dropout
 from reward.cmi_rm.towers import Towers
 
@@ -103,10 +103,9 @@ def unfreeze(towers: Towers, tuning: Tuning, seed: int) -> list[nn.Parameter]:
 
 
 def _add_updates(model: nn.Module, tuning: Tuning, seed: int) -> None:
-    try:
-        from peft import LoraConfig, inject_adapter_in_model
-    except ImportError as error:
-        raise InputError(f"--lora_r needs peft: {install_extra('lora')}") from error
+    OptionalLibraries("--lora_r", ("peft",), install_extra("lora")).check()
+    from peft import LoraConfig, inject_adapter_in_model
+
     names = list(tuning.lora_target_modules)
     config = LoraConfig(r=tuning.lora_r, lora_alpha=tuning.lora_alpha, target_modules=names)
     with torch.random.fork_rng(devices=[]):

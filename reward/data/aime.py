@@ -11,6 +11,7 @@ from typing import Any
 
 from music.clips import Clip, read_clip, write_clip
 from music.errors import InputError
+from music.paths import is_file
 from reward.data.rows import Items, Row, Source, UnusableError, without_empty
 from reward.data.tables import table_rows
 
@@ -36,7 +37,7 @@ def _row(fields: Mapping[str, Any], source: Source) -> Row:
     text = fields.get("description") or ""
     facts = {"source": "AIME", "model_a": fields.get("model-1"), "model_b": fields.get("model-2")}
     return {
-        "text": text if isinstance(text, str) else ", ".join(map(str, text)),
+        "text": ", ".join(map(str, text)) if isinstance(text, list) else text,
         "audio_a": _segment(fields, "1", source),
         "audio_b": _segment(fields, "2", source),
         **{f"preference_{one}": answer if one == head else "" for one in QUESTIONS.values()},
@@ -52,7 +53,7 @@ def _segment(fields: Mapping[str, Any], number: str, source: Source) -> str:
     except (KeyError, TypeError, ValueError) as error:
         raise UnusableError("no segment is named", str(error)) from error
     path = source.made / f"{track:05d}_{begin:g}_{end:g}.flac"
-    if not path.is_file():
+    if not is_file(path):
         write_clip(path, _cut(_track(source.audio, track), begin, end))
     return str(path.absolute())
 
@@ -60,7 +61,7 @@ def _segment(fields: Mapping[str, Any], number: str, source: Source) -> str:
 def _track(folder: Path, track: int) -> Path:
     for suffix in _SUFFIXES:
         path = folder / f"{track:05d}{suffix}"
-        if path.is_file():
+        if is_file(path):
             return path
     raise UnusableError("audio is missing", str(folder / f"{track:05d}.*"))
 

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from music.clips import read_header
 from music.errors import InputError
 from music.jsonl import read_jsonl
+from music.paths import check_file
 from reward.data.leakage import find_leaks, load_benchmark
 from reward.judgements import FILE_FIELDS, HEADS, Judgement, Preference, audio_of, load_judgements
 from reward.training.embeddings import Key, audio_keys
@@ -70,8 +71,11 @@ def missing_files(path: Path) -> list[str]:
     for line, row in read_jsonl(path, torn_end=False):
         for name in FILE_FIELDS:
             value = row.get(name)
-            if isinstance(value, str) and value and not (path.parent / value).is_file():
-                found.append(f"{path} line {line}: {name} {value}")
+            if isinstance(value, str) and value:
+                try:
+                    check_file(path.parent / value, name)
+                except InputError as error:
+                    found.append(f"{path} line {line}: {error}")
     return found
 
 

@@ -49,4 +49,4 @@ def _marks(row: Judgement, hashes: Hashes) -> Iterator[tuple[str, object]]:
     if any(words):
         yield "prompt", words
     if battle := row.prompt.facts.get("battle_uuid"):
-        yield "battle", battle
+        yield "battle", str(battle)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from music.errors import InputError
 from music.files import read_object
+from music.paths import files_in, is_file
 from reward.data.rows import Items, Row, Source, UnusableError, audio_path, label_of, vote_of, without_empty
 
 _FACTS = (
@@ -25,7 +26,7 @@ _FACTS = (
 def read(source: Source) -> Items:
     """Yield the battles, in the order of their files; a split is a month, such as ``01-2025JUL``."""
     battles = source.place / "battle_data"
-    files = sorted((battles / source.split if source.split else battles).glob("**/*.json"))
+    files = files_in(battles / source.split if source.split else battles, "**/*.json")
     if not files:
         raise InputError(f"{battles / source.split} holds no battles: expected battle_data/MONTH/*.json")
     for path in files:
@@ -59,7 +60,7 @@ def _audio(source: Source, battle: Path, name: object) -> str:
     """Return a battle's audio, which is named relative to the set, or lies under the battle's month."""
     if isinstance(name, str) and name:
         beside = source.audio / "audio_files" / battle.parent.name / Path(name).name
-        if beside.is_file():
+        if is_file(beside):
             return str(beside.absolute())
     return audio_path(source.audio, name)
 

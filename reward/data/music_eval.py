@@ -8,7 +8,6 @@ Or it is what the hub has of ``BAAI/MusicEval``: ``data/<split>-*.parquet`` with
 alignment`. There are no texts, so only musicality is taken; the audio is unpacked.
 """
 
-import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -16,26 +15,26 @@ from pathlib import Path
 from typing import Any
 
 from music.errors import InputError
-from music.files import read_parquet, read_text
+from music.files import read_lines, read_parquet, read_tsv
+from music.paths import exists, files_in, is_file
 from reward.data.rows import Items, Row, Source, UnusableError, audio_path, ratings_of, write_packed_audio
 
 
 def read(source: Source) -> Items:
     """Yield the ratings of a split, or of all."""
-    packed = sorted(source.place.glob(f"data/{source.split or '*'}-*.parquet"))
-    if packed and not (source.place / "sets").exists():
+    packed = files_in(source.place, f"data/{source.split or '*'}-*.parquet")
+    if packed and not exists(source.place / "sets"):
         yield from _packed(packed, source.made)
         return
-    lists = sorted((source.place / "sets").glob(f"{source.split or '*'}_mos_list.txt"))
+    lists = files_in(source.place / "sets", f"{source.split or '*'}_mos_list.txt")
     if not lists:
         name = source.split or "*"
         raise InputError(f"{source.place} holds neither sets/{name}_mos_list.txt nor data/{name}-*.parquet")
     texts = _texts(source.place / "prompt_info.txt") | _texts(source.place / "demo_prompt_info.txt")
     for path in lists:
-        for line, text in enumerate(read_text(path).splitlines(), start=1):
-            if text.strip():
-                split = path.name.removesuffix("_mos_list.txt")
-                yield f"{path} line {line}", partial(_row, text, texts, source.place, split)
+        for line, text in read_lines(path):
+            split = path.name.removesuffix("_mos_list.txt")
+            yield f"{path} line {line}", partial(_row, text, texts, source.place, split)
 
 
 def _row(line: str, texts: Mapping[str, str], folder: Path, split: str) -> Row:
@@ -74,7 +73,5 @@ def _unpacked(fields: Mapping[str, Any], split: str, number: int, folder: Path) 
 
 def _texts(path: Path) -> dict[str, str]:
     """Return text by id; a folder without the demo prompts has none of them."""
-    if not path.is_file():
-        return {}
-    rows = csv.reader(read_text(path).splitlines(), delimiter="\t")
-    return {row[0].strip(): row[1].strip() for row in rows if len(row) >= 2}
+    rows = read_tsv(path) if is_file(path) else []
+    return {fields[0]: fields[1] for _, fields in rows if len(fields) >= 2}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from music.errors import InputError
 from music.files import read_csv
+from music.paths import is_file
 from reward.data.rows import Items, Row, Source, audio_path, ratings_of, without_empty
 
 _TEXTS = ("text", "Text", "prompt", "Prompt", "caption", "Caption")
@@ -38,6 +39,6 @@ def _row(fields: Mapping[str, str | None], folder: Path) -> Row:
 
 def _folder(place: Path) -> Path:
     for folder in (place, place / "music", place / "human_eval" / "music"):
-        if (folder / "scores.csv").is_file():
+        if is_file(folder / "scores.csv"):
             return folder
     raise InputError(f"{place} holds no human_eval/music/scores.csv: this is not PAM's listening test")

@@ -29,12 +29,13 @@ from music.command import refuse_below_one
 from music.durable import make_folder, write_text
 from music.errors import InputError
 from music.jsonl import dump_line
+from music.paths import check_apart, exists, is_folder
 from music.provenance import write_run_record
 from reward.data import aime, cmi, music_arena, music_eval, pam, song_eval
 from reward.data.leakage import find_leaks, load_benchmark
 from reward.data.rows import Items, Row, Source, UnusableError
 from reward.data.tables import from_hub
-from reward.judgements import FILE_FIELDS, load_judgements
+from reward.judgements import FILE_FIELDS, Judgement, judgement_of
 from reward.training.embeddings import audio_keys
 
 Format = Literal["cmi", "music_eval", "pam", "music_arena", "aime", "song_eval"]
@@ -100,12 +101,10 @@ class Prepare:
 
 def main(options: Prepare) -> None:
     """Read, leave out what leaks, write, and tell what became of the items."""
-    rows, skipped = read_rows(options)
     make_folder(options.output)
     path, beside = options.output / "rows.jsonl", options.output / "skipped.jsonl"
-    part = write_rows(rows, path.with_name(f"{path.stem}.part{path.suffix}"))
-    judged = load_judgements(part) if rows else []  # which refuses what is no row
-    part.unlink()
+    check_apart(options.source, path, beside)
+    rows, judged, skipped = read_rows(options)
     leaks = []
     if benchmark := load_benchmark(options.benchmark):
         hashes = audio_keys(file for row in (*judged, *benchmark) for file in row.audio)
@@ -126,23 +125,34 @@ def main(options: Prepare) -> None:
     print(json.dumps({"output": str(path), **counts}, indent=1))
 
 
-def read_rows(options: Prepare) -> tuple[list[Row], list[Skipped]]:
-    """Return the rows of the source with their ids, and the items that did not become one."""
+def read_rows(options: Prepare) -> tuple[list[Row], list[Judgement], list[Skipped]]:
+    """Return the rows of the source with their ids, the same as judgements, and the items that did not become one."""
     place = Path(options.source)
-    if not place.exists():
+    if not exists(place):
         place = from_hub(options.source)
-    folder = place if place.is_dir() else place.parent
+    folder = place if is_folder(place) else place.parent
     source = Source(place, options.audio or folder, options.split, options.vote, options.output / "audio")
     rows: list[Row] = []
+    judged: list[Judgement] = []
     skipped: list[Skipped] = []
     name = f"{options.format}-{options.split}" if options.split else options.format
     items = islice(FORMATS[options.format](source), options.limit)
     for number, (where, make) in enumerate(tqdm(items, options.format, disable=None)):
         try:
-            rows.append({"id": f"{name}-{number:06d}", **make()})
+            row = {"id": f"{name}-{number:06d}", **make()}
+            judged.append(_judgement(row, folder))
+            rows.append(row)
         except UnusableError as error:
             skipped.append(Skipped(where, error.reason, error.detail))
-    return rows, skipped
+    return rows, judged, skipped
+
+
+def _judgement(row: Row, folder: Path) -> Judgement:
+    try:
+        dump_line(row)
+        return judgement_of(row, folder)
+    except (TypeError, ValueError) as error:  # what JSON does not know: a time, NaN
+        raise UnusableError("not a judgement", str(error)) from error
 
 
 def write_rows(rows: Iterable[Row], path: Path) -> Path:

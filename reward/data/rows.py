@@ -1,14 +1,18 @@
 """What readers of published sets share: rows, why none can be made, and what labels are called."""
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from music.durable import write_bytes
+from music.errors import InputError
+from music.paths import check_file, is_file
 from reward.judgements import HEADS, SCALE
 
+_ENDING = re.compile(r"\.[A-Za-z0-9]{1,8}$")
 Row = dict[str, Any]  # of `reward.judgements`, with absolute paths and without an id
 
 
@@ -105,8 +109,12 @@ def audio_path(folder: Path, name: Any) -> str:
     if not isinstance(name, str) or not name.strip():
         raise UnusableError("no audio is named", repr(name))
     path = (folder / name).absolute()
-    if not path.is_file():
-        raise UnusableError("audio is missing", str(path))
+    try:
+        if not is_file(path):
+            raise UnusableError("audio is missing", str(path))
+        check_file(path, "audio")
+    except InputError as error:
+        raise UnusableError("audio cannot be read", str(error)) from error
     return str(path)
 
 
@@ -128,8 +136,10 @@ def write_packed_audio(audio: Any, path: Path) -> str:
     packed = audio if isinstance(audio, Mapping) else {}
     if not packed.get("bytes"):
         raise UnusableError("audio is missing", str(packed.get("path") or ""))
-    ending = Path(packed.get("path") or "").suffix or ".wav"
-    file = path.with_name(f"{path.name}-{hashlib.sha256(packed['bytes']).hexdigest()[:16]}{ending}")
+    ending = _ENDING.search(str(packed.get("path")))
+    file = path.with_name(
+        f"{path.name}-{hashlib.sha256(packed['bytes']).hexdigest()[:16]}{ending[0] if ending else '.wav'}"
+    )
     if not file.exists():  # written whole or not at all
         write_bytes(file, packed["bytes"])
     return str(file.absolute())

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from music.errors import InputError
+from music.paths import is_file, is_folder
 from reward.data.rows import Items, Row, Source, UnusableError, audio_path, number_of
 from reward.data.tables import table_rows
 
@@ -18,8 +19,8 @@ MUSICALITY = "Musicality"
 
 def read(source: Source) -> Items:
     """Yield the ratings."""
-    table = source.place / "metadata.jsonl" if source.place.is_dir() else source.place
-    if not table.is_file():
+    table = source.place / "metadata.jsonl" if is_folder(source.place) else source.place
+    if not is_file(table):
         raise InputError(f"{table} does not exist: expected an audio folder with its metadata")
     for place, fields in table_rows(table):
         yield place, partial(_row, fields, source)

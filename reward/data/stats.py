@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from music.clips import read_header
 from music.durable import write_text
+from music.paths import check_apart, check_output
 from music.prompts import Prompt
 from reward.judgements import HEADS, LABELS, Judgement, Preference, Rating, audio_of, load_judgements
 
@@ -41,6 +42,10 @@ class Stats:
 
 def main(options: Stats) -> None:
     """Print the counts of all files together."""
+    if options.json:
+        check_output(options.json)
+        for file in options.files:
+            check_apart(file, options.json)
     rows = [row for file in options.files for row in load_judgements(file)]
     found = counts_of(rows)
     if options.json:

@@ -6,7 +6,9 @@ from typing import Any
 
 from music.errors import InputError
 from music.files import read_csv, read_parquet
+from music.hub import hub_errors
 from music.jsonl import read_jsonl
+from music.paths import files_in, is_folder
 
 SUFFIXES = (".jsonl", ".csv", ".parquet")
 
@@ -24,8 +26,8 @@ def table_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     InputError
         If there is no such table, or it cannot be read.
     """
-    if path.is_dir():
-        files = sorted(path.glob("**/*.parquet"))
+    if is_folder(path):
+        files = files_in(path, "**/*.parquet")
         if not files:
             raise InputError(f"{path} holds no parquet file: name the file with the rows")
         for file in files:
@@ -53,8 +55,7 @@ def from_hub(name: str) -> Path:
     """
     from huggingface_hub import snapshot_download
 
-    try:
+    if Path(name).suffix in SUFFIXES:
+        raise InputError(f"there is no file {name}")
+    with hub_errors(name, f"there is no file or folder {name!r}", "data set"):
         return Path(snapshot_download(name, repo_type="dataset"))
-    except (OSError, ValueError) as error:  # the hub's errors and its failures to connect are all of these
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise InputError(f"there is no {name!r} here, and no such data set on the hub: {reason}") from error

@@ -8,6 +8,7 @@ from typing import Any
 
 from music.errors import InputError
 from music.jsonl import JsonlAppender, read_jsonl
+from music.paths import exists
 from reward.data.rows import PUBLISHED_LABELS
 from reward.judgements import HEADS
 
@@ -111,7 +112,7 @@ def _object(text: str) -> dict[str, Any]:
     while start >= 0:
         try:
             found, _ = decoder.raw_decode(text, start)
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, RecursionError):
             found = None
         if isinstance(found, dict) and any(head in found for head in HEADS):
             return found
@@ -137,7 +138,7 @@ class AnswerStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._answers: dict[str, Answer] = {}
-        if path.exists():
+        if exists(path):
             for line, row in read_jsonl(path):
                 try:
                     verdicts = {head: Verdict(**part) for head, part in row["verdicts"].items()}

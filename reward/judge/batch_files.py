@@ -9,6 +9,7 @@ from music.durable import write_text
 from music.errors import InputError
 from music.jsonl import read_jsonl
 from reward.judge.answers import Answer, AnswerError, parse_answer
+from reward.judge.replies import ReplyError, completion_of
 
 MOST_REQUESTS, MOST_BYTES = 50_000, 200_000_000  # in one file
 
@@ -54,13 +55,15 @@ def read_results(path: Path) -> Iterator[Answer]:
 
 
 def _answer(key: str, row: Mapping[str, Any]) -> Answer:
-    reply = row.get("response") or {}
-    body = reply.get("body") or {}
-    usage = body.get("usage") or {}
-    used = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
-    if row.get("error") or reply.get("status_code") != 200:
-        return Answer(key, {}, json.dumps(row.get("error") or reply.get("status_code")), *used)
+    reply = row.get("response")
+    status = reply.get("status_code") if isinstance(reply, dict) else None
+    if row.get("error") or not isinstance(reply, dict) or status != 200:
+        return Answer(key, {}, json.dumps(row.get("error") or status or reply))
     try:
-        return Answer(key, parse_answer(body["choices"][0]["message"]["content"] or ""), "", *used)
-    except (KeyError, IndexError, TypeError, AnswerError) as error:
-        return Answer(key, {}, str(error), *used)
+        found = completion_of(reply.get("body"))
+    except ReplyError as error:
+        return Answer(key, {}, str(error))
+    try:
+        return Answer(key, parse_answer(found.text), "", found.tokens_in, found.tokens_out)
+    except AnswerError as error:
+        return Answer(key, {}, str(error), found.tokens_in, found.tokens_out)

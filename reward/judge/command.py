@@ -16,6 +16,7 @@ OUTPUT holds ``answers.jsonl``; ``rows.jsonl``, the labelled pairs, which `rewar
 
 import itertools
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +30,7 @@ from tqdm import tqdm
 from music.command import refuse_below_one
 from music.durable import make_folder
 from music.errors import InputError
+from music.paths import check_apart
 from music.provenance import write_run_record
 from reward.judge.answers import Answer, AnswerStore, parse_answer
 from reward.judge.batch_files import read_results, write_batches
@@ -132,17 +134,25 @@ class LabelPairs:
             raise InputError("expected one of --endpoint URL, --export and --results FILE")
         if not self.model:
             raise InputError("--model must be the name of a model at the endpoint")
+        if not (math.isfinite(self.timeout) and self.timeout > 0):
+            raise InputError(f"--timeout must be above 0, got {self.timeout}")
+        if not (math.isfinite(self.temperature) and self.temperature >= 0):
+            raise InputError(f"--temperature must be at least 0, got {self.temperature}")
+        self._sound()
 
     def judge(self) -> Judge:
         """Return the model with all that decides its answers."""
-        sound = Sound(self.audio_format, self.sample_rate, self.max_seconds, self.max_bytes)
         instruction = load_instruction(self.instruction)
-        return Judge(self.model, instruction, sound, self.style, self.temperature, self.max_tokens)
+        return Judge(self.model, instruction, self._sound(), self.style, self.temperature, self.max_tokens)
+
+    def _sound(self) -> Sound:
+        return Sound(self.audio_format, self.sample_rate, self.max_seconds, self.max_bytes)
 
 
 def main(options: LabelPairs) -> int:
     """Get answers, write labels, and return 1 if some questions have none."""
     judge = options.judge()
+    check_apart(options.pairs, *(options.output / name for name in ("answers.jsonl", "rows.jsonl")))
     pairs = load_pairs(options.pairs, options.limit)
     make_folder(options.output)
     store = AnswerStore(options.output / "answers.jsonl")

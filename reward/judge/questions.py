@@ -10,6 +10,7 @@ from typing import Any
 from music.errors import InputError
 from music.files import read_text
 from music.hashing import canonical_json, sha256_file, sha256_text
+from music.paths import is_file
 from music.prompts import Prompt
 from reward.judge.sound import Sound
 from reward.judgements import Preference
@@ -49,10 +50,9 @@ def load_instruction(name: str) -> Instruction:
     InputError
         If there is none, or it lacks the line ``---`` between the task and the form of the answer.
     """
-    shipped = files("reward.judge") / "prompts" / f"{name}.txt"
-    if shipped.is_file():
-        text = shipped.read_text(encoding="utf-8")
-    elif Path(name).is_file():
+    if name in _shipped():
+        text = (files("reward.judge") / "prompts" / f"{name}.txt").read_text(encoding="utf-8")
+    elif is_file(name):
         text = read_text(Path(name))
     else:
         raise InputError(f"there is no instruction {name!r}: expected {' or '.join(_shipped())}, or a file")

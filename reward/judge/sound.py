@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +11,7 @@ import soundfile
 
 from music.clips import read_clip
 from music.errors import InputError
+from music.sample_rates import check_sample_rate
 
 FORMATS = {"wav": ("WAV", "PCM_16"), "mp3": ("MP3", "MPEG_LAYER_III"), "flac": ("FLAC", "PCM_16")}
 
@@ -34,6 +36,16 @@ class Sound:
     sample_rate: int = 24_000
     max_seconds: float = 30.0
     max_bytes: int = 1 << 20
+
+    def __post_init__(self) -> None:
+        """`InputError` for an unknown format, a rate that it cannot hold, or numbers out of range."""
+        if self.format not in FORMATS:
+            raise InputError(f"audio_format must be one of {', '.join(FORMATS)}, got {self.format!r}")
+        for name in ("sample_rate", "max_seconds", "max_bytes"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not (math.isfinite(value) and value > 0):
+                raise InputError(f"{name} must be above 0 and finite, got {value!r}")
+        check_sample_rate(self.sample_rate, *FORMATS[self.format], "sample_rate")
 
     @lru_cache(maxsize=32)  # noqa: B019 (a pair is asked about twice, one order after the other)
     def encoded(self, path: Path) -> str:

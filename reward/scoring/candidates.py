@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,20 +13,20 @@ from music.intervals import Array
 from music.pool import Candidate, Pool
 from music.processes import Processes
 from reward import RewardWeights, Scorer, load_scorer, score_pool
+from reward.registry import load_reward
 
 
-def load_scorers(
-    reward_model: str, judges: str, reward: RewardWeights, device: str, dtype: str
-) -> list[Scorer]:
-    """Load the reward model, then the judges.
+def load_scorers(options: Any, reward: RewardWeights, judges: str = "") -> list[Scorer]:
+    """Load the reward model that the options of a command name, then judges.
 
     Raises
     ------
     InputError
         If the reward model lacks a metric of the reward, or two metrics would be called the same (`metric_names`).
     """
-    scorers = [load_scorer(name, device, dtype) for name in [reward_model, *split_names(judges)]]
+    scorers = [load_reward(options)]
     reward.check(tuple(scorers[0].metrics))
+    scorers += [load_scorer(name, options.device, options.dtype) for name in split_names(judges)]
     metric_names(scorers)
     return scorers
 

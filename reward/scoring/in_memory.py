@@ -10,13 +10,13 @@ import soundfile
 
 from music.clips import Clip
 from music.durable import writing
-from reward.protocol import Scorer, ScoreRequest
+from reward.protocol import Scorer, ScoreRequest, scores_of
 
 
 def score_clips(scorer: Scorer, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
     """Return the scores of requests, whose clips become WAV files for a scorer that does not take them."""
     if scorer.takes_clips:
-        return scorer.score(requests)
+        return scores_of(scorer, requests)
     with TemporaryDirectory() as folder:
         handed = []
         for number, request in enumerate(requests):
@@ -31,4 +31,4 @@ def score_clips(scorer: Scorer, requests: Sequence[ScoreRequest]) -> list[dict[s
                     path.write_bytes(sound.getvalue())
                 request = replace(request, audio=path)
             handed.append(request)
-        return scorer.score(handed)
+        return scores_of(scorer, handed)

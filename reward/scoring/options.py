@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from music.command import refuse_below_one
 from music.errors import InputError
@@ -15,13 +16,19 @@ class Scoring(Runtime):
     Attributes
     ----------
     reward
-        Scorer: a name (lab-cmi-rm, clap ...), hub id (HaiwenXia/CMI-RM), folder, or module:Class of a module that can
-        be imported.
+        Scorer: a name (lab-cmi-rm, clap ...), hub id (HaiwenXia/CMI-RM), folder, or a class or function of your own,
+        module:NAME or FILE.py:NAME; several with commas between give the metrics of all.
+    reward_options
+        Further arguments of what makes the scorer, such as max_seconds=10,mode=fast; JSON is taken too.
+    checkpoint
+        Checkpoint that is handed to the class of a module:Class.
     workers
         Threads that decode the audio of rows ahead of the model.
     """
 
     reward: str = "lab-cmi-rm"
+    reward_options: str | dict[str, Any] = ""
+    checkpoint: str | None = None
     workers: int = 2
 
     def __post_init__(self) -> None:

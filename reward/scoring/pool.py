@@ -8,7 +8,7 @@ from music.errors import InputError
 from music.pool import Pool
 from music.processes import Processes
 from music.scores import ScoreTable
-from reward.protocol import Scorer, ScoreRequest
+from reward.protocol import Scorer, ScoreRequest, scores_of
 
 _BATCH = (
     16  # requests that are handed over together; a scorer that gains nothing from it takes them one by one
@@ -43,6 +43,8 @@ def score_pool(
     ------
     InputError
         If a candidate cannot be scored, its file was changed, or the disk is full.
+    BrokenScorerError
+        If the scorer does not give what it announces.
     """
     from tqdm import tqdm
 
@@ -76,7 +78,7 @@ def _scored(
     try:
         pool.verify(batch)
         requests = [ScoreRequest(pool.path(candidate), pool.prompt(candidate)) for candidate in batch]
-        yield from zip(batch, scorer.score(requests), strict=True)
+        yield from zip(batch, scores_of(scorer, requests), strict=True)
     except InputError as error:
         if len(batch) > 1:  # find the culprit
             for candidate in batch:

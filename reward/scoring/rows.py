@@ -4,14 +4,15 @@ A row of the input is ``id, audio`` and optionally ``text, lyrics, reference``; 
 file, and other fields are carried. A row of the output is the row of the input, then the metrics (or ``error`` with
 the cause) and ``model``, the scorer's hash; ``audio_warning`` is added where the audio is far above full scale.
 
-While it runs, each process appends rows to ``<output>-0000R.jsonl``; at the end they are merged into the output in the
+While it runs, each process appends rows to ``<output>.part-0000R``; at the end they are merged into the output in the
 order of the input. So a killed run can be run again: rows that are there without an error, and are the same in the
 input, are kept; the others are scored. Threads decode audio ahead of the scorer.
 """
 
+import contextlib
+import glob
 import itertools
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,10 +23,11 @@ from music.clips import read_clip
 from music.durable import write_text
 from music.errors import InputError
 from music.jsonl import dump_line, read_jsonl
+from music.paths import check_apart, check_file
 from music.processes import Processes
 from music.prompts import Prompt
-from music.shards import Located, ShardedRows
-from reward.protocol import Scorer, ScoreRequest
+from music.shards import ShardedRows
+from reward.protocol import Scorer, ScoreRequest, scores_of
 from reward.scoring.level import AtLevel, too_loud
 from reward.scoring.options import Scoring
 from reward.scoring.read_ahead import read_ahead
@@ -34,6 +36,7 @@ Row = dict[str, Any]
 
 _GPU_BATCH = 16
 WARNING = "audio_warning"
+_REQUESTS, _SCORES = "requests.jsonl", "scores.jsonl"
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ def score_rows(
     batch: int = 1,
     workers: int = 0,
     accumulate: bool = False,
+    root: Path | None = None,
+    limit: int | None = None,
 ) -> RowCounts:
     """Score the rows of `source` into `output`.
 
@@ -71,35 +76,43 @@ def score_rows(
         Threads that decode audio ahead for a scorer that takes clips; with 0 it is handed paths, and reads them itself.
     accumulate
         Whether to keep results of rows that are not in `source`, behind the others, instead of refusing them.
+    root
+        Folder that paths in the rows are relative to; that of `source` by default.
+    limit
+        Number of rows to score, the first ones; results that are there of further ones stay.
 
     Returns
     -------
     RowCounts
-        Over all processes.
+        Over all processes, of the rows to score.
 
     Raises
     ------
     InputError
-        If an id is missing or comes twice, a field has the name of a result, the output belongs to another version of
-        the scorer or (unless it accumulates) another input, or the scorer does not give what it announces.
+        If an id is missing or comes twice, a field has the name of a result, or the output belongs to another
+        version of the scorer or (unless it accumulates) another input.
+    BrokenScorerError
+        If the scorer does not give what it announces.
     """
     from tqdm import tqdm
 
     processes = processes or Processes()
     batch = max(batch, scorer.batch_size)
+    table = check_files(source, output)
     rows = _read(source, scorer)
-    if output.suffix != ".jsonl" or output.resolve() == source.resolve():
-        raise InputError(f"the output must be a .jsonl file other than the input, got {output}")
-    table = ShardedRows(output.parent, output.stem)
     _check(table, rows, source, scorer, accumulate)
-    done = {place.row["id"] for place in table.rows() if _is_finished(place.row, rows, scorer)} & rows.keys()
+    wanted = dict(itertools.islice(rows.items(), limit))
+    older = _left_by_older_version(output, rows, scorer)
+    found = [*(place.row for place in table.rows()), *older]
+    done = {row["id"] for row in found if _is_finished(row, rows, scorer)} & wanted.keys()
     processes.barrier()  # all have read before anybody writes
-    share = processes.shard([row for identity, row in rows.items() if identity not in done])
+    share = processes.shard([row for identity, row in wanted.items() if identity not in done])
     bar = tqdm(total=len(share), desc=f"score ({scorer.name})", disable=not (processes.is_main and share))
     with bar, table.appender(processes.rank) as file:
         decode = workers > 0 and scorer.takes_clips
         level = scorer.level if isinstance(scorer, AtLevel) else None
-        read = partial(_loaded, source=source, seconds=scorer.max_seconds, decode=decode, level=level)
+        folder, seconds = root or source.parent, scorer.max_seconds
+        read = partial(_loaded, root=folder, seconds=seconds, decode=decode, level=level)
         loaded = read_ahead(read, share, workers, batch + workers)
         for start in range(0, len(share), batch):
             part = share[start : start + batch]
@@ -107,11 +120,11 @@ def score_rows(
             bar.update(len(part))
     processes.barrier()
     if processes.is_main:
-        table.merge(lambda located: _in_order(located, rows, scorer))
+        table.merge(lambda located: _in_order([*(place.row for place in located), *older], rows, scorer))
     processes.barrier()
-    found = [place.row for place in table.rows() if place.row["id"] in rows]
+    found = [place.row for place in table.rows() if place.row["id"] in wanted]
     failed, warned = (sum(name in row for row in found) for name in ("error", WARNING))
-    return RowCounts(len(rows) - len(done) - failed, len(done), failed, warned)
+    return RowCounts(len(wanted) - len(done) - failed, len(done), failed, warned)
 
 
 def score_requests(
@@ -126,12 +139,32 @@ def score_requests(
 
     Requests are rows as `score_rows` reads them; the options have the device and the workers.
     """
-    source, scores = folder / "requests.jsonl", folder / "scores.jsonl"
+    source, scores = folder / _REQUESTS, folder / _SCORES
     if processes.is_main:
         write_text(source, "".join(map(dump_line, requests)))
     processes.barrier()
     score_rows(source, scores, scorer, processes, batch_on(options.device), options.workers, accumulate)
     return {row["id"]: row for _, row in read_jsonl(scores)}
+
+
+def check_request_files(data: Path, folder: Path, *others: str) -> None:
+    """`InputError` if `score_requests`, or what else is written into its folder, would overwrite the data."""
+    check_apart(data, *(folder / name for name in (_REQUESTS, _SCORES, *others)))
+
+
+def check_files(source: Path, output: Path) -> ShardedRows:
+    """Return the table that the output and its parts are, before a model is loaded.
+
+    Raises
+    ------
+    InputError
+        If the input cannot be read, or the output is no ``.jsonl`` file or the input itself.
+    """
+    check_file(source, "input")
+    table = ShardedRows.beside(output)
+    if output.suffix != ".jsonl" or table.owns(source):
+        raise InputError(f"the output must be a .jsonl file other than the input, got {output} for {source}")
+    return table
 
 
 def batch_on(device: str) -> int:
@@ -145,7 +178,7 @@ def _read(source: Path, scorer: Scorer) -> dict[str, Row]:
     """Return the rows by id."""
     rows: dict[str, Row] = {}
     lines: dict[str, int] = {}
-    for line, row in read_jsonl(source, torn_end=False):
+    for line, row in read_jsonl(source, torn_end=False, whole_texts=False):  # a row's own error
         place = f"{source} line {line}"
         identity = row.get("id")
         if not isinstance(identity, str) or not identity:
@@ -176,6 +209,25 @@ def _check(
             )
 
 
+def _left_by_older_version(output: Path, rows: Mapping[str, Row], scorer: Scorer) -> list[Row]:
+    """Return the scores in parts of the output as they were once called; as a user may call a file so, they stay.
+
+    A file that has all rows is no part.
+    """
+    found: list[Row] = []
+    for path in sorted(output.parent.glob(f"{glob.escape(output.stem)}-[0-9][0-9][0-9][0-9][0-9].jsonl")):
+        with contextlib.suppress(InputError):
+            scores = [row for _, row in read_jsonl(path) if _is_score(row, rows, scorer)]
+            found += scores if len(scores) < len(rows) else []
+    return found
+
+
+def _is_score(row: Row, rows: Mapping[str, Row], scorer: Scorer) -> bool:
+    """Tell whether any row at all is a score of one of the rows as they are now."""
+    scored = row.get("model") == scorer.hash and row.keys() >= set(scorer.metrics)
+    return scored and isinstance(row.get("id"), str) and row["id"] in rows and _is_finished(row, rows, scorer)
+
+
 def _is_finished(result: Row, rows: Mapping[str, Row], scorer: Scorer) -> bool:
     """Tell whether a result is a score of the row as it is in the input now; of one that is not there, a score."""
     if result["id"] not in rows:
@@ -184,12 +236,12 @@ def _is_finished(result: Row, rows: Mapping[str, Row], scorer: Scorer) -> bool:
     return {name: value for name, value in result.items() if name not in added} == rows[result["id"]]
 
 
-def _in_order(located: Sequence[Located], rows: Mapping[str, Row], scorer: Scorer) -> list[Mapping[str, Any]]:
+def _in_order(found: Iterable[Row], rows: Mapping[str, Row], scorer: Scorer) -> list[Mapping[str, Any]]:
     """Return one result for each id, in the order of the input, others behind; a score goes before an error."""
     best: dict[str, Row] = {}
-    for place in located:
-        if place.row["id"] not in best or _is_finished(place.row, rows, scorer):
-            best[place.row["id"]] = place.row
+    for row in found:
+        if row["id"] not in best or _is_finished(row, rows, scorer):
+            best[row["id"]] = row
     return [best[identity] for identity in dict.fromkeys([*rows, *best]) if identity in best]
 
 
@@ -200,10 +252,10 @@ class _Loaded(NamedTuple):
     warning: str = ""
 
 
-def _loaded(row: Row, source: Path, seconds: float | None, decode: bool, level: float | None) -> _Loaded:
+def _loaded(row: Row, root: Path, seconds: float | None, decode: bool, level: float | None) -> _Loaded:
     """Return the request of a row, with its audio decoded if that is wanted."""
     try:
-        request = _request(row, source)
+        request = _request(row, root)
         if decode and isinstance(request.audio, Path):
             request = replace(request, audio=read_clip(request.audio, seconds))
     except InputError as error:
@@ -214,18 +266,13 @@ def _loaded(row: Row, source: Path, seconds: float | None, decode: bool, level: 
 def _scored(rows: Sequence[Row], loaded: Sequence[_Loaded], scorer: Scorer) -> list[Row]:
     """Return the rows with their results; a row that cannot be scored does not harm its neighbours."""
     try:
-        scores = scorer.score([_sound(one.request) for one in loaded])
-        for found in scores:
-            for name, value in found.items():
-                if not math.isfinite(value):
-                    raise InputError(f"{name} is {value}, not a finite number")
+        scores = scores_of(scorer, [_sound(one.request) for one in loaded])
     except InputError as error:
         if len(rows) == 1:
             return [_writable({**rows[0], "error": str(error), "model": scorer.hash})]
         return [
             result for row, one in zip(rows, loaded, strict=True) for result in _scored([row], [one], scorer)
         ]
-    _check_metrics(scores, len(rows), scorer)
     return [
         {**row, **found, "model": scorer.hash, **({WARNING: one.warning} if one.warning else {})}
         for row, found, one in zip(rows, scores, loaded, strict=True)
@@ -238,24 +285,12 @@ def _sound(request: ScoreRequest | InputError) -> ScoreRequest:
     return request
 
 
-def _check_metrics(scores: Sequence[Mapping[str, float]], count: int, scorer: Scorer) -> None:
-    """`InputError` unless there are `count` scores of exactly the metrics that the scorer announces."""
-    if len(scores) != count:
-        raise InputError(f"scorer {scorer.name} gave {len(scores)} scores for {count} requests: repair it")
-    for found in scores:
-        if found.keys() != set(scorer.metrics):
-            given, announced = ", ".join(sorted(found)), ", ".join(sorted(scorer.metrics))
-            raise InputError(
-                f"scorer {scorer.name} announces the metrics {announced} but gave {given or 'none'}: repair it"
-            )
-
-
 def _writable(value: Any) -> Any:
     """Return a JSON value as UTF-8 can hold it: lone surrogates, which JSON can escape, become question marks."""
     return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
 
 
-def _request(row: Row, source: Path) -> ScoreRequest:
+def _request(row: Row, root: Path) -> ScoreRequest:
     for name, value in row.items():
         if _writable([name, value]) != [name, value]:
             raise InputError(f"field {name!a} holds a lone surrogate, which is no character: {value!a}")
@@ -265,6 +300,6 @@ def _request(row: Row, source: Path) -> ScoreRequest:
             raise InputError(f"field {name!r} must be a text, got {value!r}")
     if not fields["audio"]:
         raise InputError("field 'audio' is missing")
-    reference = source.parent / fields["reference"] if fields["reference"] else None
+    reference = root / fields["reference"] if fields["reference"] else None
     prompt = Prompt(row["id"], fields["text"], fields["lyrics"], reference)
-    return ScoreRequest(source.parent / fields["audio"], prompt)
+    return ScoreRequest(root / fields["audio"], prompt)

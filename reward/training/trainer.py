@@ -15,6 +15,7 @@ from torch.nn.utils import parameters_to_vector
 
 from music.errors import InputError
 from music.hashing import sha256_file
+from music.paths import is_folder
 from music.processes import Processes
 from music.training_state import TrainLog, TrainState
 from reward.cmi_rm.checkpoint import WEIGHTS, load_head, save_checkpoint
@@ -223,7 +224,7 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 
 def _model_name(config: TrainConfig) -> str:
     """Return the name of the towers in the saved config."""
-    if config.model_name or not Path(config.towers).is_dir():
+    if config.model_name or not is_folder(config.towers):
         return config.model_name or config.towers
     return os.path.relpath(Path(config.towers).resolve(), Path(config.output).resolve().parent)
 

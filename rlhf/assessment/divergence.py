@@ -26,6 +26,7 @@ from music.candidate import Candidate
 from music.clips import Clip
 from music.hashing import canonical_json, sha256_text
 from music.intervals import Array
+from music.optional_libraries import OptionalLibraries
 from music.pool import Pool
 from music.processes import Processes
 from reward.protocol import ScoreRequest
@@ -77,10 +78,16 @@ class Divergence(ABC):
         Pool that the model has filled.
     device
         Device that both are run on.
+
+    Attributes
+    ----------
+    libraries
+        Libraries that it needs beside those that the project always has.
     """
 
     name = "divergence"
     metrics: ClassVar[tuple[str, ...]]
+    libraries: ClassVar[OptionalLibraries | None] = None
 
     def __init__(self, base: Sampled, model: Sampled, pool: Pool, device: torch.device) -> None:
         facts = {"arithmetic": _ARITHMETIC, "base": base.weights, "model": model.weights}
@@ -104,10 +111,19 @@ class Divergence(ABC):
 
 
 def sampled(generator: Generator) -> Sampled | None:
-    """Return what the divergence of a generator depends on; None of one that has none."""
+    """Return what the divergence of a generator depends on; None of one that has none.
+
+    Raises
+    ------
+    InputError
+        If a library that measures it is not installed: better before the generator makes a clip.
+    """
     divergence = of_class(DIVERGENCES, generator)
     if divergence is None:
         return None
+    libraries = resolve_name(divergence).libraries
+    if libraries is not None:
+        libraries.check()
     own: Any = generator
     return Sampled(divergence, own.folder, own.spec["weights"], own.options)
 

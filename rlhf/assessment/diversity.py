@@ -18,9 +18,11 @@ from music.durable import write_bytes
 from music.errors import InputError
 from music.hashing import sha256_file, sha256_text
 from music.intervals import Array
+from music.paths import files_in
 from music.processes import Processes
 from reward import load_scorer
 from reward.baselines.similarity import JointEmbedding, Similarity
+from reward.plug_ins import unwrapped
 
 
 def load_encoders(names: str, device: str, dtype: str) -> list[JointEmbedding]:
@@ -33,7 +35,7 @@ def load_encoders(names: str, device: str, dtype: str) -> list[JointEmbedding]:
     """
     found: list[JointEmbedding] = []
     for name in split_names(names):
-        scorer = load_scorer(name, device, dtype)
+        scorer = unwrapped(load_scorer(name, device, dtype))
         if not isinstance(scorer, Similarity):
             raise InputError(f"--encoders needs joint embeddings such as mulan:lab-mulan or clap, got {name}")
         if scorer.embedding.name in [one.name for one in found]:
@@ -45,7 +47,7 @@ def load_encoders(names: str, device: str, dtype: str) -> list[JointEmbedding]:
 def audio_files(folder: Path) -> list[Path]:
     """Return the audio files below a folder, by name; `InputError` for fewer than two."""
     known = {f".{kind.lower()}" for kind in soundfile.available_formats()} - {".raw"}
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in known)
+    found = [path for path in files_in(folder, "**/*") if path.suffix.lower() in known]
     if len(found) < 2:
         raise InputError(f"--real {folder} holds {len(found)} audio files: a distance needs at least 2")
     return found

@@ -117,8 +117,8 @@ class HeldOut:
         options, processes = self._options, self._processes
         pool = Pool(self._folder / "pools" / name, create=True)
         generator = load_sampler(options, source)
-        fill_pool(generator, self._prompts, self._n, options.seconds, pool, options.seed, processes)
         model = sampled(generator)
+        fill_pool(generator, self._prompts, self._n, options.seconds, pool, options.seed, processes)
         del generator  # its weights: others are loaded now
         if not self._measured:
             self._base = model

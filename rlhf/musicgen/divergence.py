@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from generators.musicgen.loading import load_model
 from music.candidate import Candidate
+from music.optional_libraries import OptionalLibraries, install_extra
 from rlhf.assessment.divergence import Divergence
 
 
@@ -22,6 +23,7 @@ class CodeDivergence(Divergence):
     """Estimates of the Kullback-Leibler divergence, nats."""
 
     metrics = ("k3_per_code", "k3_per_clip")
+    libraries = OptionalLibraries("the divergence of a MusicGen", ("trl",), install_extra("rlhf"))
 
     @cached_property
     def _loaded(self) -> tuple[list[Any], Any]:

@@ -10,6 +10,7 @@ import torch
 
 from generators.stable_audio.diffusers.loading import load_parts
 from music.durable import finished_folder
+from music.optional_libraries import OptionalLibraries, install_extra
 from music.pool import Pool
 from rlhf.choosing import Judged
 from rlhf.learners import Learner
@@ -21,6 +22,8 @@ _TRANSFORMER = "transformer"  # folder of it in a pipeline
 
 class StableAudioLearner(Learner):
     """Trains Stable Audio models in the format of diffusers; see `rlhf.stable_audio.training`."""
+
+    libraries = OptionalLibraries("post-training of Stable Audio", ("peft",), install_extra("rlhf"))
 
     def learn(self, source: Path, pool: Pool, judged: Judged, work: Path, target: Path) -> None:
         """Learn from the candidates of a pool; see `Learner.learn`."""

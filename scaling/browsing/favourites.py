@@ -13,6 +13,7 @@ from typing import NamedTuple
 from music.durable import write_text
 from music.errors import InputError
 from music.jsonl import JsonlAppender, dump_line, read_jsonl
+from music.paths import exists
 from music.pool import Candidate
 
 
@@ -37,7 +38,7 @@ def read_favourites(pool_folder: Path) -> dict[str, Favourite]:
     """
     path = _file(pool_folder)
     favourites = {}
-    for line, row in read_jsonl(path) if path.exists() else []:
+    for line, row in read_jsonl(path) if exists(path) else []:
         try:
             favourites[str(row["prompt_id"])] = Favourite(int(row["candidate"]), str(row["sha256"]))
         except (KeyError, TypeError, ValueError) as error:

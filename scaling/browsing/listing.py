@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from music.errors import InputError
 from music.files import read_object
 from music.intervals import Array
+from music.paths import is_file, is_folder
 from music.pool import Candidate, Pool
 from music.scores import read_scores
 from reward import RewardWeights
@@ -105,7 +106,7 @@ def read_listing(folder: Path, weights: str | None = None) -> Listing:
     InputError
         If there is no pool, a file of it is not whole, or a metric of the given weights is not there.
     """
-    pool = Pool(folder / "pool" if (folder / "pool").is_dir() else folder)
+    pool = Pool(folder / "pool" if is_folder(folder / "pool") else folder)
     if not len(pool):
         raise InputError(f"{pool.folder} has no candidates")
     record = _last_run(pool.folder.absolute())
@@ -126,7 +127,7 @@ def read_listing(folder: Path, weights: str | None = None) -> Listing:
 def _last_run(pool_folder: Path) -> dict[str, Any]:
     """Return ``run.json`` of the run of `scaling.best_of_n` that a pool is part of, empty if of none."""
     path = pool_folder.parent / "run.json"
-    return read_object(path) if pool_folder.name == "pool" and path.is_file() else {}
+    return read_object(path) if pool_folder.name == "pool" and is_file(path) else {}
 
 
 def _labels(scores: Mapping[tuple[str, str], Any], last: Mapping[str, str]) -> dict[tuple[str, str], str]:

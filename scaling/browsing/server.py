@@ -11,7 +11,6 @@ given to this machine (the Host header must be a local one), nor mark anything (
 elsewhere, and nothing allows it).
 """
 
-import json
 from collections.abc import Sequence
 from importlib.resources import files
 from mimetypes import guess_type
@@ -30,6 +29,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from music.errors import InputError
+from music.texts import parse_json
 from scaling.browsing.favourites import mark, read_favourites
 from scaling.browsing.listing import Listing
 from scaling.browsing.page import Shelf
@@ -126,7 +126,7 @@ def _marks(listing: Listing) -> dict[str, int]:
 def _asked(body: bytes) -> dict[str, Any]:
     kinds = {"pool": int, "prompt_id": str, "candidate": int, "sha256": str, "favourite": bool}
     try:
-        asked = json.loads(body)
+        asked = parse_json(body)
     except ValueError as error:
         raise HTTPException(400, "expected JSON") from error
     if not isinstance(asked, dict) or any(type(asked.get(name)) is not kind for name, kind in kinds.items()):

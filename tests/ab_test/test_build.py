@@ -208,12 +208,15 @@ def test_systems_that_cannot_be_used(tmp_path, text, expected):
     [
         ({"sample": 9}, "only 4 prompts"),
         ({"systems": "tone={pool}:3,single={pool}:1"}, "holds 'tone'"),
-        ({"systems": "reference={pool}:3,single={pool}:1"}, "study.json holds 'reference'"),
         ({"systems": "spoilt={pool}:3,single={pool}:1"}, "another name"),
         ({"systems": "one={pool}:5,single={pool}:1"}, "one has 0, single has 4"),
         ({"consent": Path("nowhere.txt")}, "cannot read nowhere.txt"),
         ({"title": "Is a single one better?"}, "--title holds 'single'"),
         ({"weights": "musicality"}, "needs the metric 'musicality'"),
+        ({"sample_rate": 48}, "--sample_rate must be from 8000 to 192000, got 48"),
+        ({"sample_rate": 96_001}, "--sample_rate cannot be 96001 Hz, which FLAC does not hold"),
+        ({"seconds": float("nan")}, "--seconds must be finite"),
+        ({"loudness": float("-inf")}, "--loudness must be finite"),
         ({"audio": "wav"}, "must be one of flac, mp3, opus"),
         ({"seconds": 0.1}, "--seconds must be at least"),
         ({"loudness": 0.0}, "must lie below --ceiling"),
@@ -228,6 +231,25 @@ def test_what_cannot_be_built_is_told_in_a_line(tmp_path, options, expected):
     with pytest.raises(InputError, match=expected):
         build_study(tmp_path, **options)
     assert not (tmp_path / "study" / BLINDED / STUDY).exists()
+
+
+@pytest.mark.parametrize(
+    "names", [("one", "first"), ("clips", "reference"), ("study", "audio"), ("music", "answers")]
+)
+def test_words_of_every_study_tell_nothing_of_a_system(tmp_path, names):
+    pool = make_pool(tmp_path, 2).pool.folder
+    systems = f"{names[0]}={pool}:3,{names[1]}={pool}:1"
+    main(Build(systems, tmp_path / "study", raters=1, sample_rate=16_000, catches=0, identicals=0, **CHOSEN))
+    assert findings(tmp_path / "study") == []
+
+
+def test_what_texts_reveal_is_told_before_anything_is_scored(tmp_path, monkeypatch):
+    pool = make_pool(tmp_path, 2).pool.folder
+    monkeypatch.setattr(
+        "experiments.ab_test.building.build.load_reward", lambda options: pytest.fail("too late")
+    )
+    with pytest.raises(InputError, match="holds 'tone', the name of a system: give that another name"):
+        main(Build(f"tone={pool}:3,single={pool}:1", tmp_path / "study", **CHOSEN))
 
 
 def test_waveforms_may_be_hidden(tmp_path):

@@ -1,10 +1,12 @@
 """The commands as a user types them."""
 
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
+from functools import partial
 
 import httpx
 import pytest
@@ -12,8 +14,10 @@ import pytest
 from experiments.ab_test.__main__ import main
 from experiments.ab_test.plan import Plan
 from experiments.ab_test.simulate import Simulate
+from experiments.ab_test.simulate import main as simulate
 from experiments.ab_test.study import BLINDED, load_study
 from music.command import parse_command
+from music.errors import InputError
 from tests.ab_test.running_server import ROOT, command, free_port
 from tests.ab_test.small_study import make_pool
 
@@ -72,6 +76,28 @@ def test_a_server_that_is_not_there_is_told(short_study):
     done = run("simulate", short_study, "--address", f"http://127.0.0.1:{free_port()}")
     assert done.returncode == 2
     assert "does not answer" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("nonsense", "does not answer"),
+        ("http://localhost:80a", "does not answer"),
+        ("http://a..b", "does not answer"),
+    ],
+)
+def test_an_address_that_is_none_is_told(three_systems, address, reason):
+    with pytest.raises(InputError, match=f"{re.escape(address)} {reason}"):
+        simulate(Simulate(three_systems, raters=1, address=address))
+
+
+@pytest.mark.parametrize("text", ["<html>another site</html>", "[1]", '{"detail": "fine"}'])
+def test_another_server_at_the_address_is_told(three_systems, monkeypatch, text):
+    answered = httpx.MockTransport(lambda request: httpx.Response(200, text=text))
+    client = partial(httpx.AsyncClient, transport=answered)
+    monkeypatch.setattr(httpx, "AsyncClient", client)
+    with pytest.raises(InputError, match="is no page of a listening test"):
+        simulate(Simulate(three_systems, raters=1))
 
 
 def test_a_server_needs_no_library_of_models():

@@ -193,7 +193,7 @@ def test_listen_and_rate_gets_a_test_for_each_two_systems(three_systems, tmp_pat
         ({"to": "preferences", "validation": 1.0}, "--validation must lie"),
         ({"to": "preferences", "screening": Limits(seconds=99.0)}, "no vote on a pair"),
         ({"to": "answers"}, "there is no database"),
-        ({"to": "answers", "database": "nonsense"}, "the database cannot be opened"),
+        ({"to": "answers", "database": "nonsense"}, "--database must be an address"),
         ({"to": "answers", "database": "nosuch://x"}, "the database cannot be opened"),
     ],
 )

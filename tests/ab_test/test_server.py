@@ -11,7 +11,16 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from experiments.ab_test.study import BLINDED, load_study
+from experiments.ab_test.analysis import export
+from experiments.ab_test.analysis.export import Export
+from experiments.ab_test.serving.answers import Origin
+from experiments.ab_test.serving.database import Database, database_address
+from experiments.ab_test.serving.serve import Serve
+from experiments.ab_test.serving.serve import main as serve
+from experiments.ab_test.serving.static import Static
+from experiments.ab_test.serving.static import main as static
+from experiments.ab_test.study import AUDIO, BLINDED, load_study
+from music.errors import InputError
 from tests.ab_test.running_server import TOKEN, HttpRater, RunningServer, answer_to
 from tests.ab_test.small_study import build_study
 
@@ -113,7 +122,7 @@ def test_answers_to_the_trials_of_others_or_out_of_turn_are_refused(server, stud
     assert rater.send(0, answer_to(state["turn"], trial=next_turn)).status_code == 403
     assert rater.send(1, answer_to(state["turn"], trial=next_turn)).status_code == 409
     assert rater.send(10**6, answer_to(state["turn"])).status_code == 409
-    assert rater.send(-1, answer_to(state["turn"])).status_code == 409
+    assert rater.send(-1, answer_to(state["turn"])).status_code == 422
     assert mine(server, study, state["rater"]) == []
     assert rater.answer(state).status_code == 200
 
@@ -145,6 +154,13 @@ def test_what_is_no_answer_is_refused(server, study, rater, changes, status, exp
     assert expected in reply.json()["error"]
     assert "<script>" not in reply.text
     assert mine(server, study, state["rater"]) == []
+
+
+@pytest.mark.parametrize("position", ["-1", 1 << 31, "9" * 30])
+def test_a_turn_beyond_the_numbers_of_a_database_is_refused(server, study, rater, position):
+    state = rater.join().json()
+    reply = rater.send(position, answer_to(state["turn"]))
+    assert reply.status_code == 422
 
 
 def test_a_body_without_a_length_is_cut_off_too(server, rater):
@@ -329,3 +345,72 @@ def test_two_studies_at_once_do_not_mix(folder, tmp_path, study):
         assert httpx.get(f"{server.address}/s/{study.id}/audio/{clip}").status_code == 404
     finally:
         server.stop()
+
+
+@pytest.mark.parametrize("name", ["Which is better?", "a#b", "100%", "a&b=c", "sq:lite@home"])
+def test_answers_lie_beside_the_study_whatever_its_folder_is_called(folder, tmp_path, study, name):
+    shutil.copytree(folder, tmp_path / name, ignore=shutil.ignore_patterns("answers.sqlite*"))
+    blinded = tmp_path / name / BLINDED
+    database = Database(database_address("", blinded), {study.id: blinded})
+    database.join(study.id, "0" * 64, Origin())
+    database.close()
+    assert (tmp_path / name / "answers.sqlite").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    export.main(Export(tmp_path / name))
+    assert len((tmp_path / name / "raters.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("database", "reason"),
+    [
+        (
+            "answers.sqlite",
+            "--database must be an address such as sqlite:///answers.sqlite, got 'answers.sqlite'",
+        ),
+        ("sqlite:////nowhere/at/all.sqlite", "cannot be opened: .*unable to open database file"),
+        ("oddbase://there", "cannot be opened: .*oddbase"),
+        ("postgresql://a:b@127.0.0.1:port/x", "--database must be an address"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_told_in_a_line(folder, study, database, reason):
+    with pytest.raises(InputError, match=reason):
+        Database(database_address(database, folder / BLINDED), {study.id: folder / BLINDED})
+
+
+@pytest.mark.parametrize(
+    "publish", [lambda at: serve(Serve([at])), lambda at: static(Static(at, at / "page"))]
+)
+def test_a_missing_clip_is_found_before_any_rater_comes(folder, tmp_path, study, publish):
+    copy = shutil.copytree(folder / BLINDED, tmp_path / BLINDED)
+    lost = sorted(study.files)[-1]
+    (copy / AUDIO / lost).unlink()
+    with pytest.raises(InputError, match=rf"audio lacks {lost} \(1 of \d+ files\): copy the whole folder"):
+        publish(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda row: row["schedules"][0].append(["x", True]), "names the trial 'x', which it does not have"),
+        (lambda row: row["schedules"].append([]), "has a schedule without turns"),
+        (lambda row: row.update(schedules=[]), "has a schedule without turns"),
+        (lambda row: row["clips"].pop(next(iter(row["clips"]))), "(names the clip|lacks)"),
+        (lambda row: row["prompts"].pop(next(iter(row["prompts"]))), "names the prompt"),
+    ],
+)
+def test_a_study_that_would_fail_a_rater_is_not_served(folder, tmp_path, change, reason):
+    copy = shutil.copytree(folder / BLINDED, tmp_path / BLINDED)
+    row = json.loads((copy / "study.json").read_text())
+    change(row)
+    (copy / "study.json").write_text(json.dumps(row))
+    with pytest.raises(InputError, match=reason):
+        serve(Serve([copy]))
+
+
+@pytest.mark.parametrize("token", ["short", "sixteen letters ü", "two\nlines of a token"])
+def test_a_token_that_no_header_can_hold_is_refused(folder, monkeypatch, token):
+    monkeypatch.setenv("AB_TEST_ADMIN_TOKEN", token)
+    with pytest.raises(
+        InputError, match="AB_TEST_ADMIN_TOKEN must have at least 16 characters, all of ASCII"
+    ):
+        serve(Serve([folder / BLINDED]))

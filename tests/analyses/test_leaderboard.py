@@ -126,7 +126,7 @@ def test_systems_of_the_same_name_are_told_apart_and_prompts_are_shared(tmp_path
     fill(tmp_path / "two", "model", [[-20.0]] * 4, first=2)
     main(board([tmp_path / "one", tmp_path / "two"], tmp_path / "out"))
     rows = table(tmp_path / "out")
-    assert rows[0]["system"] == f"model ({tmp_path / 'one'})"
+    assert rows[0]["system"] == "model (one)"
     assert {row["prompts"] for row in rows} == {"2"}
     assert {row["low"] for row in rows} == {""}  # two prompts tell nothing of the others
     assert float(rows[0]["value"]) == pytest.approx(1500 + 200 * math.log(2.5 / 0.5), abs=0.01)

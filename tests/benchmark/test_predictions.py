@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -174,6 +175,26 @@ def test_bad_audio_that_a_scorer_never_opens_is_left_out_too(job):
     assert [("error" in row) for row in results(job["output"])] == [False, True, False, True, True, False]
 
 
+def test_what_results_cannot_hold_is_refused_before_a_model_is_loaded(job, tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    row = {"split": "test", "source": "PAM", "audio-path": "a0.flac", "date": datetime(2025, 7, 1)}
+    parquet.write_table(pyarrow.Table.from_pylist([row]), tmp_path / "rows.parquet")
+    with pytest.raises(InputError, match=r"rows\.parquet row 1: .*datetime"):
+        main(Benchmark(**job | {"data": tmp_path / "rows.parquet", "reward": "no/such/scorer"}))
+
+
+@pytest.mark.parametrize("name", ["requests.jsonl", "scores.jsonl", "results.jsonl"])
+def test_rows_in_the_output_are_not_written_over(job, name):
+    job["output"].mkdir()
+    data = job["data"].rename(job["output"] / name)
+    before = data.read_text()
+    with pytest.raises(InputError, match=rf"{name} would be overwritten by"):
+        main(Benchmark(**job | {"data": data}))
+    assert data.read_text() == before
+
+
 def test_metrics_answer_tasks():
     both = {"musicality": "", "alignment": ""}
     assert answers(("alignment", "musicality"), both) == {name: name for name in both}
@@ -227,7 +248,7 @@ def test_a_class_for_the_authors_runner_works_unchanged(job, tmp_path, module):
     (tmp_path / "weights").write_text("0.5")  # another model: its scores are not mixed with those
     with pytest.raises(InputError, match="scored by another model"):
         main(Benchmark(**job))
-    with pytest.raises(InputError, match="made with device: missing a required argument: 'checkpoint'"):
+    with pytest.raises(InputError, match="theirs:Theirs needs the option 'checkpoint'"):
         main(Benchmark(**job | {"checkpoint": None}))
 
 

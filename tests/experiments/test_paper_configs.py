@@ -49,13 +49,9 @@ def config(request, tmp_path, monkeypatch):
         MODELS[request.param]: tiny_model(request.param, tmp_path / "model"),
         "HaiwenXia/CMI-RM": ROOT / "tests" / "data" / "scoring" / "sa_plain",
     }
-    captions = tmp_path / "musiccaps-public.csv"
-    captions.write_text(MUSICCAPS)
+    (tmp_path / "musiccaps-public.csv").write_text(MUSICCAPS)
+    models["google/MusicCaps"] = tmp_path
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, **_: str(models[name]))
-    monkeypatch.setattr(
-        "huggingface_hub.hf_hub_download",
-        lambda name, file, repo_type: {"google/MusicCaps": str(captions)}[name],
-    )
     return request.param
 
 

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import torch
 
 from experiments.lab.judge_server import TrueJudge, make_server
 from experiments.lab.judgements.hearing import Hearing
@@ -16,9 +17,12 @@ from experiments.lab.world.coded_audio import clip_of
 from experiments.lab.world.rendering import SAMPLE_RATE
 from music.clips import Clip, write_clip
 from music.errors import InputError
+from music.jsonl import read_jsonl
+from reward import load_scorer
 from reward.judge.command import LabelPairs, main
 from reward.judge.sound import Sound
 from reward.judgements import load_pairs, load_preferences
+from reward.scoring.rows import score_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 PAIRS = 24
@@ -99,3 +103,27 @@ def test_both_commands_together(pairs, tmp_path):
             assert json.loads(done.stdout)["answered"] == 2 * PAIRS
         finally:
             server.kill()
+
+
+def test_it_marks_one_clip_as_it_hears_it_in_its_pair(pairs, tmp_path):
+    rows = [{"id": row.id + side, "audio": str(getattr(row, f"audio_{side}")), "text": row.prompt.text}
+            for row in load_pairs(pairs, 6) for side in "ab"]  # fmt: skip
+    rows.append({"id": "stranger", "audio": str(tmp_path / "stranger.wav")})
+    write_clip(tmp_path / "stranger.wav", Clip(torch.rand(1, 16_000) - 0.5, 16_000))
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with served(
+        TrueJudge(load_pairs(pairs), Sound(max_bytes=1 << 30), Hearing(0.0, 0.0, 0.0, 0.0, 0.0))
+    ) as endpoint:
+        scorer = load_scorer(f"llm-judge:lab@{endpoint}")
+        counts = score_rows(tmp_path / "in.jsonl", tmp_path / "out.jsonl", scorer)
+    assert counts.failed == 1
+    found = {row["id"]: row for _, row in read_jsonl(tmp_path / "out.jsonl")}
+    assert "I do not know this audio" in found["stranger"]["error"]
+    for row in load_pairs(pairs, 6):
+        a, b = (found[row.id + side]["alignment"] for side in "ab")
+        assert (a > b) == (row.alignment == "a")
+
+
+def test_a_port_that_cannot_be_had_is_told(pairs):
+    with pytest.raises(InputError, match="cannot listen on port 99999"):
+        make_server(TrueJudge([], Sound(), Hearing()), 99_999)

@@ -6,6 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from experiments.lab.train import TrainLab
+from experiments.lab.train import main as train_lab
 from experiments.lab.world import rendering
 from experiments.lab.world.composition import SCALES, compose
 from experiments.lab.world.corpus import SPLITS, Song, song, stream
@@ -145,5 +147,15 @@ def test_lyrics_have_the_vowel_and_the_pace_of_the_voice():
 def test_the_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "symusic", None)
     rendering._synthesizer.cache_clear()
-    with pytest.raises(InputError, match=r'extra "lab".*pip install -e "\.\[lab\]"'):
+    with pytest.raises(
+        InputError, match=r'rendering songs needs symusic, which is not installed: pip install -e "\.\[lab\]"'
+    ):
         song("train", "extra", 0).waveform()
+
+
+@pytest.mark.parametrize(("absent", "extra"), [("symusic", "lab"), ("diffusers", "diffusers")])
+def test_training_everything_begins_only_with_the_extras_of_all_parts(monkeypatch, tmp_path, absent, extra):
+    monkeypatch.setitem(sys.modules, absent, None)
+    with pytest.raises(InputError, match=rf"needs {absent}, which is not installed: .*\[{extra}\]"):
+        train_lab(TrainLab("all", tmp_path / "models", tmp_path / "work"))
+    assert list(tmp_path.iterdir()) == []

@@ -96,7 +96,7 @@ def damage(path, kind):
     ("kind", "message"),
     [
         ("missing", "does not exist"),
-        ("folder", "does not exist"),
+        ("folder", "is a folder"),
         ("text", "cannot be read"),
         ("no bytes", "cannot be read"),
         ("no samples", "zero length"),

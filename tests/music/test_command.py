@@ -1,16 +1,25 @@
 """Command lines: options from dataclasses, mistakes in one line with exit code 2."""
 
 import errno
+import os
+import re
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import ClassVar, Literal
 
 import pytest
 import torch
 
+from experiments.ab_test.__main__ import COMMANDS as LISTENING_TESTS
 from music.command import parse_command, refuse_below_one, run
 from music.errors import InputError
+from music.optional_libraries import OptionalLibraries
+from music.subcommands import Command, dispatch
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -196,3 +205,134 @@ def test_an_option_is_taken_under_its_old_name(tmp_path, capsys):
         assert capsys.readouterr().out == "new: 5\n"
     with pytest.raises(InputError, match="--old is the old name of --new: give one of them"):
         parse_command(Renamed, ["--old", "5", "--new", "6"])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("n: 1\nsource: café\n".encode("latin-1"), r"c\.yaml is not UTF-8 text \(byte 16\)"),
+        ("n: 1\n".encode("utf-16"), r"c\.yaml is not UTF-8 text \(byte 0\)"),
+        (b"n: " + b"[" * 100_000, r"c\.yaml: .*nesting depth"),
+        (b"n: [", r"c\.yaml: Problems parsing config"),
+        (b"dtype: int8", r"c\.yaml: --dtype must be one of 'float32', 'bfloat16', got int8"),
+        (b'source: "a\\0b"', r"--source is 'a\\x00b', which is no text that a file could hold"),
+    ],
+)
+def test_a_file_of_options_that_cannot_be_used_is_named(tmp_path, content, message):
+    (tmp_path / "c.yaml").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        parse_command(Config, ["--config", str(tmp_path / "c.yaml")])
+
+
+def test_options_come_through_a_pipe():
+    reading, writing = os.pipe()
+    os.write(writing, b"n: 3")
+    os.close(writing)
+    assert parse_command(Config, ["--config", f"/dev/fd/{reading}"]) == Config(n=3)
+    os.close(reading)
+
+
+@pytest.mark.parametrize("given", [["--config", "{}"], ["--config={}"]])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("none.yaml", "does not exist"),
+        ("x" * 300, "cannot be opened: File name too long"),
+        (".", "is a folder"),
+    ],
+)
+def test_why_a_file_of_options_cannot_be_opened(tmp_path, given, name, message):
+    with pytest.raises(InputError, match=f"file of options .* {message}"):
+        parse_command(Config, [word.format(tmp_path / name) for word in given])
+
+
+def test_a_file_of_options_is_utf_8_whatever_the_locale(tmp_path):
+    (tmp_path / "c.yaml").write_text("source: naïve\n", encoding="utf-8-sig")
+    code = "import sys; from tests.music.test_command import Config, parse_command; "
+    code += "print(ascii(parse_command(Config, sys.argv[1:]).source))"
+    command = [sys.executable, "-X", "utf8=0", "-c", code, "--config", str(tmp_path / "c.yaml")]
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert ran.stdout == "'na\\xefve'\n", ran.stderr
+
+
+def test_the_home_folder_in_options_and_files(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    (tmp_path / "c.yaml").write_text("output: ~/run\nsource: ~/a.jsonl\n")
+    wanted = Config("/home/me/a.jsonl", output=Path("/home/me/run"))
+    assert parse_command(Config, ["--config", str(tmp_path / "c.yaml")]) == wanted
+    assert parse_command(Config, ["~/a.jsonl", "--output=~/run"]) == wanted
+    several = parse_command(Config, ["one=~/a:2,two=folder:~/b,~/c.txt:0.5,d~/e,~f/g"]).source
+    assert several == "one=/home/me/a:2,two=folder:/home/me/b,/home/me/c.txt:0.5,d~/e,~f/g"
+
+
+def test_names_that_no_record_could_hold_are_refused_before_the_work(tmp_path, monkeypatch):
+    name = os.fsdecode(b"caf\xe9")
+    for argv in ([name], ["--output", f"a/{name}"], [f"--output={name}"]):
+        with pytest.raises(InputError, match=r"caf\\udce9' is not UTF-8: rename what it names"):
+            parse_command(Config, argv)
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / name)
+    with pytest.raises(InputError, match=r"caf\\udce9' is not UTF-8: rename what it names"):
+        parse_command(Config, [])
+    (tmp_path / name).rmdir()
+    with pytest.raises(InputError, match="working directory cannot be used: No such file"):
+        parse_command(Config, [])
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as ended:
+        run(
+            lambda config: pytest.fail("work was begun"), Config, ["--output", str(tmp_path / "file" / "run")]
+        )
+    assert ended.value.code == 2
+    assert "file is a file; choose another --output" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["name too long", "no such file"])
+def test_a_file_that_must_not_be_used_is_named_and_a_defect_keeps_its_traceback(tmp_path, capsys, kind):
+    name = "x" * 300 if kind == "name too long" else "x"
+
+    def main(config):
+        (tmp_path / name).read_text()
+
+    with pytest.raises(SystemExit if kind == "name too long" else FileNotFoundError) as ended:
+        run(main, Config, [])
+    if kind == "name too long":
+        assert ended.value.code == 2
+        assert capsys.readouterr().err == f"error: cannot use {tmp_path / name}: File name too long\n"
+
+
+@dataclass(frozen=True)
+class Needy(Config):
+    """Do a thing with libraries."""
+
+    LIBRARIES: ClassVar = (OptionalLibraries("the thing", ("json", "not_installed"), "pip install it"),)
+
+
+def test_a_command_without_its_libraries_does_not_begin(capsys):
+    with pytest.raises(SystemExit) as left:
+        run(lambda config: pytest.fail("it began"), Needy, [])
+    assert left.value.code == 2
+    assert (
+        capsys.readouterr().err
+        == "error: the thing needs not_installed, which is not installed: pip install it\n"
+    )
+
+
+def test_a_subcommand_whose_module_lacks_a_library_names_the_extra(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "sqlalchemy", None)
+    monkeypatch.delitem(sys.modules, "experiments.ab_test.serving.tables", raising=False)
+    table = {"keep": Command("experiments.ab_test.serving.tables:Base", "keep answers")}
+    with pytest.raises(SystemExit) as left:
+        dispatch("test", "Tests.", table, ["keep"])
+    assert left.value.code == 2
+    assert re.fullmatch(r"error: sqlalchemy is not installed: .*\[listening\]\"?\n", capsys.readouterr().err)
+
+
+def test_all_listening_tests_but_plans_need_their_extra(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "krippendorff", None)
+    for word, command in LISTENING_TESTS.items():
+        libraries = getattr(resolve_name(command.place), "LIBRARIES", ())
+        assert [one.missing() for one in libraries] == ([] if word == "plan" else ["krippendorff"])

@@ -44,6 +44,12 @@ def test_what_has_not_changed_is_not_read_again(files, tmp_path, read):
     assert len(list(memory.iterdir())) == 1  # nothing new, nothing written
 
 
+def test_a_list_of_files_of_the_users_is_not_the_memory(files, tmp_path):
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory" / "files-wanted.jsonl").write_text('{"path": "a.flac"}\n')
+    assert file_hashes(files, tmp_path / "memory") == {path: sha256_file(path) for path in files}
+
+
 @pytest.mark.parametrize("change", ["size", "time", "other"])
 def test_what_has_changed_is_read_again(files, tmp_path, read, change):
     file_hashes(files, tmp_path / "memory")

@@ -14,9 +14,11 @@ def test_the_fields_of_an_object(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, r"c\.json cannot be read as JSON: .*No such file"),
+        (None, r"cannot read .*c\.json: No such file"),
         (b"{", r"c\.json cannot be read as JSON"),
-        (b"\xff{}", r"c\.json cannot be read as JSON"),
+        (b"\xff{}", r"c\.json is not UTF-8 text"),
+        (b"[" * 100_000, r"c\.json cannot be read as JSON: .* levels deep"),
+        (b'{"name": "\\ud83d"}', r"c\.json holds half a Unicode surrogate pair"),
         (b"[1]", r"c\.json: expected a JSON object, got list"),
     ],
 )

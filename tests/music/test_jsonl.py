@@ -36,7 +36,7 @@ def test_every_torn_end_heals(tmp_path):
         assert [row for _, row in read_jsonl(path, torn_end=False)] == [*kept, {"new": 1}]
 
 
-@pytest.mark.parametrize("bad", ["{", "[1]", "3", '{"a": }', "\xff"])
+@pytest.mark.parametrize("bad", ["{", "[1]", "3", '{"a": }'])
 def test_a_bad_line_is_named(tmp_path, bad):
     path = tmp_path / "t.jsonl"
     path.write_bytes(b'{"a": 1}\n\n' + bad.encode("latin-1") + b'\n{"a": 2}\n')
@@ -71,6 +71,31 @@ os._exit(9)
     with JsonlAppender(path) as appender:
         appender.append({"a": 2})
     assert [row for _, row in read_jsonl(path)] == [{"a": 1}, {"a": 2}]
+
+
+def test_half_a_character_that_somebody_has_said_ends_no_work(tmp_path):
+    with JsonlAppender(tmp_path / "t.jsonl") as file:
+        file.append({"error": "the server said \ud83d", "key": "\U0001f3b5"})
+    assert read_jsonl(tmp_path / "t.jsonl") == [(1, {"error": "the server said ?", "key": "\U0001f3b5"})]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ('{"text": "calm \\ud83d"}', r"holds half a Unicode surrogate pair, not a character: 'calm \\ud83d'"),
+        ('{"facts": [{"\\uDCE9": 1}]}', "holds half a Unicode surrogate pair"),
+        ("\udcff", r"is not UTF-8 text \(byte 0\)"),
+        ("[" * 100_000, "more than 100 levels deep"),
+        ('{"facts": ' + "[" * 200 + "]" * 200 + "}", "more than 100 levels deep"),
+    ],
+)
+def test_what_could_not_be_written_again_is_refused(tmp_path, row, message):
+    rows = f'{{"text": "\\ud83c\\udfb5"}}\n{row}\n'
+    (tmp_path / "rows.jsonl").write_bytes(rows.encode("utf-8", "surrogateescape"))
+    with pytest.raises(InputError, match=rf"rows\.jsonl line 2: {message}|rows\.jsonl line 2: .*{message}"):
+        read_jsonl(tmp_path / "rows.jsonl")
+    (tmp_path / "rows.jsonl").write_text('{"text": "\\ud83c\\udfb5"}\n')
+    assert read_jsonl(tmp_path / "rows.jsonl") == [(1, {"text": "\U0001f3b5"})]
 
 
 @pytest.mark.parametrize("number", ["NaN", "-Infinity", "Infinity", "1e999"])

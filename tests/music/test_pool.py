@@ -244,6 +244,13 @@ def test_bad_rows_are_named(tmp_path, prompts):
         with pytest.raises(InputError, match=message) as caught:
             Pool(tmp_path / "pool")
         assert "metadata.jsonl line 2" in str(caught.value)
+    for facts in ("[1]", "{", "[" * 100_000):
+        metadata.write_text("".join(json.dumps(row | {"facts": facts}) + "\n" for row in rows))
+        pool = Pool(tmp_path / "pool")
+        with pytest.raises(
+            InputError, match=r"metadata\.jsonl line 1: column 'facts' must be the JSON of an"
+        ):
+            pool.prompt(pool.candidates[0])
 
 
 def test_what_is_no_pool_is_an_error(tmp_path):

@@ -85,19 +85,19 @@ def test_killed_before_every_single_step(tmp_path, whole):
 
 def test_killed_again_and_again_at_random_moments(tmp_path, whole):
     moments = random.Random(0)
-    kills = 0
-    for attempt in range(40):
+    kills = attempt = 0
+    while kills < 12 or attempt % 8:  # on a busy machine most children end before they are killed
         pause = moments.uniform(0.001, 0.05)
         kills += in_child(lambda: fill_with_noise.fill(tmp_path / "pool", PROMPTS, N, pause=0.005), pause)
         if (tmp_path / "pool").exists():
             only_whole_files_count(tmp_path / "pool", whole)
-        if attempt % 8 == 7:
+        attempt += 1
+        if attempt % 8 == 0:
             fill_with_noise.fill(tmp_path / "pool", PROMPTS, N)
             assert contents(tmp_path / "pool") == whole
             for file in (tmp_path / "pool").rglob("*.*"):
                 if moments.random() < 0.5 and file.suffix == ".jsonl":
                     file.unlink()  # start over, with audio lying around
-    assert kills > 10
 
 
 def test_a_real_process_killed_half_way(tmp_path, whole):

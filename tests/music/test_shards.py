@@ -37,6 +37,22 @@ def test_what_a_killed_merge_has_left_goes(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["out.jsonl"]
 
 
+@pytest.mark.parametrize("name", ["out", "a[b]*?", "{stem}"])
+def test_a_file_that_a_user_has_named_is_never_a_part(tmp_path, name):
+    """Beside it lies another table of the user's, called as our own parts are in folders of ours."""
+    table, other = (ShardedRows.beside(tmp_path / f"{name}{end}.jsonl") for end in ("", "-00000"))
+    for one in (other, table):
+        with one.appender(0) as file:
+            file.append({"a": one.merged.name})
+        one.merge(rows_of)
+    assert rows_of(table.rows()) == [{"a": f"{name}.jsonl"}]
+    assert rows_of(other.rows()) == [{"a": f"{name}-00000.jsonl"}]
+    assert table.owns(table.merged)
+    assert not table.owns(other.merged)
+    (tmp_path / f"{name}.jsonl.part-00003").touch()
+    assert table.owns(tmp_path / f"{name}.jsonl.part-00003")
+
+
 def test_two_merges_at_once_are_refused(tmp_path):
     table = make_table(tmp_path, rank=1)
     with JsonlAppender(tmp_path / "out-00000.jsonl"):  # what the other merge holds

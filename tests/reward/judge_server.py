@@ -47,13 +47,18 @@ class JudgeServer:
 
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.http.daemon_threads = True
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
 
     @property
     def url(self):
         return f"http://127.0.0.1:{self.http.server_port}/v1"
 
     def reply(self, handler, body, fault):
+        if isinstance(fault, bytes):
+            handler.send_response(200)
+            handler.end_headers()
+            handler.wfile.write(fault)
+            return
         text, finish, status, headers = self.answer(body), "stop", 200, {}
         if fault == "hang":
             time.sleep(1.5)
@@ -62,13 +67,9 @@ class JudgeServer:
             return
         elif fault == "truncated":
             text, finish = text[:50], "length"
-        elif fault == "html":
-            handler.send_response(200)
-            handler.end_headers()
-            handler.wfile.write(b"<html>proxy</html>")
-            return
         elif isinstance(fault, int):
-            status, headers = fault, {"Retry-After": "0.05"} if fault == 429 else {}
+            status = fault
+            headers = {429: {"Retry-After": "0.05"}, 307: {"Location": "https://elsewhere/v1"}}.get(fault, {})
         elif fault is not None:
             text = fault
         usage = {"prompt_tokens": 1000, "completion_tokens": 50}

@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,9 @@ def test_labels_are_called_alike(tmp_path, sounds):
     ("change", "reason"),
     [
         ({"audio-b": "wav/none.flac"}, "audio is missing"),
+        ({"audio-b": "x" * 300}, "audio is missing"),
+        ({"audio-b": "wav/\0.flac"}, "audio cannot be read"),
+        ({"text": 5}, "not a judgement"),
         ({"audio-a": ""}, "no audio is named"),
         ({"preference-musicality": "left"}, "unknown label"),
         ({"preference-musicality": "", "preference-alignment": None}, "nobody judged it"),
@@ -124,6 +128,50 @@ def test_what_cannot_become_a_row_is_named_and_the_others_stay(tmp_path, sounds,
     assert list(rows) == ["cmi-000001"]  # the place in the source
     assert reasons == {reason}
     assert record["skipped"] == {reason: 1}
+
+
+@pytest.mark.parametrize("text", ["A calm piece\u2028with violins", '"Blue hour", slow', "one\x85two"])
+def test_texts_of_a_csv_stay_whole(tmp_path, sounds, text):
+    sounds("wav/a.flac", "wav/b.flac")
+    with (tmp_path / "set.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, RELEASED_LAYOUT)
+        writer.writeheader()
+        writer.writerows([{**RELEASED_LAYOUT, "text": text}, RELEASED_LAYOUT])
+    rows = prepared(tmp_path, "cmi", tmp_path / "set.csv")[0]
+    assert [row.prompt.text for row in rows.values()] == [text, RELEASED_LAYOUT["text"]]
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "skipped.jsonl"])
+def test_a_source_in_the_output_is_not_written_over(tmp_path, sounds, name):
+    sounds("wav/a.flac", "wav/b.flac")
+    (tmp_path / "prepared").mkdir()
+    source = write_rows(tmp_path / "prepared" / name, [RELEASED_LAYOUT])
+    before = source.read_text()
+    with pytest.raises(InputError, match=rf"{name} would be overwritten by"):
+        prepared(tmp_path, "cmi", source, audio=tmp_path)
+    assert source.read_text() == before
+
+
+def test_what_json_does_not_know_is_skipped(tmp_path, sounds):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    sounds("wav/a.flac", "wav/b.flac")
+    odd = [None, datetime(2025, 7, 1), float("nan")]
+    columns = {name: [value] * 3 for name, value in RELEASED_LAYOUT.items()} | {"split": [*odd[:2], None]}
+    table = pyarrow.table(columns | {"total_listening_time_a": pyarrow.array([1.0, 1.0, odd[2]])})
+    parquet.write_table(table, tmp_path / "set.parquet")
+    rows, _, reasons = prepared(tmp_path, "cmi", tmp_path / "set.parquet")
+    assert list(rows) == ["cmi-000000"]
+    assert reasons == {"not a judgement"}
+
+
+def test_half_a_character_is_refused_before_anything_is_written(tmp_path, sounds):
+    sounds("wav/a.flac", "wav/b.flac")
+    source = write_rows(tmp_path / "set.jsonl", [RELEASED_LAYOUT, {**RELEASED_LAYOUT, "text": "calm \ud83d"}])
+    with pytest.raises(InputError, match=r"set\.jsonl line 2: holds half a Unicode surrogate pair"):
+        prepared(tmp_path, "cmi", source)
+    assert list((tmp_path / "prepared").iterdir()) == []
 
 
 def test_a_source_of_which_nothing_can_be_used_is_an_error(tmp_path):
@@ -177,6 +225,21 @@ def test_music_eval(tmp_path, sounds):
     assert [(row.musicality, row.alignment) for row in rows.values()] == [(3.25, 4.5), (2.0, 2.5)]
     assert reasons == {"its prompt is unknown", "not a line of three fields"}
     assert len(prepared(tmp_path, "music_eval", tmp_path)[0]) == 3
+
+
+def test_prompts_of_music_eval_keep_their_signs(tmp_path, sounds):
+    """Quotes are characters, and a line ends at its end alone."""
+    texts = ['"Blue hour" style slow jazz', "A calm piece\u2028with violins", '"Dreamy pad, no drums', "fast"]
+    (tmp_path / "sets").mkdir()
+    for number in range(len(texts)):
+        sounds(f"wav/audiomos2025-track1-S001_P{number}.flac")
+    lines = "".join(f"audiomos2025-track1-S001_P{n}.flac,3.5,2.5\n" for n in range(len(texts)))
+    (tmp_path / "sets" / "train_mos_list.txt").write_text(lines)
+    prompts = "".join(f"P{number}\t{text}\n" for number, text in enumerate(texts))
+    (tmp_path / "prompt_info.txt").write_text(f"id\ttext\n{prompts}", encoding="utf-8")
+    rows, _, reasons = prepared(tmp_path, "music_eval", tmp_path)
+    assert [row.prompt.text for row in rows.values()] == texts
+    assert not reasons
 
 
 def test_music_eval_as_the_hub_packs_it(tmp_path, sounds):

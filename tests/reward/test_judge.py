@@ -1,10 +1,14 @@
 """The judge: against a real server that misbehaves, both orders, nothing asked twice, batch files."""
 
 import base64
+import email.utils
 import io
 import json
+import re
+import time
 from dataclasses import replace
 
+import httpx
 import pytest
 import soundfile
 import torch
@@ -14,10 +18,12 @@ from music.errors import InputError, ServiceError
 from reward.baselines.llm_judge import LLMJudge
 from reward.judge import command
 from reward.judge.answers import AnswerError, Verdict, parse_answer
-from reward.judge.client import JudgeClient, Patience
+from reward.judge.batch_files import read_results
+from reward.judge.client import JudgeClient, Patience, seconds_told
 from reward.judge.command import LabelPairs, main
 from reward.judge.consistency import bias_table, label_of_pair
 from reward.judge.questions import load_instruction
+from reward.judge.replies import read_completion
 from reward.judge.sound import Sound
 from reward.judgements import load_pairs, load_preferences
 from tests.reward.judge_server import answer_text
@@ -104,7 +110,7 @@ def test_the_key_is_sent_and_nowhere_written(options, server, monkeypatch):
     [
         "hang",
         "drop",
-        "html",
+        b"<html>proxy</html>",
         "truncated",
         429,
         500,
@@ -262,6 +268,28 @@ def test_batch_files_are_written_and_what_comes_back_is_read(options, server, tm
         main(replace(options, endpoint="", results=results))
 
 
+@pytest.mark.parametrize(
+    ("response", "error"),
+    [
+        (
+            {"status_code": 200, "body": {"choices": [{"message": {"content": [{"text": "{}"}]}}]}},
+            "no whole JSON",
+        ),
+        ({"status_code": 200, "body": {"choices": [{"message": {"content": 7}}]}}, "not a text"),
+        ({"status_code": 200, "body": [1]}, "not a chat completion"),
+        ({"status_code": 200, "body": {"error": {"message": "quota"}}}, "an error in place of .*: quota"),
+        ({"status_code": 500, "body": None}, "500"),
+        ([1], r"\[1\]"),
+        (None, "null"),
+    ],
+)
+def test_odd_results_of_a_batch_service_are_a_reason_each(tmp_path, response, error):
+    (tmp_path / "results.jsonl").write_text(json.dumps({"custom_id": "k", "response": response}) + "\n")
+    (answer,) = read_results(tmp_path / "results.jsonl")
+    assert (answer.key, answer.verdicts) == ("k", {})
+    assert re.search(error, answer.error)
+
+
 def test_only_the_same_answer_in_both_orders_is_consistent():
     def both(first, second):
         return {
@@ -307,8 +335,6 @@ def test_options_that_make_no_sense_are_refused(options, changes, message):
 
 
 def test_bad_input_is_refused_before_anything_is_asked(options, server, pairs, tmp_path):
-    with pytest.raises(InputError, match="must be a URL"):
-        JudgeClient("localhost")
     with pytest.raises(InputError, match="no instruction"):
         main(replace(options, instruction="none"))
     (tmp_path / "own.txt").write_text("one part")
@@ -326,3 +352,156 @@ def test_bad_input_is_refused_before_anything_is_asked(options, server, pairs, t
     assert server.requests == []
     with pytest.raises(AnswerError, match="no whole JSON"):
         parse_answer("")
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "localhost",
+        "http://localhost:80a/v1",
+        "http://localhost:99999/v1",
+        "http://",
+        "ftp://a/v1",
+        "http://a..b/v1",
+        "",
+    ],
+)
+def test_an_endpoint_that_is_no_url_is_refused(endpoint):
+    with pytest.raises(InputError, match=f"must be a URL such as .*, got '{re.escape(endpoint)}'"):
+        JudgeClient(endpoint)
+
+
+def test_the_line_end_of_a_key_is_no_part_of_it(options, server, monkeypatch):
+    monkeypatch.setenv("JUDGE_API_KEY", "secret\n")
+    assert main(options) == 0
+    assert {headers["Authorization"] for _, headers in server.requests} == {"Bearer secret"}
+
+
+@pytest.mark.parametrize("key", ["schlüssel", "two\nlines", "tab\tbed"])
+def test_a_key_that_no_header_can_hold_is_refused_before_anything_is_asked(options, server, monkeypatch, key):
+    monkeypatch.setenv("JUDGE_API_KEY", key)
+    with pytest.raises(InputError, match=r"the key of the endpoint holds .*, which no header can") as refused:
+        main(options)
+    assert key not in str(refused.value)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("no_proxy", "localhost,fe11::/16"),
+        ("http_proxy", "nonsense://127.0.0.1"),
+        ("http_proxy", "http://127.0.0.1:80a"),
+        ("SSL_CERT_FILE", "/nowhere.pem"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_named_at_once(monkeypatch, variable, value):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(InputError, match=r"no connection can be made \(.*\): see .*no_proxy"):
+        JudgeClient("http://127.0.0.1:9/v1")
+
+
+def test_an_endpoint_that_leads_elsewhere_is_told_where(options, server):
+    server.faults = [307] * 4
+    with pytest.raises(ServiceError, match="leads to https://elsewhere/v1: give --endpoint"):
+        main(options)
+
+
+def completion(content=None, **fields):
+    message = {"choices": [{"message": {"content": content}, "finish_reason": "stop"}]} | fields
+    return httpx.Response(200, json=message)
+
+
+@pytest.mark.parametrize(
+    ("reply", "text"),
+    [
+        (completion("yes"), "yes"),
+        (completion(None), ""),
+        (completion([{"type": "text", "text": "y"}, {"text": "es"}]), "yes"),
+        (completion([{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "yes"}]), "yes"),
+        (completion("yes", usage=[1]), "yes"),
+        (completion("yes", usage={"prompt_tokens": "many", "completion_tokens": None}), "yes"),
+        (completion("yes", error=None), "yes"),
+    ],
+)
+def test_the_text_of_a_reply_is_found_in_every_form_that_servers_use(reply, text):
+    found = read_completion(reply)
+    assert (found.text, found.tokens_in, found.tokens_out) == (text, 0, 0)
+
+
+def test_tokens_are_counted_where_they_are_numbers():
+    found = read_completion(completion("yes", usage={"prompt_tokens": "12.5", "completion_tokens": 3}))
+    assert (found.tokens_in, found.tokens_out) == (12, 3)
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (b"<html>login</html>", r"not a chat completion: '<html>login</html>'"),
+        (b"", "not a chat completion: ''"),
+        (b"\xff\xfe{}", "not a chat completion"),
+        (b"[1]", r"not a chat completion: '\[1\]'"),
+        (b"3", "not a chat completion: '3'"),
+        (b"[" * 9_000, "not a chat completion"),
+        (b'{"choices": []}', "not a chat completion"),
+        (b'{"choices": {"0": 1}}', "not a chat completion"),
+        (b'{"error": {"message": "your\\nquota"}}', "an error in place of a chat completion: your quota"),
+        (b'{"error": "quota", "choices": null}', "an error in place of a chat completion: quota"),
+        (completion(7).content, "its content is '7', not a text"),
+        (completion({"text": "yes"}).content, r"its content is .*, not a text"),
+        (completion([{"type": "text", "text": 3}]).content, r"its content is .*, not a text"),
+        (completion(["yes"]).content, r"its content is .*, not a text"),
+    ],
+)
+def test_what_is_no_chat_completion_is_one_reason_in_its_row(server, reply, reason):
+    server.faults = [reply] * 2
+    client = JudgeClient(server.url, patience=Patience(2, 0.01))
+    found = client.ask({"model": "m", "messages": [], "max_tokens": 1}, parse_answer)
+    assert (found.found, found.attempts) == (None, 2)
+    assert re.search(reason, found.error)
+    assert "\n" not in found.error
+
+
+@pytest.mark.parametrize(
+    ("told", "pause"),
+    [
+        ("3", 3.0),
+        ("1.5", 1.5),
+        ("1e9", 1e9),
+        ("-5", None),
+        ("1.5.5", None),
+        ("²", None),
+        ("nan", None),
+        ("", None),
+    ],
+)
+def test_the_pause_that_a_server_asks_for(told, pause):
+    assert seconds_told(told) == pause
+
+
+def test_the_pause_may_be_a_date():
+    soon = email.utils.formatdate(time.time() + 30, usegmt=True)
+    assert 25 < seconds_told(soon) <= 30
+    assert seconds_told("Wed, 21 Oct 2015 07:28:00 GMT") is None
+
+
+def test_nested_text_without_end_is_no_answer():
+    with pytest.raises(AnswerError, match="no whole JSON"):
+        parse_answer('{"musicality":' * 3_000)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"sample_rate": 22_000}, "sample_rate cannot be 22000 Hz, which MP3 does not hold"),
+        ({"sample_rate": 0}, "sample_rate must be above 0"),
+        ({"format": "flac", "sample_rate": 96_001}, "which FLAC does not hold"),
+        ({"max_seconds": -3.0}, "max_seconds must be above 0 and finite, got -3"),
+        ({"max_seconds": float("nan")}, "max_seconds must be above 0 and finite, got nan"),
+        ({"max_seconds": "short"}, "max_seconds must be above 0 and finite, got 'short'"),
+        ({"format": "aac"}, "must be one of wav, mp3, flac, got 'aac'"),
+    ],
+)
+def test_sound_that_cannot_be_sent_is_refused(options, reason):
+    with pytest.raises(InputError, match=reason):
+        Sound(**options)

@@ -79,7 +79,7 @@ def test_its_hash_covers_who_is_asked_what_and_how(server):
 
 
 @pytest.mark.parametrize(
-    "fault", [500, 429, "drop", "html", "no JSON", '{"musicality": 11, "alignment": 3}', ""]
+    "fault", [500, 429, "drop", b"<html>proxy</html>", "no JSON", '{"musicality": 11, "alignment": 3}', ""]
 )
 def test_what_goes_wrong_is_asked_again(judge, clips, server, fault):
     server.faults = [fault]

@@ -16,7 +16,8 @@ import pytest
 from music.clips import write_clip
 from music.errors import InputError
 from reward import load_scorer, score
-from reward.protocol import as_scorer
+from reward.plug_ins import PlugIn
+from reward.protocol import BrokenScorerError
 from reward.score import ScoreConfig, main
 from reward.scoring.read_ahead import read_ahead
 from reward.scoring.rows import score_rows
@@ -58,13 +59,10 @@ class Job:
     def write(self):
         (self.folder / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in self.rows))
 
-    def run(self):
+    def run(self, **options):
         self.write()
-        return main(
-            ScoreConfig(
-                str(self.folder / "in.jsonl"), str(self.output), reward="my_judge:Judge", device="cpu"
-            )
-        )
+        files = str(self.folder / "in.jsonl"), str(self.output)
+        return main(ScoreConfig(*files, reward="my_judge:Judge", device="cpu", **options))
 
     def start(self, *launcher, **environment):
         self.write()
@@ -130,8 +128,8 @@ def test_a_lone_surrogate_is_the_error_of_its_row(job):
 def test_a_scorer_that_does_not_give_its_metrics_is_refused(job, tmp_path, given, message):
     job.write()
     plain = SimpleNamespace(name="judge", metrics=("energy",), hash="1", score=lambda requests: given)
-    with pytest.raises(InputError, match=message):
-        score_rows(job.folder / "in.jsonl", job.output, as_scorer(plain))
+    with pytest.raises(BrokenScorerError, match=message):
+        score_rows(job.folder / "in.jsonl", job.output, PlugIn(plain))
 
 
 def test_a_second_run_scores_what_is_new_changed_or_was_bad(job):
@@ -149,6 +147,24 @@ def test_a_second_run_scores_what_is_new_changed_or_was_bad(job):
     assert job.run() == 0
     assert len(job.asked) == before + 3
     assert job.output.read_bytes() == written
+
+
+def test_a_limit_scores_the_first_rows_and_keeps_what_is_there_of_others(job):
+    job.rows[5]["audio"] = "audio/missing.flac"
+    assert job.run(limit=2) == 0
+    assert [result["id"] for result in job.results] == ["0", "1"]
+    assert job.run() == 1
+    assert job.run(limit=3) == 0  # which does not ask for the last
+    assert [result["id"] for result in job.results] == list("012345")
+    assert job.asked == list("012345")
+
+
+def test_paths_may_be_relative_to_another_folder(job):
+    (job.folder / "audio").rename(job.folder.parent / "audio")
+    assert job.run(root=job.folder.parent) == 0
+    assert all("energy" in result for result in job.results)
+    with pytest.raises(InputError, match="--root and --limit are for the rows of a file"):
+        ScoreConfig(pool="somewhere", limit=1)
 
 
 def test_scores_of_another_model_are_not_touched(job, monkeypatch):
@@ -239,6 +255,54 @@ def test_output_must_not_be_the_input(job):
     job.output = job.folder / "in.jsonl"
     with pytest.raises(InputError, match="other than the input"):
         job.run()
+
+
+def test_names_of_the_users_are_no_parts_of_the_output(job):
+    """An input, and the output of another run, that are called as parts once were."""
+    job.output = job.folder / "out-00000.jsonl"
+    assert job.run() == 0
+    finished = job.output.read_text()
+    job.output = job.folder / "out.jsonl"
+    assert job.run() == 0
+    assert (job.folder / "out-00000.jsonl").read_text() == job.output.read_text() == finished
+    assert len(job.asked) == 12  # what is scored into another file is scored anew
+    source = (job.folder / "in.jsonl").rename(job.folder / "rows-00000.jsonl")
+    told = source.read_text()
+    score_rows(source, job.folder / "rows.jsonl", load_scorer("my_judge:Judge"))
+    assert (job.folder / "rows.jsonl").read_text() == finished
+    assert source.read_text() == told
+    part = source.rename(job.folder / "rows.jsonl.part-00000")
+    with pytest.raises(InputError, match="other than the input"):
+        score_rows(part, job.folder / "rows.jsonl", load_scorer("my_judge:Judge"))
+    assert part.read_text() == told
+
+
+def test_parts_under_their_old_names_are_used_and_left(job):
+    job.run()
+    whole = job.output.read_text()
+    lines = whole.splitlines(keepends=True)
+    job.output.unlink()
+    for name, content in {"00000": lines[0], "00001": lines[3], "00002": "no rows", "x": lines[1]}.items():
+        (job.folder / f"out-{name}.jsonl").write_text(content)
+    assert job.run() == 0
+    assert job.output.read_text() == whole
+    assert job.asked[6:] == ["1", "2", "4", "5"]
+    assert len(list(job.folder.glob("out-*.jsonl"))) == 4
+
+
+@pytest.mark.parametrize(
+    ("source", "output", "message"),
+    [
+        ("none.jsonl", "out.jsonl", "input .*none.jsonl does not exist"),
+        ("x" * 300 + ".jsonl", "out.jsonl", "input .* cannot be opened: File name too long"),
+        ("in.jsonl", "out.txt", "the output must be a .jsonl file"),
+    ],
+)
+def test_files_are_looked_at_before_the_scorer_is_loaded(job, source, output, message):
+    job.write()
+    config = ScoreConfig(str(job.folder / source), str(job.folder / output), reward="no_module:Judge")
+    with pytest.raises(InputError, match=message):
+        main(config)
 
 
 def test_kill_and_run_again_gives_the_file_of_an_undisturbed_run(job):

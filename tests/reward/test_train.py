@@ -253,6 +253,13 @@ def test_the_saved_config_names_the_towers_from_its_own_place(config, scoring):
     assert named(model_name="mulan-tiny") == "mulan-tiny"
 
 
+def test_rows_are_read_before_the_towers(config, tmp_path):
+    bad = write_rows(tmp_path / "bad.jsonl", [{"id": "1", "text": "calm \ud83d"}])
+    for name in ("train", "validation"):
+        with pytest.raises(InputError, match=r"bad\.jsonl line 1: holds half a Unicode"):
+            main(dataclasses.replace(config, towers="no/such/towers", **{name: str(bad)}))
+
+
 def test_validation_must_not_share_audio(config):
     with pytest.raises(InputError, match="the audio of row '1-0' is also in"):
         main(dataclasses.replace(config, validation=config.train))

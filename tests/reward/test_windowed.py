@@ -10,7 +10,7 @@ from music.errors import InputError
 from music.prompts import Prompt
 from reward import ScoreRequest, load_scorer
 from reward.baselines.windowed import WINDOWS, Windowed, spans
-from reward.protocol import as_scorer
+from reward.plug_ins import PlugIn
 
 RATE = 1_000
 LEVELS = [1.0, 0.5, 0.25, 0.125]
@@ -66,7 +66,7 @@ def test_the_mean_of_pieces_is_that_of_their_scores(stairs):
 
 def test_scorers_of_files_hear_the_same(stairs):
     for window, expected in (("first10", 0.5), ("mean10", sum(level**2 / 8 for level in LEVELS))):
-        found = score(Windowed(as_scorer(Files()), window), stairs, stairs.first(10.0))
+        found = score(Windowed(PlugIn(Files()), window), stairs, stairs.first(10.0))
         assert found[0]["level"] == pytest.approx(expected, rel=1e-5)
         assert found[1]["level"] == pytest.approx(0.5, rel=1e-5)
 

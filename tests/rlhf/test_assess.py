@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -53,6 +54,19 @@ def options(tiny, tmp_path, clap):
         output=tmp_path / "out",
         device="cpu",
     )
+
+
+@pytest.mark.parametrize("absent", ["trl", "a model"])
+def test_what_is_missing_is_found_before_any_clip_is_made(options, monkeypatch, tmp_path, absent):
+    if absent == "trl":
+        monkeypatch.setitem(sys.modules, "trl", None)
+        reason = r"a MusicGen needs trl, which is not installed: .*\[rlhf\]"
+    else:
+        options = replace(options, models=f"{options.models},other={tmp_path}/nowhere")
+        reason = "nowhere"
+    with pytest.raises(InputError, match=reason):
+        main(options)
+    assert not options.output.exists()
 
 
 def rows_of(folder):
@@ -187,6 +201,16 @@ def test_embeddings_are_those_of_the_encoder_of_so_many_seconds(tmp_path, clap):
     assert len(list((tmp_path / "kept").rglob("*.float64"))) == 2
     with pytest.raises(InputError, match="two are called clap"):
         load_encoders(f"clap:{clap},clap:{clap}", "cpu", "float32")
+
+
+def test_an_encoder_may_come_from_anywhere(tmp_path, monkeypatch, clap):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    call = f"clap_similarity({str(clap)!r}, device, 'float32')"
+    (tmp_path / "mine.py").write_text(
+        f"from reward.baselines.clap import clap_similarity\ndef heard(device): return {call}"
+    )
+    (encoder,) = load_encoders(f"{tmp_path}/mine.py:heard", "cpu", "float32")
+    assert encoder.name == load_encoders(f"clap:{clap}", "cpu", "float32")[0].name
 
 
 def test_scorers_that_share_features_are_not_independent(clap):

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from generators import load_generator
 from music.errors import InputError
 from rlhf.learners import LEARNERS
+from rlhf.options import PostTraining
 from rlhf.train import main
 from tests.rlhf.trained_models import MUSICGEN, STABLE_AUDIO, launched, log_of
 
@@ -138,3 +139,10 @@ def test_what_cannot_be_trained_or_measured_is_refused_before_anything_is_made(o
     with pytest.raises(InputError, match="same reward"):
         main(replace(options, reward="constant", weights="constant=1"))
     assert not (options.output / "model").exists()
+
+
+def test_a_tracker_that_is_not_installed_is_told_before_anything_is_made(tmp_path, monkeypatch):
+    monkeypatch.setattr("accelerate.tracking.get_available_trackers", lambda: [])
+    with pytest.raises(InputError, match="--tracker wandb is not installed: pip install wandb"):
+        main(PostTraining(tracker="wandb", output=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()

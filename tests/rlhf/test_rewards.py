@@ -10,7 +10,7 @@ from generators.protocol import Job, Sample
 from music.clips import Clip, write_clip
 from music.prompts import Prompt
 from reward import RewardWeights, ScoreRequest, load_scorer
-from reward.protocol import as_scorer
+from reward.plug_ins import PlugIn
 from reward.scoring.level import level_of
 from rlhf.guarded_reward import REWARD, ClipReward, Guarded, silent_share
 from rlhf.robustness import CHANGES, ROBUSTNESS, robustness, write_robustness
@@ -59,7 +59,7 @@ def test_files_and_clips_are_judged_alike_by_scorers_of_either(tmp_path):
             [ScoreRequest(one.audio.absolute(), PROMPT) for one in requests]
         ),
     )
-    for scorer in (LOUDNESS, as_scorer(files_only)):
+    for scorer in (LOUDNESS, PlugIn(files_only)):
         guarded = Guarded(scorer)
         found = guarded.score([ScoreRequest(audio, PROMPT) for audio in (clip, tmp_path / "a.flac")])
         assert found[0]["loudness"] == pytest.approx(found[1]["loudness"], abs=1e-3)

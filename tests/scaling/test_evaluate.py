@@ -58,7 +58,12 @@ def test_the_table_of_a_pool(pool, options, capsys):
     page = (output / "table.md").read_text()
     assert page.count("noise, n = ") == 3
     assert page in capsys.readouterr().out
-    assert r"\toprule" in (output / "table.tex").read_text()
+    tables = [(output / f"table.{kind}").read_text() for kind in ("md", "tex")]
+    assert r"\toprule" in tables[1]
+    for table in tables:
+        assert "A star: the gain over n = 1 is above 0." in table
+        assert "12 prompts x 5 of test" in table  # the name of the folder of this test
+        assert str(folder) not in table
     scored = (folder / "scores" / "loudness.jsonl").stat().st_mtime_ns
     main(options)
     assert (folder / "scores" / "loudness.jsonl").stat().st_mtime_ns == scored  # nothing is scored twice
@@ -151,6 +156,14 @@ def test_pools_of_one_generator_are_told_apart():
 
     pools = [("p", "g"), ("q", "g"), ("r", "h")]
     assert names(*pools) == [f"{name}, n = {n}" for name in ("g (p)", "g (q)", "h (r)") for n in (1, 2)]
+    folders = [("/data/runs/a/pool", "g"), ("/data/runs/b/pool", "g"), ("/other/runs/a/pool", "g")]
+    assert names(*folders[:2]) == [f"g ({name}), n = {n}" for name in ("a", "b") for n in (1, 2)]
+    apart = ("data/runs/a", "data/runs/b", "other/runs/a")
+    assert names(*folders) == [f"g ({name}), n = {n}" for name in apart for n in (1, 2)]
+    made = [("p", "folder:/data/clips"), ("q", "/data/runs/grpo/model"), ("r", "facebook/musicgen-small")]
+    assert names(*made)[::2] == ["clips, n = 1", "grpo, n = 1", "facebook/musicgen-small, n = 1"]
+    made = [("p", "folder:/a/clips"), ("q", "folder:/b/clips")]
+    assert names(*made)[::2] == ["a/clips, n = 1", "b/clips, n = 1"]
     assert names(*pools[1:]) == ["g, n = 1", "g, n = 2", "h, n = 1", "h, n = 2"]
 
 
@@ -158,6 +171,13 @@ def test_every_prompt_counts_with_as_many_candidates(pool):
     assert [len(row) for row in complete(pool.pool, 5)] == [5] * 12
     with pytest.raises(InputError, match=r"has 5 candidates for prompt .*, fewer than the 6 of --best_of"):
         complete(pool.pool, 6)
+
+
+def test_an_output_that_is_a_file_is_refused_before_any_clip_is_scored(pool, options):
+    options.output.touch()
+    with pytest.raises(InputError, match=r"cannot write .*out: File exists"):
+        main(options)
+    assert not (pool.pool.folder / "scores" / "loudness.jsonl").exists()
 
 
 def test_bad_options_are_refused(tmp_path):

@@ -14,6 +14,7 @@ from experiments.ab_test.analysis.votes import PREFERENCES, Vote, counted
 from experiments.ab_test.study import AUDIO, BLINDED, HEADS, Key, Study, Trial
 from music.intervals import Array, Estimate, estimate_each, estimate_mean
 from reward import Scorer, ScoreRequest
+from reward.protocol import scores_of
 
 STRATA = {"below 3": (1, 2), "3": (3,), "above 3": (4, 5)}  # confidence, as the paper groups it
 _GROUPS = {"all": (1, 2, 3, 4, 5), **STRATA}
@@ -141,7 +142,7 @@ def clip_scores(
     requests = [
         ScoreRequest(audio / clip, prompt_of(folder, study, key, name)) for clip, name in prompts.items()
     ]
-    return dict(zip(prompts, scorer.score(requests), strict=True))
+    return dict(zip(prompts, scores_of(scorer, requests), strict=True))
 
 
 def scorer_agreement(

@@ -21,7 +21,7 @@ from experiments.ab_test.analysis.findings import find
 from experiments.ab_test.analysis.report import write_all
 from experiments.ab_test.analysis.screening import Believing, believed_votes
 from experiments.ab_test.analysis.votes import ANSWERS
-from experiments.ab_test.study import Key, Study, load_study
+from experiments.ab_test.study import LISTENING, Key, Study, load_study
 from music.command import split_names
 from music.options import Runtime
 from music.provenance import write_run_record
@@ -45,6 +45,7 @@ class Analyze(Believing, Runtime):
     """
 
     POSITIONALS: ClassVar = ("study",)
+    LIBRARIES: ClassVar = (LISTENING,)
 
     study: Path
     output: Path | None = None

@@ -19,10 +19,11 @@ from experiments.ab_test.analysis.other_tools import write_listen_and_rate, writ
 from experiments.ab_test.analysis.preferences import preference_rows, split_by_prompt
 from experiments.ab_test.analysis.screening import Believing, believed_votes
 from experiments.ab_test.analysis.votes import ANSWERS
-from experiments.ab_test.study import BLINDED, Key, Study, load_study
+from experiments.ab_test.study import BLINDED, LISTENING, Key, Study, load_study
 from music.durable import write_text
 from music.errors import InputError
 from music.jsonl import dump_line
+from music.paths import is_file
 
 RATERS = "raters.jsonl"
 PREFERENCES, VALIDATION = "preferences.jsonl", "preferences_validation.jsonl"
@@ -50,6 +51,7 @@ class Export(Believing):
     """
 
     POSITIONALS: ClassVar = ("study",)
+    LIBRARIES: ClassVar = (LISTENING,)
 
     study: Path
     to: str = "answers"
@@ -82,12 +84,14 @@ def main(options: Export) -> None:
 
 def export_answers(options: Export, study: Study) -> dict[str, int]:
     """Write the answers and raters of the database; return how many rows each file has."""
-    from experiments.ab_test.serving.database import Database, default_database
+    from experiments.ab_test.serving.database import Database, database_address
 
     blinded = options.study / BLINDED
-    address = options.database or default_database(blinded)
-    if address.startswith("sqlite:///") and not Path(address.removeprefix("sqlite:///")).is_file():
-        raise InputError(f"there is no database {address}: nobody has been served, or --database is another")
+    address = database_address(options.database, blinded)
+    if address.get_backend_name() == "sqlite" and not is_file(address.database or ""):
+        raise InputError(
+            f"there is no database {address.database}: nobody has been served, or --database is another"
+        )
     database = Database(address, {study.id: blinded})
     output = options.output or options.study
     rows = {output / ANSWERS: database.answers(study.id), output / RATERS: database.raters(study.id)}

@@ -9,6 +9,7 @@ from typing import Any
 from experiments.ab_test.study import HEADS, Key, Study
 from music.errors import InputError
 from music.jsonl import read_jsonl
+from music.paths import exists, files_in, is_folder
 
 ANSWERS = "answers.jsonl"  # beside the key, where `export` writes them
 PREFERENCES = ("first", "second", "tie")
@@ -80,7 +81,7 @@ def load_votes(
         If there are none, or they are not of this study.
     """
     place = answers or folder / ANSWERS
-    if not place.exists():
+    if not exists(place):
         raise InputError(f"{place} does not exist: `export --to answers` writes it, or --answers names it")
     rows = read_rows(place)
     if not rows:
@@ -100,7 +101,7 @@ def read_rows(place: Path) -> list[dict[str, Any]]:
 
     from experiments.ab_test.serving.answers import StoredAnswer
 
-    files = sorted(place.glob("*.jsonl")) if place.is_dir() else [place]
+    files = files_in(place, "*.jsonl") if is_folder(place) else [place]
     if not files:
         raise InputError(f"{place} holds no .jsonl file with answers")
     rows: dict[tuple[str, int], dict[str, Any]] = {}

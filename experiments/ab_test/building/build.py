@@ -22,11 +22,18 @@ from pathlib import Path
 from typing import Any
 
 from experiments.ab_test.building import design
-from experiments.ab_test.building.check import leaks_in_texts, secrets_of
-from experiments.ab_test.building.config import Build
+from experiments.ab_test.building.check import leaks_in_texts
+from experiments.ab_test.building.config import CONSENT, TITLE, Build
 from experiments.ab_test.building.rendering import Renderer
 from experiments.ab_test.building.sounds import FORMATS, huggins_trial, level_noise
-from experiments.ab_test.building.systems import Source, System, find_sources, parse_systems, prompts_of
+from experiments.ab_test.building.systems import (
+    Source,
+    System,
+    find_sources,
+    parse_systems,
+    prompts_of,
+    shared_prompts,
+)
 from experiments.ab_test.study import (
     AUDIO,
     BLINDED,
@@ -34,7 +41,6 @@ from experiments.ab_test.study import (
     KEY,
     SPOILT,
     STUDY,
-    WORDS,
     HeadphoneTrial,
     Key,
     KeyPrompt,
@@ -49,9 +55,11 @@ from experiments.ab_test.study import (
 from music.clips import read_header
 from music.durable import make_folder, writing
 from music.errors import InputError
+from music.paths import exists
 from music.prompts import Prompt, load_prompts
 from music.provenance import write_run_record
-from reward import RewardWeights, load_scorer
+from reward import RewardWeights
+from reward.registry import load_reward
 
 _HEADPHONE_TRIALS = 3
 _KNOWN_PER_RATER = 3  # trials that check raters, for each that one rater hears
@@ -88,18 +96,6 @@ class Builder:
         self._files: dict[str, dict[str, str]] = {}  # of each prompt id and system
         self._trials: dict[str, Trial] = {}
         self._key_trials: dict[str, KeyTrial] = {}
-
-    def refuse_revealing_texts(self) -> None:
-        """`InputError` if a text that raters read holds the name of a system or generator."""
-        generators = {one.generator for found in self.sources.values() for one in found.values()}
-        hidden = secrets_of([system.name for system in self.systems], []) | generators - {""}
-        texts = {f"the text of prompt {name!r}": prompt.text for name, prompt in self.prompts.items()}
-        texts |= {f"the lyrics of prompt {name!r}": prompt.lyrics for name, prompt in self.prompts.items()}
-        consent = self.options.consent_text()
-        texts |= {"--title": self.options.title, "the consent": consent, STUDY: " ".join(WORDS)}
-        found = leaks_in_texts(texts, hidden)
-        if found:
-            raise InputError(f"{found[0]}: give the system another name, or leave that prompt out")
 
     def build(self) -> tuple[Study, Key]:
         """Draw the design, write the audio, and return study and key."""
@@ -194,22 +190,20 @@ def main(options: Build) -> None:
             "clean and spoilt are sides of trials that check raters: give the system another name"
         )
     blinded = options.output / BLINDED
-    if (blinded / STUDY).exists():
+    if exists(blinded / STUDY):
         raise InputError(f"{options.output} holds a study already: choose another --output folder")
     prompts = load_prompts(options.prompts) if options.prompts else prompts_of(systems)
+    shared, generators = shared_prompts(systems, prompts)
+    if options.sample is not None and options.sample > len(shared):
+        raise InputError(f"--sample {options.sample}: only {len(shared)} prompts have a clip of every system")
+    refuse_revealing_texts(options, systems, shared, generators)
     choosing = any(system.n is not None and system.n > 1 for system in systems)
-    scorer = load_scorer(options.reward, options.device, options.dtype) if choosing else None
+    scorer = load_reward(options) if choosing else None
     reward = RewardWeights.parse(options.weights)
     if scorer is not None:
         reward.check(tuple(scorer.metrics))
-    sources = find_sources(systems, prompts, reward, scorer)
-    if options.sample is not None and options.sample > len(sources):
-        raise InputError(
-            f"--sample {options.sample}: only {len(sources)} prompts have a clip of every system"
-        )
-    known = {prompt.id: prompt for prompt in prompts if prompt.id in sources}
-    builder = Builder(options, systems, sources, known)
-    builder.refuse_revealing_texts()
+    sources = find_sources(systems, shared, reward, scorer)
+    builder = Builder(options, systems, sources, {prompt.id: prompt for prompt in shared})
     _clear(blinded / AUDIO)
     study, key = builder.build()
     for path in (*(blinded / AUDIO).iterdir(), blinded / AUDIO):
@@ -220,6 +214,34 @@ def main(options: Build) -> None:
     shown = {name: value for name, value in vars(options).items() if name != "seed"}
     write_run_record(options.output, shown, scorer=scorer.hash if scorer else None, **facts)
     print(json.dumps({"output": str(options.output), **facts}, indent=1))
+
+
+def refuse_revealing_texts(
+    options: Build, systems: Sequence[System], prompts: Sequence[Prompt], generators: Mapping[str, set[str]]
+) -> None:
+    """`InputError` if a text that raters read holds the name of a system or generator.
+
+    Parameters
+    ----------
+    options
+        What was asked for.
+    systems, prompts
+        What is compared, for which prompts.
+    generators
+        What has made the clips of each prompt, by its id.
+    """
+    named = [system.name for system in systems]
+    made = set().union(*generators.values()) - {"", *named}
+    own = {"--title": (options.title, TITLE), "the consent": (options.consent_text(), CONSENT)}
+    texts = {place: text for place, (text, usual) in own.items() if text != usual}
+    for found in leaks_in_texts(texts, {*named, *made}):
+        raise InputError(f"{found}, which would tell raters what they hear: word it otherwise")
+    heard = {f"the text of prompt {one.id!r}": one.text for one in prompts}
+    heard |= {f"the lyrics of prompt {one.id!r}": one.lyrics for one in prompts}
+    for found in leaks_in_texts(heard, named):
+        raise InputError(f"{found}, the name of a system: give that another name, or leave the prompt out")
+    for found in leaks_in_texts(heard, made):
+        raise InputError(f"{found}, the name of a generator: leave that prompt out")
 
 
 def summary(study: Study, key: Key) -> dict[str, object]:

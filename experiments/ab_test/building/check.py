@@ -4,7 +4,8 @@
 
 1. The blinded folder holds the files that the study names, all named by 16 hex digits, and nothing else.
 2. No name of a system or generator, no path or hash of a source is in a file name, in a text, in the tags of a file
-   (there must be none), or in its bytes (only those of six letters or more: shorter ones come by chance).
+   (there must be none), or in its bytes (only those of six letters or more: shorter ones come by chance). The words
+   that stand in any study, such as names of fields, tell nothing.
 3. Every file is the one that the key describes; all have the same time, sample rate and number of channels; the clips
    of a trial are equally long and equally loud, and no true peak is above full scale.
 4. The schedules are made of the study's trials, and A is each side of a pair equally often, to within one rater.
@@ -12,16 +13,21 @@
 It prints a line for each finding, and fails if there is any.
 """
 
+import dataclasses
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from experiments.ab_test.building.sounds import Level, measure, tags_of
-from experiments.ab_test.study import AUDIO, BLINDED, STUDY, Key, KeyClip, Study, load_study
-from music.clips import read_clip, read_header
+import torch
+
+from experiments.ab_test.building.config import CONSENT, TITLE
+from experiments.ab_test.building.sounds import FORMATS, Level, encode, measure, tags_of
+from experiments.ab_test.study import AUDIO, BLINDED, LISTENING, STUDY, Key, KeyClip, Study, load_study
+from music.clips import Clip, read_clip, read_header
 from music.errors import InputError
 from music.hashing import sha256_file
 
@@ -42,6 +48,7 @@ class Check:
     """
 
     POSITIONALS: ClassVar = ("study",)
+    LIBRARIES: ClassVar = (LISTENING,)
 
     study: Path
 
@@ -77,13 +84,25 @@ def _wrong_files(folder: Path, study: Study) -> Iterator[str]:
 
 def _leaks(folder: Path, study: Study, key: Key) -> Iterator[str]:
     secrets = secrets_of_key(key)
-    names = {path.name: path.name for path in folder.rglob("*")}
+    names = {path.name: path.name for path in folder.rglob("*") if path.name not in (STUDY, AUDIO)}
     yield from leaks_in_texts(names, secrets)
-    yield from leaks_in_texts({STUDY: (folder / STUDY).read_text(encoding="utf-8")}, secrets)
+    yield from leaks_in_texts({STUDY: "\n".join(_texts(dataclasses.asdict(study)))}, secrets)
     for name in sorted(study.files):
         if (folder / AUDIO / name).is_file():
             yield from (f"{name} has the tag {tag!r}" for tag in tags_of(folder / AUDIO / name))
             yield from leaks_in_bytes(folder / AUDIO / name, secrets)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield the texts of a study, without the names of its fields and what any study says by default."""
+    if isinstance(value, Mapping):
+        for one in value.values():
+            yield from _texts(one)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for one in value:
+            yield from _texts(one)
+    elif isinstance(value, str) and value not in (TITLE, CONSENT):
+        yield value
 
 
 def secrets_of(systems: Iterable[str], clips: Iterable[KeyClip]) -> set[str]:
@@ -109,10 +128,19 @@ def leaks_in_texts(texts: Mapping[str, str], secrets: Iterable[str]) -> list[str
 
 
 def leaks_in_bytes(path: Path, secrets: Iterable[str]) -> list[str]:
-    """Return a finding for each secret of six letters or more that stands anywhere in the bytes of a file."""
-    data = path.read_bytes().lower()
+    """Return a finding for each secret of six letters or more that stands anywhere in the bytes of a file.
+
+    What the encoder writes into any file, such as its own name, tells nothing.
+    """
+    data, own = path.read_bytes().lower(), _words_of_encoder(path.suffix[1:])
     long = [secret for secret in sorted(secrets) if len(secret) >= _LONG]
-    return [f"{path.name} holds {secret!r}" for secret in long if secret.lower().encode() in data]
+    found = [secret for secret in long if secret.lower().encode() in data]
+    return [f"{path.name} holds {secret!r}" for secret in found if secret.lower().encode() not in own]
+
+
+@cache
+def _words_of_encoder(kind: str) -> bytes:
+    return encode(Clip(torch.zeros(1, 4_800), 48_000), kind).lower() if kind in FORMATS else b""
 
 
 def _unequal_clips(folder: Path, study: Study, key: Key) -> Iterator[str]:

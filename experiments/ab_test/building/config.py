@@ -6,16 +6,20 @@
 `experiments.ab_test.building.build` says what is built.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from experiments.ab_test.building.sounds import FORMATS, SHORTEST
+from experiments.ab_test.study import LISTENING
 from music.command import refuse_below_one
 from music.errors import InputError
 from music.files import read_text
 from music.options import Rewarding, Runtime
+from music.sample_rates import check_sample_rate
 
+TITLE = "Which music is better?"
 CONSENT = """In this study you listen to pairs of short pieces of music and say which you find better. It is about the \
 music, not about you: there are no right or wrong answers.
 
@@ -81,6 +85,7 @@ class Build(Rewarding, Runtime):
     """
 
     POSITIONALS: ClassVar = ("systems",)
+    LIBRARIES: ClassVar = (LISTENING,)
 
     systems: str
     output: Path = Path("runs/listening_test")
@@ -98,7 +103,7 @@ class Build(Rewarding, Runtime):
     audio: str = "flac"
     sample_rate: int = 48_000
     waveforms: bool = True
-    title: str = "Which music is better?"
+    title: str = TITLE
     consent: Path | None = None
     ties: bool = True
     minimum_listening: float = 3.0
@@ -113,6 +118,12 @@ class Build(Rewarding, Runtime):
             raise InputError(f"--audio must be one of {', '.join(FORMATS)}, got {self.audio!r}")
         if self.audio != "flac" and self.sample_rate != 48_000:
             raise InputError(f"--audio {self.audio} needs --sample_rate 48000, got {self.sample_rate}")
+        if not 8_000 <= self.sample_rate <= 192_000:  # what loudness and the sound checks need
+            raise InputError(f"--sample_rate must be from 8000 to 192000, got {self.sample_rate}")
+        check_sample_rate(self.sample_rate, "FLAC", "PCM_16", "--sample_rate")
+        for name in ("seconds", "loudness", "ceiling", "minimum_listening", "reading_seconds"):
+            if not math.isfinite(getattr(self, name)):
+                raise InputError(f"--{name} must be finite, got {getattr(self, name)}")
         if self.seconds < SHORTEST:
             raise InputError(f"--seconds must be at least {SHORTEST}, got {self.seconds}")
         if self.ceiling > 0 or self.loudness >= self.ceiling:

@@ -12,6 +12,7 @@ from music.candidate import Candidate
 from music.command import split_names
 from music.errors import InputError
 from music.hashing import sha256_file
+from music.paths import exists, is_folder
 from music.pool import Pool
 from music.prompts import Prompt
 from reward import RewardWeights, Scorer, score_pool
@@ -80,12 +81,12 @@ def parse_systems(text: str) -> list[System]:
                 f"system {part!r}: expected NAME=FOLDER or NAME=POOL:n, names of letters and digits"
             )
         folder, colon, number = place.rpartition(":")
-        counted = bool(colon) and number.isdecimal() and not Path(place).exists()
+        counted = bool(colon) and number.isdecimal() and not exists(place)
         n = int(number) if counted else None
         if n == 0:
             raise InputError(f"system {part!r}: the reward cannot pick from 0 candidates")
         system = System(name, Path(folder if counted else place), n)
-        if not system.folder.is_dir():
+        if not is_folder(system.folder):
             raise InputError(f"system {name!r}: {system.folder} is not a folder")
         if any(system.name.lower() == other.name.lower() for other in systems):
             raise InputError(f"system {name!r} comes twice")
@@ -98,23 +99,41 @@ def parse_systems(text: str) -> list[System]:
 def prompts_of(systems: Sequence[System]) -> list[Prompt]:
     """Return the prompts of the first system that is a pool, in its order; `InputError` if none is."""
     for system in systems:
-        if (system.folder / "specs").is_dir():
+        if is_folder(system.folder / "specs"):
             pool = Pool(system.folder)
             return list({candidate.prompt_id: pool.prompt(candidate) for candidate in pool}.values())
     raise InputError("none of the systems is a pool, which would hold the prompts: name them with --prompts")
 
 
+def shared_prompts(
+    systems: Sequence[System], prompts: Sequence[Prompt]
+) -> tuple[list[Prompt], Mapping[str, set[str]]]:
+    """Return the prompts for which all systems have a clip, and by its id what generators have made those clips.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    offers = [_generators(system, prompts) for system in systems]
+    common = [prompt for prompt in prompts if all(prompt.id in offer for offer in offers)]
+    if not common:
+        counts = ", ".join(f"{one.name} has {len(offer)}" for one, offer in zip(systems, offers, strict=True))
+        raise InputError(f"no prompt has a clip of every system: of {len(prompts)} prompts {counts}")
+    return common, {one.id: set().union(*(offer[one.id] for offer in offers)) for one in common}
+
+
 def find_sources(
-    systems: Sequence[System], prompts: Iterable[Prompt], reward: RewardWeights, scorer: Scorer | None
+    systems: Sequence[System], prompts: Sequence[Prompt], reward: RewardWeights, scorer: Scorer | None
 ) -> dict[str, dict[str, Source]]:
-    """Return the clip of each system for each prompt that all systems have: prompt id, then name of the system.
+    """Return the clip of each system for each prompt: prompt id, then name of the system.
 
     Parameters
     ----------
     systems
         The contestants.
     prompts
-        What to look for.
+        Prompts for which all of them have a clip.
     reward, scorer
         What picks the best of n; the scorer may be None if no system asks for that. Scores that lie beside the pool
         are used, missing ones are added.
@@ -122,30 +141,44 @@ def find_sources(
     Raises
     ------
     InputError
-        If no prompt has a clip of every system, or a file was changed.
+        If a file was changed, or cannot be scored.
     """
-    prompts = list(prompts)
     offers = [
         _listed(system, prompts) if system.n is None else _picked(system, prompts, reward, scorer)
         for system in systems
     ]
-    common = [prompt.id for prompt in prompts if all(prompt.id in offer for offer in offers)]
-    if not common:
-        counts = ", ".join(f"{one.name} has {len(offer)}" for one, offer in zip(systems, offers, strict=True))
-        raise InputError(f"no prompt has a clip of every system: of {len(prompts)} prompts {counts}")
     return {
-        prompt: {system.name: offer[prompt] for system, offer in zip(systems, offers, strict=True)}
-        for prompt in common
+        prompt.id: {system.name: offer[prompt.id] for system, offer in zip(systems, offers, strict=True)}
+        for prompt in prompts
     }
+
+
+def _generators(system: System, prompts: Iterable[Prompt]) -> dict[str, set[str]]:
+    """Return what has made the clips that a system has to offer, by prompt id."""
+    if system.n is None:
+        listing = ClipListing(system.folder)
+        listed = {prompt.id: listing.of(prompt) for prompt in prompts}
+        return {name: {clips[0].system} for name, clips in listed.items() if clips}
+    rows = _first_candidates(Pool(system.folder), system.n)
+    whole = {prompt.id: rows[prompt.id] for prompt in prompts if len(rows.get(prompt.id, {})) == system.n}
+    return {name: {one.generator for one in found.values()} for name, found in whole.items()}
+
+
+def _first_candidates(pool: Pool, n: int) -> dict[str, dict[int, Candidate]]:
+    rows: dict[str, dict[int, Candidate]] = {}
+    for candidate in pool:
+        if candidate.candidate < n:
+            rows.setdefault(candidate.prompt_id, {})[candidate.candidate] = candidate
+    return rows
 
 
 def _listed(system: System, prompts: Iterable[Prompt]) -> dict[str, Source]:
     listing = ClipListing(system.folder)
     found = {}
     for prompt in prompts:
-        if clips := listing.of(prompt):
-            path = system.folder / clips[0].file_name
-            found[prompt.id] = Source(path, sha256_file(path), clips[0].system, clips[0].candidate or 0)
+        clip = listing.of(prompt)[0]
+        path = system.folder / clip.file_name
+        found[prompt.id] = Source(path, sha256_file(path), clip.system, clip.candidate or 0)
     return found
 
 
@@ -153,11 +186,7 @@ def _picked(
     system: System, prompts: Iterable[Prompt], reward: RewardWeights, scorer: Scorer | None
 ) -> dict[str, Source]:
     pool, n = Pool(system.folder), system.n or 1
-    rows: dict[str, dict[int, Candidate]] = {}
-    for candidate in pool:
-        if candidate.candidate < n:
-            rows.setdefault(candidate.prompt_id, {})[candidate.candidate] = candidate
-    wanted = [prompt.id for prompt in prompts if len(rows.get(prompt.id, {})) == n]
+    rows, wanted = _first_candidates(pool, n), [prompt.id for prompt in prompts]
     chosen = {name: 0 for name in wanted} if n == 1 else _best(pool, rows, wanted, reward, scorer)
     found = {}
     for name in wanted:

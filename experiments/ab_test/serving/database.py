@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, Select, create_engine, event, func, select
+from sqlalchemy import URL, Engine, Select, create_engine, event, func, make_url, select
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -66,9 +66,22 @@ class State:
     practised: bool
 
 
-def default_database(blinded: Path) -> str:
-    """Return the address of the database beside a blinded folder."""
-    return f"sqlite:///{blinded.absolute().parent / 'answers.sqlite'}"
+def database_address(given: str, blinded: Path) -> URL:
+    """Return the address of a database that a user has given, or of the file beside a blinded folder.
+
+    Raises
+    ------
+    InputError
+        If what was given is no address.
+    """
+    if not given:  # not as a text, in which a folder's name may hold what parts an address
+        return URL.create("sqlite", database=str(blinded.absolute().parent / "answers.sqlite"))
+    try:
+        return make_url(given)
+    except (ArgumentError, ValueError) as error:
+        raise InputError(
+            f"--database must be an address such as sqlite:///answers.sqlite, got {given!r}: {_first_line(error)}"
+        ) from error
 
 
 class Database:
@@ -77,7 +90,7 @@ class Database:
     Parameters
     ----------
     address
-        Address as SQLAlchemy reads it: ``sqlite:///answers.sqlite``, ``postgresql+psycopg://user@host/name``.
+        Address, as `database_address` gives it.
     folders
         Blinded folders of the studies, by id.
     most_raters
@@ -94,13 +107,13 @@ class Database:
         If the database cannot be opened, or holds answers to another version of a study.
     """
 
-    def __init__(self, address: str, folders: Mapping[str, Path], most_raters: float = math.inf) -> None:
+    def __init__(self, address: URL, folders: Mapping[str, Path], most_raters: float = math.inf) -> None:
         self.studies = {name: read_study(folder) for name, folder in folders.items()}
         self._most_raters = most_raters
         try:
             self._engine = _engine(address)
             Base.metadata.create_all(self._engine)
-        except (ArgumentError, ModuleNotFoundError, SQLAlchemyError) as error:
+        except (ImportError, SQLAlchemyError, TypeError, ValueError) as error:
             raise InputError(f"the database cannot be opened: {_first_line(error)}") from error
         self._begin = sessionmaker(self._engine, expire_on_commit=False).begin
         for name, folder in folders.items():
@@ -262,7 +275,7 @@ class Database:
             raise Refused(422, "clips cannot have been heard for longer than they were shown")
 
 
-def _engine(address: str) -> Engine:
+def _engine(address: URL) -> Engine:
     engine = create_engine(address, pool_size=20, max_overflow=20)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from experiments.ab_test.study import read_study
+from experiments.ab_test.study import LISTENING, check_servable, read_study
 from music.command import refuse_below_one
 from music.errors import InputError
 
@@ -46,6 +46,7 @@ class Serve:
     """
 
     POSITIONALS: ClassVar = ("studies",)
+    LIBRARIES: ClassVar = (LISTENING,)
 
     studies: list[Path]
     database: str = ""
@@ -62,7 +63,7 @@ def main(options: Serve) -> None:
     """Open the database and serve until Ctrl-C."""
     import uvicorn
 
-    from experiments.ab_test.serving.database import Database, default_database
+    from experiments.ab_test.serving.database import Database, database_address
     from experiments.ab_test.serving.server import create_app
 
     folders: dict[str, Path] = {}
@@ -70,11 +71,12 @@ def main(options: Serve) -> None:
         study = read_study(folder)
         if study.id in folders:
             raise InputError(f"{folder} and {folders[study.id]} are the same study")
+        check_servable(folder, study)
         folders[study.id] = folder
-    token = os.environ.get(TOKEN) or secrets.token_urlsafe(24)
-    if len(token) < _SHORTEST_TOKEN:
-        raise InputError(f"{TOKEN} must have at least {_SHORTEST_TOKEN} characters")
-    address = options.database or default_database(options.studies[0])
+    token = os.environ.get(TOKEN, "").strip() or secrets.token_urlsafe(24)
+    if len(token) < _SHORTEST_TOKEN or not (token.isascii() and token.isprintable()):
+        raise InputError(f"{TOKEN} must have at least {_SHORTEST_TOKEN} characters, all of ASCII")
+    address = database_address(options.database, options.studies[0])
     database = Database(address, folders, options.most_raters)
     listening = _listen(options.host, options.port)
     site = f"http://{options.host}:{listening.getsockname()[1]}"

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Header, HTTPException, Request
+from fastapi import Path as PathParameter
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.datastructures import MutableHeaders
@@ -57,6 +58,7 @@ def _secret(authorization: Annotated[str, Header()] = "") -> str:
 
 Known = Annotated[Study, Depends(_known)]
 Secret = Annotated[str, Depends(_secret)]
+Position = Annotated[int, PathParameter(ge=0, lt=1 << 31)]  # what an integer of any database holds
 
 
 def create_app(folders: Mapping[str, Path], database: Database, admin_token: str) -> FastAPI:
@@ -140,7 +142,7 @@ def create_app(folders: Mapping[str, Path], database: Database, admin_token: str
         return described(study, database.practised(study.id, secret))
 
     @app.put("/s/{study}/api/me/turns/{position}")
-    def answer(study: Known, secret: Secret, position: int, given: Answer) -> dict[str, Any]:
+    def answer(study: Known, secret: Secret, position: Position, given: Answer) -> dict[str, Any]:
         return described(study, database.answer(study.id, secret, position, given))
 
     @app.get("/admin/{study}/answers", dependencies=[Depends(makers_only)])

@@ -17,9 +17,10 @@ from typing import Any, ClassVar
 
 from experiments.ab_test.pages import PAGE_FILES, study_page
 from experiments.ab_test.serving.shown import described_turn, introduction
-from experiments.ab_test.study import AUDIO, Study, read_study
+from experiments.ab_test.study import AUDIO, LISTENING, Study, check_servable, read_study
 from music.durable import write_bytes, write_text, writing
 from music.errors import InputError
+from music.paths import exists
 
 _SCRIPTS = ("data.js", "static.js")
 
@@ -37,6 +38,7 @@ class Static:
     """
 
     POSITIONALS: ClassVar = ("study",)
+    LIBRARIES: ClassVar = (LISTENING,)
 
     study: Path
     output: Path = Path("runs/listening_page")
@@ -45,7 +47,8 @@ class Static:
 def main(options: Static) -> None:
     """Write page, data and audio."""
     study = read_study(options.study)
-    if (options.output / "index.html").exists():
+    check_servable(options.study, study)
+    if exists(options.output / "index.html"):
         raise InputError(f"{options.output} holds a page already: choose another --output folder")
     page, audio = options.output / "page", options.output / AUDIO
     with writing(options.output):

@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from experiments.lab.world.composition import Composition
-from music.errors import InputError
-from music.optional_libraries import install_extra
+from music.optional_libraries import OptionalLibraries, install_extra
+
+#: what all commands need that make songs anew
+RENDERING = OptionalLibraries("rendering songs", ("symusic", "pretty_midi"), install_extra("lab"))
 
 SAMPLE_RATE = 16_000  # Hz; every clip of the lab has it
 TICKS_PER_BEAT = 480
@@ -21,13 +23,10 @@ GAINS = {"lead": 1.0, "bass": 0.8, "drums": 0.85, "voice": 1.0}
 
 @cache
 def _synthesizer():
-    try:
-        import pretty_midi
-        from symusic import Synthesizer
-    except ImportError as error:
-        raise InputError(
-            f'rendering songs needs the extra "lab" ({error}): {install_extra("lab")}'
-        ) from error
+    RENDERING.check()
+    import pretty_midi
+    from symusic import Synthesizer
+
     return Synthesizer(str(Path(pretty_midi.__file__).parent / "TimGM6mb.sf2"), SAMPLE_RATE)
 
 

@@ -19,6 +19,7 @@ from generators.stable_audio.tools.samplers import SAMPLERS
 from music.errors import InputError
 from music.files import read_object
 from music.hashing import canonical_json, sha256_folder, sha256_text
+from music.paths import is_file
 
 CONFIG = "model_config.json"
 _WEIGHTS = ("model.safetensors", "model.ckpt")  # the first that is there
@@ -32,7 +33,7 @@ def download_stability(hub_id: str) -> Path:
     read_config(download_index(hub_id, CONFIG, "stable-audio-tools", cure))
     for weights in _WEIGHTS:
         folder = Path(snapshot_download(hub_id, allow_patterns=[CONFIG, weights]))
-        if (folder / weights).is_file():
+        if is_file(folder / weights):
             break
     return folder
 
@@ -169,7 +170,7 @@ def compute_in(transformer: Any, dtype: torch.dtype) -> None:
 
 def _weights(folder: Path) -> Path:
     for name in _WEIGHTS:
-        if (folder / name).is_file():
+        if is_file(folder / name):
             return folder / name
     raise InputError(f"{folder} holds no weights: expected {' or '.join(_WEIGHTS)}")
 

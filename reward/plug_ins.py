@@ -1,0 +1,254 @@
+"""Scorers from anywhere: anybody's class, function that makes a scorer, or plain function that gives a number."""
+
+import inspect
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from music.devices import find_device
+from music.errors import InputError, ServiceError
+from music.hashing import canonical_json, sha256_file, sha256_text
+from music.plug_ins import find_plug_in, reason_of
+from reward.protocol import Scorer, ScoreRequest
+
+_CHECKPOINT = "checkpoint"
+
+
+class UnknownOptionError(InputError):
+    """A scorer does not take an option, whose name is `option`."""
+
+    def __init__(self, option: str, message: str) -> None:
+        super().__init__(message)
+        self.option = option
+
+
+class PlugIn(Scorer):
+    """An object with `name`, `metrics`, `hash` and `score` as a scorer, whose failures name file and line.
+
+    Parameters
+    ----------
+    found
+        The object; what it does not say is as in `Scorer`.
+    options
+        Options that it was made with: part of the hash, as far as JSON holds them.
+
+    Raises
+    ------
+    InputError
+        If it lacks one of the four, or one is of another type.
+    """
+
+    def __init__(self, found: Any, options: Mapping[str, Any] | None = None) -> None:
+        self._found = found
+        for name in Scorer.__annotations__:
+            if hasattr(found, name):
+                setattr(self, name, getattr(found, name))
+        _check(found)
+        self.metrics = tuple(found.metrics)
+        if decides := _deciding(options or {}):
+            self.hash = sha256_text(canonical_json({"scorer": found.hash, "options": decides}))
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
+        """Return what the object gives; see `reward.protocol.Scorer`.
+
+        Raises
+        ------
+        InputError
+            If it fails, whatever it raises.
+        """
+        try:
+            return self._found.score(requests)
+        except (InputError, ServiceError):
+            raise
+        except Exception as error:
+            raise InputError(f"{self.name} fails: {reason_of(error)}") from error
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_found":  # not there yet, as in a copy that is being made
+            raise AttributeError(name)
+        return getattr(self._found, name)
+
+
+def unwrapped(scorer: Scorer) -> Any:
+    """Return the object behind a scorer: that of a plug-in, or the scorer itself."""
+    return scorer._found if isinstance(scorer, PlugIn) else scorer
+
+
+class FunctionScorer(Scorer):
+    """A function from a file, or from a request, to a number, which is a metric of its name.
+
+    Its hash is that of its source file and its options; what it imports is no part of it.
+
+    Parameters
+    ----------
+    function
+        The function. It is handed a `ScoreRequest` if its parameter is called ``request`` or annotated so, a text if it
+        is annotated ``str``, and otherwise a `Path`.
+    name
+        Name of scorer and metric.
+    parameter
+        The parameter that is handed over.
+    options
+        Further arguments.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        name: str,
+        parameter: inspect.Parameter,
+        options: Mapping[str, Any],
+    ) -> None:
+        self.name, self.metrics = name, (name,)
+        self._function, self._options = function, dict(options)
+        annotation = parameter.annotation
+        kind = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+        self._kind = "ScoreRequest" if parameter.name == "request" else kind.rpartition(".")[2]
+        facts = {"function": name, "source": _source_hash(function, name), "options": _deciding(options)}
+        self.hash = sha256_text(canonical_json(facts))
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
+        """Return the number of each request; see `reward.protocol.Scorer`."""
+        return [{self.name: self._score(request)} for request in requests]
+
+    def _score(self, request: ScoreRequest) -> float:
+        if not isinstance(request.audio, Path):
+            raise InputError(f"{self.name} takes files: write the clip to one")
+        handed = {"ScoreRequest": request, "str": str(request.audio)}.get(self._kind, request.audio)
+        return self._function(handed, **self._options)
+
+
+def load_plug_in(name: str, device: str, dtype: str, options: Mapping[str, Any]) -> Scorer:
+    """Return the scorer behind ``module:Name`` or ``FILE.py:Name``.
+
+    A class is called and makes the scorer, as is a function that needs no more than it is given; a function that needs
+    one argument more gives the number of a clip itself. What has `score_batch` in place of `score` is used through
+    `reward.baselines.batch_plug_in`.
+
+    Parameters
+    ----------
+    name
+        Name as `music.plug_ins.find_plug_in` takes it.
+    device, dtype
+        Arguments for what has them in its signature; ``auto`` is told what it is here.
+    options
+        Further arguments.
+
+    Raises
+    ------
+    InputError
+        If it cannot be found or made, or is no scorer.
+    """
+    found = find_plug_in(name)
+    parameters = _parameters(found, name)
+    takes_any = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters)
+    offered = {"device": str(find_device(device)), "dtype": dtype}
+    given = {key: value for key, value in offered.items() if takes_any or key in {p.name for p in parameters}}
+    arguments = {**given, **options}
+    subject = None if inspect.isclass(found) else _subject(parameters, arguments)
+    if subject is not None:
+        check_options(found, name, options, {subject.name, *given})
+        return PlugIn(FunctionScorer(found, name.rpartition(":")[2], subject, arguments))
+    check_options(found, name, options, given)
+    try:
+        scorer = found(**arguments)
+    except (InputError, ServiceError):
+        raise
+    except Exception as error:
+        raise InputError(f"{name} cannot be made: {reason_of(error)}") from error
+    if hasattr(scorer, "score_batch") and not hasattr(scorer, "score"):
+        from reward.baselines.batch_plug_in import BatchPlugIn
+
+        scorer = BatchPlugIn(scorer, options.get(_CHECKPOINT))
+    return PlugIn(scorer, options)
+
+
+def check_options(
+    factory: Callable[..., Any], name: str, options: Mapping[str, Any], given: Collection[str]
+) -> None:
+    """Check that what makes a scorer takes some options, and needs no others.
+
+    Parameters
+    ----------
+    factory
+        Class or function.
+    name
+        Its name, for messages.
+    options
+        Options by name.
+    given
+        Names of what it is called with beside them.
+
+    Raises
+    ------
+    UnknownOptionError
+        If it does not take one.
+    InputError
+        If it needs another.
+    """
+    parameters = _parameters(factory, name)
+    takes_any = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters)
+    named = [one for one in parameters if one.kind in _BY_NAME and one.name not in given]
+    for option in options:
+        if option in given or not (takes_any or option in {one.name for one in named}):
+            takes = ", ".join(one.name for one in named) or "none"
+            raise UnknownOptionError(option, f"{name} has no option {option!r}: it takes {takes}")
+    for one in named:
+        if one.default is one.empty and one.name not in options:
+            raise InputError(f"{name} needs the option {one.name!r}: give --reward_options {one.name}=VALUE")
+
+
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+def _parameters(factory: Callable[..., Any], name: str) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(factory).parameters.values())
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} cannot be called as a scorer: {error}") from error
+
+
+def _subject(parameters: Sequence[inspect.Parameter], given: Collection[str]) -> inspect.Parameter | None:
+    """Return the one parameter of a plain function that a clip is handed as; None if it is none."""
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    needed = [one for one in parameters if one.kind in positional and one.default is one.empty]
+    left = [one for one in needed if one.name not in given]
+    return left[0] if len(left) == 1 and left[0] is parameters[0] and left[0].name != _CHECKPOINT else None
+
+
+def _deciding(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that are part of a hash; whoever takes a checkpoint hashes what it holds, not its name."""
+    found = {}
+    for name, value in options.items():
+        try:
+            canonical_json(value)
+        except (TypeError, ValueError):  # an object, which only Python can hand over
+            continue
+        if name not in ("device", _CHECKPOINT):
+            found[name] = value
+    return found
+
+
+def _source_hash(function: Callable[..., Any], name: str) -> str:
+    try:
+        return sha256_file(inspect.getfile(inspect.unwrap(function)))
+    except TypeError as error:
+        raise InputError(f"{name} has no source file, which its hash is made of: write a function") from error
+
+
+def _check(found: Any) -> None:
+    kind = type(found).__name__
+    for attribute in ("name", "metrics", "hash", "score"):
+        if not hasattr(found, attribute):
+            raise InputError(f"{kind} is not a scorer: it has no {attribute!r} (see reward.protocol.Scorer)")
+    for attribute in ("name", "hash"):
+        value = getattr(found, attribute)
+        if not isinstance(value, str) or not value:
+            raise InputError(f"the {attribute} of {kind} must be a text, got {value!r}")
+    metrics = found.metrics
+    if (
+        not isinstance(metrics, tuple | list)
+        or not metrics
+        or not all(isinstance(m, str) and m for m in metrics)
+    ):
+        raise InputError(f"the metrics of {kind} must be a tuple of names, got {metrics!r}")
