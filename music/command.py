@@ -17,11 +17,12 @@ import errno
 import itertools
 import os
 import re
+import signal
 import sys
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import docstring_parser
 import jsonargparse
@@ -29,6 +30,8 @@ import jsonargparse
 from music.closed_pipes import outlive_readers
 from music.errors import InputError, ServiceError
 from music.files import read_text
+from music.interruption import Stopped, terminable
+from music.launched import end_with_accelerate, is_launched
 from music.memory import is_out_of_memory
 from music.optional_libraries import extra_with, install_extra
 from music.paths import check_file, check_output, is_pipe
@@ -43,6 +46,11 @@ _EXAMPLE = re.compile(r"^ {4}(?:accelerate launch|torchrun|python|music-reward) 
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP)
 _HOME = re.compile(r"(?<![^,=:+])~(?=/)")  # in lists and after names too: a=~/x,b=~/y
 _WRONG_CHOICE = re.compile(r'Parser key "([\w.]+)": Expected a typing\.Literal\[(.+)\]\. Got value: (.*)')
+
+_RULE = "-" * 80
+_FOLLOWS = (
+    "(what follows, if anything, is only the launcher's report that this process has ended with code 2)"
+)
 
 
 class _Formatter(jsonargparse.DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -179,43 +187,69 @@ def run(
     argv: Sequence[str] | None = None,
     name: str | None = None,
 ) -> None:
-    """Parse the command line, see that its output may be written, call `main` and exit with its code; 130 for Ctrl-C.
+    """Parse the command line, see that its output may be written, call `main` and exit with its code.
+
+    Ctrl-C ends it with 130, SIGTERM with 143.
 
     An `InputError` or a `ServiceError` ends it with code 2, and is printed as one line ``error: ...`` on
     stderr; so is a library that is missing, if an extra of this project installs it, a file that must not be used, and
     memory that does not suffice. Any other exception keeps its traceback. A pipe that closes ends nothing.
     """
     outlive_readers()
-    try:
-        options = parse_command(config, argv, name)
-        if output := getattr(options, "output", None):
-            check_output(output)
-        for libraries in getattr(config, "LIBRARIES", ()):
-            libraries.check()
-        code = main(options)
-        sys.stdout.flush()
-    except (InputError, ServiceError) as error:
-        print(f"error: {_one_line(str(error))}", file=sys.stderr)
-        sys.exit(2)
-    except ModuleNotFoundError as error:
-        extra = extra_with(error.name or "")
-        if extra is None:
-            raise
-        print(f"error: {error.name} is not installed: {install_extra(extra)}", file=sys.stderr)
-        sys.exit(2)
-    except (MemoryError, RuntimeError, OSError) as error:
-        if is_out_of_memory(error):
-            reason = f"out of memory ({_one_line(str(error))[:200]}): {_LESS_MEMORY}"
-        elif isinstance(error, OSError) and error.errno in _FORBIDDEN and error.filename is not None:
-            reason = f"cannot use {error.filename}: {error.strerror}"
-        else:
-            raise
-        print(f"error: {reason}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+    end_with_accelerate()
+    with terminable():
+        try:
+            options = parse_command(config, argv, name)
+            if output := getattr(options, "output", None):
+                check_output(output)
+            for libraries in getattr(config, "LIBRARIES", ()):
+                libraries.check()
+            code = main(options)
+            sys.stdout.flush()
+        except (InputError, ServiceError) as error:
+            _fail(str(error))
+        except ModuleNotFoundError as error:
+            extra = extra_with(error.name or "")
+            if extra is None:
+                raise
+            _fail(f"{error.name} is not installed: {install_extra(extra)}")
+        except (MemoryError, RuntimeError, OSError) as error:
+            if is_out_of_memory(error):
+                _fail(f"out of memory ({str(error)[:200]}): {_LESS_MEMORY}")
+            if not isinstance(error, OSError) or error.errno not in _FORBIDDEN or error.filename is None:
+                raise
+            _fail(f"cannot use {error.filename}: {error.strerror}")
+        except KeyboardInterrupt as stop:
+            _stop(stop if isinstance(stop, Stopped) else Stopped(signal.SIGINT), config)
     sys.exit(code or 0)
+
+
+def _fail(message: str) -> NoReturn:
+    """Print why the command ends, tell the processes that wait to meet it, and end it with code 2."""
+    line = f"error: {_one_line(message)}"
+    _print(f"{_RULE}\n{line}\n{_RULE}\n{_FOLLOWS}" if is_launched() else line)
+    if "music.processes" in sys.modules:  # without it there are none, and it loads torch
+        from music.processes import end_others
+
+        end_others(_one_line(message))
+    sys.exit(2)
+
+
+def _stop(stop: Stopped, config: type) -> NoReturn:
+    """Print what has stopped the command, and end it with the signal's code."""
+    if not stop.state and any(field.name == "output" for field in dataclasses.fields(config)):
+        stop = Stopped(stop.number, "what is finished stays, and the same command goes on from there")
+    _print(str(stop))
+    sys.exit(128 + stop.number)
+
+
+def _print(lines: str) -> None:
+    """Print lines on stderr, below the progress bars and in one piece, as other processes print there too."""
+    for module in filter(None, map(sys.modules.get, ("tqdm.std", "tqdm.auto"))):
+        for bar in list(getattr(module.tqdm, "_instances", ())):  # each kind of bar keeps its own
+            bar.close()
+    sys.stderr.write(f"{lines}\n")
+    sys.stderr.flush()
 
 
 def _told(error: jsonargparse.ArgumentError) -> str:

@@ -1,18 +1,16 @@
 """JSON Lines: read with line numbers, append so that a kill costs at most the line in flight."""
 
-import errno
-import fcntl
 import json
 import math
 import os
 from collections.abc import Mapping
-from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from music.durable import make_folder, sync_folder, writing
 from music.errors import InputError
+from music.locks import open_locked
 from music.paths import reading
 from music.texts import JsonError, broken_text, parse_json
 
@@ -112,7 +110,7 @@ class JsonlAppender:
         self.path = Path(path)
         make_folder(self.path.parent)
         with writing(self.path):
-            self._file = _open_locked(self.path)
+            self._file = open_locked(self.path)
             try:
                 self._heal()
                 sync_folder(self.path.parent)
@@ -167,38 +165,3 @@ class JsonlAppender:
     ) -> None:
         """Close the file."""
         self.close()
-
-
-def _open_locked(path: Path) -> FileIO:
-    while True:
-        file = open(path, "a+b", buffering=0)  # noqa: SIM115 (closed by the appender)
-        try:
-            _lock(file.fileno(), path)
-            if _lies_at(file.fileno(), path):
-                return file
-        except (OSError, InputError):
-            file.close()
-            raise
-        file.close()  # a merge has removed it between opening and locking: rows in it would be lost
-
-
-def _lies_at(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path))
-    except FileNotFoundError:
-        return False
-
-
-def _lock(descriptor: int, path: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise InputError(
-            f"another process is writing {path}: wait for it or choose another folder"
-        ) from error
-    except OSError as error:
-        if error.errno not in (
-            errno.ENOLCK,
-            errno.ENOTSUP,
-        ):  # some network file systems cannot lock: go without
-            raise

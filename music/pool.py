@@ -238,7 +238,9 @@ class Pool:
                     jobs.append((prompt, index, wanted))
                 elif found[0].seed != wanted:
                     raise InputError(f"{found[1]}: made with another --seed than {seed}; {_OTHER_OUTPUT}")
-        processes.barrier()
+        if processes.world_size > 1:
+            missing = [(prompt.id, index, seed) for prompt, index, seed in jobs]
+            processes.agree({"spec": dict(spec), "number of candidates": n, "missing candidates": missing})
         return jobs
 
     def writer(self, generator: str, spec: Mapping[str, Any], rank: int = 0) -> PoolWriter:

@@ -16,6 +16,7 @@ import torch
 
 from music.durable import write_text
 
+_BEGAN = time.monotonic()  # which no clock that is set changes
 _START = time.time()  # a little after the command: torch, imported above, is loaded by now
 _LIBRARIES = (
     "torch",
@@ -56,7 +57,7 @@ def write_run_record(folder: str | Path, config: Any, **facts: Any) -> Path:
     record = {
         "command": [sys.executable, *sys.argv],
         "started": datetime.fromtimestamp(_START, timezone.utc).isoformat(timespec="seconds"),
-        "wall_seconds": round(time.time() - _START, 3),
+        "wall_seconds": round(time.monotonic() - _BEGAN, 3),
         "config": settings,
         **facts,
         "revision": git_revision(),

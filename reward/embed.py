@@ -18,7 +18,7 @@ from typing import ClassVar, Literal
 from music.clips import read_header
 from music.command import run
 from music.devices import find_device
-from music.processes import Processes
+from music.same_inputs import meet
 from reward.cmi_rm.checkpoint import load_towers
 from reward.cmi_rm.locations import Locator
 from reward.cmi_rm.towers import MAX_SECONDS
@@ -59,28 +59,27 @@ class Embed:
 
 def main(options: Embed) -> None:
     """Encode what the folder lacks, and tell what it holds."""
-    rows = [row for path in options.rows for row in load_judgements(path)]
-    processes = Processes()
-    towers = load_towers(options.towers, Locator(), max_seconds=options.max_seconds)
-    towers = towers.to(find_device(options.device))
-    store = EmbeddingStore(options.output, towers.hash, options.embedding_dtype)
-    keys, texts = audio_keys(audio_of(rows), options.output), texts_of(rows)
-    new = {key: path for path, key in keys.items() if key not in store}
-    began = time.monotonic()
-    fill_store(store, towers, keys, texts, processes)
-    took = time.monotonic() - began
-    if processes.is_main:
-        distinct = {key: path for path, key in keys.items()}
-        found = {
-            "folder": str(store.folder),
-            "items": len(store),
-            "audio_hours": _hours(distinct.values(), options.max_seconds),
-            "new_audio_hours": _hours(new.values(), options.max_seconds),
-            "seconds": took,
-            "gigabytes": sum(path.stat().st_size for path in store.folder.glob("*.safetensors")) / 1e9,
-        }
-        print(json.dumps(found, indent=1))
-    processes.close()
+    with meet(options, options.output) as processes:
+        rows = [row for path in options.rows for row in load_judgements(path)]
+        towers = load_towers(options.towers, Locator(), max_seconds=options.max_seconds)
+        towers = towers.to(find_device(options.device))
+        store = EmbeddingStore(options.output, towers.hash, options.embedding_dtype)
+        keys, texts = audio_keys(audio_of(rows), options.output), texts_of(rows)
+        new = {key: path for path, key in keys.items() if key not in store}
+        began = time.monotonic()
+        fill_store(store, towers, keys, texts, processes)
+        took = time.monotonic() - began
+        if processes.is_main:
+            distinct = {key: path for path, key in keys.items()}
+            found = {
+                "folder": str(store.folder),
+                "items": len(store),
+                "audio_hours": _hours(distinct.values(), options.max_seconds),
+                "new_audio_hours": _hours(new.values(), options.max_seconds),
+                "seconds": took,
+                "gigabytes": sum(path.stat().st_size for path in store.folder.glob("*.safetensors")) / 1e9,
+            }
+            print(json.dumps(found, indent=1))
 
 
 def _hours(paths: Iterable[Path], longest: float) -> float:

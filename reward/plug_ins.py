@@ -9,6 +9,7 @@ from music.devices import find_device
 from music.errors import InputError, ServiceError
 from music.hashing import canonical_json, sha256_file, sha256_text
 from music.plug_ins import find_plug_in, reason_of
+from music.prompts import Prompt
 from reward.protocol import Scorer, ScoreRequest
 
 _CHECKPOINT = "checkpoint"
@@ -48,6 +49,11 @@ class PlugIn(Scorer):
         if decides := _deciding(options or {}):
             self.hash = sha256_text(canonical_json({"scorer": found.hash, "options": decides}))
 
+    def check_prompt(self, prompt: Prompt) -> None:
+        """`InputError` for a prompt that the object refuses, if it says so, or fails for; see `Scorer`."""
+        if hasattr(self._found, "check_prompt"):
+            self._call(self._found.check_prompt, prompt)
+
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
         """Return what the object gives; see `reward.protocol.Scorer`.
 
@@ -56,8 +62,11 @@ class PlugIn(Scorer):
         InputError
             If it fails, whatever it raises.
         """
+        return self._call(self._found.score, requests)
+
+    def _call(self, method: Callable[[Any], Any], argument: Any) -> Any:
         try:
-            return self._found.score(requests)
+            return method(argument)
         except (InputError, ServiceError):
             raise
         except Exception as error:

@@ -77,6 +77,18 @@ class Scorer(ABC):
     batch_size: int = 1
     features: tuple[str, ...] = ()
 
+    def check_prompt(self, prompt: Prompt) -> None:
+        """Refuse a prompt for which no clip could be scored: one without the lyrics that it needs, or the like.
+
+        Runs ask this of all prompts before anything is made; what it takes, `score` may still find to be wrong.
+
+        Raises
+        ------
+        InputError
+            If the prompt lacks something.
+        """
+        return
+
     @abstractmethod
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
         """Return one ``{metric: value}`` for each request, in order.

@@ -18,7 +18,7 @@ from music.candidate import Candidate
 from music.command import run
 from music.errors import InputError
 from music.pool import Pool
-from music.processes import Processes
+from music.same_inputs import meet
 from reward.registry import load_reward
 from reward.scoring.level import AtLevel
 from reward.scoring.options import RowScoring
@@ -62,36 +62,37 @@ class ScoreConfig(RowScoring):
 
 def main(config: ScoreConfig) -> int:
     """Score as the config says; return the exit code."""
-    if config.input:
-        check_files(Path(config.input), Path(config.output))
-    pool = Pool(config.pool) if config.pool else None
-    processes = Processes()
-    scorer = load_reward(config)
-    if config.level is not None:
-        scorer = AtLevel(scorer, config.level)
-    if pool is not None:
-        table = score_pool(pool, scorer, processes=processes, on_error=_report)
-        left = len(table.missing(pool.candidates))
-        counts = f"{len(pool) - left} of {len(pool)} candidates have scores by {scorer.name}, {left} failed"
-    else:
-        outcome = score_rows(
-            Path(config.input),
-            Path(config.output),
-            scorer,
-            processes,
-            batch_on(config.device),
-            config.workers,
-            root=config.root,
-            limit=config.limit,
-        )
-        left = outcome.failed
-        counts = f"{outcome.scored} rows scored, {outcome.kept} kept, {outcome.failed} failed"
-        if outcome.warned:
-            counts += f"; {outcome.warned} far above full scale, see their {WARNING!r}"
-    if processes.is_main:
-        print(counts, file=sys.stderr)
-    processes.close()
-    return 1 if left else 0
+    with meet(config, Path(config.output).parent if config.output else None) as processes:
+        if config.input:
+            check_files(Path(config.input), Path(config.output))
+        pool = Pool(config.pool) if config.pool else None
+        scorer = load_reward(config)
+        if config.level is not None:
+            scorer = AtLevel(scorer, config.level)
+        if pool is not None:
+            table = score_pool(pool, scorer, processes=processes, on_error=_report)
+            left = len(table.missing(pool.candidates))
+            counts = (
+                f"{len(pool) - left} of {len(pool)} candidates have scores by {scorer.name}, {left} failed"
+            )
+        else:
+            outcome = score_rows(
+                Path(config.input),
+                Path(config.output),
+                scorer,
+                processes,
+                batch_on(config.device),
+                config.workers,
+                root=config.root,
+                limit=config.limit,
+            )
+            left = outcome.failed
+            counts = f"{outcome.scored} rows scored, {outcome.kept} kept, {outcome.failed} failed"
+            if outcome.warned:
+                counts += f"; {outcome.warned} far above full scale, see their {WARNING!r}"
+        if processes.is_main:
+            print(counts, file=sys.stderr)
+        return 1 if left else 0
 
 
 def _report(candidate: Candidate, error: InputError) -> None:

@@ -26,12 +26,15 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
+from music.accelerating import in_force, make_accelerator
 from music.command import run
 from music.devices import find_device
 from music.errors import InputError
+from music.hashing import sha256_file
 from music.optional_libraries import check_tracker
 from music.processes import Processes
 from music.provenance import write_run_record
+from music.same_inputs import meet
 from reward.cmi_rm.checkpoint import load_head, load_towers
 from reward.cmi_rm.locations import Locator
 from reward.cmi_rm.towers import Towers
@@ -47,37 +50,40 @@ from reward.training.trainer import Trainer
 
 def main(config: TrainConfig) -> int:
     """Train as the config says; see the module."""
-    from accelerate import Accelerator, DistributedDataParallelKwargs
+    from accelerate import DistributedDataParallelKwargs
 
-    rows = read_rows(config)
-    check_tracker(config.tracker)
-    accelerator = Accelerator(
-        cpu=find_device(config.device).type == "cpu",
-        # projectors that only the published files need get no gradient
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-        log_with=None if config.tracker == "none" else config.tracker,
-        project_dir=str(Path(config.output) / "tracker"),
-    )
-    processes = Processes()
-    if config.batch_size < processes.world_size:
-        raise InputError(
-            f"--batch_size {config.batch_size} leaves some of {processes.world_size} processes without a "
-            "pair: make it at least as large, or start fewer"
+    with meet(config, config.output, alone=True) as processes:
+        if config.batch_size < processes.world_size:
+            raise InputError(
+                f"--batch_size {config.batch_size} leaves some of {processes.world_size} processes without a "
+                "pair: make it at least as large, or start fewer"
+            )
+        rows = read_rows(config, processes)
+        check_tracker(config.tracker)
+        accelerator = make_accelerator(
+            processes,
+            find_device(config.device),
+            config.mixed_precision,
+            own_autocast=True,
+            # projectors that only the published files need get no gradient
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+            log_with=None if config.tracker == "none" else config.tracker,
+            project_dir=str(Path(config.output) / "tracker"),
         )
-    weights = load_head(Path(config.init_from))[1] if config.init_from else None
-    towers = load_towers(config.towers, Locator(), weights or None, max_seconds=config.max_seconds)
-    towers = towers.to(accelerator.device)
-    frames, train, held_out = prepare_data(config, rows, processes, towers)
-    trainer = Trainer(config, accelerator, processes, towers, frames)
-    trainer.run(train, held_out)
-    if processes.is_main:
-        output, state = Path(config.output), trainer.state
-        facts = {"best_step": state.best_step, "last_step": state.step, "validation": state.best}
-        write_run_record(output, config, towers=towers.hash, **facts)
-        draw_curves([output], output / "curves.png")
-        print(json.dumps({"output": str(output), **facts}))
-    processes.close()
-    return 0
+        weights = load_head(Path(config.init_from))[1] if config.init_from else None
+        towers = load_towers(config.towers, Locator(), weights or None, max_seconds=config.max_seconds)
+        towers = towers.to(accelerator.device)
+        frames, train, held_out = prepare_data(config, rows, processes, towers)
+        trainer = Trainer(config, accelerator, processes, towers, frames)
+        trainer.run(train, held_out)
+        if processes.is_main:
+            output, state = Path(config.output), trainer.state
+            facts = {"best_step": state.best_step, "last_step": state.step, "validation": state.best}
+            settings = {**in_force(accelerator), "mixed_precision": config.mixed_precision}
+            write_run_record(output, config, towers=towers.hash, **facts, accelerate=settings)
+            draw_curves([output], output / "curves.png")
+            print(json.dumps({"output": str(output), **facts}))
+        return 0
 
 
 class Rows(NamedTuple):
@@ -88,13 +94,13 @@ class Rows(NamedTuple):
     held_out: list[Judgement]
 
 
-def read_rows(config: TrainConfig) -> Rows:
+def read_rows(config: TrainConfig, processes: Processes) -> Rows:
     """Read the rows, before anything is loaded.
 
     Raises
     ------
     InputError
-        If a row is bad, or a file has no row in an epoch.
+        If a row is bad, a file has no row in an epoch, or another process has read other files.
     """
     train: list[Judgement] = []
     mixture = []
@@ -106,7 +112,11 @@ def read_rows(config: TrainConfig) -> Rows:
             )
         train += rows
         mixture.append((len(rows), weight))
-    return Rows(train, mixture, load_judgements(config.validation, config.limit))
+    held_out = load_judgements(config.validation, config.limit)
+    if processes.world_size > 1:
+        files = [*(path for path, _ in config.training_files()), config.validation]
+        processes.agree({f"content of {path}": sha256_file(path) for path in files})
+    return Rows(train, mixture, held_out)
 
 
 def prepare_data(

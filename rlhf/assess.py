@@ -22,9 +22,9 @@ from pathlib import Path
 
 from music.command import refuse_below_one, run, split_names
 from music.errors import InputError
-from music.processes import Processes
 from music.prompts import load_prompts, prompts_record
 from music.provenance import device_name, write_run_record
+from music.same_inputs import agree_on_prompts, meet
 from reward import RewardWeights
 from reward.scoring.candidates import load_scorers
 from rlhf.assessment.comparison import BASE, MetricOfModel, compare
@@ -98,41 +98,41 @@ def assess(options: Assess, models: Mapping[str, str | Path]) -> list[MetricOfMo
     InputError
         If a model, prompt or scorer cannot be used; what was made stays.
     """
-    reward = RewardWeights.parse(options.weights)
-    prompts = load_prompts(options.prompts, options.limit)
-    processes = Processes()
-    judge, *judges = load_scorers(options, reward, options.judges)
-    scorers = [Guarded(judge, options.level, options.silence_cost), *judges]
-    for source in models.values():  # before any clip is made
-        sampled(load_sampler(options, source))
-    held_out = HeldOut(options.output, options, prompts, options.n, scorers, reward, processes)
-    for name, source in {BASE: options.base, **models}.items():
-        held_out.measure(name, source)
-    lines = compare(held_out.measured, held_out.metrics, options.numbers, options.seed)
-    if processes.is_main:
-        facts = {
-            "Base": options.base,
-            **{f"Model {name}": str(source) for name, source in models.items()},
-            "Reward": f"{options.weights} by {judge.name}",
-            "Judges": ", ".join(one.name for one in judges) or "none",
-            "Prompts": f"{options.prompts} ({len(prompts)}), {options.n} clips of {options.seconds:g} s each",
-            "Seed": str(options.seed),
-            "Reward model": scorers[0].hash,
-            "Device": device_name(options.device),
-            "Command": shlex.join(sys.argv),
-        }
-        print(write_assessment(options.output, lines, facts), end="")
-        write_run_record(
-            options.output,
-            options,
-            models=dict(models),
-            prompts=prompts_record(options.prompts, prompts),
-            scorers={scorer.name: scorer.hash for scorer in scorers},
-            encoders={encoder.name: encoder.hash for encoder in held_out.encoders},
-            real=len(held_out.real),
-        )
-    processes.close()
-    return lines
+    with meet(options, options.output, alone=True) as processes:
+        reward = RewardWeights.parse(options.weights)
+        prompts = load_prompts(options.prompts, options.limit)
+        agree_on_prompts(processes, prompts)
+        judge, *judges = load_scorers(options, reward, options.judges)
+        scorers = [Guarded(judge, options.level, options.silence_cost), *judges]
+        for source in models.values():  # before any clip is made
+            sampled(load_sampler(options, source))
+        held_out = HeldOut(options.output, options, prompts, options.n, scorers, reward, processes)
+        for name, source in {BASE: options.base, **models}.items():
+            held_out.measure(name, source)
+        lines = compare(held_out.measured, held_out.metrics, options.numbers, options.seed)
+        if processes.is_main:
+            facts = {
+                "Base": options.base,
+                **{f"Model {name}": str(source) for name, source in models.items()},
+                "Reward": f"{options.weights} by {judge.name}",
+                "Judges": ", ".join(one.name for one in judges) or "none",
+                "Prompts": f"{options.prompts} ({len(prompts)}), {options.n} clips of {options.seconds:g} s each",
+                "Seed": str(options.seed),
+                "Reward model": scorers[0].hash,
+                "Device": device_name(options.device),
+                "Command": shlex.join(sys.argv),
+            }
+            print(write_assessment(options.output, lines, facts), end="")
+            write_run_record(
+                options.output,
+                options,
+                models=dict(models),
+                prompts=prompts_record(options.prompts, prompts),
+                scorers={scorer.name: scorer.hash for scorer in scorers},
+                encoders={encoder.name: encoder.hash for encoder in held_out.encoders},
+                real=len(held_out.real),
+            )
+        return lines
 
 
 if __name__ == "__main__":

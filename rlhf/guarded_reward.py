@@ -13,6 +13,7 @@ from pathlib import Path
 from generators.protocol import Sample
 from music.clips import Clip, read_clip
 from music.hashing import canonical_json, sha256_text
+from music.prompts import Prompt
 from reward import RewardWeights
 from reward.protocol import Scorer, ScoreRequest, features_of
 from reward.scoring.in_memory import score_clips
@@ -46,6 +47,10 @@ class Guarded(Scorer):
         self.max_seconds, self.features = scorer.max_seconds, features_of(scorer)
         facts = {"arithmetic": _ARITHMETIC, "level": level, "silence": silence_cost, "scorer": scorer.hash}
         self.hash = sha256_text(canonical_json(facts))
+
+    def check_prompt(self, prompt: Prompt) -> None:
+        """`InputError` for a prompt that the judge refuses; see `reward.protocol.Scorer`."""
+        self._scorer.check_prompt(prompt)
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
         """Return the metrics of each request; see `reward.protocol.Scorer`."""

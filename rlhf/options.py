@@ -105,6 +105,11 @@ class Optimisation:
         """Whether to compute in bfloat16."""
         return self.dtype == "bfloat16"
 
+    @property
+    def mixed_precision(self) -> Literal["no", "bf16"]:
+        """What accelerate calls the numeric type of the computation."""
+        return "bf16" if self.bfloat16 else "no"
+
     def accumulation(self, processes: int) -> int:
         """Return how many micro-batches a process takes in a step.
 
@@ -115,9 +120,11 @@ class Optimisation:
         """
         at_once = self.micro_batch_size * processes
         if self.batch_size % at_once:
+            whole = self.batch_size % processes == 0
+            cure = f": give --micro_batch_size {self.batch_size // processes}" if whole else ""
             raise InputError(
                 f"--batch_size {self.batch_size} must be a multiple of --micro_batch_size "
-                f"{self.micro_batch_size} times the {processes} processes"
+                f"{self.micro_batch_size} times the {processes} processes{cure}"
             )
         return self.batch_size // at_once
 

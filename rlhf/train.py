@@ -26,9 +26,10 @@ the model from before (`rlhf.assessment.watching`). ``OUT/held_out`` has the tab
 from typing import Any
 
 from generators import Generator, Job, Sample, fill_pool
+from music.accelerating import in_force, make_accelerator
 from music.command import run
 from music.devices import find_device
-from music.durable import claim_work, make_folder, write_text
+from music.durable import claim_work, write_text
 from music.errors import InputError
 from music.jsonl import dump_line
 from music.optional_libraries import check_tracker
@@ -36,8 +37,10 @@ from music.pool import Pool
 from music.processes import Processes
 from music.prompts import Prompt, load_prompts, prompts_record
 from music.provenance import write_run_record
+from music.same_inputs import agree_on_prompts, meet
 from reward import RewardWeights
 from reward.registry import load_reward
+from reward.scoring.candidates import refuse_unscorable
 from rlhf.assessment.watching import Watch
 from rlhf.curves import draw_curves
 from rlhf.guarded_reward import ClipReward, Guarded
@@ -50,43 +53,44 @@ from rlhf.rounds import MODEL, Rounds, log_of
 
 def main(options: PostTraining) -> None:
     """Train; every process of a parallel run calls it."""
-    from accelerate import Accelerator
-
-    check_tracker(options.tracker)
-    device = find_device(options.device)
-    accelerator = Accelerator(cpu=device.type == "cpu")  # whose processes those of TRL's trainers are
-    processes = Processes()
-    options.accumulation(processes.world_size)
-    prompts = load_prompts(options.prompts, options.limit)
-    reward = RewardWeights.parse(options.weights)
-    judge = load_reward(options)
-    scorer = Guarded(judge, options.level, options.silence_cost)
-    reward.check(tuple(scorer.metrics))
-    watch = Watch(options, prompts, scorer, reward, processes) if options.held_out else None
-    generator = load_sampler(options, options.generator)
-    learner = learner_of(options, generator, device, processes)
-    if accelerator.distributed_type == "FSDP" and not learner.takes_fsdp:
-        raise InputError(f"{options.generator} learns with whole weights in each process: leave FSDP out")
-    make_folder(options.output)
-    facts = {"prompts": prompts_record(options.prompts, prompts), "reward_hash": scorer.hash}
-    facts |= {"spec": dict(generator.spec), **(watch.facts if watch else {})}
-    if processes.is_main:
-        claim_work(options.output, **facts, options=_deciding(options))
-    processes.barrier()
-    before = _samples(options, generator, "before", prompts, processes)
-    if processes.is_main and not (options.output / ROBUSTNESS).exists():
-        write_robustness(options.output, robustness(ClipReward(scorer, reward), before), len(before))
-    if not (options.output / MODEL).exists():
-        Rounds(options, learner, prompts, scorer, reward, watch, processes).run()
-    _samples(options, load_sampler(options, options.output / MODEL), "after", prompts, processes)
-    if processes.is_main:
-        rows = log_of(options)
-        write_text(options.output / LOG, "".join(map(dump_line, rows)))
-        draw_curves(rows, options.output / "curves.png")
-        stopped = next((row["stopped"] for row in rows if "stopped" in row), None)
-        write_run_record(options.output, options, **facts, stopped=stopped)
-        print(f"{options.output / MODEL} is the trained generator")
-    processes.close()
+    with meet(options, options.output, alone=True) as processes:
+        check_tracker(options.tracker)
+        device = find_device(options.device)
+        options.accumulation(processes.world_size)
+        prompts = load_prompts(options.prompts, options.limit)
+        agree_on_prompts(processes, prompts)
+        # whose settings those of TRL's trainers are
+        accelerator = make_accelerator(processes, device, options.mixed_precision, takes_fsdp=True)
+        reward = RewardWeights.parse(options.weights)
+        judge = load_reward(options)
+        scorer = Guarded(judge, options.level, options.silence_cost)
+        reward.check(tuple(scorer.metrics))
+        refuse_unscorable([scorer], prompts)
+        watch = Watch(options, prompts, scorer, reward, processes) if options.held_out else None
+        generator = load_sampler(options, options.generator)
+        learner = learner_of(options, generator, device, processes)
+        if accelerator.distributed_type == "FSDP" and not learner.takes_fsdp:
+            raise InputError(f"{options.generator} learns with whole weights in each process: leave FSDP out")
+        facts = {"prompts": prompts_record(options.prompts, prompts), "reward_hash": scorer.hash}
+        facts |= {"spec": dict(generator.spec), **(watch.facts if watch else {})}
+        if processes.is_main:
+            claim_work(options.output, **facts, options=_deciding(options))
+        processes.barrier()
+        before = _samples(options, generator, "before", prompts, processes)
+        if processes.is_main and not (options.output / ROBUSTNESS).exists():
+            write_robustness(options.output, robustness(ClipReward(scorer, reward), before), len(before))
+        if not (options.output / MODEL).exists():
+            Rounds(options, learner, prompts, scorer, reward, watch, processes).run()
+        _samples(options, load_sampler(options, options.output / MODEL), "after", prompts, processes)
+        if processes.is_main:
+            rows = log_of(options)
+            write_text(options.output / LOG, "".join(map(dump_line, rows)))
+            draw_curves(rows, options.output / "curves.png")
+            stopped = next((row["stopped"] for row in rows if "stopped" in row), None)
+            write_run_record(
+                options.output, options, **facts, stopped=stopped, accelerate=in_force(accelerator)
+            )
+            print(f"{options.output / MODEL} is the trained generator")
 
 
 def _samples(

@@ -29,14 +29,13 @@ from pathlib import Path
 from generators import fill_pool, load_generator
 from generators.registry import given_sampling
 from music.command import refuse_below_one, run
-from music.durable import make_folder
 from music.errors import InputError
 from music.options import Generation, Judging, Runtime
 from music.pool import Pool
-from music.processes import Processes
 from music.prompts import load_prompts
+from music.same_inputs import agree_on_prompts, meet
 from reward import RewardWeights
-from reward.scoring.candidates import load_scorers, score_candidates
+from reward.scoring.candidates import load_scorers, refuse_unscorable, score_candidates
 from scaling.browsing.favourites import read_favourites
 from scaling.outcome import Outcome, Stages
 
@@ -91,36 +90,36 @@ class BestOfN(Judging, Generation, Runtime):
 def main(config: BestOfN) -> None:
     """Run the job; every process of a parallel run calls it."""
     stages = Stages()
-    reward = RewardWeights.parse(config.weights)
-    prompts = load_prompts(config.prompts, config.limit)
-    make_folder(config.output)
-    pool = Pool(config.output / "pool", create=True)
-    pool.check_prompts(prompts)
-    favourites = read_favourites(pool.folder) if config.favourites else None
-    processes = Processes()
-    with stages.time("load"):
-        scorers = load_scorers(config, reward, config.judges)
-        generator = load_generator(
-            config.generator, config.backend, config.device, config.dtype, **given_sampling(config)
-        )
-    with stages.time("generate"):
-        fill_pool(
-            generator,
-            prompts,
-            config.n,
-            config.seconds,
-            pool,
-            config.seed,
-            processes,
-            config.ignore_unsupported,
-        )
-    candidates = pool.candidates_of(prompts, config.n)
-    with stages.time("score"):
-        metrics = score_candidates(scorers, pool, candidates, processes)
-    processes.close()
-    if processes.is_main:
-        outcome = Outcome(config, reward, scorers, pool, candidates, metrics, stages, favourites)
-        print(outcome.write(config.output))
+    with meet(config, config.output, alone=True) as processes:
+        reward = RewardWeights.parse(config.weights)
+        prompts = load_prompts(config.prompts, config.limit)
+        agree_on_prompts(processes, prompts)
+        pool = Pool(config.output / "pool", create=True)
+        pool.check_prompts(prompts)
+        favourites = read_favourites(pool.folder) if config.favourites else None
+        with stages.time("load"):
+            scorers = load_scorers(config, reward, config.judges)
+            refuse_unscorable(scorers, prompts)
+            generator = load_generator(
+                config.generator, config.backend, config.device, config.dtype, **given_sampling(config)
+            )
+        with stages.time("generate"):
+            fill_pool(
+                generator,
+                prompts,
+                config.n,
+                config.seconds,
+                pool,
+                config.seed,
+                processes,
+                config.ignore_unsupported,
+            )
+        candidates = pool.candidates_of(prompts, config.n)
+        with stages.time("score"):
+            metrics = score_candidates(scorers, pool, candidates, processes)
+        if processes.is_main:
+            outcome = Outcome(config, reward, scorers, pool, candidates, metrics, stages, favourites)
+            print(outcome.write(config.output))
 
 
 if __name__ == "__main__":

@@ -37,8 +37,8 @@ from music.intervals import (
 from music.options import Judging, Runtime
 from music.paths import short_names
 from music.pool import Candidate, Pool
-from music.processes import Processes
 from music.provenance import write_run_record
+from music.same_inputs import meet
 from music.tables import csv_table, latex_table, markdown_table
 from reward import RewardWeights, Scorer
 from reward.scoring.candidates import load_scorers, score_candidates
@@ -132,21 +132,20 @@ class Finding:
 
 def main(options: Evaluate) -> None:
     """Score all pools and write the tables; every process of a parallel run calls it."""
-    reward = RewardWeights.parse(options.weights)
-    pools = [Pool(folder) for folder in split_names(options.pools)]
-    rows = [complete(pool, options.numbers[-1]) for pool in pools]
-    processes = Processes()
-    scorers = load_scorers(options, reward, options.judges)
-    make_folder(options.output)  # before any clip is scored
-    findings: list[Finding] = []
-    for pool, candidates in zip(pools, rows, strict=True):
-        metrics = score_candidates(scorers, pool, candidates, processes, leave_out=True)
-        generator = ", ".join(dict.fromkeys(one.generator for row in candidates for one in row))
-        found = measure(metrics, reward, options.numbers, options.seed)
-        findings += [replace(one, pool=str(pool.folder), generator=generator) for one in found]
-    processes.close()
-    if processes.is_main:
-        write(options, findings, scorers)
+    with meet(options) as processes:
+        reward = RewardWeights.parse(options.weights)
+        pools = [Pool(folder) for folder in split_names(options.pools)]
+        rows = [complete(pool, options.numbers[-1]) for pool in pools]
+        scorers = load_scorers(options, reward, options.judges)
+        make_folder(options.output)  # before any clip is scored
+        findings: list[Finding] = []
+        for pool, candidates in zip(pools, rows, strict=True):
+            metrics = score_candidates(scorers, pool, candidates, processes, leave_out=True)
+            generator = ", ".join(dict.fromkeys(one.generator for row in candidates for one in row))
+            found = measure(metrics, reward, options.numbers, options.seed)
+            findings += [replace(one, pool=str(pool.folder), generator=generator) for one in found]
+        if processes.is_main:
+            write(options, findings, scorers)
 
 
 def complete(pool: Pool, needed: int) -> list[list[Candidate]]:

@@ -35,7 +35,7 @@ from music.optional_libraries import OptionalLibraries, install_extra
 from music.options import Rewarding, Runtime
 from music.paths import files_in, is_folder, short_names
 from music.pool import Candidate, Pool
-from music.processes import Processes
+from music.same_inputs import meet
 from music.tables import markdown_table
 from reward import RewardWeights
 from reward.benchmark.extra import line_of
@@ -71,41 +71,40 @@ class Leaderboard(Rewarding, Runtime):
 def main(options: Leaderboard) -> None:
     """Score all pools, rank them and write tables and figure; every process of a parallel run calls it."""
     CHOIX.check()
-    reward = RewardWeights.parse(options.weights)
-    pools = [Pool(folder) for name in split_names(options.pools) for folder in pools_in(Path(name))]
-    rows = on_shared_prompts(pools)
-    systems = names_of(pools)
-    processes = Processes()
-    scorers = load_scorers(options, reward)
-    make_folder(options.output)  # before any clip is scored
-    rewards = [
-        reward(score_candidates(scorers, pool, candidates, processes))
-        for pool, candidates in zip(pools, rows, strict=True)
-    ]
-    processes.close()
-    if not processes.is_main:
-        return
-    wins = win_shares(rewards)
-    lines = ranked(wins, systems, options.seed)
-    shares = wins.mean(axis=0)
-    matrix: list[Line] = [
-        {"system": name} | dict(zip(systems, map(float, row), strict=True))
-        for name, row in zip(systems, shares, strict=True)
-    ]
-    counts = [f"{len(row[0])} candidates of {name}" for name, row in zip(systems, rows, strict=True)]
-    note = (
-        f"{len(wins)} prompts, {', '.join(counts)}; the reward is {options.weights} by {scorers[0].name}. Points are "
-        f"400 s + 1500, s in nats; 95 % intervals over prompts ({RESAMPLES} resamples, seed {options.seed})."
-    )
-    order = [systems.index(str(line["system"])) for line in lines if line["metric"] == "points"]
-    write_report(
-        options.output,
-        options,
-        {"table": (lines, COLUMNS), "wins": (matrix, ("system", *systems))},
-        _page(lines, shares, systems, order, note),
-        scorers={scorer.name: scorer.hash for scorer in scorers},
-    )
-    _draw(options.output / "figure.png", lines, shares, systems, order)
+    with meet(options, options.output) as processes:
+        reward = RewardWeights.parse(options.weights)
+        pools = [Pool(folder) for name in split_names(options.pools) for folder in pools_in(Path(name))]
+        rows = on_shared_prompts(pools)
+        systems = names_of(pools)
+        scorers = load_scorers(options, reward)
+        make_folder(options.output)  # before any clip is scored
+        rewards = [
+            reward(score_candidates(scorers, pool, candidates, processes))
+            for pool, candidates in zip(pools, rows, strict=True)
+        ]
+        if not processes.is_main:
+            return
+        wins = win_shares(rewards)
+        lines = ranked(wins, systems, options.seed)
+        shares = wins.mean(axis=0)
+        matrix: list[Line] = [
+            {"system": name} | dict(zip(systems, map(float, row), strict=True))
+            for name, row in zip(systems, shares, strict=True)
+        ]
+        counts = [f"{len(row[0])} candidates of {name}" for name, row in zip(systems, rows, strict=True)]
+        note = (
+            f"{len(wins)} prompts, {', '.join(counts)}; the reward is {options.weights} by {scorers[0].name}. Points "
+            f"are 400 s + 1500, s in nats; 95 % intervals over prompts ({RESAMPLES} resamples, seed {options.seed})."
+        )
+        order = [systems.index(str(line["system"])) for line in lines if line["metric"] == "points"]
+        write_report(
+            options.output,
+            options,
+            {"table": (lines, COLUMNS), "wins": (matrix, ("system", *systems))},
+            _page(lines, shares, systems, order, note),
+            scorers={scorer.name: scorer.hash for scorer in scorers},
+        )
+        _draw(options.output / "figure.png", lines, shares, systems, order)
 
 
 def pools_in(folder: Path) -> list[Path]:

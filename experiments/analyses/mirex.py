@@ -32,8 +32,8 @@ from music.hashing import sha256_text
 from music.jsonl import dump_line, read_jsonl
 from music.options import Rewarding
 from music.paths import is_readable
-from music.processes import Processes
 from music.provenance import write_run_record
+from music.same_inputs import meet
 from reward import RewardWeights
 from reward.data.cmi import ALIASES
 from reward.registry import load_reward
@@ -72,29 +72,31 @@ class Mirex(Rewarding, RowScoring):
 
 def main(options: Mirex) -> int:
     """Score, write the answers and return 1 if rows had to be left out; every process of a run calls it."""
-    check_request_files(options.data, options.output, ANSWERS)
-    pairs = read_pairs(options.data, options.root or options.data.parent, options.limit)
-    reward, processes = RewardWeights.parse(options.weights), Processes()
-    scorer = load_reward(options)
-    reward.check(tuple(scorer.metrics))
-    requests = requests_of(pairs, options.output)
-    scored = score_requests(requests, options.output, scorer, processes, options)
-    processes.close()
-    if not processes.is_main:
-        return 0
-    answers = []
-    for pair in pairs:
-        both = [scored[f"{pair['id']} {side}"] for side in "AB"]
-        errors = [str(one["error"]) for one in both if "error" in one]
-        if errors:
-            print(f"left out: {pair['id']}: {errors[0]}", file=sys.stderr)
-            continue
-        a, b = (reward({name: one[name] for name in scorer.metrics}) for one in both)
-        answers.append({"sample_id": pair["sample_id"], "preferred_candidate": preferred(pair["id"], a, b)})
-    write_text(options.output / ANSWERS, "".join(map(dump_line, answers)))
-    write_run_record(options.output, options, scorers={scorer.name: scorer.hash}, answers=len(answers))
-    print(f"{len(answers)} of {len(pairs)} answers in {options.output / ANSWERS}", file=sys.stderr)
-    return int(len(answers) < len(pairs))
+    with meet(options, options.output) as processes:
+        check_request_files(options.data, options.output, ANSWERS)
+        pairs = read_pairs(options.data, options.root or options.data.parent, options.limit)
+        reward = RewardWeights.parse(options.weights)
+        scorer = load_reward(options)
+        reward.check(tuple(scorer.metrics))
+        requests = requests_of(pairs, options.output)
+        scored = score_requests(requests, options.output, scorer, processes, options)
+        if not processes.is_main:
+            return 0
+        answers = []
+        for pair in pairs:
+            both = [scored[f"{pair['id']} {side}"] for side in "AB"]
+            errors = [str(one["error"]) for one in both if "error" in one]
+            if errors:
+                print(f"left out: {pair['id']}: {errors[0]}", file=sys.stderr)
+                continue
+            a, b = (reward({name: one[name] for name in scorer.metrics}) for one in both)
+            answers.append(
+                {"sample_id": pair["sample_id"], "preferred_candidate": preferred(pair["id"], a, b)}
+            )
+        write_text(options.output / ANSWERS, "".join(map(dump_line, answers)))
+        write_run_record(options.output, options, scorers={scorer.name: scorer.hash}, answers=len(answers))
+        print(f"{len(answers)} of {len(pairs)} answers in {options.output / ANSWERS}", file=sys.stderr)
+        return int(len(answers) < len(pairs))
 
 
 def read_pairs(path: Path, root: Path, limit: int | None = None) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ from experiments.analyses.window_measures import ALL, shortest_of, side_by_side,
 from experiments.figures import COLOURS, drawing, shown, write_report
 from music.errors import InputError
 from music.intervals import RESAMPLES
-from music.processes import Processes
+from music.same_inputs import meet
 from music.tables import markdown_table
 from reward.baselines.windowed import WINDOWS
 from reward.benchmark.command import RESULTS, Benchmark, BenchmarkScoring, predict
@@ -62,23 +62,22 @@ class Windows(BenchmarkScoring):
 
 def main(options: Windows) -> int:
     """Score, write tables and figure, and return 1 if rows had to be left out; every process of a run calls it."""
-    processes = Processes()
-    failed = max(predict(options.scoring(window), processes)[0] for window in WINDOWS)
-    processes.close()
-    if processes.is_main:
-        heard = [read_results(options.output / window / RESULTS) for window in WINDOWS]
-        rows = [both for both in zip(*heard, strict=True) if not any("error" in row for row in both)]
-        people, beside = with_people(rows, options.seed), side_by_side(rows, options.seed)
-        if not beside:
-            raise InputError(
-                f"{options.scored_rows} holds no row of the split 'test' whose audio can be scored"
+    with meet(options, options.output) as processes:
+        failed = max(predict(options.scoring(window), processes)[0] for window in WINDOWS)
+        if processes.is_main:
+            heard = [read_results(options.output / window / RESULTS) for window in WINDOWS]
+            rows = [both for both in zip(*heard, strict=True) if not any("error" in row for row in both)]
+            people, beside = with_people(rows, options.seed), side_by_side(rows, options.seed)
+            if not beside:
+                raise InputError(
+                    f"{options.scored_rows} holds no row of the split 'test' whose audio can be scored"
+                )
+            tables = {"people": (people, PEOPLE), "windows": (beside, BESIDE)}
+            write_report(
+                options.output, options, tables, _page(people, beside, options, len(rows)), left_out=failed
             )
-        tables = {"people": (people, PEOPLE), "windows": (beside, BESIDE)}
-        write_report(
-            options.output, options, tables, _page(people, beside, options, len(rows)), left_out=failed
-        )
-        _draw(options.output / "figure.png", people, beside)
-    return int(failed > 0)
+            _draw(options.output / "figure.png", people, beside)
+        return int(failed > 0)
 
 
 Groups = Mapping[str, Mapping[str, Mapping[str, Line]]]  # by what is measured, what is heard, and length

@@ -128,6 +128,10 @@ class Gold(Scorer):
         self.hash = self._hash()  # taken while the weights are on the CPU
         self.model.to(self.device)
 
+    def check_prompt(self, prompt: Prompt) -> None:
+        """`InputError` for a prompt without a fact that gold can judge; see `reward.protocol.Scorer`."""
+        requested_facts(prompt)
+
     def _hash(self) -> str:
         """Return the SHA-256 over weights, config, numeric type, seconds heard, library versions and our own."""
         facts = {

@@ -78,13 +78,17 @@ class LyricsAccuracy(ClipScorer):
             "generation": {**model.generation_config.to_diff_dict(), **self._options},
         }
 
+    def check_prompt(self, prompt: Prompt) -> None:
+        """`InputError` for a prompt without lyrics; see `reward.protocol.Scorer`."""
+        if not words_of(prompt.lyrics):
+            raise InputError(f"{self.name} compares a clip with its lyrics, and there are none")
+
     def measure(self, wave: torch.Tensor, prompt: Prompt) -> list[float]:
         """Return 1 minus the word error rate; see `ClipScorer`."""
         import jiwer
 
+        self.check_prompt(prompt)
         lyrics = words_of(prompt.lyrics)
-        if not lyrics:
-            raise InputError(f"{self.name} compares a clip with its lyrics, and there are none")
         heard = [
             word for piece in wave.split(self._extract.n_samples) for word in words_of(self._text(piece))
         ]

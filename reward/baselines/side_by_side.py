@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_text
+from music.prompts import Prompt
 from reward.protocol import Scorer, ScoreRequest, features_of, scores_of
 
 
@@ -49,6 +50,11 @@ class SideBySide(Scorer):
         self.max_seconds = None if math.inf in heard else max(heard)
         facts = {"members": [member.hash for member in members], "metrics": self.metrics}
         self.hash = sha256_text(canonical_json(facts))
+
+    def check_prompt(self, prompt: Prompt) -> None:
+        """`InputError` for a prompt that a member refuses; see `reward.protocol.Scorer`."""
+        for member in self._members:
+            member.check_prompt(prompt)
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
         """Return all metrics of each request; see `reward.protocol.Scorer`."""

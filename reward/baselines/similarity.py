@@ -88,6 +88,13 @@ class Similarity(Scorer):
         self.hash = sha256_text(canonical_json(facts))
         self._subjects = TensorCache(_CACHE_BYTES)
 
+    def check_prompt(self, prompt: Prompt) -> None:
+        """`InputError` for a prompt without what clips are compared with; see `reward.protocol.Scorer`."""
+        if self._subject == _TEXT and not prompt.text.strip():
+            raise InputError(f"{self.name} compares a clip with its text, and there is none")
+        if self._subject != _TEXT and prompt.reference is None:
+            raise InputError(f"{self.name} compares a clip with its reference, and there is none")
+
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
         """Return the similarity of each request; see `reward.protocol.Scorer`."""
         return [{self.metrics[0]: self._score(request)} for request in requests]
@@ -99,13 +106,10 @@ class Similarity(Scorer):
         return float(heard @ wanted)
 
     def _embedded_subject(self, prompt: Prompt) -> torch.Tensor:
-        if self._subject == _TEXT:
-            if not prompt.text.strip():
-                raise InputError(f"{self.name} compares a clip with its text, and there is none")
-            return self._subjects.get(prompt.text, lambda: (self.embedding.embed_text(prompt.text),))[0]
-        if prompt.reference is None:
-            raise InputError(f"{self.name} compares a clip with its reference, and there is none")
+        self.check_prompt(prompt)
         path = prompt.reference
+        if self._subject == _TEXT or path is None:
+            return self._subjects.get(prompt.text, lambda: (self.embedding.embed_text(prompt.text),))[0]
         return self._subjects.get(
             sha256_file(path), lambda: (self.embedding.embed_audio(first_seconds(path, self.max_seconds)),)
         )[0]

@@ -14,6 +14,7 @@ from statistics import fmean
 
 from music.clips import Clip, read_clip
 from music.hashing import canonical_json, sha256_text
+from music.prompts import Prompt
 from reward.protocol import Scorer, ScoreRequest, features_of
 from reward.scoring.in_memory import score_clips
 
@@ -67,6 +68,10 @@ class Windowed(Scorer):
             "metrics": self.metrics,
         }
         self.hash = sha256_text(canonical_json(facts))
+
+    def check_prompt(self, prompt: Prompt) -> None:
+        """`InputError` for a prompt that the scorer refuses; see `reward.protocol.Scorer`."""
+        self._scorer.check_prompt(prompt)
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
         """Return the mean of each metric over the parts of each clip; see `reward.protocol.Scorer`."""

@@ -34,6 +34,7 @@ from music.jsonl import dump_line
 from music.paths import is_file
 from music.processes import Processes
 from music.provenance import device_name, write_run_record
+from music.same_inputs import meet
 from music.tables import csv_table
 from reward.benchmark.comparison import COMPARISON, compare
 from reward.benchmark.coverage import coverage
@@ -115,22 +116,21 @@ class Benchmark(BenchmarkScoring):
 
 def main(options: Benchmark) -> int:
     """Score what has to be scored, write the tables and the report, and return 1 if rows had to be left out."""
-    against = None if options.against is None else read_results(options.against)
-    processes = Processes()
-    failed, scorer = (0, None) if options.results is not None else predict(options, processes)
-    if processes.is_main:
-        results = options.results or options.output / RESULTS
-        evaluate(options, results, against, _facts(options, results, scorer))
-        write_run_record(
-            options.output,
-            options,
-            scorers={} if scorer is None else {scorer.name: scorer.hash},
-            left_out=failed,
-            results_sha256=sha256_file(results),
-            resamples=RESAMPLES,
-        )
-    processes.close()
-    return int(failed > 0)
+    with meet(options, options.output, alone=True) as processes:
+        against = None if options.against is None else read_results(options.against)
+        failed, scorer = (0, None) if options.results is not None else predict(options, processes)
+        if processes.is_main:
+            results = options.results or options.output / RESULTS
+            evaluate(options, results, against, _facts(options, results, scorer))
+            write_run_record(
+                options.output,
+                options,
+                scorers={} if scorer is None else {scorer.name: scorer.hash},
+                left_out=failed,
+                results_sha256=sha256_file(results),
+                resamples=RESAMPLES,
+            )
+        return int(failed > 0)
 
 
 def predict(options: Benchmark, processes: Processes) -> tuple[int, Scorer]:

@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from music.errors import InputError
 from music.intervals import Array
 from music.pool import Candidate, Pool
 from music.processes import Processes
+from music.prompts import Prompt
 from reward import RewardWeights, Scorer, load_scorer, score_pool
 from reward.registry import load_reward
 
@@ -29,6 +30,24 @@ def load_scorers(options: Any, reward: RewardWeights, judges: str = "") -> list[
     scorers += [load_scorer(name, options.device, options.dtype) for name in split_names(judges)]
     metric_names(scorers)
     return scorers
+
+
+def refuse_unscorable(scorers: Sequence[Scorer], prompts: Iterable[Prompt]) -> None:
+    """Refuse prompts of which a scorer could score no clip, before any is made.
+
+    Raises
+    ------
+    InputError
+        For the first of them; it names the scorer too.
+    """
+    for prompt in prompts:
+        for scorer in scorers:
+            try:
+                scorer.check_prompt(prompt)
+            except InputError as error:
+                raise InputError(
+                    f"{scorer.name} cannot score clips of prompt {prompt.id!r}: {error}"
+                ) from error
 
 
 def metric_names(scorers: Sequence[Scorer]) -> list[dict[str, str]]:

@@ -52,7 +52,8 @@ def score_pool(
     wanted = pool.candidates if candidates is None else list(candidates)
     with ScoreTable(pool.folder, scorer.name, scorer.hash, scorer.metrics, processes.rank) as table:
         missing = sorted(table.missing(wanted), key=lambda candidate: candidate.key)
-        processes.barrier()  # all have read before anybody writes
+        # all have read before anybody writes
+        processes.agree({"hash of the scorer": scorer.hash, "missing scores": [one.key for one in missing]})
         groups = [list(group) for _, group in itertools.groupby(missing, lambda found: found.prompt_id)]
         share = [candidate for group in processes.shard(groups) for candidate in group]
         bar = tqdm(total=len(share), desc=f"score ({scorer.name})", disable=not (processes.is_main and share))

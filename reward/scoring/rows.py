@@ -105,8 +105,10 @@ def score_rows(
     older = _left_by_older_version(output, rows, scorer)
     found = [*(place.row for place in table.rows()), *older]
     done = {row["id"] for row in found if _is_finished(row, rows, scorer)} & wanted.keys()
-    processes.barrier()  # all have read before anybody writes
-    share = processes.shard([row for identity, row in wanted.items() if identity not in done])
+    missing = [identity for identity in wanted if identity not in done]
+    # all have read before anybody writes
+    processes.agree({"hash of the scorer": scorer.hash, "content of the rows": rows, "missing rows": missing})
+    share = processes.shard([wanted[identity] for identity in missing])
     bar = tqdm(total=len(share), desc=f"score ({scorer.name})", disable=not (processes.is_main and share))
     with bar, table.appender(processes.rank) as file:
         decode = workers > 0 and scorer.takes_clips

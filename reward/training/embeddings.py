@@ -166,10 +166,11 @@ def fill_store(
     processes = processes or Processes()
     jobs: dict[Key, Path | str] = {text_key(text): text for text in texts}
     jobs |= {key: path for path, key in audio.items()}
-    share = processes.shard([(key, source) for key, source in jobs.items() if key not in store])
+    missing = [key for key in jobs if key not in store]
+    share = processes.shard([(key, jobs[key]) for key in missing])
     if processes.is_main:
         _remove_abandoned(store.folder)
-    processes.barrier()
+    processes.agree({"hash of the towers": towers.hash, "audio and texts to encode": missing})
     try:
         for key, source in tqdm(share, "encode", disable=not processes.is_main or len(share) < 20):
             store.add(key, encode(towers, source))

@@ -15,6 +15,7 @@ from torch.nn.utils import parameters_to_vector
 
 from music.errors import InputError
 from music.hashing import sha256_file
+from music.interruption import StopAfterStep
 from music.paths import is_folder
 from music.processes import Processes
 from music.training_state import TrainLog, TrainState
@@ -92,7 +93,11 @@ class Trainer:
         self.model, self.optimiser = accelerator.prepare(self.objective, optimiser)
 
     def run(self, train: JudgementData, held_out: JudgementData) -> None:
-        """Train until the schedule ends or patience does."""
+        """Train until the schedule ends or patience does; `Stopped` after a signal, with the state saved."""
+        with StopAfterStep(self.processes) as stop:
+            self._run(train, held_out, stop)
+
+    def _run(self, train: JudgementData, held_out: JudgementData, stop: StopAfterStep) -> None:
         from tqdm import tqdm
 
         config, state = self.config, self.state
@@ -117,11 +122,15 @@ class Trainer:
                 self.accelerator.log(_flat(found), state.step)
                 if log is not None:
                     log.add({"step": state.step, "validation": found})
-            if state.step % config.checkpoint_every == 0 or state.step == config.steps or state.stopped:
+            ends = state.step == config.steps or state.stopped
+            asked = stop.after(state.step) and not ends
+            if ends or asked or state.step % config.checkpoint_every == 0:
                 if log is not None:
                     log.flush()
                     state.save(self.learning, self.optimiser)
                 self.processes.barrier()
+            if asked:
+                raise stop.stopped(state.step, config.steps)
         bar.close()
         self.accelerator.end_training()
 

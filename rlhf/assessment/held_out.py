@@ -22,7 +22,7 @@ from music.prompts import Prompt
 from reward import RewardWeights, Scorer
 from reward.baselines.similarity import JointEmbedding
 from reward.protocol import are_independent
-from reward.scoring.candidates import metric_names, score_candidates
+from reward.scoring.candidates import metric_names, refuse_unscorable, score_candidates
 from rlhf.assessment.comparison import DIVERGENCE, DIVERSITY, JUDGE, PROXY, REWARD, SOUND, Measured, Metric
 from rlhf.assessment.divergence import METRICS, Sampled, measure_divergence, sampled
 from rlhf.assessment.diversity import (
@@ -84,6 +84,7 @@ class HeldOut:
         processes: Processes,
     ) -> None:
         reward.check(tuple(scorers[0].metrics))
+        refuse_unscorable(scorers[:1], prompts)  # others leave out what they cannot score
         self._folder, self._options, self._prompts, self._n = folder, options, prompts, n
         self._scorers, self._reward, self._processes = scorers, reward, processes
         self._device = find_device(options.device)

@@ -80,8 +80,7 @@ class MusicgenLearner(Learner):
 
         model, tokenizer = load_model(source, self._device, torch.float32)
         policy = MusicgenPolicy(model, self._sampling.guidance, self._sampling.temperature)
-        device, processes = self._device.type, self._processes.world_size
-        return TrlRun(policy, tokenizer, self._options, work, device, processes)
+        return TrlRun(policy, tokenizer, self._options, work, self._device.type, self._processes)
 
     def _save(self, trained: Any, source: Path, target: Path) -> None:
         # every process calls it, as each may have a part of the weights

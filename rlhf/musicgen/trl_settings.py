@@ -17,7 +17,9 @@ from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback, set_seed
 
 from music.durable import write_text, writing
+from music.interruption import StopAfterStep
 from music.jsonl import dump_line
+from music.processes import Processes
 from rlhf.options import LOG, Optimisation
 
 _DECODER = (
@@ -75,6 +77,18 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+class SavesWhenStopped(TrainerCallback):
+    """Ends a training after a step, with a checkpoint, where a signal asks for it."""
+
+    def __init__(self, stop: StopAfterStep) -> None:
+        self._stop, self.asked = stop, False
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Ask the trainer to save and to end."""
+        if self._stop.after(state.global_step) and state.global_step < state.max_steps:
+            self.asked = control.should_save = control.should_training_stop = True
+
+
 @dataclass(frozen=True, eq=False)
 class TrlRun:
     """A training of a policy by TRL, from the last whole checkpoint in a folder or from the beginning.
@@ -92,7 +106,7 @@ class TrlRun:
     device
         Type of the device: cpu, cuda ...
     processes
-        Number of processes that share the work.
+        Processes that share the work.
     """
 
     policy: Any
@@ -100,7 +114,7 @@ class TrlRun:
     optimisation: Optimisation
     folder: Path
     device: str
-    processes: int = 1
+    processes: Processes
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments that the configurations of all trainers share.
@@ -118,7 +132,7 @@ class TrlRun:
             "lr_scheduler_type": "constant_with_warmup",
             "warmup_steps": max(1, own.steps // 10),
             "per_device_train_batch_size": own.micro_batch_size,
-            "gradient_accumulation_steps": own.accumulation(self.processes),
+            "gradient_accumulation_steps": own.accumulation(self.processes.world_size),
             "gradient_checkpointing": own.gradient_checkpointing,
             "bf16": own.bfloat16,
             "use_cpu": self.device == "cpu",
@@ -146,6 +160,11 @@ class TrlRun:
             The `datasets.Dataset` that it learns from.
         more
             Further arguments of the trainer.
+
+        Raises
+        ------
+        Stopped
+            After a signal, with a checkpoint saved.
         """
         set_seed(self.optimisation.seed)
         training = trainer(
@@ -158,8 +177,12 @@ class TrlRun:
         )
         training.create_model_card = lambda *_, **__: None  # it would describe a language model
         training.add_callback(LogFile(self.folder / LOG))
-        with writing(self.folder):
+        with writing(self.folder), StopAfterStep(self.processes) as stop:
+            saves = SavesWhenStopped(stop)
+            training.add_callback(saves)
             training.train(resume_from_checkpoint=_last_whole(self.folder))
+            if saves.asked:
+                raise stop.stopped(training.state.global_step, self.optimisation.steps)
         return training.accelerator.unwrap_model(training.model)
 
 

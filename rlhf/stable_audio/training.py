@@ -16,7 +16,9 @@ import torch
 from torch import nn
 
 from generators.stable_audio.diffusers.loading import StableAudioParts
+from music.accelerating import make_accelerator
 from music.errors import InputError
+from music.interruption import StopAfterStep
 from music.processes import Processes
 from music.training_state import TrainLog, TrainState
 from rlhf.options import LOG, Optimisation
@@ -59,16 +61,16 @@ def learn(
     ------
     InputError
         If the batch does not divide, or the loss is not finite.
+    Stopped
+        After a signal, with the state saved.
     """
-    from accelerate import Accelerator
     from tqdm import tqdm
 
     optimisation.accumulation(processes.world_size)
     size, micro = optimisation.batch_size, optimisation.micro_batch_size
     steps, rise = optimisation.steps, max(1, optimisation.steps // 10)
     device = parts.transformer.device
-    precision = "bf16" if optimisation.bfloat16 else "no"
-    accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=precision)
+    accelerator = make_accelerator(processes, device, optimisation.mixed_precision)
     model = VelocityModel(parts.transformer, optimisation.lora_r, optimisation.seed, loss.own_guidance)
     model.to(device)
     if optimisation.gradient_checkpointing:
@@ -84,31 +86,35 @@ def learn(
     places = processes.shard(range(size))
     chunks = [places[start : start + micro] for start in range(0, len(places), micro)]
     bar = tqdm(total=steps, initial=state.step, desc=loss.algorithm, disable=not processes.is_main)
-    while state.step < steps:
-        for group in optimiser.param_groups:
-            group["lr"] = optimisation.learning_rate * min(1.0, (state.step + 1) / rise)
-        sums: dict[str, torch.Tensor] = {}
-        for number, chunk in enumerate(chunks, start=1):
-            with accelerator.no_sync(prepared) if number < len(chunks) else nullcontext():
-                with accelerator.autocast():
-                    found = loss(prepared, model.before, batches.of(state.step, chunk))
-                # processes' gradients are averaged, and should be summed
-                accelerator.backward(found["loss"].sum() / size * processes.world_size)
-            for name, values in found.items():
-                sums[name] = sums.get(name, torch.zeros((), device=device)) + values.detach().sum()
-        norm = torch.nn.utils.clip_grad_norm_(update.parameters(), 1.0)
-        means = {name: float(accelerator.reduce(total, "sum")) / size for name, total in sums.items()}
-        if not np.isfinite(means["loss"]):
-            raise InputError(f"the loss is not finite at step {state.step + 1}: lower --learning_rate")
-        optimiser.step()
-        optimiser.zero_grad()
-        state.step += 1
-        bar.update()
-        log.add({"step": state.step, **means, "grad_norm": float(norm)})
-        if state.step % optimisation.save_every == 0 or state.step == steps:
-            if processes.is_main:
-                log.flush()
-                state.save(update, optimiser)
-            processes.barrier()
+    with StopAfterStep(processes) as stop:
+        while state.step < steps:
+            for group in optimiser.param_groups:
+                group["lr"] = optimisation.learning_rate * min(1.0, (state.step + 1) / rise)
+            sums: dict[str, torch.Tensor] = {}
+            for number, chunk in enumerate(chunks, start=1):
+                with accelerator.no_sync(prepared) if number < len(chunks) else nullcontext():
+                    with accelerator.autocast():
+                        found = loss(prepared, model.before, batches.of(state.step, chunk))
+                    # processes' gradients are averaged, and should be summed
+                    accelerator.backward(found["loss"].sum() / size * processes.world_size)
+                for name, values in found.items():
+                    sums[name] = sums.get(name, torch.zeros((), device=device)) + values.detach().sum()
+            norm = torch.nn.utils.clip_grad_norm_(update.parameters(), 1.0)
+            means = {name: float(accelerator.reduce(total, "sum")) / size for name, total in sums.items()}
+            if not np.isfinite(means["loss"]):
+                raise InputError(f"the loss is not finite at step {state.step + 1}: lower --learning_rate")
+            optimiser.step()
+            optimiser.zero_grad()
+            state.step += 1
+            bar.update()
+            log.add({"step": state.step, **means, "grad_norm": float(norm)})
+            asked = stop.after(state.step) and state.step < steps
+            if asked or state.step % optimisation.save_every == 0 or state.step == steps:
+                if processes.is_main:
+                    log.flush()
+                    state.save(update, optimiser)
+                processes.barrier()
+            if asked:
+                raise stop.stopped(state.step, steps)
     bar.close()
     return model.transformer.merge_and_unload()

@@ -26,7 +26,8 @@ def main() -> None:
     torch.set_num_threads(1)
     processes = Processes()
     made = fill(options.folder, options.pool, processes)
-    print(f"rank {processes.rank} made {made}", flush=True)
+    # in one write: the lines of two processes must not mix
+    print(f"rank {processes.rank} made {made}\n", end="", flush=True)
     processes.close()
 
 

@@ -1,10 +1,11 @@
 """A stand-in for a generator, run as a process of its own: fills a pool with seeded noise.
 
-python fill_with_noise.py FOLDER PROMPTS N [--seed S] [--pause SECONDS] [--slow RANK]
+python fill_with_noise.py FOLDER PROMPTS N [--seed S] [--pause SECONDS] [--slow RANK] [--dies RANK]
 """
 
 import argparse
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -32,8 +33,19 @@ def noise(seed: int) -> torch.Tensor:
     return torch.rand(1, RATE // 4, generator=generator) - 0.5
 
 
-def fill(folder: Path, count: int, n: int, seed: int = 0, pause: float = 0.0, slow: int | None = None) -> int:
-    """Fill the pool; return how many clips this process made. One that is slow pauses ten times as long."""
+def fill(
+    folder: Path,
+    count: int,
+    n: int,
+    seed: int = 0,
+    pause: float = 0.0,
+    slow: int | None = None,
+    dies: int | None = None,
+) -> int:
+    """Fill the pool; return how many clips this process made.
+
+    One that is slow pauses ten times as long; one that dies is killed with its second clip, at the first attempt.
+    """
     processes = Processes()
     pause *= 10 if processes.rank == slow else 1
     made = 0
@@ -48,6 +60,8 @@ def fill(folder: Path, count: int, n: int, seed: int = 0, pause: float = 0.0, sl
             time.sleep(pause)
             background.add(prompt, index, job_seed, Clip(waveform, RATE), (waveform * 100).long())
             made += 1
+            if made == 2 and processes.rank == dies and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+                os.kill(os.getpid(), signal.SIGKILL)
     processes.barrier()
     if processes.is_main:
         pool.merge()
@@ -63,6 +77,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--pause", type=float, default=0.0)
     parser.add_argument("--slow", type=int)
+    parser.add_argument("--dies", type=int)
     options = vars(parser.parse_args())
     print("ready", flush=True)
     try:

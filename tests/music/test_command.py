@@ -127,6 +127,31 @@ def test_mistakes_are_one_line_and_exit_code_2(argv, capsys):
     assert error.count("\n") == 1
 
 
+def test_a_launcher_that_reports_an_error_too_does_not_bury_it(capsys, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    with pytest.raises(SystemExit):
+        run(lambda config: None, Config, ["--n", "0"])
+    rule, error, again, report = capsys.readouterr().err.splitlines()
+    assert error.startswith("error: ")
+    assert rule == again == "-" * 80
+    assert "the launcher's report" in report
+
+
+def test_an_error_stands_on_a_line_of_its_own_below_the_bars(capsys):
+    from tqdm import auto, std
+
+    def main(config):
+        bars.extend(kind.tqdm(total=3, mininterval=0) for kind in (std, auto))
+        for bar in bars:
+            bar.update()
+        raise InputError("bad row")
+
+    bars = []
+    with pytest.raises(SystemExit):
+        run(main, Config, [])
+    assert capsys.readouterr().err.splitlines()[-1] == "error: bad row"
+
+
 def raising(error):
     def main(config):
         raise error

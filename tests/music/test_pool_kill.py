@@ -88,7 +88,7 @@ def test_killed_again_and_again_at_random_moments(tmp_path, whole):
     kills = attempt = 0
     while kills < 12 or attempt % 8:  # on a busy machine most children end before they are killed
         pause = moments.uniform(0.001, 0.05)
-        kills += in_child(lambda: fill_with_noise.fill(tmp_path / "pool", PROMPTS, N, pause=0.005), pause)
+        kills += in_child(lambda: fill_with_noise.fill(tmp_path / "pool", PROMPTS, N, pause=0.02), pause)
         if (tmp_path / "pool").exists():
             only_whole_files_count(tmp_path / "pool", whole)
         attempt += 1

@@ -10,12 +10,13 @@ from pathlib import Path
 from music.errors import InputError
 from tests.music import fill_with_noise
 from tests.music.folder_state import contents
+from tests.music.together import free_port
 
 SCRIPT = Path(fill_with_noise.__file__)
 
 
-def launch(folder, prompts, n, *options):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+def launch(folder, prompts, n, *options, launcher=("--standalone",)):
+    command = [sys.executable, "-m", "torch.distributed.run", *launcher, "--nproc-per-node", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [*command, str(SCRIPT), str(folder), str(prompts), str(n), *options],
@@ -57,6 +58,17 @@ def test_a_slow_process_is_not_waited_for(tmp_path):
     assert fast + slow == 9
     assert 1 <= slow < fast
     fill_with_noise.fill(tmp_path / "one", 3, 3)
+    assert contents(tmp_path / "two") == contents(tmp_path / "one")
+
+
+def test_torchrun_starts_a_run_again_whose_process_died(tmp_path):
+    # of static rendezvous, whose store outlives the attempt
+    launcher = ("--max-restarts", "1", "--master-port", str(free_port()))
+    with launch(tmp_path / "two", 4, 5, "--pause", "0.05", "--dies", "1", launcher=launcher) as process:
+        output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert 0 < sum(made_by(output)) < 20  # the first attempt made the rest
+    fill_with_noise.fill(tmp_path / "one", 4, 5)
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
 
 

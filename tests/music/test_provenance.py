@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,11 @@ def test_the_record(tmp_path):
     assert record["wall_seconds"] > 0
     assert record["command"]
     assert {"started", "revision", "device", "threads", "processes", "python"} <= set(record)
+
+
+def test_a_clock_that_is_set_back_does_not_matter(tmp_path, monkeypatch):
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert 0 < json.loads(write_run_record(tmp_path, {}).read_text())["wall_seconds"] < 3600
 
 
 def test_a_mapping_will_do_and_nothing_is_left_behind(tmp_path):

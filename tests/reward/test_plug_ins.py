@@ -89,6 +89,12 @@ def test_what_is_no_number_is_the_error_of_its_row(request_, value, reason):
     assert json.loads(Path("out.jsonl").read_text())["error"] == reason.replace("HERE", str(Path.cwd()))
 
 
+def test_a_check_of_prompts_that_fails_is_named(here):
+    write(f"{JUDGE}    def check_prompt(self, prompt): return prompt.facts['bpm']")
+    with pytest.raises(InputError, match=r"^judge fails: KeyError: 'bpm' \(.*mine\.py line 13\)"):
+        load_scorer("mine:Judge").check_prompt(Prompt("p", "calm"))
+
+
 @pytest.mark.parametrize("given", ["[1.5]", "1.5", "None", "{'m': [1.5]}"])
 def test_scores_of_another_form_end_the_run(request_, given):
     write(JUDGE.replace('[{"m": VALUE} for _ in requests]', given))

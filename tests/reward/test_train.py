@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import shutil
+import signal
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +23,7 @@ from reward.train import main
 from reward.training.batches import JudgementData
 from reward.training.embeddings import EmbeddingStore, audio_keys, fill_store
 from reward.training.objective import KINDS, BatchModel, Objective, RatingMap
+from reward.training.trainer import Trainer
 from reward.training.validation import scores_of, validate
 from tests.reward.training_runs import curve, die_at, read_log, train_in_two_processes, write_rows
 
@@ -129,6 +132,27 @@ def test_a_second_stage_starts_from_the_first(config, mixed, tmp_path):
     main(dataclasses.replace(config, output=str(tmp_path / "third"), seed=1))
     with pytest.raises(InputError, match=r"other settings \(init_from was"):
         main(dataclasses.replace(second, init_from=str(tmp_path / "third")))
+
+
+def test_a_signal_ends_a_step_and_the_next_run_goes_on_from_there(mixed, tmp_path, monkeypatch):
+    config = dataclasses.replace(mixed, steps=6, checkpoint_every=100, output=str(tmp_path / "whole"))
+    main(config)
+    stopped = dataclasses.replace(config, output=str(tmp_path / "stopped"))
+    step, taken = Trainer._step, []
+
+    def step_and_signal(trainer, data):
+        taken.append(trainer.state.step)
+        if taken == [0, 1, 2]:
+            signal.raise_signal(signal.SIGINT)
+        return step(trainer, data)
+
+    monkeypatch.setattr(Trainer, "_step", step_and_signal)
+    with pytest.raises(KeyboardInterrupt, match="the state after step 3 of 6 is saved"):
+        main(stopped)
+    main(stopped)
+    assert taken == [*range(6)]
+    whole, again = (load_file(f"{one.output}/model.safetensors") for one in (config, stopped))
+    assert all(torch.equal(again[key], whole[key]) for key in whole)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
@@ -346,6 +370,6 @@ def test_an_unlabelled_head_learns_nothing_and_breaks_nothing(config, pairs):
 
 
 def test_more_processes_than_pairs_in_a_step_are_refused(config, monkeypatch):
-    monkeypatch.setattr("reward.train.Processes", lambda: SimpleNamespace(world_size=9))
+    monkeypatch.setattr("reward.train.meet", lambda *_, **__: nullcontext(SimpleNamespace(world_size=9)))
     with pytest.raises(InputError, match="--batch_size 8 leaves some of 9 processes without a pair"):
         main(config)

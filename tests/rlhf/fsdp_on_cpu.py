@@ -1,5 +1,7 @@
 """``rlhf/train.py`` with FSDP on CPUs, where torch shards over gloo, but accelerate takes FSDP to be for GPUs."""
 
+import os
+from pathlib import Path
 from typing import Any
 
 import torch.distributed.fsdp as fsdp
@@ -22,8 +24,9 @@ def _begin_with_fsdp(state: Any, *args: Any, fsdp_plugin: Any = None, **options:
 
 
 def _tell(model: Any, *args: Any, **options: Any) -> Any:
-    """Print that a module is cut, so that a test sees it."""
-    print("FSDP cuts", type(model).__name__)
+    """Add the name of a module that is cut to a file of this process, so that a test sees it."""
+    with open(Path(os.environ["FSDP_CUTS"]) / os.environ["RANK"], "a") as file:
+        file.write(f"{type(model).__name__}\n")
     return _cut(model, *args, **options)
 
 

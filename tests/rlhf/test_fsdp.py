@@ -29,14 +29,18 @@ def test_the_configs_are_of_a_training_and_of_the_command_in_them():
 
 
 @pytest.mark.slow
-def test_two_processes_that_share_the_weights_learn_what_one_does(options, tiny, tmp_path):
+def test_two_processes_that_share_the_weights_learn_what_one_does(options, tiny, tmp_path, monkeypatch):
     published = parse_command(PostTraining, ["--config", str(OPTIONS)])
     alone = replace(options, algorithm=published.algorithm, rounds=1)
     main(alone)
     shared = replace(alone, output=tmp_path / "two", micro_batch_size=2)
     launcher = ["-m", "accelerate.commands.launch", "--config_file", str(FSDP), "--num_processes", "2"]
-    done = launched([*launcher, "--main_process_port", "29679", "tests/rlhf/fsdp_on_cpu.py"], shared)
-    assert done.stdout.count("FSDP cuts MusicgenDecoderLayer") == 2 * 2  # layers of each process
+    cuts = tmp_path / "cuts"
+    cuts.mkdir()
+    monkeypatch.setenv("FSDP_CUTS", str(cuts))
+    launched([*launcher, "--main_process_port", "29679", "tests/rlhf/fsdp_on_cpu.py"], shared)
+    names = [(cuts / rank).read_text().split().count("MusicgenDecoderLayer") for rank in "01"]
+    assert names == [2, 2]  # layers of the model, in each process
     before, one, two = (
         load_file(folder / "model.safetensors")
         for folder in (tiny, alone.output / "model", shared.output / "model")

@@ -1,13 +1,16 @@
 """What TRL's trainers make of the policy: they learn what they should, begin at the reference, and survive a kill."""
 
+import signal
 from dataclasses import replace
 
 import pytest
 import torch
 
 from generators.protocol import Job
+from music.accelerating import make_accelerator
 from music.errors import InputError
 from music.hashing import candidate_seed
+from music.processes import Processes
 from reward import RewardWeights, load_scorer
 from rlhf.choosing import turns_of
 from rlhf.guarded_reward import REWARD, ClipReward
@@ -52,7 +55,7 @@ def test_clips_that_are_imitated_become_likelier(policy_and_tokenizer, sampler, 
     policy, tokenizer = policy_and_tokenizer
     examples = clips(sampler)
     before = likelihood(policy, tokenizer, examples)
-    trained = imitate(TrlRun(policy, tokenizer, HOW, tmp_path, "cpu"), examples)
+    trained = imitate(TrlRun(policy, tokenizer, HOW, tmp_path, "cpu", Processes({})), examples)
     own = trained.get_base_model()
     assert likelihood(own, tokenizer, examples) > before + 0.1
     first = log_of(tmp_path)[0]["loss"]
@@ -68,7 +71,9 @@ def test_winners_become_likelier_than_losers(policy_and_tokenizer, sampler, tmp_
     pairs = [
         (text, winner, loser[:, :7]) for (text, winner), (_, loser) in zip(made[::2], made[1::2], strict=True)
     ]
-    trained = prefer(TrlRun(policy, tokenizer, HOW, tmp_path, "cpu"), pairs, Preference(loss, winner=1.0))
+    trained = prefer(
+        TrlRun(policy, tokenizer, HOW, tmp_path, "cpu", Processes({})), pairs, Preference(loss, winner=1.0)
+    )
     winners = [(text, winner) for text, winner, _ in pairs]
     losers = [(text, loser) for text, _, loser in pairs]
     own = trained.get_base_model()
@@ -90,7 +95,7 @@ def test_a_checkpoint_on_a_full_disk_is_one_line_and_the_run_is_taken_up(tiny, s
 
     def train(folder):
         model, tokenizer = load_model(tiny, torch.device("cpu"), torch.float32)
-        run = TrlRun(MusicgenPolicy(model, 3.0, 1.0), tokenizer, how, folder, "cpu")
+        run = TrlRun(MusicgenPolicy(model, 3.0, 1.0), tokenizer, how, folder, "cpu", Processes({}))
         return updated_weights(imitate(run, made).get_base_model().musicgen.decoder)
 
     whole = train(tmp_path / "whole")
@@ -112,13 +117,30 @@ def test_exploring_begins_at_the_reference_and_raises_the_reward(
     policy, tokenizer = policy_and_tokenizer
     how = replace(HOW, steps=16, learning_rate=0.03, batch_size=16, micro_batch_size=16, save_every=50)
     exploration = Exploration(algorithm, group_size=8, seconds=SECONDS, beta=0.001)
-    explore(TrlRun(policy, tokenizer, how, tmp_path, "cpu"), sampler, PROMPTS, high_codes, exploration)
+    explore(
+        TrlRun(policy, tokenizer, how, tmp_path, "cpu", Processes({})),
+        sampler,
+        PROMPTS,
+        high_codes,
+        exploration,
+    )
     log = [row for row in log_of(tmp_path) if "reward" in row]
     assert log[0]["kl"] == 0.0
     assert log[0]["clip_ratio/region_mean"] == 0.0
     assert log[0]["metrics/reward"] == pytest.approx(log[0]["reward"])
     rewards = [row["metrics/reward"] for row in log]
     assert sum(rewards[-4:]) > sum(rewards[:4]) + 4 * 0.1
+
+
+def test_trl_follows_the_options_and_not_the_environment(policy_and_tokenizer, tmp_path, monkeypatch):
+    from trl import SFTConfig
+
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    for dtype, precision in {"float32": "no", "bfloat16": "bf16"}.items():
+        how = replace(HOW, dtype=dtype)
+        make_accelerator(Processes({}), torch.device("cpu"), how.mixed_precision, takes_fsdp=True)
+        run = TrlRun(*policy_and_tokenizer, how, tmp_path, "cpu", Processes({}))
+        assert SFTConfig(**run.arguments()).mixed_precision == precision
 
 
 def test_rollouts_are_the_candidates_of_turn_and_place(policy_and_tokenizer, sampler):
@@ -167,9 +189,17 @@ def die(callback, args, state, control, **_):
         raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("algorithm", ["imitate", "prefer", "grpo"])
+def stop(callback, args, state, control, **_):
+    if state.global_step == 3:
+        signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "ends", "save_every"),
+    [("imitate", die, 2), ("prefer", die, 2), ("grpo", die, 2), ("grpo", stop, 100)],
+)
 def test_a_killed_training_ends_with_the_same_weights(
-    tiny, sampler, tmp_path, monkeypatch, algorithm, policy_and_tokenizer
+    tiny, sampler, tmp_path, monkeypatch, algorithm, policy_and_tokenizer, ends, save_every
 ):
     from generators.musicgen.loading import load_model
     from rlhf.musicgen.policy import MusicgenPolicy
@@ -178,7 +208,8 @@ def test_a_killed_training_ends_with_the_same_weights(
 
     def train(folder):
         model, tokenizer = load_model(tiny, torch.device("cpu"), torch.float32)
-        run = TrlRun(MusicgenPolicy(model, 3.0, 1.0), tokenizer, HOW, folder, "cpu")
+        policy, how = MusicgenPolicy(model, 3.0, 1.0), replace(HOW, save_every=save_every)
+        run = TrlRun(policy, tokenizer, how, folder, "cpu", Processes({}))
         if algorithm == "imitate":
             found = imitate(run, made)
         elif algorithm == "prefer":
@@ -190,9 +221,10 @@ def test_a_killed_training_ends_with_the_same_weights(
 
     whole = train(tmp_path / "whole")
     with monkeypatch.context() as patched:
-        patched.setattr(trl_settings.LogFile, "on_step_end", die)
-        with pytest.raises(KeyboardInterrupt):
+        patched.setattr(trl_settings.LogFile, "on_step_end", ends)
+        with pytest.raises(KeyboardInterrupt, match="the state after step 3 of 6" if ends is stop else None):
             train(tmp_path / "killed")
+    assert (tmp_path / "killed" / "checkpoint-3").exists() == (ends is stop)
     (tmp_path / "killed" / "checkpoint-9").mkdir()  # what a kill within a save leaves
     again = train(tmp_path / "killed")
     for name, weight in whole.items():

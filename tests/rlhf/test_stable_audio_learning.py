@@ -1,5 +1,6 @@
 """What a diffusion transformer learns from judged clips, and that a kill or a second process does not matter."""
 
+import signal
 from dataclasses import replace
 
 import pytest
@@ -137,6 +138,26 @@ def test_a_killed_training_ends_with_the_same_weights(parts, tmp_path, monkeypat
     assert log_again == log
     for one, other in zip(whole.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_a_signal_ends_a_step_and_the_next_run_goes_on_from_there(parts, tmp_path, monkeypatch):
+    examples, how = (
+        [example(seed, optimality=0.3) for seed in range(4)],
+        replace(HOW, steps=3, save_every=100),
+    )
+    add, logged = train_state.TrainLog.add, []
+
+    def add_and_signal(log, row):
+        logged.append(row["step"])
+        if logged == [1]:
+            signal.raise_signal(signal.SIGTERM)
+        add(log, row)
+
+    monkeypatch.setattr(train_state.TrainLog, "add", add_and_signal)
+    with pytest.raises(KeyboardInterrupt, match="the state after step 1 of 3 is saved"):
+        train(parts, examples, "nft", tmp_path, how)
+    _, log = train(parts, examples, "nft", tmp_path, how)
+    assert logged == [row["step"] for row in log] == [1, 2, 3]
 
 
 def test_what_is_learned_does_not_depend_on_how_a_batch_is_cut(parts, tmp_path):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from music.clips import read_clip
 from music.errors import InputError
+from music.prompts import Prompt
 from reward.protocol import ScoreRequest
 
 
@@ -63,3 +64,15 @@ class ConstantScorer(LoudnessScorer):
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
         """Return the same for all."""
         return [{"musicality": 1.0, "alignment": 2.0} for _ in requests]
+
+
+class NeedsFacts(LoudnessScorer):
+    """A judge of prompts with facts, which are checked ahead."""
+
+    name = "needy"
+    metrics = ("asked",)
+
+    def check_prompt(self, prompt: Prompt) -> None:
+        """`InputError` for a prompt without facts."""
+        if not prompt.facts:
+            raise InputError("there are no facts")

@@ -199,3 +199,20 @@ def test_damaged_audio_in_the_pool_is_found(config):
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(InputError, match=r"metadata\.jsonl line 6: .*was changed"):
         main(config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"judges": "experiments.lab.gold:Gold"}, "gold"),
+        ({"judges": f"first10:{SCORERS}:NeedsFacts"}, "first10-needy"),
+        ({"reward": f"{SCORERS}:LoudnessScorer,{SCORERS}:NeedsFacts"}, "loudness-needy"),
+    ],
+)
+def test_a_prompt_that_a_scorer_cannot_score_is_refused_before_anything_is_made(
+    config, monkeypatch, changes, name
+):
+    monkeypatch.setattr("scaling.best_of_n.fill_pool", lambda *_: pytest.fail("clips were made"))
+    with pytest.raises(InputError, match=rf"^{name} cannot score clips of prompt .+: .*fact"):
+        main(replace(config, **changes))
+    assert not config.output.exists()

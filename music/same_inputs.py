@@ -1,0 +1,79 @@
+"""The beginning of a command that several processes run: they meet, and all were started with the same inputs."""
+
+import contextlib
+import dataclasses
+import platform
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from music.devices import find_device
+from music.hashing import sha256_text
+from music.locks import FolderLock
+from music.pool_writer import prompt_columns
+from music.processes import Processes
+from music.prompts import Prompt
+from music.provenance import library_versions
+
+_ROOT = Path(__file__).parents[1]
+_PACKAGES = ("music", "generators", "reward", "scaling", "rlhf", "experiments")
+
+
+@contextmanager
+def meet(config: Any, folder: str | Path | None = None, alone: bool = False) -> Iterator[Processes]:
+    """Yield the processes of this run, all of which have the same options, versions and code.
+
+    It comes before anything is read, and everything within the block, so that whatever ends one of them ends all.
+
+    Parameters
+    ----------
+    config
+        Options of the command, a dataclass.
+    folder
+        Folder for its results, which all must see.
+    alone
+        Whether no other run may be at work in that folder.
+
+    Raises
+    ------
+    InputError
+        If a process differs or does not come, or another run is at work in the folder.
+    """
+    with Processes() as processes, contextlib.ExitStack() as held:
+        if processes.world_size > 1:
+            processes.agree(_inputs(config), None if folder is None else Path(folder))
+        if folder is not None and alone and processes.is_main:
+            held.callback(FolderLock(Path(folder)).release)
+        yield processes
+
+
+def _inputs(config: Any) -> dict[str, Any]:
+    options = {f"--{name}": value for name, value in dataclasses.asdict(config).items()}
+    versions = {f"version of {name}": version for name, version in library_versions().items()}
+    facts = {"Python": platform.python_version(), **versions, "code of this project": code_hash()}
+    if "--device" in options:
+        facts["type of device"] = find_device(options["--device"]).type
+    return {**options, **facts}
+
+
+def agree_on_prompts(processes: Processes, prompts: Sequence[Prompt]) -> None:
+    """Compare the prompts of all processes.
+
+    Raises
+    ------
+    InputError
+        If one of them has read others.
+    """
+    if processes.world_size > 1:
+        processes.agree({"content of the prompts": [[one.id, prompt_columns(one)] for one in prompts]})
+
+
+@lru_cache(maxsize=1)
+def code_hash() -> str:
+    """Return the SHA-256 of the code of this project."""
+    files = sorted(path for package in _PACKAGES for path in (_ROOT / package).rglob("*.py"))
+    return sha256_text(
+        "\n".join(f"{path.relative_to(_ROOT)} {sha256_text(path.read_text())}" for path in files)
+    )
