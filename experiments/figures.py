@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from music.durable import make_folder, write_text
+from music.drawing import write_figure
+from music.durable import write_text
 from music.intervals import Estimate
 from music.provenance import write_run_record
 from music.tables import csv_table
@@ -64,8 +65,7 @@ def drawing(path: Path, lines: int, columns: int, size: tuple[float, float], **s
             axis.spines[side].set_visible(False)
     yield axes
     figure.tight_layout()
-    make_folder(path.parent)
-    figure.savefig(path, dpi=130)
+    write_figure(figure, path, dpi=130)
 
 
 def draw_dots(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,14 +50,24 @@ def spread(
         Number of items that a process takes at a time.
     threads
         Threads of each process; small models gain nothing from more than one.
+
+    Raises
+    ------
+    InputError
+        If the system ends a process, as it does where memory runs out.
     """
     if workers == 1:
         return [work(item) for item in tqdm(items, desc=name, disable=None)]
     # as bytes: multiprocessing would hold an open file for every tensor
     with ProcessPoolExecutor(workers, _context(), _begin, (pickle.dumps(work), threads)) as executor:
-        return list(
-            tqdm(executor.map(_do, items, chunksize=chunk), total=len(items), desc=name, disable=None)
-        )
+        found = executor.map(_do, items, chunksize=chunk)
+        try:
+            return list(tqdm(found, total=len(items), desc=name, disable=None))
+        except BrokenProcessPool as error:
+            raise InputError(
+                f"{name}: one of {workers} processes was ended from outside, perhaps for want of memory: "
+                "use fewer --workers"
+            ) from error
 
 
 def _context() -> BaseContext:

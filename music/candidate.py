@@ -1,7 +1,8 @@
 """One candidate: a row of the metadata of a pool, and how rows are checked."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from music.errors import InputError
 from music.shards import Located
@@ -39,6 +40,8 @@ class Candidate:
         SHA-256 of the audio file.
     tokens
         Path of the safetensors file with the codes or latents, relative to the pool; empty if there is none.
+    tokens_sha256
+        SHA-256 of that file; empty if there is none, or an earlier version has made the pool.
     """
 
     file_name: str
@@ -56,11 +59,19 @@ class Candidate:
     gain: float
     sha256: str
     tokens: str
+    tokens_sha256: str = ""
 
     @property
     def key(self) -> tuple[str, int]:
         """(prompt id, candidate index), which also sorts candidates into canonical order."""
         return self.prompt_id, self.candidate
+
+    def row(self) -> dict[str, Any]:
+        """Return the row in ``metadata.jsonl``; a hash that is unknown has no column, as in earlier versions."""
+        row = asdict(self)
+        if not self.tokens_sha256:
+            del row["tokens_sha256"]
+        return row
 
 
 def distinct(located: Iterable[Located]) -> dict[tuple[str, int], tuple[Candidate, str]]:
@@ -78,10 +89,11 @@ def distinct(located: Iterable[Located]) -> dict[tuple[str, int], tuple[Candidat
 
 
 _KINDS = {field.name: field.type for field in fields(Candidate)}
+_MAY_BE_MISSING = {"tokens_sha256"}
 
 
 def _candidate(place: Located) -> Candidate:
-    if wrong := sorted(_KINDS.keys() ^ place.row.keys()):
+    if wrong := sorted((_KINDS.keys() ^ place.row.keys()) - (_MAY_BE_MISSING - place.row.keys())):
         state = "is missing" if wrong[0] in _KINDS else "is unknown"
         raise InputError(f"{place.where}: column {wrong[0]!r} {state}; this is no row of a pool")
     for name, value in place.row.items():

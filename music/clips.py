@@ -133,18 +133,21 @@ class ClipHeader:
         Number of channels.
     samples
         Number of samples a channel.
+    floats
+        Whether they are stored as floating-point numbers, which may lie beyond [-1, 1].
     """
 
     sample_rate: int
     channels: int
     samples: int
+    floats: bool = False
 
 
 def read_header(path: str | Path) -> ClipHeader:
     """Return rate, channels and length of an audio file: as its header promises, or by decoding if it does not.
 
     A promise is the size of the sound in WAV, AIFF, CAF, AU and the like, the number of samples in FLAC, the last page
-    of Ogg, and the number of frames in an MP3 (Xing, Info, VBRI). None is an MP3 without it and a FLAC from a pipe.
+    of Ogg, and the number of frames in an MP3 (Xing, Info). None is an MP3 without it and a FLAC from a pipe.
 
     Raises
     ------
@@ -155,7 +158,7 @@ def read_header(path: str | Path) -> ClipHeader:
         samples = file.frames
         if isinstance(file, _OfUnknownLength):
             samples = sum(map(len, file.blocks(samples)))
-        return ClipHeader(file.samplerate, file.channels, samples)
+        return ClipHeader(file.samplerate, file.channels, samples, file.subtype in ("FLOAT", "DOUBLE"))
 
 
 class _OfUnknownLength(soundfile.SoundFile):

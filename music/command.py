@@ -32,11 +32,15 @@ from music.errors import InputError, ServiceError
 from music.files import read_text
 from music.interruption import Stopped, terminable
 from music.launched import end_with_accelerate, is_launched
+from music.memory import is_out_of_memory
 from music.optional_libraries import extra_with, install_extra
 from music.paths import check_file, check_output, is_pipe
 from music.texts import is_unicode
 
 C = TypeVar("C")
+_LESS_MEMORY = (
+    "smaller batches, shorter clips, fewer processes or a smaller model take less; finished work stays"
+)
 _EXAMPLE = re.compile(r"^ {4}(?:accelerate launch|torchrun|python|music-reward) ")
 # what the place of a file forbids
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP)
@@ -188,8 +192,8 @@ def run(
     Ctrl-C ends it with 130, SIGTERM with 143.
 
     An `InputError` or a `ServiceError` ends it with code 2, and is printed as one line ``error: ...`` on
-    stderr; so is a library that is missing, if an extra of this project installs it, and a file that must not be used.
-    Any other exception keeps its traceback. A pipe that closes ends nothing.
+    stderr; so is a library that is missing, if an extra of this project installs it, a file that must not be used, and
+    memory that does not suffice. Any other exception keeps its traceback. A pipe that closes ends nothing.
     """
     outlive_readers()
     end_with_accelerate()
@@ -209,8 +213,10 @@ def run(
             if extra is None:
                 raise
             _fail(f"{error.name} is not installed: {install_extra(extra)}")
-        except OSError as error:
-            if error.errno not in _FORBIDDEN or error.filename is None:
+        except (MemoryError, RuntimeError, OSError) as error:
+            if is_out_of_memory(error):
+                _fail(f"out of memory ({str(error)[:200]}): {_LESS_MEMORY}")
+            if not isinstance(error, OSError) or error.errno not in _FORBIDDEN or error.filename is None:
                 raise
             _fail(f"cannot use {error.filename}: {error.strerror}")
         except KeyboardInterrupt as stop:

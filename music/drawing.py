@@ -8,7 +8,11 @@ import io
 import math
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+from music.durable import write_bytes
+from music.errors import InputError
 
 # stand-in colour -> CSS variable of the page
 _COLOURS = {
@@ -82,6 +86,23 @@ def _themed(document: str, title: str) -> str:
     for stand_in, variable in _COLOURS.items():
         element = element.replace(stand_in, variable)
     return element
+
+
+def write_figure(figure: Any, path: Path, dpi: int) -> None:
+    """Write a figure as the picture that the name of its file says, a PNG if none, atomically and durably.
+
+    Raises
+    ------
+    InputError
+        If there is no such kind of picture, or the file cannot be written.
+    """
+    path = path if path.suffix else path.with_name(f"{path.name}.png")
+    kind, buffer = path.suffix[1:].lower(), io.BytesIO()
+    if kind not in figure.canvas.get_supported_filetypes():
+        known = ", ".join(sorted(figure.canvas.get_supported_filetypes()))
+        raise InputError(f"{path}: there is no picture of the kind {kind!r}; name it .png, or one of {known}")
+    figure.savefig(buffer, format=kind, dpi=dpi)
+    write_bytes(path, buffer.getvalue())
 
 
 def png_panels(titles: Sequence[str], width: float, height: float) -> tuple[Any, list[Any]]:

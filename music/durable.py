@@ -20,19 +20,40 @@ from music.errors import InputError
 from music.hashing import canonical_json
 
 TEMPORARY = ".tmp-"
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")  # as safetensors tells it
+# as torch.save does, which writes by itself
+_TORCH_CANNOT_WRITE = ("PytorchStreamWriter failed", "iostream error", "enforce fail at inline_container.cc")
 _LEFTOVER = re.compile(re.escape(TEMPORARY) + r"(\d+)-.+")
 
 
 @contextmanager
 def writing(path: str | Path) -> Iterator[None]:
-    """Turn any `OSError` inside the block into an `InputError` that names `path` and the reason."""
+    """Turn a failure to write inside the block into an `InputError` that names `path` and the reason.
+
+    Such are any `OSError`, and what safetensors and torch raise in its place.
+    """
     try:
         yield
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except Exception as error:
+        reason = _reason(error)
+        if reason is None:
+            raise
         raise InputError(
             f"cannot write {path}: {reason}; free space or choose another --output folder"
         ) from error
+
+
+def _reason(error: Exception) -> str | None:
+    """Return why something could not be written; None for an error of another kind."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    told = str(error)
+    number = _OS_ERROR.search(told)
+    if number and type(error).__name__ == "SafetensorError":
+        return os.strerror(int(number[1]))
+    if isinstance(error, RuntimeError) and any(words in told for words in _TORCH_CANNOT_WRITE):
+        return "the file was not written to its end"
+    return None
 
 
 def make_folder(folder: Path) -> None:
@@ -89,7 +110,11 @@ def write_json(path: Path, value: Any) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable (a rename or a new file is safe only after this)."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -119,13 +144,27 @@ def remove_leftovers(folder: Path, owner: int | None = None) -> None:
 
 @contextmanager
 def finished_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder to write to; when the block ends without an error it replaces `folder`."""
+    """Yield an empty folder to write to; when the block ends without an error it replaces `folder`, durably.
+
+    Raises
+    ------
+    InputError
+        If the disk is full or the like; `folder` is left as it was, and nothing beside it.
+    """
     part = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    yield part
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
+    with writing(folder):
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        try:
+            yield part
+            for path in [*part.rglob("*"), part]:
+                _sync(path)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
+        part.rename(folder)
+        _sync(folder.parent)
 
 
 def claim_work(folder: Path, **facts: Any) -> None:

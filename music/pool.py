@@ -15,13 +15,13 @@ row does not count and is made again.
 
 What happens when the folder was changed by hand: a row whose files are missing or empty is an error on
 opening that names file and row (bring the file back, or delete the row to have it made again); a file with
-other bytes than its row says is found by `Pool.verify` and `Pool.clip`, with the same advice.
+other bytes than its row says is found by `Pool.verify`, `Pool.clip` and `Pool.tokens`, with the same advice.
 """
 
+import hashlib
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -137,14 +137,27 @@ class Pool:
         return clip
 
     def tokens(self, candidate: Candidate) -> torch.Tensor:
-        """Read the codes or latents of a candidate, as the generator made them; `InputError` if none."""
-        from safetensors.torch import load_file
+        """Read the codes or latents of a candidate, as the generator made them.
 
+        Raises
+        ------
+        InputError
+            If there are none, or the file is not the one that the row describes; what an earlier version has written
+            has no hash, and must be whole.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        where, path = self._rows[candidate.key][1], self.folder / candidate.tokens
         if not candidate.tokens:
-            raise InputError(
-                f"{self._rows[candidate.key][1]}: generator {candidate.generator} keeps no tokens"
-            )
-        return load_file(self.folder / candidate.tokens)["tokens"]
+            raise InputError(f"{where}: generator {candidate.generator} keeps no tokens")
+        try:
+            data = path.read_bytes()
+            if candidate.tokens_sha256 not in ("", hashlib.sha256(data).hexdigest()):
+                raise InputError(f"{where}: {path} was changed (its sha256 differs); {_ADVICE}")
+            return load(data)["tokens"]
+        except (OSError, SafetensorError, KeyError) as error:
+            raise InputError(f"{where}: {path} holds no tokens ({error}); {_ADVICE}") from error
 
     def spec(self, candidate: Candidate) -> dict[str, Any]:
         """Return everything but prompt and seed that decided the audio of a candidate."""
@@ -247,7 +260,7 @@ class Pool:
             with self._table.appender(rank):  # the lock of that rank: its writer is dead
                 for folder in folders:
                     remove_leftovers(folder, rank)
-        self._table.merge(lambda rows: [asdict(found) for _, (found, _) in sorted(distinct(rows).items())])
+        self._table.merge(lambda rows: [found.row() for _, (found, _) in sorted(distinct(rows).items())])
         self.reload()
 
     def _read_spec(self, name: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from music.candidate import Candidate
 from music.clips import Clip, encode_flac
 from music.durable import remove_leftovers, write_bytes, write_text
 from music.errors import InputError
@@ -103,24 +104,24 @@ class PoolWriter:
         data, gain = encode_flac(clip, f"candidate {candidate} of prompt {prompt.id!r}")
         appender = self._open()
         columns = self._prompt_columns(prompt)
-        tokens_name = self._write_tokens(name, tokens)
+        tokens_name, tokens_sha256 = self._write_tokens(name, tokens)
         write_bytes(self._folder / audio_name, data, self._rank)
-        appender.append(
-            {
-                "file_name": audio_name,
-                "prompt_id": prompt.id,
-                "candidate": candidate,
-                "seed": seed,
-                **columns,
-                "generator": self._generator,
-                "spec": self._spec,
-                "seconds": clip.seconds,
-                "sample_rate": clip.sample_rate,
-                "gain": gain,
-                "sha256": hashlib.sha256(data).hexdigest(),
-                "tokens": tokens_name,
-            }
+        found = Candidate(
+            file_name=audio_name,
+            prompt_id=prompt.id,
+            candidate=candidate,
+            seed=seed,
+            **columns,
+            generator=self._generator,
+            spec=self._spec,
+            seconds=clip.seconds,
+            sample_rate=clip.sample_rate,
+            gain=gain,
+            sha256=hashlib.sha256(data).hexdigest(),
+            tokens=tokens_name,
+            tokens_sha256=tokens_sha256,
         )
+        appender.append(found.row())
         self._sample_rate = clip.sample_rate
 
     def _open(self) -> JsonlAppender:
@@ -139,16 +140,16 @@ class PoolWriter:
             self._columns[prompt.id] = columns
         return self._columns[prompt.id]
 
-    def _write_tokens(self, name: str, tokens: torch.Tensor | None) -> str:
+    def _write_tokens(self, name: str, tokens: torch.Tensor | None) -> tuple[str, str]:
+        """Return name and SHA-256 of the file; empty if there are no tokens."""
         if tokens is None:
-            return ""
+            return "", ""
         from safetensors.torch import save
 
         tokens_name = f"tokens/{name}.safetensors"
-        write_bytes(
-            self._folder / tokens_name, save({"tokens": tokens.detach().cpu().contiguous()}), self._rank
-        )
-        return tokens_name
+        data = save({"tokens": tokens.detach().cpu().contiguous()})
+        write_bytes(self._folder / tokens_name, data, self._rank)
+        return tokens_name, hashlib.sha256(data).hexdigest()
 
 
 class BackgroundWriter:

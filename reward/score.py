@@ -20,9 +20,10 @@ from music.errors import InputError
 from music.pool import Pool
 from music.same_inputs import meet
 from reward.registry import load_reward
+from reward.scoring.level import AtLevel
 from reward.scoring.options import RowScoring
 from reward.scoring.pool import score_pool
-from reward.scoring.rows import batch_on, check_files, score_rows
+from reward.scoring.rows import WARNING, batch_on, check_files, score_rows
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class ScoreConfig(RowScoring):
         JSON Lines with the same rows, their metrics and the hash of the model.
     pool
         Pool to score instead of a file.
+    level
+        Root mean square that clips are brought to before they are judged, dBFS; by default they are judged as they are.
     """
 
     POSITIONALS: ClassVar = ("input", "output")
@@ -44,11 +47,14 @@ class ScoreConfig(RowScoring):
     input: str = ""
     output: str = ""
     pool: str = ""
+    level: float | None = None
 
     def __post_init__(self) -> None:
         """`InputError` unless there is either a pool or an input with its output."""
         if bool(self.pool) == bool(self.input) or bool(self.input) != bool(self.output):
             raise InputError("expected either IN.jsonl OUT.jsonl or --pool DIR")
+        if self.level is not None and not -100 <= self.level <= 0:
+            raise InputError(f"--level must lie between -100 and 0 dBFS, got {self.level}")
         if self.pool and (self.root is not None or self.limit is not None):
             raise InputError("--root and --limit are for the rows of a file: leave them out with --pool")
         super().__post_init__()
@@ -61,6 +67,8 @@ def main(config: ScoreConfig) -> int:
             check_files(Path(config.input), Path(config.output))
         pool = Pool(config.pool) if config.pool else None
         scorer = load_reward(config)
+        if config.level is not None:
+            scorer = AtLevel(scorer, config.level)
         if pool is not None:
             table = score_pool(pool, scorer, processes=processes, on_error=_report)
             left = len(table.missing(pool.candidates))
@@ -80,6 +88,8 @@ def main(config: ScoreConfig) -> int:
             )
             left = outcome.failed
             counts = f"{outcome.scored} rows scored, {outcome.kept} kept, {outcome.failed} failed"
+            if outcome.warned:
+                counts += f"; {outcome.warned} far above full scale, see their {WARNING!r}"
         if processes.is_main:
             print(counts, file=sys.stderr)
         return 1 if left else 0

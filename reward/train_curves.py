@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from music.command import run
+from music.drawing import write_figure
 from music.errors import InputError
 from music.jsonl import read_jsonl
 from music.paths import is_file
@@ -60,7 +61,7 @@ def draw_curves(runs: Sequence[Path], path: Path) -> None:
     Raises
     ------
     InputError
-        If a run has no log.
+        If a run has no log, or the picture cannot be written.
     """
     from matplotlib.figure import Figure
 
@@ -78,7 +79,7 @@ def draw_curves(runs: Sequence[Path], path: Path) -> None:
                 _draw(panel, rows, head, name, f"C{colour}", run_name)
     if len(logs) > 1:
         axes[0, 0].legend(fontsize=8)
-    figure.savefig(path, dpi=110)
+    write_figure(figure, path, dpi=110)
 
 
 def _draw(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from music.drawing import png_panels
+from music.drawing import png_panels, write_figure
 
 # what is drawn, as TRL calls it, and what it is
 PANELS = {
@@ -48,4 +48,4 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
             panel.plot(places, [row["pool"][which] for row in pools], marker="o", label=which)
         panel.set_xticks(places)
         panel.legend(fontsize=8)
-    figure.savefig(path, dpi=110)
+    write_figure(figure, path, dpi=110)

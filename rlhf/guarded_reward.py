@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from generators.protocol import Sample
 from music.clips import Clip, read_clip
 from music.hashing import canonical_json, sha256_text
@@ -19,12 +17,12 @@ from music.prompts import Prompt
 from reward import RewardWeights
 from reward.protocol import Scorer, ScoreRequest, features_of
 from reward.scoring.in_memory import score_clips
+from reward.scoring.level import at_level
 
 REWARD = "reward"
 _ARITHMETIC = 1  # part of the hash: raise it with any change of the code that moves scores
 _FRAME = 0.05  # s
 QUIET = -60.0  # dBFS; a frame below it is silent
-_FAINTEST = -100.0  # dBFS; what is fainter is not made louder
 
 
 class Guarded(Scorer):
@@ -73,8 +71,7 @@ class Guarded(Scorer):
     def _levelled(self, clip: Clip) -> Clip:
         if self._level is None:
             return clip
-        gain = self._level - max(level_of(clip.waveform), _FAINTEST)
-        return Clip(clip.waveform * 10 ** (gain / 20), clip.sample_rate)
+        return at_level(clip, self._level)
 
 
 class ClipReward:
@@ -108,11 +105,6 @@ class ClipReward:
         requests = [ScoreRequest(sample.clip, sample.job.prompt) for sample in samples]
         found = score_clips(self._scorer, requests)
         return [{**scores, REWARD: self._reward(scores)} for scores in found]
-
-
-def level_of(waveform: torch.Tensor) -> float:
-    """Return the root mean square of a waveform, dBFS; -inf of silence."""
-    return float(10 * waveform.double().square().mean().log10())
 
 
 def silent_share(clip: Clip) -> float:

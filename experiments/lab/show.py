@@ -19,7 +19,7 @@ from experiments.lab.world.rendering import RENDERING
 from generators import load_generator
 from generators.protocol import Job
 from music.command import refuse_below_one, run
-from music.durable import make_folder
+from music.drawing import write_figure
 from music.prompts import Prompt
 
 NAMED = ("instrument", "tempo", "drums", "mode")
@@ -87,8 +87,7 @@ def main(options: Show) -> None:
         ).set_in_layout(False)
     for axis in axes[-1]:
         axis.set_xlabel("s")
-    make_folder(options.output.parent)
-    figure.savefig(options.output, dpi=75)
+    write_figure(figure, options.output, dpi=75)
 
 
 if __name__ == "__main__":

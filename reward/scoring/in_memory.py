@@ -1,5 +1,6 @@
 """Any scorer for clips in memory, even one that only takes files."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from tempfile import TemporaryDirectory
 import soundfile
 
 from music.clips import Clip
+from music.durable import writing
 from reward.protocol import Scorer, ScoreRequest, scores_of
 
 
@@ -21,7 +23,12 @@ def score_clips(scorer: Scorer, requests: Sequence[ScoreRequest]) -> list[dict[s
             if isinstance(request.audio, Clip):
                 path = Path(folder) / f"{number}.wav"
                 wave = request.audio.waveform.T.numpy()
-                soundfile.write(path, wave, request.audio.sample_rate, subtype="FLOAT")  # exact
+                sound = io.BytesIO()  # so that a full disk is an OSError with a reason
+                soundfile.write(
+                    sound, wave, request.audio.sample_rate, format="WAV", subtype="FLOAT"
+                )  # exact
+                with writing(path):
+                    path.write_bytes(sound.getvalue())
                 request = replace(request, audio=path)
             handed.append(request)
         return scores_of(scorer, handed)

@@ -2,7 +2,7 @@
 
 A row of the input is ``id, audio`` and optionally ``text, lyrics, reference``; paths are relative to the
 file, and other fields are carried. A row of the output is the row of the input, then the metrics (or ``error`` with
-the cause) and ``model``, the scorer's hash.
+the cause) and ``model``, the scorer's hash; ``audio_warning`` is added where the audio is far above full scale.
 
 While it runs, each process appends rows to ``<output>.part-0000R``; at the end they are merged into the output in the
 order of the input. So a killed run can be run again: rows that are there without an error, and are the same in the
@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from music.clips import read_clip
 from music.durable import write_text
@@ -28,22 +28,25 @@ from music.processes import Processes
 from music.prompts import Prompt
 from music.shards import ShardedRows
 from reward.protocol import Scorer, ScoreRequest, scores_of
+from reward.scoring.level import AtLevel, too_loud
 from reward.scoring.options import Scoring
 from reward.scoring.read_ahead import read_ahead
 
 Row = dict[str, Any]
 
 _GPU_BATCH = 16
+WARNING = "audio_warning"
 _REQUESTS, _SCORES = "requests.jsonl", "scores.jsonl"
 
 
 @dataclass(frozen=True)
 class RowCounts:
-    """Numbers of rows that were scored now, kept from an earlier run, and could not be scored."""
+    """Numbers of rows that were scored now, kept from an earlier run, could not be scored, and have a warning."""
 
     scored: int
     kept: int
     failed: int
+    warned: int = 0
 
 
 def score_rows(
@@ -109,7 +112,9 @@ def score_rows(
     bar = tqdm(total=len(share), desc=f"score ({scorer.name})", disable=not (processes.is_main and share))
     with bar, table.appender(processes.rank) as file:
         decode = workers > 0 and scorer.takes_clips
-        read = partial(_loaded, root=root or source.parent, seconds=scorer.max_seconds, decode=decode)
+        level = scorer.level if isinstance(scorer, AtLevel) else None
+        folder, seconds = root or source.parent, scorer.max_seconds
+        read = partial(_loaded, root=folder, seconds=seconds, decode=decode, level=level)
         loaded = read_ahead(read, share, workers, batch + workers)
         for start in range(0, len(share), batch):
             part = share[start : start + batch]
@@ -119,8 +124,9 @@ def score_rows(
     if processes.is_main:
         table.merge(lambda located: _in_order([*(place.row for place in located), *older], rows, scorer))
     processes.barrier()
-    failed = sum("error" in place.row for place in table.rows() if place.row["id"] in wanted)
-    return RowCounts(len(wanted) - len(done) - failed, len(done), failed)
+    found = [place.row for place in table.rows() if place.row["id"] in wanted]
+    failed, warned = (sum(name in row for row in found) for name in ("error", WARNING))
+    return RowCounts(len(wanted) - len(done) - failed, len(done), failed, warned)
 
 
 def score_requests(
@@ -183,7 +189,7 @@ def _read(source: Path, scorer: Scorer) -> dict[str, Row]:
             raise InputError(f"{place}: the id {identity!a} holds a lone surrogate, which is no character")
         if identity in rows:
             raise InputError(f"{place}: id {identity!r} comes twice, first in line {lines[identity]}")
-        for name in (*scorer.metrics, "model", "error"):
+        for name in (*scorer.metrics, "model", "error", WARNING):
             if name in row:
                 raise InputError(f"{place}: the field {name!r} would be overwritten by the result: rename it")
         rows[identity], lines[identity] = row, line
@@ -228,7 +234,7 @@ def _is_finished(result: Row, rows: Mapping[str, Row], scorer: Scorer) -> bool:
     """Tell whether a result is a score of the row as it is in the input now; of one that is not there, a score."""
     if result["id"] not in rows:
         return "error" not in result
-    added = (*scorer.metrics, "model")
+    added = (*scorer.metrics, "model", WARNING)
     return {name: value for name, value in result.items() if name not in added} == rows[result["id"]]
 
 
@@ -241,28 +247,38 @@ def _in_order(found: Iterable[Row], rows: Mapping[str, Row], scorer: Scorer) -> 
     return [best[identity] for identity in dict.fromkeys([*rows, *best]) if identity in best]
 
 
-def _loaded(row: Row, root: Path, seconds: float | None, decode: bool) -> ScoreRequest | InputError:
-    """Return the request of a row, with its audio decoded if that is wanted, or what is wrong with it."""
+class _Loaded(NamedTuple):
+    """The request of a row, or what is wrong with it; and what is to be said of its audio."""
+
+    request: ScoreRequest | InputError
+    warning: str = ""
+
+
+def _loaded(row: Row, root: Path, seconds: float | None, decode: bool, level: float | None) -> _Loaded:
+    """Return the request of a row, with its audio decoded if that is wanted."""
     try:
         request = _request(row, root)
         if decode and isinstance(request.audio, Path):
-            return replace(request, audio=read_clip(request.audio, seconds))
+            request = replace(request, audio=read_clip(request.audio, seconds))
     except InputError as error:
-        return error
-    return request
+        return _Loaded(error)
+    return _Loaded(request, too_loud(request.audio, seconds, level))
 
 
-def _scored(rows: Sequence[Row], loaded: Sequence[ScoreRequest | InputError], scorer: Scorer) -> list[Row]:
+def _scored(rows: Sequence[Row], loaded: Sequence[_Loaded], scorer: Scorer) -> list[Row]:
     """Return the rows with their results; a row that cannot be scored does not harm its neighbours."""
     try:
-        scores = scores_of(scorer, [_sound(request) for request in loaded])
+        scores = scores_of(scorer, [_sound(one.request) for one in loaded])
     except InputError as error:
         if len(rows) == 1:
             return [_writable({**rows[0], "error": str(error), "model": scorer.hash})]
         return [
             result for row, one in zip(rows, loaded, strict=True) for result in _scored([row], [one], scorer)
         ]
-    return [{**row, **found, "model": scorer.hash} for row, found in zip(rows, scores, strict=True)]
+    return [
+        {**row, **found, "model": scorer.hash, **({WARNING: one.warning} if one.warning else {})}
+        for row, found, one in zip(rows, scores, loaded, strict=True)
+    ]
 
 
 def _sound(request: ScoreRequest | InputError) -> ScoreRequest:

@@ -12,7 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from music.drawing import ACCENT, INK, MUTED, SIZE, figure_and_axes, png_panels, round_ticks, svg
+from music.drawing import (
+    ACCENT,
+    INK,
+    MUTED,
+    SIZE,
+    figure_and_axes,
+    png_panels,
+    round_ticks,
+    svg,
+    write_figure,
+)
 from music.intervals import Estimate
 from rlhf.assessment.comparison import JUDGE, PROXY, Metric, MetricOfModel
 from rlhf.assessment.divergence import UNITS
@@ -105,7 +115,7 @@ def draw_frontier(lines: Sequence[MetricOfModel], path: Path) -> None:
         figure, grid = png_panels([panel.title for panel in found], 4.6, 3.4)
         for axes, panel in zip(grid, found, strict=True):
             draw_panel(axes, panel, ("#d6431f", "#1d1b22", "#6d6875"), 8)
-        figure.savefig(path, dpi=110)
+        write_figure(figure, path, dpi=110)
 
 
 def svg_panels(lines: Sequence[MetricOfModel]) -> list[tuple[str, str]]:

@@ -20,7 +20,8 @@ import torch
 from music.clips import Clip, read_clip
 from music.hashing import sha256_text
 from reward.protocol import Scorer, ScoreRequest
-from rlhf.guarded_reward import level_of, silent_share
+from reward.scoring.level import level_of
+from rlhf.guarded_reward import silent_share
 
 _ARITHMETIC = 1  # part of the hash: raise it with any change of the code that moves the numbers
 _FLOOR = 1e-10  # of power; what is below it is silence

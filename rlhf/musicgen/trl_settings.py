@@ -16,7 +16,7 @@ import torch
 from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback, set_seed
 
-from music.durable import write_text
+from music.durable import write_text, writing
 from music.interruption import StopAfterStep
 from music.jsonl import dump_line
 from music.processes import Processes
@@ -177,7 +177,7 @@ class TrlRun:
         )
         training.create_model_card = lambda *_, **__: None  # it would describe a language model
         training.add_callback(LogFile(self.folder / LOG))
-        with StopAfterStep(self.processes) as stop:
+        with writing(self.folder), StopAfterStep(self.processes) as stop:
             saves = SavesWhenStopped(stop)
             training.add_callback(saves)
             training.train(resume_from_checkpoint=_last_whole(self.folder))

@@ -22,6 +22,7 @@ from music.jsonl import dump_line
 from reward.judgements import load_preferences
 from tests.ab_test.simulated_answers import ONE, THREE, TWO, answer_rows
 from tests.ab_test.small_study import build_study
+from tests.small_files import small_files
 
 TRUTH = {ONE: 6.0, TWO: 0.0, THREE: -6.0}
 
@@ -147,6 +148,23 @@ def test_webmushra_gets_a_page_for_each_question(tmp_path):
     # webMUSHRA's own parser of YAML reads JSON on one line, and little else that is nested
     assert json.loads(text) == config
     assert text.count("\n") == 1
+
+
+@pytest.mark.parametrize("tool", ["webmushra", "listen-and-rate"])
+def test_a_full_disk_leaves_no_short_clips_to_the_next_run(three_systems, tmp_path, tool):
+    def clips(folder):
+        return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.wav")}
+
+    export.main(Export(three_systems, tool, tmp_path / "whole"))
+    whole = clips(tmp_path / "whole")
+    with pytest.raises(InputError, match="cannot write"), small_files(min(map(len, whole.values())) // 2):
+        export.main(Export(three_systems, tool, tmp_path / "out"))
+    assert clips(tmp_path / "out") == {}
+    short = tmp_path / "out" / next(iter(whole))
+    short.parent.mkdir(parents=True, exist_ok=True)
+    short.write_bytes(b"RIFF")  # as earlier versions have left it
+    export.main(Export(three_systems, tool, tmp_path / "out"))
+    assert clips(tmp_path / "out") == whole
 
 
 def test_listen_and_rate_gets_a_test_for_each_two_systems(three_systems, tmp_path):

@@ -1,5 +1,6 @@
 """Command lines: options from dataclasses, mistakes in one line with exit code 2."""
 
+import errno
 import os
 import re
 import subprocess
@@ -10,6 +11,7 @@ from pkgutil import resolve_name
 from typing import ClassVar, Literal
 
 import pytest
+import torch
 
 from experiments.ab_test.__main__ import COMMANDS as LISTENING_TESTS
 from music.command import parse_command, refuse_below_one, run
@@ -170,6 +172,32 @@ def test_exit_codes(capsys):
     assert "error: bad row\n" in capsys.readouterr().err
     with pytest.raises(ZeroDivisionError):  # a defect keeps its traceback
         run(raising(ZeroDivisionError()), Config, [])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 9 GiB"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124]\nDefaultCPUAllocator: can't allocate memory"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_memory_that_runs_out_is_one_line(error, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(raising(error), Config, [])
+    assert stop.value.code == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: out of memory (")
+    assert "smaller batches" in told
+    assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes differ"), OSError(5, "Input/output error")])
+def test_other_errors_of_libraries_keep_their_traceback(error):
+    with pytest.raises(type(error), match=str(error).split()[-1]):
+        run(raising(error), Config, [])
 
 
 def test_argv_of_the_process_is_the_default(monkeypatch):

@@ -71,7 +71,42 @@ def test_rows_have_the_documented_columns(tmp_path, prompts):
     columns = (
         "file_name prompt_id candidate seed text lyrics reference facts generator spec seconds sample_rate"
     )
-    assert list(row) == [*columns.split(), "gain", "sha256", "tokens"]
+    assert list(row) == [*columns.split(), "gain", "sha256", "tokens", "tokens_sha256"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "other", "text", "missing"])
+@pytest.mark.parametrize("hashed", [True, False])
+def test_tokens_that_were_changed_are_named(tmp_path, prompts, damage, hashed):
+    """A pool of an earlier version has no hash of tokens: it is taken up, and what is not whole is found."""
+    folder = tmp_path / "pool"
+    fill(folder, prompts, 2)
+    if not hashed:
+        table = folder / "metadata.jsonl"
+        rows = [json.loads(line) for line in table.read_text().splitlines()]
+        for row in rows:
+            del row["tokens_sha256"]
+        table.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        before = table.read_bytes()
+        Pool(folder).merge()
+        assert table.read_bytes() == before
+    pool = Pool(folder)
+    first, other = pool.candidates_of(prompts[:1], 2)[0]
+    assert pool.tokens(other).tolist() == [0, 1, 2, 3]
+    path = folder / first.tokens
+    data = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    else:
+        changed = {"cut": data[:-5], "flipped": data[:-1] + b"\1", "text": b"no tokens at all"}
+        path.write_bytes(changed.get(damage) or (folder / other.tokens).read_bytes())
+    if not hashed and damage in ("flipped", "other"):
+        pool.tokens(first)
+        return
+    with pytest.raises(
+        InputError, match=r"metadata\.jsonl line 3: .*delete that row to have it made"
+    ) as caught:
+        pool.tokens(first)
+    assert str(path) in str(caught.value)
 
 
 def test_a_second_run_makes_nothing_and_changes_nothing(tmp_path, prompts):

@@ -8,6 +8,7 @@ import torch
 
 from generators.protocol import Job
 from music.accelerating import make_accelerator
+from music.errors import InputError
 from music.hashing import candidate_seed
 from music.processes import Processes
 from reward import RewardWeights, load_scorer
@@ -21,6 +22,7 @@ from rlhf.musicgen.trl_settings import TrlRun, updated_weights
 from rlhf.options import Optimisation
 from tests.rlhf.conftest import PROMPTS, SECONDS
 from tests.rlhf.trained_models import log_of
+from tests.small_files import small_files
 
 HOW = Optimisation(steps=6, learning_rate=0.01, batch_size=8, micro_batch_size=4, lora_r=4, save_every=2)
 LOUD = ClipReward(load_scorer("loudness"), RewardWeights({"loudness": 1.0}))
@@ -82,6 +84,30 @@ def test_winners_become_likelier_than_losers(policy_and_tokenizer, sampler, tmp_
     if loss == "dpo":  # ipo's own loss is so much larger that the winners' likelihood does not weigh
         assert gained[0] > before[0]
     assert log_of(tmp_path)[0]["rewards/margins"] == 0.0  # the reference is the beginning
+
+
+def test_a_checkpoint_on_a_full_disk_is_one_line_and_the_run_is_taken_up(tiny, sampler, tmp_path):
+    from generators.musicgen.loading import load_model
+    from rlhf.musicgen.policy import MusicgenPolicy
+
+    made = clips(sampler, 2)
+    how = replace(HOW, steps=4)
+
+    def train(folder):
+        model, tokenizer = load_model(tiny, torch.device("cpu"), torch.float32)
+        run = TrlRun(MusicgenPolicy(model, 3.0, 1.0), tokenizer, how, folder, "cpu", Processes({}))
+        return updated_weights(imitate(run, made).get_base_model().musicgen.decoder)
+
+    whole = train(tmp_path / "whole")
+    last, folder = max((tmp_path / "whole").glob("checkpoint-*")), tmp_path / "full"
+    for name in ("adapter_model.safetensors", "optimizer.pt"):
+        with (
+            pytest.raises(InputError, match=rf"cannot write {folder}: .*; free space"),
+            small_files((last / name).stat().st_size - 100),
+        ):
+            train(folder)
+    for name, weight in train(folder).items():
+        assert torch.equal(weight, whole[name]), name
 
 
 @pytest.mark.parametrize("algorithm", ["grpo", "rloo"])

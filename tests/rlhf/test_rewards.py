@@ -11,7 +11,8 @@ from music.clips import Clip, write_clip
 from music.prompts import Prompt
 from reward import RewardWeights, ScoreRequest, load_scorer
 from reward.plug_ins import PlugIn
-from rlhf.guarded_reward import REWARD, ClipReward, Guarded, level_of, silent_share
+from reward.scoring.level import level_of
+from rlhf.guarded_reward import REWARD, ClipReward, Guarded, silent_share
 from rlhf.robustness import CHANGES, ROBUSTNESS, robustness, write_robustness
 
 PROMPT = Prompt("p", "text")

@@ -7,6 +7,7 @@ musicality alone. Neither balances orders. Practice, catch and identical trials 
 """
 
 import html
+import io
 import itertools
 import json
 import os
@@ -18,7 +19,7 @@ import yaml
 
 from experiments.ab_test.study import AUDIO, BLINDED, Key, Study
 from music.clips import read_clip
-from music.durable import make_folder, write_text
+from music.durable import write_bytes, write_text
 from music.hashing import path_name
 
 _QUESTIONS = {
@@ -34,6 +35,7 @@ def write_webmushra(folder: Path, study: Study, key: Key, output: Path) -> int:
     The names of the stimuli in its results are those of our files, which the key resolves.
     """
     place = Path("configs") / "resources" / study.id
+    files = _WavFiles(folder)
     pages: list[Any] = ["random"]
     response = [{"value": value, "label": label} for value, label in enumerate(_SCALE, 1)]
     pairs = _pairs(study, key)
@@ -41,14 +43,14 @@ def write_webmushra(folder: Path, study: Study, key: Key, output: Path) -> int:
         trial = study.trials[name]
         prompt = study.prompts[trial.prompt]
         stimuli = {
-            Path(clip).stem: str(place / _wav(folder, clip, output / place))
+            Path(clip).stem: str(place / files.write(clip, output / place))
             for clip in (trial.first, trial.second)
         }
         request = f"<p><b>{html.escape(prompt.text)}</b></p>"
         if prompt.lyrics:
             request += f"<pre>{html.escape(prompt.lyrics)}</pre>"
         if prompt.reference:
-            request += f'<p><audio controls src="{place / _wav(folder, prompt.reference, output / place)}"></audio></p>'
+            request += f'<p><audio controls src="{place / files.write(prompt.reference, output / place)}"></audio></p>'
         for head, question in _QUESTIONS.items():
             page: dict[str, Any] = {"type": "likert_multi_stimulus", "id": f"{name}-{head}"}
             page |= {"name": study.settings.title, "content": f"{request}<p>{question}</p>"}
@@ -69,7 +71,7 @@ def write_webmushra(folder: Path, study: Study, key: Key, output: Path) -> int:
                 "id": "volume",
                 "name": "Volume",
                 "content": "Set the volume so that this noise is clear and comfortable.",
-                "stimulus": str(place / _wav(folder, study.volume, output / place)),
+                "stimulus": str(place / files.write(study.volume, output / place)),
                 "defaultVolume": 0.5,
             },
             pages,
@@ -93,7 +95,7 @@ def write_listen_and_rate(folder: Path, study: Study, key: Key, output: Path) ->
     Its paths are relative to that folder, where listen-and-rate is to be started. The names of the systems stand in the
     configuration, which it keeps from its raters.
     """
-    pairs = _pairs(study, key)
+    pairs, files = _pairs(study, key), _WavFiles(folder)
     for number, (first, second) in enumerate(itertools.combinations(key.systems, 2), start=1):
         place = output / f"test-{number:02d}"
         met = [name for name in pairs if {key.trials[name].first, key.trials[name].second} == {first, second}]
@@ -101,7 +103,7 @@ def write_listen_and_rate(folder: Path, study: Study, key: Key, output: Path) ->
             told, trial = key.trials[name], study.trials[name]
             clips = dict(zip((told.first, told.second), (trial.first, trial.second), strict=True))
             for side, system in (("one", first), ("two", second)):
-                _wav(folder, clips[system], place / "stimuli" / side, path_name(key.prompts[trial.prompt].id))
+                files.write(clips[system], place / "stimuli" / side, path_name(key.prompts[trial.prompt].id))
         if met:
             systems = [
                 {"path": "./stimuli/one", "system": first},
@@ -125,12 +127,20 @@ def _pairs(study: Study, key: Key) -> list[str]:
     return [name for name in pairs if study.trials[name].first != study.trials[name].second]
 
 
-def _wav(folder: Path, clip: str, place: Path, name: str = "") -> str:
-    """Write a clip as WAV of 16 bits, which both tools read, and return its name."""
-    target = place / f"{name or Path(clip).stem}.wav"
-    if not target.is_file():
-        make_folder(place)
-        read = read_clip(folder / BLINDED / AUDIO / clip)
-        soundfile.write(target, read.waveform.T.numpy(), read.sample_rate, subtype="PCM_16")
-        os.utime(target, (0, 0))
-    return target.name
+class _WavFiles:
+    """The clips of a study as WAV of 16 bits, which both tools read; each is written once, whatever was there."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / BLINDED / AUDIO
+        self._written: set[Path] = set()
+
+    def write(self, clip: str, place: Path, name: str = "") -> str:
+        """Write a clip into a folder, under its own name or another, and return the name."""
+        target = place / f"{name or Path(clip).stem}.wav"
+        if target not in self._written:
+            read, sound = read_clip(self._folder / clip), io.BytesIO()
+            soundfile.write(sound, read.waveform.T.numpy(), read.sample_rate, format="WAV", subtype="PCM_16")
+            write_bytes(target, sound.getvalue())
+            os.utime(target, (0, 0))
+            self._written.add(target)
+        return target.name

@@ -11,7 +11,6 @@ each rater is shown the beginning of their own id instead, which their answers h
 
 import json
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,7 +18,7 @@ from typing import Any, ClassVar
 from experiments.ab_test.pages import PAGE_FILES, study_page
 from experiments.ab_test.serving.shown import described_turn, introduction
 from experiments.ab_test.study import AUDIO, LISTENING, Study, check_servable, read_study
-from music.durable import make_folder, write_text, writing
+from music.durable import write_bytes, write_text, writing
 from music.errors import InputError
 from music.paths import exists
 
@@ -52,11 +51,9 @@ def main(options: Static) -> None:
     if exists(options.output / "index.html"):
         raise InputError(f"{options.output} holds a page already: choose another --output folder")
     page, audio = options.output / "page", options.output / AUDIO
-    make_folder(page)
-    make_folder(audio)
     with writing(options.output):
         for name in sorted(study.files):
-            shutil.copyfile(options.study / AUDIO / name, audio / name)
+            write_bytes(audio / name, (options.study / AUDIO / name).read_bytes())
             os.utime(audio / name, (0, 0))
     for name, path in PAGE_FILES.items():
         if name != "server.js":

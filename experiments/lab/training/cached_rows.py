@@ -1,5 +1,6 @@
 """Arrays that take minutes to make, a row for each song: made in chunks, so that a kill costs at most one chunk."""
 
+import io
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.running import spread
+from music.durable import write_bytes
 
 CHUNK = 400  # rows in one file
 
@@ -40,6 +42,6 @@ def cached_rows(
 
 def _write(make: Callable[[int], np.ndarray], wanted: tuple[Path, range]) -> None:
     path, indices = wanted
-    part = path.with_suffix(".part.npy")
-    np.save(part, np.stack([make(index) for index in indices]))
-    part.rename(path)
+    buffer = io.BytesIO()
+    np.save(buffer, np.stack([make(index) for index in indices]))
+    write_bytes(path, buffer.getvalue())

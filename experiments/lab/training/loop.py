@@ -4,9 +4,9 @@ Everything random in step `i` is drawn from a generator seeded by (seed, i), dro
 killed and continued ends with the same weights as one that was not.
 """
 
+import io
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import nn
 from tqdm import tqdm
+
+from music.durable import write_bytes, writing
 
 
 @dataclass(frozen=True)
@@ -102,10 +104,11 @@ def train(
             with torch.no_grad():
                 numbers = validate()
             row = {"step": step + 1, "loss": mean, "seconds": time.monotonic() - began, **numbers}
-            with (work / "log.jsonl").open("a") as log:
+            with writing(work), (work / "log.jsonl").open("a") as log:
                 log.write(json.dumps(row) + "\n")
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
             state |= {"seconds": row["seconds"], "loss": mean}
-            torch.save(state, checkpoint.with_suffix(".tmp"))
-            os.replace(checkpoint.with_suffix(".tmp"), checkpoint)
+            buffer = io.BytesIO()
+            torch.save(state, buffer)
+            write_bytes(checkpoint, buffer.getvalue())
     model.eval()

@@ -1,0 +1,57 @@
+"""What is written is whole or absent, whichever library writes it, and a full disk is one line."""
+
+import pytest
+import safetensors.torch
+import torch
+from matplotlib.figure import Figure
+
+from music.drawing import write_figure
+from music.durable import finished_folder, writing
+from music.errors import InputError
+from tests.small_files import small_files
+
+MUCH = {"weights": torch.arange(30_000.0)}
+WRITERS = {
+    "bytes": lambda path: path.write_bytes(bytes(120_000)),
+    "torch": lambda path: torch.save(MUCH, path),
+    "safetensors": lambda path: safetensors.torch.save_file(MUCH, path),
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_folder_on_a_full_disk_stays_as_it_was(tmp_path, writer):
+    folder = tmp_path / "model"
+    with finished_folder(folder) as part:
+        (part / "old").write_text("old")
+    with (
+        pytest.raises(InputError, match=r"cannot write .*model: .+; free space"),
+        small_files(50_000),
+        finished_folder(folder) as part,
+    ):
+        WRITERS[writer](part / "new")
+    assert [path.name for path in tmp_path.rglob("*")] == ["model", "old"]
+    with finished_folder(folder) as part:
+        WRITERS[writer](part / "new")
+    assert [path.name for path in folder.iterdir()] == ["new"]
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("shapes differ"), ValueError("os error 28"), InputError("no")]
+)
+def test_other_errors_stay_what_they_are(tmp_path, error):
+    with pytest.raises(type(error), match=str(error)), writing(tmp_path):
+        raise error
+
+
+def test_a_picture_is_whole_or_absent(tmp_path):
+    figure = Figure(figsize=(9, 9))
+    figure.subplots().plot(range(100))
+    with pytest.raises(InputError, match="cannot write"), small_files(3000):
+        write_figure(figure, tmp_path / "curves.png", dpi=80)
+    assert list(tmp_path.iterdir()) == []
+    for name in ("curves", "curves.pdf"):
+        write_figure(figure, tmp_path / name, dpi=80)
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "curves.pdf").read_bytes().startswith(b"%PDF")
+    with pytest.raises(InputError, match=r"curves\.txt: there is no picture of the kind 'txt'"):
+        write_figure(figure, tmp_path / "curves.txt", dpi=80)
