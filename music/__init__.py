@@ -6,4 +6,4 @@ This is the lowest floor: it imports no other package of the project, and everyt
 import os
 
 # Products whose rows and threads do not change their bits, where MKL computes them; it reads this at its first call.
-os.environ.setdefault("MKL_CBWR", "AUTO")
+os.environ["MKL_CBWR"] = os.environ.get("MKL_CBWR") or "AUTO"
