@@ -13,6 +13,7 @@ import torch
 from music.clips import Clip, read_clip, read_header
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_text
+from music.prompts import Prompt
 from reward.protocol import Scorer, ScoreRequest, features_of
 from reward.scoring.in_memory import score_clips
 
@@ -78,6 +79,10 @@ class AtLevel(Scorer):
         self.higher_is_better, self.batch_size = scorer.higher_is_better, scorer.batch_size
         self.max_seconds, self.features = scorer.max_seconds, features_of(scorer)
         self.hash = sha256_text(canonical_json({"level": level, "scorer": scorer.hash}))
+
+    def check_prompt(self, prompt: Prompt) -> None:
+        """`InputError` for a prompt that the judge refuses; see `reward.protocol.Scorer`."""
+        self._scorer.check_prompt(prompt)
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
         """Return the metrics of each request; see `reward.protocol.Scorer`."""

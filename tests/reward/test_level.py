@@ -8,6 +8,7 @@ import soundfile
 
 from music.clips import Clip, read_clip
 from music.errors import InputError
+from music.prompts import Prompt
 from reward import load_scorer, score
 from reward.protocol import Scorer
 from reward.score import ScoreConfig
@@ -75,6 +76,18 @@ def test_at_one_level_it_is_judged_as_if_it_were_recorded_well(rows, tmp_path, c
 def test_a_level_that_no_file_can_have_is_refused(level):
     with pytest.raises(InputError, match="--level must lie between"):
         ScoreConfig(input="a.jsonl", output="b.jsonl", level=level)
+
+
+def test_what_the_judge_refuses_is_refused_at_any_level():
+    class NeedsText(ReadsFiles):
+        def check_prompt(self, prompt):
+            if not prompt.text:
+                raise InputError(f"{prompt.id} has no text")
+
+    levelled = AtLevel(NeedsText(), -20.0)
+    levelled.check_prompt(Prompt("p", "calm"))
+    with pytest.raises(InputError, match="p has no text"):
+        levelled.check_prompt(Prompt("p", ""))
 
 
 def test_what_lies_within_full_scale_is_not_told():

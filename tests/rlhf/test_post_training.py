@@ -1,8 +1,8 @@
 """The command: every algorithm leaves a generator that loads, from whatever moment it is taken up again."""
 
-import importlib.util
 import json
 import shutil
+import sys
 from dataclasses import replace
 
 import pytest
@@ -22,8 +22,7 @@ def weights_of(folder):
 
 
 def test_a_missing_library_is_named_before_any_work(options, monkeypatch):
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "trl" else find(name))
+    monkeypatch.setitem(sys.modules, "trl", None)
     with pytest.raises(InputError, match=r'needs trl, which is not installed: pip install -e "\.\[rlhf\]"'):
         main(options)
     assert not options.output.exists()
