@@ -113,7 +113,9 @@ def fill_pool(
             for batch in processes.claim(batches):
                 for sample in generator.make(batch, seconds):
                     job = sample.job
-                    background.add(job.prompt, job.candidate, job.seed, sample.clip, sample.tokens)
+                    background.add(
+                        job.prompt, job.candidate, job.seed, sample.clip, sample.tokens, sample.origin
+                    )
                     made += 1
                     bar.update(there + done.add(1) - bar.n)
         processes.barrier()

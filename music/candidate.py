@@ -1,10 +1,27 @@
 """One candidate: a row of the metadata of a pool, and how rows are checked."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from music.errors import InputError
 from music.shards import Located
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a recorded clip comes from.
+
+    Attributes
+    ----------
+    name
+        Name of its file there.
+    system
+        What made it; empty if nobody said.
+    """
+
+    name: str = ""
+    system: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,6 +56,8 @@ class Candidate:
         SHA-256 of the audio file.
     tokens
         Path of the safetensors file with the codes or latents, relative to the pool; empty if there is none.
+    original, system
+        Name that the clip had where it was recorded, and what made it; empty, and no columns, of clips generated here.
     """
 
     file_name: str
@@ -56,11 +75,19 @@ class Candidate:
     gain: float
     sha256: str
     tokens: str
+    original: str = ""
+    system: str = ""
 
     @property
     def key(self) -> tuple[str, int]:
         """(prompt id, candidate index), which also sorts candidates into canonical order."""
         return self.prompt_id, self.candidate
+
+
+def row_of(candidate: Candidate) -> dict[str, Any]:
+    """Return the row of a candidate; all rows of one generator have the same columns."""
+    row = asdict(candidate)
+    return row if candidate.original else {name: row[name] for name in row if name not in _ORIGIN}
 
 
 def distinct(located: Iterable[Located]) -> dict[tuple[str, int], tuple[Candidate, str]]:
@@ -78,10 +105,11 @@ def distinct(located: Iterable[Located]) -> dict[tuple[str, int], tuple[Candidat
 
 
 _KINDS = {field.name: field.type for field in fields(Candidate)}
+_ORIGIN = {"original", "system"}
 
 
 def _candidate(place: Located) -> Candidate:
-    if wrong := sorted(_KINDS.keys() ^ place.row.keys()):
+    if wrong := sorted((_KINDS.keys() ^ place.row.keys()) - (_ORIGIN - place.row.keys())):
         state = "is missing" if wrong[0] in _KINDS else "is unknown"
         raise InputError(f"{place.where}: column {wrong[0]!r} {state}; this is no row of a pool")
     for name, value in place.row.items():

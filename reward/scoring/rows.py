@@ -1,4 +1,4 @@
-"""Score the rows of a JSON Lines file.
+"""Score the rows of a JSON Lines file, or audio files, of which each is a row.
 
 A row of the input is ``id, audio`` and optionally ``text, lyrics, reference``; paths are relative to the
 file, and other fields are carried. A row of the output is the row of the input, then the metrics (or ``error`` with
@@ -14,7 +14,7 @@ import glob
 import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from music.processes import Processes
 from music.prompts import Prompt
 from music.shards import ShardedRows
 from reward.protocol import Scorer, ScoreRequest, scores_of
+from reward.scoring.audio_files import audio_rows, folder_of, is_audio
 from reward.scoring.options import Scoring
 from reward.scoring.read_ahead import read_ahead
 
@@ -39,11 +40,12 @@ _REQUESTS, _SCORES = "requests.jsonl", "scores.jsonl"
 
 @dataclass(frozen=True)
 class RowCounts:
-    """Numbers of rows that were scored now, kept from an earlier run, and could not be scored."""
+    """Numbers of rows that were scored now, kept from an earlier run, and could not be scored; and their results."""
 
     scored: int
     kept: int
     failed: int
+    results: Sequence[Row] = field(default=(), repr=False)
 
 
 def score_rows(
@@ -56,13 +58,14 @@ def score_rows(
     accumulate: bool = False,
     root: Path | None = None,
     limit: int | None = None,
+    text: str = "",
 ) -> RowCounts:
     """Score the rows of `source` into `output`.
 
     Parameters
     ----------
     source, output
-        The files.
+        The files; the source may be a folder of audio instead, or an audio file (`reward.scoring.audio_files`).
     scorer
         The judge.
     processes
@@ -77,6 +80,8 @@ def score_rows(
         Folder that paths in the rows are relative to; that of `source` by default.
     limit
         Number of rows to score, the first ones; results that are there of further ones stay.
+    text
+        Text of the prompt that audio files were made for.
 
     Returns
     -------
@@ -96,7 +101,7 @@ def score_rows(
     processes = processes or Processes()
     batch = max(batch, scorer.batch_size)
     table = check_files(source, output)
-    rows = _read(source, scorer)
+    rows = _read(source, scorer, text)
     _check(table, rows, source, scorer, accumulate)
     wanted = dict(itertools.islice(rows.items(), limit))
     older = _left_by_older_version(output, rows, scorer)
@@ -109,7 +114,7 @@ def score_rows(
     bar = tqdm(total=len(share), desc=f"score ({scorer.name})", disable=not (processes.is_main and share))
     with bar, table.appender(processes.rank) as file:
         decode = workers > 0 and scorer.takes_clips
-        read = partial(_loaded, root=root or source.parent, seconds=scorer.max_seconds, decode=decode)
+        read = partial(_loaded, root=root or folder_of(source), seconds=scorer.max_seconds, decode=decode)
         loaded = read_ahead(read, share, workers, batch + workers)
         for start in range(0, len(share), batch):
             part = share[start : start + batch]
@@ -119,8 +124,9 @@ def score_rows(
     if processes.is_main:
         table.merge(lambda located: _in_order([*(place.row for place in located), *older], rows, scorer))
     processes.barrier()
-    failed = sum("error" in place.row for place in table.rows() if place.row["id"] in wanted)
-    return RowCounts(len(wanted) - len(done) - failed, len(done), failed)
+    results = [place.row for place in table.rows() if place.row["id"] in wanted]
+    failed = sum("error" in row for row in results)
+    return RowCounts(len(wanted) - len(done) - failed, len(done), failed, results)
 
 
 def score_requests(
@@ -156,10 +162,14 @@ def check_files(source: Path, output: Path) -> ShardedRows:
     InputError
         If the input cannot be read, or the output is no ``.jsonl`` file or the input itself.
     """
-    check_file(source, "input")
+    if not is_audio(source):
+        check_file(source, "input")
     table = ShardedRows.beside(output)
     if output.suffix != ".jsonl" or table.owns(source):
-        raise InputError(f"the output must be a .jsonl file other than the input, got {output} for {source}")
+        table_too = " (a table is written by --csv)" if output.suffix == ".csv" else ""
+        raise InputError(
+            f"the output must be a .jsonl file other than the input, got {output} for {source}{table_too}"
+        )
     return table
 
 
@@ -170,8 +180,10 @@ def batch_on(device: str) -> int:
     return _GPU_BATCH if device != "cpu" and torch.cuda.is_available() else 1
 
 
-def _read(source: Path, scorer: Scorer) -> dict[str, Row]:
+def _read(source: Path, scorer: Scorer, text: str) -> dict[str, Row]:
     """Return the rows by id."""
+    if is_audio(source):
+        return {row["id"]: row for _, row in audio_rows(source, text)}
     rows: dict[str, Row] = {}
     lines: dict[str, int] = {}
     for line, row in read_jsonl(source, torn_end=False, whole_texts=False):  # a row's own error
