@@ -9,6 +9,7 @@ from music.pool import Pool
 from music.processes import Processes
 from music.scores import ScoreTable
 from reward.protocol import Scorer, ScoreRequest, scores_of
+from reward.scoring.threads import fastest_threads
 
 _BATCH = (
     16  # requests that are handed over together; a scorer that gains nothing from it takes them one by one
@@ -57,11 +58,11 @@ def score_pool(
         groups = [list(group) for _, group in itertools.groupby(missing, lambda found: found.prompt_id)]
         share = [candidate for group in processes.shard(groups) for candidate in group]
         bar = tqdm(total=len(share), desc=f"score ({scorer.name})", disable=not (processes.is_main and share))
-        for batch in batched(share, _BATCH):
-            for candidate, scores in _scored(pool, scorer, batch, on_error):
-                table.append(candidate, scores)
-            bar.update(len(batch))
-        bar.close()
+        with bar, fastest_threads(scorer, len(share)):
+            for batch in batched(share, _BATCH):
+                for candidate, scores in _scored(pool, scorer, batch, on_error):
+                    table.append(candidate, scores)
+                bar.update(len(batch))
     processes.barrier()
     if processes.is_main:
         table.merge()

@@ -31,6 +31,7 @@ from reward.protocol import Scorer, ScoreRequest, scores_of
 from reward.scoring.audio_files import audio_rows, folder_of, is_audio
 from reward.scoring.options import Scoring
 from reward.scoring.read_ahead import read_ahead
+from reward.scoring.threads import fastest_threads
 
 Row = dict[str, Any]
 
@@ -112,7 +113,7 @@ def score_rows(
     processes.agree({"hash of the scorer": scorer.hash, "content of the rows": rows, "missing rows": missing})
     share = processes.shard([wanted[identity] for identity in missing])
     bar = tqdm(total=len(share), desc=f"score ({scorer.name})", disable=not (processes.is_main and share))
-    with bar, table.appender(processes.rank) as file:
+    with bar, table.appender(processes.rank) as file, fastest_threads(scorer, len(share)):
         decode = workers > 0 and scorer.takes_clips
         read = partial(_loaded, root=root or folder_of(source), seconds=scorer.max_seconds, decode=decode)
         loaded = read_ahead(read, share, workers, batch + workers)
