@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from tqdm import tqdm
 
 from music.durable import make_folder
 from music.errors import InputError
+from music.progress import progress
 
 T = TypeVar("T")
 _PRELOADED = ["experiments.lab.check", "experiments.lab.gold_check"]  # they import all that is slow to import
@@ -51,12 +51,10 @@ def spread(
         Threads of each process; small models gain nothing from more than one.
     """
     if workers == 1:
-        return [work(item) for item in tqdm(items, desc=name, disable=None)]
+        return [work(item) for item in progress(items, desc=name)]
     # as bytes: multiprocessing would hold an open file for every tensor
     with ProcessPoolExecutor(workers, _context(), _begin, (pickle.dumps(work), threads)) as executor:
-        return list(
-            tqdm(executor.map(_do, items, chunksize=chunk), total=len(items), desc=name, disable=None)
-        )
+        return list(progress(executor.map(_do, items, chunksize=chunk), total=len(items), desc=name))
 
 
 def _context() -> BaseContext:

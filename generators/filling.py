@@ -14,6 +14,7 @@ from music.errors import InputError
 from music.pool import Pool
 from music.pool_writer import BackgroundWriter
 from music.processes import Processes
+from music.progress import progress
 from music.prompts import Prompt
 
 _PARTS = ("lyrics", "reference")
@@ -127,12 +128,12 @@ def fill_pool(
     return made
 
 
-def _progress(name: str, there: int, wanted: int, processes: Processes) -> tqdm:
+def _progress(name: str, there: int, wanted: int, processes: Processes) -> "tqdm[Any]":
     """Return a bar of the clips of all processes, those found in the pool included, on the main one's terminal.
 
     Clips come in bursts, a batch at a time: rate and time left are over all that was made.
     """
-    return tqdm(
+    return progress(
         total=wanted,
         initial=there,
         desc=name,

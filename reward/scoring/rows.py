@@ -25,6 +25,7 @@ from music.errors import InputError
 from music.jsonl import dump_line, read_jsonl
 from music.paths import check_apart, check_file
 from music.processes import Processes
+from music.progress import progress
 from music.prompts import Prompt
 from music.shards import ShardedRows
 from reward.protocol import Scorer, ScoreRequest, scores_of
@@ -97,8 +98,6 @@ def score_rows(
     BrokenScorerError
         If the scorer does not give what it announces.
     """
-    from tqdm import tqdm
-
     processes = processes or Processes()
     batch = max(batch, scorer.batch_size)
     table = check_files(source, output)
@@ -112,7 +111,7 @@ def score_rows(
     # all have read before anybody writes
     processes.agree({"hash of the scorer": scorer.hash, "content of the rows": rows, "missing rows": missing})
     share = processes.shard([wanted[identity] for identity in missing])
-    bar = tqdm(total=len(share), desc=f"score ({scorer.name})", disable=not (processes.is_main and share))
+    bar = progress(total=len(share), desc=f"score ({scorer.name})", disable=not (processes.is_main and share))
     with bar, table.appender(processes.rank) as file, fastest_threads(scorer, len(share)):
         decode = workers > 0 and scorer.takes_clips
         read = partial(_loaded, root=root or folder_of(source), seconds=scorer.max_seconds, decode=decode)
