@@ -4,7 +4,8 @@ Prompts that ask for more than a generator looks at are refused, or warned of.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from tqdm import tqdm
@@ -108,6 +109,7 @@ def fill_pool(
     there, done = wanted - len(jobs), processes.count()
     with _progress(generator.name, there, wanted, processes) as bar:
         with (
+            _merged_if_stopped(pool, processes),
             pool.writer(generator.name, spec, processes.rank) as writer,
             BackgroundWriter(writer) as background,
         ):
@@ -126,6 +128,18 @@ def fill_pool(
     processes.barrier()
     pool.reload()
     return made
+
+
+@contextmanager
+def _merged_if_stopped(pool: Pool, processes: Processes) -> Iterator[None]:
+    """Let what was made lie in the pool's one list even if the making is stopped, unless other processes go on."""
+    try:
+        yield
+    except BaseException:
+        if processes.world_size == 1:
+            with suppress(InputError):
+                pool.merge()
+        raise
 
 
 def _progress(name: str, there: int, wanted: int, processes: Processes) -> "tqdm[Any]":

@@ -1,6 +1,7 @@
 """The candidate pool: audio and the facts of its making, in one folder that all later stages share.
 
-A pool is a Hugging Face AudioFolder (``load_dataset("audiofolder", data_dir=POOL)`` loads it):
+A pool is a Hugging Face AudioFolder, which ``load_dataset("audiofolder", data_dir=POOL)`` loads where torchcodec is
+installed; docs/concepts.md says how to load it without:
 
     audio/<prompt>/<candidate>.flac          24-bit FLAC
     tokens/<prompt>/<candidate>.safetensors  codes or latents, key "tokens"

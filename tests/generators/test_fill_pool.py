@@ -196,6 +196,7 @@ def test_ctrl_c_keeps_what_was_made_and_the_next_run_makes_the_rest(tmp_path: Pa
     pool = Pool(tmp_path, create=True)
     with pytest.raises(KeyboardInterrupt):
         fill_pool(Sequencer(number, interrupt), PROMPTS, 2, 0.5, pool, 1, ALONE)
+    assert [path.name for path in tmp_path.glob("*.jsonl")] == ["metadata.jsonl"] * (number > 1)
     assert fill_pool(Beeper(), PROMPTS, 2, 0.5, pool, 1, ALONE) == 6 - (number - 1)
     assert len(pool) == 6
 
