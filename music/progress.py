@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from tqdm import tqdm
 
@@ -32,7 +32,7 @@ class _Lines(tqdm):
         """Write how far it came, if it took some time."""
         if not self.disable:
             self.disable = True
-            self._decr_instances(self)
+            self._decr_instances(self)  # type: ignore[attr-defined]
             if time.time() - self.start_t >= _QUIET:
                 self._write()
 
@@ -42,7 +42,15 @@ class _Lines(tqdm):
         self.fp.flush()
 
 
-def progress(items: Iterable[T] | None = None, desc: str = "", **options: Any) -> "tqdm[T]":
+@overload
+def progress(items: Iterable[T], desc: str = "", **options: Any) -> "tqdm[T]": ...
+
+
+@overload
+def progress(items: None = None, desc: str = "", **options: Any) -> "tqdm[Any]": ...
+
+
+def progress(items: Iterable[Any] | None = None, desc: str = "", **options: Any) -> "tqdm[Any]":
     """Return a bar of `tqdm`, with its options, that goes to stderr as that can show it."""
     kind = tqdm if sys.stderr.isatty() else _Lines
     return kind(items, desc, **options)

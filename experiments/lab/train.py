@@ -5,8 +5,8 @@
 
 Each part writes checkpoints and a log to `--work` and continues from them when it is started again; it ends with the
 weights of a run that was never stopped. Finished models go to `--output` in half precision, which other commands of the
-lab take as `--suite`; the shipped ones in assets/lab are replaced if that is the output. `assets/lab/README.md` says how
-long each took.
+lab take as `--suite`; the shipped ones are replaced by `--output assets/lab`. `assets/lab/README.md` says how long each
+took.
 """
 
 import sys
