@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from tqdm import tqdm
 
 from music.durable import make_folder
 from music.errors import InputError
+from music.progress import progress
 
 T = TypeVar("T")
 _PRELOADED = ["experiments.lab.check", "experiments.lab.gold_check"]  # they import all that is slow to import
@@ -57,12 +57,12 @@ def spread(
         If the system ends a process, as it does where memory runs out.
     """
     if workers == 1:
-        return [work(item) for item in tqdm(items, desc=name, disable=None)]
+        return [work(item) for item in progress(items, desc=name)]
     # as bytes: multiprocessing would hold an open file for every tensor
     with ProcessPoolExecutor(workers, _context(), _begin, (pickle.dumps(work), threads)) as executor:
         found = executor.map(_do, items, chunksize=chunk)
         try:
-            return list(tqdm(found, total=len(items), desc=name, disable=None))
+            return list(progress(found, total=len(items), desc=name))
         except BrokenProcessPool as error:
             raise InputError(
                 f"{name}: one of {workers} processes was ended from outside, perhaps for want of memory: "

@@ -4,7 +4,8 @@ Prompts that ask for more than a generator looks at are refused, or warned of.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from tqdm import tqdm
@@ -14,6 +15,7 @@ from music.errors import InputError
 from music.pool import Pool
 from music.pool_writer import BackgroundWriter
 from music.processes import Processes
+from music.progress import progress
 from music.prompts import Prompt
 
 _PARTS = ("lyrics", "reference")
@@ -107,13 +109,16 @@ def fill_pool(
     there, done = wanted - len(jobs), processes.count()
     with _progress(generator.name, there, wanted, processes) as bar:
         with (
+            _merged_if_stopped(pool, processes),
             pool.writer(generator.name, spec, processes.rank) as writer,
             BackgroundWriter(writer) as background,
         ):
             for batch in processes.claim(batches):
                 for sample in generator.make(batch, seconds):
                     job = sample.job
-                    background.add(job.prompt, job.candidate, job.seed, sample.clip, sample.tokens)
+                    background.add(
+                        job.prompt, job.candidate, job.seed, sample.clip, sample.tokens, sample.origin
+                    )
                     made += 1
                     bar.update(there + done.add(1) - bar.n)
         processes.barrier()
@@ -125,12 +130,24 @@ def fill_pool(
     return made
 
 
-def _progress(name: str, there: int, wanted: int, processes: Processes) -> tqdm:
+@contextmanager
+def _merged_if_stopped(pool: Pool, processes: Processes) -> Iterator[None]:
+    """Let what was made lie in the pool's one list even if the making is stopped, unless other processes go on."""
+    try:
+        yield
+    except BaseException:
+        if processes.world_size == 1:
+            with suppress(InputError):
+                pool.merge()
+        raise
+
+
+def _progress(name: str, there: int, wanted: int, processes: Processes) -> "tqdm[Any]":
     """Return a bar of the clips of all processes, those found in the pool included, on the main one's terminal.
 
     Clips come in bursts, a batch at a time: rate and time left are over all that was made.
     """
-    return tqdm(
+    return progress(
         total=wanted,
         initial=there,
         desc=name,

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import torch
 
+from music.candidate import Origin
 from music.clips import Clip
 from music.errors import InputError
 from music.prompts import Prompt
@@ -44,11 +45,14 @@ class Sample:
         The audio.
     tokens
         Codes or latents that decode to `clip`, in the generator's own layout; None if it keeps none.
+    origin
+        Where the clip was found, if it was recorded.
     """
 
     job: Job
     clip: Clip
     tokens: torch.Tensor | None
+    origin: Origin | None = None
 
 
 class Generator(Protocol):

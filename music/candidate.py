@@ -9,6 +9,22 @@ from music.shards import Located
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a recorded clip comes from.
+
+    Attributes
+    ----------
+    name
+        Name of its file there.
+    system
+        What made it; empty if nobody said.
+    """
+
+    name: str = ""
+    system: str = ""
+
+
+@dataclass(frozen=True)
 class Candidate:
     """One row of ``metadata.jsonl``: the generation facts of one clip.
 
@@ -42,6 +58,8 @@ class Candidate:
         Path of the safetensors file with the codes or latents, relative to the pool; empty if there is none.
     tokens_sha256
         SHA-256 of that file; empty if there is none, or an earlier version has made the pool.
+    original, system
+        Name that the clip had where it was recorded, and what made it; empty, and no columns, of clips generated here.
     """
 
     file_name: str
@@ -60,18 +78,22 @@ class Candidate:
     sha256: str
     tokens: str
     tokens_sha256: str = ""
+    original: str = ""
+    system: str = ""
 
     @property
     def key(self) -> tuple[str, int]:
         """(prompt id, candidate index), which also sorts candidates into canonical order."""
         return self.prompt_id, self.candidate
 
-    def row(self) -> dict[str, Any]:
-        """Return the row in ``metadata.jsonl``; a hash that is unknown has no column, as in earlier versions."""
-        row = asdict(self)
-        if not self.tokens_sha256:
-            del row["tokens_sha256"]
-        return row
+
+def row_of(candidate: Candidate) -> dict[str, Any]:
+    """Return the row of a candidate; what is unknown of it, or of no clip of its generator, has no column."""
+    row = asdict(candidate)
+    absent = set() if candidate.original else set(_ORIGIN)
+    if not candidate.tokens_sha256:
+        absent.add("tokens_sha256")
+    return {name: value for name, value in row.items() if name not in absent}
 
 
 def distinct(located: Iterable[Located]) -> dict[tuple[str, int], tuple[Candidate, str]]:
@@ -89,7 +111,8 @@ def distinct(located: Iterable[Located]) -> dict[tuple[str, int], tuple[Candidat
 
 
 _KINDS = {field.name: field.type for field in fields(Candidate)}
-_MAY_BE_MISSING = {"tokens_sha256"}
+_ORIGIN = {"original", "system"}
+_MAY_BE_MISSING = _ORIGIN | {"tokens_sha256"}  # of clips generated here, and of pools of earlier versions
 
 
 def _candidate(place: Located) -> Candidate:

@@ -92,6 +92,10 @@ def path_name(text: str, digits: int = 16) -> str:
     A slug of lower-case ASCII letters and digits helps the eye, the first `digits` hex digits of the SHA-256
     decide.
     """
-    slug = re.sub(r"[^a-z0-9]+", "-", text.lower())[:40].strip("-")
-    slug = _SPLIT_NAMES.sub(r"x\1", slug)
+    slug = no_split(re.sub(r"[^a-z0-9]+", "-", text.lower())[:40].strip("-"))
     return f"{slug or 'x'}-{sha256_text(text)[:digits]}"
+
+
+def no_split(name: str) -> str:
+    """Return a part of a path that no dataset loader takes for the name of a split."""
+    return _SPLIT_NAMES.sub(r"x\1", name)

@@ -1,11 +1,14 @@
 """Libraries that not everybody needs: what needs them says which are missing and how to install them."""
 
 import importlib.util
+import os
 import re
 import sys
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 
+from music.durable import make_folder
 from music.errors import InputError
 from music.shipped_files import INSTALLED
 
@@ -44,12 +47,14 @@ class OptionalLibraries:
             raise InputError(f"{self.owner} needs {missing}, which is not installed: {self.cure}")
 
 
-def check_tracker(name: str) -> None:
-    """`InputError` if the library behind a training's ``--tracker`` is not installed."""
+def check_tracker(name: str, output: str | Path) -> None:
+    """Let the library behind a training's ``--tracker`` write below its output; `InputError` if it is not installed."""
     from accelerate.tracking import get_available_trackers
 
     if name not in ("none", *(tracker.value for tracker in get_available_trackers())):
         raise InputError(f"--tracker {name} is not installed: pip install {name}")
+    if name == "wandb":  # which otherwise writes into the working directory
+        make_folder(Path(os.environ.setdefault("WANDB_DIR", str(Path(output).absolute() / "tracker"))))
 
 
 def extra_with(module: str) -> str | None:

@@ -1,6 +1,7 @@
 """The candidate pool: audio and the facts of its making, in one folder that all later stages share.
 
-A pool is a Hugging Face AudioFolder (``load_dataset("audiofolder", data_dir=POOL)`` loads it):
+A pool is a Hugging Face AudioFolder, which ``load_dataset("audiofolder", data_dir=POOL)`` loads where torchcodec is
+installed; docs/concepts.md says how to load it without:
 
     audio/<prompt>/<candidate>.flac          24-bit FLAC
     tokens/<prompt>/<candidate>.safetensors  codes or latents, key "tokens"
@@ -27,7 +28,7 @@ from typing import Any
 
 import torch
 
-from music.candidate import Candidate, distinct
+from music.candidate import Candidate, distinct, row_of
 from music.clips import Clip, read_clip
 from music.durable import leftovers, remove_leftovers
 from music.errors import InputError
@@ -70,7 +71,9 @@ class Pool:
         self._rows: dict[tuple[str, int], tuple[Candidate, str]] = {}
         self._verified: dict[str, FileState] = {}  # file name -> its state when its bytes were last compared
         if not create and not exists(self._table.merged) and not self._table.shards():
-            raise InputError(f"{self.folder} is not a pool: it has no metadata.jsonl")
+            inner = self.folder / "pool"
+            hint = f"; {inner} is one" if exists(inner / self._table.merged.name) else ""
+            raise InputError(f"{self.folder} is not a pool: it has no metadata.jsonl{hint}")
         self.reload()
 
     def reload(self) -> None:
@@ -260,7 +263,7 @@ class Pool:
             with self._table.appender(rank):  # the lock of that rank: its writer is dead
                 for folder in folders:
                     remove_leftovers(folder, rank)
-        self._table.merge(lambda rows: [found.row() for _, (found, _) in sorted(distinct(rows).items())])
+        self._table.merge(lambda rows: [row_of(found) for _, (found, _) in sorted(distinct(rows).items())])
         self.reload()
 
     def _read_spec(self, name: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from music.candidate import Candidate
+from music.candidate import Candidate, Origin, row_of
 from music.clips import Clip, encode_flac
 from music.durable import remove_leftovers, write_bytes, write_text
 from music.errors import InputError
@@ -85,7 +85,13 @@ class PoolWriter:
             self._appender.close()
 
     def add(
-        self, prompt: Prompt, candidate: int, seed: int, clip: Clip, tokens: torch.Tensor | None = None
+        self,
+        prompt: Prompt,
+        candidate: int,
+        seed: int,
+        clip: Clip,
+        tokens: torch.Tensor | None = None,
+        origin: Origin | None = None,
     ) -> None:
         """Write one candidate: tokens, then audio, then its row; durable on return.
 
@@ -106,7 +112,8 @@ class PoolWriter:
         columns = self._prompt_columns(prompt)
         tokens_name, tokens_sha256 = self._write_tokens(name, tokens)
         write_bytes(self._folder / audio_name, data, self._rank)
-        found = Candidate(
+        origin = origin or Origin()
+        written = Candidate(
             file_name=audio_name,
             prompt_id=prompt.id,
             candidate=candidate,
@@ -120,8 +127,10 @@ class PoolWriter:
             sha256=hashlib.sha256(data).hexdigest(),
             tokens=tokens_name,
             tokens_sha256=tokens_sha256,
+            original=origin.name,
+            system=origin.system,
         )
-        appender.append(found.row())
+        appender.append(row_of(written))
         self._sample_rate = clip.sample_rate
 
     def _open(self) -> JsonlAppender:
@@ -188,7 +197,13 @@ class BackgroundWriter:
                 self._pending.popleft().result()
 
     def add(
-        self, prompt: Prompt, candidate: int, seed: int, clip: Clip, tokens: torch.Tensor | None = None
+        self,
+        prompt: Prompt,
+        candidate: int,
+        seed: int,
+        clip: Clip,
+        tokens: torch.Tensor | None = None,
+        origin: Origin | None = None,
     ) -> None:
         """Let one candidate be written; neither clip nor tokens may change from here on.
 
@@ -199,5 +214,5 @@ class BackgroundWriter:
         """
         while self._pending and (len(self._pending) >= self._waiting or self._pending[0].done()):
             self._pending.popleft().result()
-        written = self._thread.submit(self._writer.add, prompt, candidate, seed, clip, tokens)
+        written = self._thread.submit(self._writer.add, prompt, candidate, seed, clip, tokens, origin)
         self._pending.append(written)

@@ -12,7 +12,7 @@ from music.files import read_lines
 from music.hashing import path_name, sha256_file, sha256_text
 from music.jsonl import read_jsonl
 from music.musiccaps import SELECTIONS, SUFFIXES, download_musiccaps, read_musiccaps
-from music.paths import check_file, is_file
+from music.paths import check_file, exists, is_file
 from music.shipped_files import asset
 
 _SHIPPED = {
@@ -60,7 +60,8 @@ def load_prompts(source: str | Path, limit: int | None = None) -> list[Prompt]:
         prompt a line (blank lines are skipped, ids come from the text); MusicCaps, as a ``.csv`` or ``.parquet`` file
         or the hub id of a data set that holds its CSV, such as ``google/MusicCaps``. Of MusicCaps the rows of the
         evaluation split are taken; ``SOURCE:SELECTION`` takes others: ``google/MusicCaps:balanced``,
-        ``musiccaps.csv:all``, ``musiccaps.csv:ids.txt`` (see `music.musiccaps`).
+        ``musiccaps.csv:all``, ``musiccaps.csv:ids.txt`` (see `music.musiccaps`). Several words that name no file are
+        one prompt with this text.
     limit
         Take only the first so many.
 
@@ -92,7 +93,7 @@ def prompts_record(source: str | Path, prompts: Sequence[Prompt]) -> dict[str, A
     """
     ids = "".join(f"{prompt.id}\n" for prompt in prompts)
     record = {"source": str(source), "count": len(prompts), "ids_sha256": sha256_text(ids)}
-    selection = _split(str(source))[1]
+    selection = "" if _is_text(str(source)) else _split(str(source))[1]
     if selection and selection not in SELECTIONS:
         record["id_list_sha256"] = sha256_file(selection)
     return record
@@ -104,8 +105,23 @@ def _split(source: str) -> tuple[str, str]:
     return (place, selection) if colon and not is_file(source) else (source, "")
 
 
+def _is_text(source: str) -> bool:
+    """Tell whether a source is itself a prompt: several words that are no file, and no selection from one."""
+    place, selection = _split(source)
+    names = (Path(source).suffix, Path(place).suffix)
+    is_named = exists(source) or place.strip() in _SHIPPED or any(name in _KNOWN_SUFFIXES for name in names)
+    return len(source.split()) > 1 and not is_named and selection.strip() not in SELECTIONS
+
+
+def prompt_from_text(text: str) -> Prompt:
+    """Return the prompt of a bare text, whose id comes from it."""
+    return Prompt(path_name(text, digits=8), text)
+
+
 def _read(source: str) -> list[tuple[str, Prompt]]:
     """Return the prompts and where each stands, such as "line 4"."""
+    if _is_text(source):
+        return [("", prompt_from_text(source.strip()))]
     place, selection = _split(source)
     path = Path(place)
     if place in _SHIPPED and not is_file(path):
@@ -115,8 +131,8 @@ def _read(source: str) -> list[tuple[str, Prompt]]:
     if path.suffix not in _KNOWN_SUFFIXES:
         known = ", ".join(sorted(_SHIPPED))
         raise InputError(
-            f"unknown prompts {source!r}: expected a .jsonl, .txt, .csv or .parquet file, one of {known}, or a "
-            "hub id"
+            f"unknown prompts {source!r}: expected a .jsonl, .txt, .csv or .parquet file, one of {known}, a hub id, "
+            "or a text of several words"
         )
     check_file(path, "prompts file")
     if path.suffix in SUFFIXES:
@@ -191,7 +207,7 @@ def _text(row: Mapping[str, Any], name: str, place: str) -> str:
 
 
 def _read_txt(path: Path) -> list[tuple[str, Prompt]]:
-    return [(f"line {number}", Prompt(path_name(text, digits=8), text)) for number, text in read_lines(path)]
+    return [(f"line {number}", prompt_from_text(text)) for number, text in read_lines(path)]
 
 
 def _refuse_twins(prompts: Iterable[tuple[str, Prompt]], source: str | Path) -> None:

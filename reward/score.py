@@ -1,43 +1,62 @@
-"""Score audio with any scorer: rows of a file (`reward.scoring.rows`), or a pool (`reward.scoring.pool`).
+"""Score audio with any scorer: a folder, rows of a file (`reward.scoring.rows`), or a pool (`reward.scoring.pool`).
 
+    python -m reward.score my_clips --text "a slow piano" --csv ranking.csv
     python -m reward.score in.jsonl out.jsonl --reward lab-cmi-rm
     python -m reward.score --pool runs/best_of_n/pool --reward lab-cmi-rm
     torchrun --nproc-per-node 2 -m reward.score in.jsonl out.jsonl     # several processes share the work
 
-What was scored before by the same version of the scorer is not scored again; a killed run is simply run again. Rows in
-``out.jsonl`` that another version scored are an error (choose another output); in a pool both are kept. Exit code 0:
-everything has a score. 1: some audio could not be scored; the rest was. 2: bad options or input.
+The best are listed, those that fail are told with the reason. What was scored before by the same version of the scorer
+is not scored again; a killed run is simply run again. Rows in ``out.jsonl`` that another version scored are an error
+(choose another output); in a pool both are kept. Without ``out.jsonl``, the scores of a folder are not kept. Exit code
+0: everything has a score. 1: some audio could not be scored; the rest was. 2: bad options or input.
 """
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar
 
 from music.candidate import Candidate
 from music.command import run
+from music.durable import write_text
 from music.errors import InputError
+from music.paths import check_apart, check_file, check_output
 from music.pool import Pool
+from music.processes import Processes
 from music.same_inputs import meet
+from reward.protocol import Scorer
 from reward.registry import load_reward
+from reward.scoring.audio_files import audio_rows, is_audio
 from reward.scoring.level import AtLevel
 from reward.scoring.options import RowScoring
 from reward.scoring.pool import score_pool
+from reward.scoring.ranking import ScoredClip, ranked_csv, ranked_list, told_failures
 from reward.scoring.rows import WARNING, batch_on, check_files, score_rows
+
+_SHOWN = 20  # lines of the list, where all scores are kept
+_EITHER = "expected either FOLDER, IN.jsonl OUT.jsonl or --pool DIR"
+_RESULTS = ("rank", "mean")  # columns of the table that a row may not have
 
 
 @dataclass(frozen=True)
 class ScoreConfig(RowScoring):
-    """Score audio: the rows of a JSON Lines file, or the candidates of a pool.
+    """Score audio: a folder of it, the rows of a JSON Lines file, or the candidates of a pool.
 
     Parameters
     ----------
     input
-        JSON Lines with the fields id, audio, text, lyrics, reference; paths are relative to the file.
+        JSON Lines with the fields id, audio, text, lyrics, reference (paths are relative to the file); or a folder of
+        audio files, or one of them.
     output
-        JSON Lines with the same rows, their metrics and the hash of the model.
+        JSON Lines with the same rows, their metrics and the hash of the model. Audio files may do without.
     pool
-        Pool to score instead of a file.
+        Pool to score instead.
+    text
+        Text of the prompt that the audio files were made for.
+    csv
+        Table of all scores, the best first, as a further output.
     level
         Root mean square that clips are brought to before they are judged, dBFS; by default they are judged as they are.
     """
@@ -47,56 +66,143 @@ class ScoreConfig(RowScoring):
     input: str = ""
     output: str = ""
     pool: str = ""
+    text: str = ""
+    csv: str = ""
     level: float | None = None
 
     def __post_init__(self) -> None:
-        """`InputError` unless there is either a pool or an input with its output."""
-        if bool(self.pool) == bool(self.input) or bool(self.input) != bool(self.output):
-            raise InputError("expected either IN.jsonl OUT.jsonl or --pool DIR")
-        if self.level is not None and not -100 <= self.level <= 0:
-            raise InputError(f"--level must lie between -100 and 0 dBFS, got {self.level}")
+        """`InputError` unless there is one thing to score, with the options that are for it."""
+        needs_output = self.input.endswith(".jsonl")
+        if (
+            bool(self.pool) == bool(self.input)
+            or bool(self.output) < needs_output
+            or (self.pool and self.output)
+        ):
+            raise InputError(_EITHER)
         if self.pool and (self.root is not None or self.limit is not None):
             raise InputError("--root and --limit are for the rows of a file: leave them out with --pool")
+        if self.pool and self.text:
+            raise InputError(
+                "--text is for a folder of audio; a pool holds its prompts: leave it out with --pool"
+            )
+        if self.level is not None and not -100 <= self.level <= 0:
+            raise InputError(f"--level must lie between -100 and 0 dBFS, got {self.level}")
         super().__post_init__()
+
+    def check_files(self) -> None:
+        """`InputError` if what is named cannot be scored so, or cannot be written."""
+        if self.is_audio:
+            next(audio_rows(Path(self.input), self.text))  # there is some
+            if self.root is not None:
+                raise InputError(f"--root is for the rows of a file: leave it out with {self.input}")
+        elif self.input:
+            check_file(self.input, "input")
+            if not self.output:
+                raise InputError(_EITHER)
+            if self.text:
+                raise InputError(f"--text is for a folder of audio; the rows of {self.input} have their own")
+        if self.output:
+            check_files(Path(self.input), Path(self.output))
+        if self.csv:
+            check_output(self.csv)
+            check_apart(self.input or Path(self.pool) / "metadata.jsonl", Path(self.csv))
+            if Path(self.csv) == Path(self.output):
+                raise InputError(f"--csv {self.csv} would overwrite the output: give it another name")
+
+    @property
+    def is_audio(self) -> bool:
+        """Whether audio files are scored, and neither rows nor a pool."""
+        return bool(self.input) and is_audio(Path(self.input))
 
 
 def main(config: ScoreConfig) -> int:
     """Score as the config says; return the exit code."""
     with meet(config, Path(config.output).parent if config.output else None) as processes:
-        if config.input:
-            check_files(Path(config.input), Path(config.output))
+        config.check_files()
+        if config.input and not config.output and processes.world_size > 1:
+            raise InputError(
+                "several processes share their work in an output: name OUT.jsonl after the input"
+            )
         pool = Pool(config.pool) if config.pool else None
         scorer = load_reward(config)
         if config.level is not None:
             scorer = AtLevel(scorer, config.level)
-        if pool is not None:
-            table = score_pool(pool, scorer, processes=processes, on_error=_report)
-            left = len(table.missing(pool.candidates))
-            counts = (
-                f"{len(pool) - left} of {len(pool)} candidates have scores by {scorer.name}, {left} failed"
-            )
-        else:
-            outcome = score_rows(
-                Path(config.input),
-                Path(config.output),
-                scorer,
-                processes,
-                batch_on(config.device),
-                config.workers,
-                root=config.root,
-                limit=config.limit,
-            )
-            left = outcome.failed
-            counts = f"{outcome.scored} rows scored, {outcome.kept} kept, {outcome.failed} failed"
-            if outcome.warned:
-                counts += f"; {outcome.warned} far above full scale, see their {WARNING!r}"
+        clips, counts = (
+            _score_pool(pool, scorer, processes)
+            if pool is not None
+            else _score_rows(config, scorer, processes)
+        )
         if processes.is_main:
+            if config.csv:
+                write_text(Path(config.csv), ranked_csv(clips, scorer.metrics))
+            kept = config.output or config.csv or config.pool
+            if best := ranked_list(clips, scorer.metrics, _SHOWN if kept else None):
+                print(best)
             print(counts, file=sys.stderr)
-        return 1 if left else 0
+        if processes.is_main or config.pool:  # of a pool each process knows its own
+            for line in told_failures(clips):
+                print(line, file=sys.stderr)
+        return int(not all(clip.scores for clip in clips))
 
 
-def _report(candidate: Candidate, error: InputError) -> None:
-    print(f"{candidate.file_name}: {error}", file=sys.stderr)
+def _score_rows(config: ScoreConfig, scorer: Scorer, processes: Processes) -> tuple[list[ScoredClip], str]:
+    """Return the clips of a file or folder, and how many have scores."""
+    if config.is_audio and not config.text and processes.is_main:
+        print("note: no --text says what the clips were made for: judged without a prompt", file=sys.stderr)
+    with TemporaryDirectory() as folder:
+        found = score_rows(
+            Path(config.input),
+            Path(config.output or f"{folder}/scores.jsonl"),
+            scorer,
+            processes,
+            batch_on(config.device),
+            config.workers,
+            root=config.root,
+            limit=config.limit,
+            text=config.text,
+        )
+    clips = [_clip_of_row(row, scorer.metrics) for row in found.results]
+    loud = f"; {found.warned} far above full scale, see their {WARNING!r}" if found.warned else ""
+    return clips, f"{found.scored} rows scored, {found.kept} kept, {found.failed} failed{loud}"
+
+
+def _clip_of_row(row: dict[str, Any], metrics: Sequence[str]) -> ScoredClip:
+    scores = {} if "error" in row else {name: row[name] for name in metrics}
+    facts = {
+        f"row.{name}" if name in _RESULTS else name: value
+        for name, value in row.items()
+        if name not in (*metrics, "model", "error")
+    }
+    return ScoredClip({"id": row["id"], **facts}, scores, row.get("error", ""))
+
+
+def _score_pool(pool: Pool, scorer: Scorer, processes: Processes) -> tuple[list[ScoredClip], str]:
+    """Return the clips of a pool, and how many have scores."""
+    errors: dict[tuple[str, int], str] = {}
+
+    def note(candidate: Candidate, error: InputError) -> None:
+        errors[candidate.key] = str(error)
+
+    table = score_pool(pool, scorer, processes=processes, on_error=note)
+    missing = {candidate.key for candidate in table.missing(pool.candidates)}
+    scores = iter(table.table([one for one in pool.candidates if one.key not in missing]))
+    clips = [
+        ScoredClip(
+            {
+                "clip": one.original or one.file_name,
+                "file_name": one.file_name,
+                "prompt_id": one.prompt_id,
+                "candidate": one.candidate,
+                "system": one.system,
+                "text": one.text,
+            },
+            {} if one.key in missing else next(scores),
+            errors.get(one.key, ""),
+        )
+        for one in pool.candidates
+    ]
+    done = len(clips) - len(missing)
+    return clips, f"{done} of {len(clips)} candidates have scores by {scorer.name}, {len(missing)} failed"
 
 
 if __name__ == "__main__":

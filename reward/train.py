@@ -59,7 +59,7 @@ def main(config: TrainConfig) -> int:
                 "pair: make it at least as large, or start fewer"
             )
         rows = read_rows(config, processes)
-        check_tracker(config.tracker)
+        check_tracker(config.tracker, config.output)
         accelerator = make_accelerator(
             processes,
             find_device(config.device),

@@ -40,19 +40,20 @@ class DrawCurves:
     runs
         Output folders of `reward.train`.
     output
-        PNG file to write.
+        PNG file to write; by default curves.png in the folder of the first run.
     """
 
     POSITIONALS: ClassVar = ("runs",)
 
     runs: list[Path]
-    output: Path = Path("curves.png")
+    output: Path | None = None
 
 
 def main(options: DrawCurves) -> None:
     """Draw the curves, and print the name of the file."""
-    draw_curves(options.runs, options.output)
-    print(options.output)
+    output = options.output or options.runs[0] / "curves.png"
+    draw_curves(options.runs, output)
+    print(output)
 
 
 def draw_curves(runs: Sequence[Path], path: Path) -> None:

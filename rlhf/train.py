@@ -54,7 +54,7 @@ from rlhf.rounds import MODEL, Rounds, log_of
 def main(options: PostTraining) -> None:
     """Train; every process of a parallel run calls it."""
     with meet(options, options.output, alone=True) as processes:
-        check_tracker(options.tracker)
+        check_tracker(options.tracker, options.output)
         device = find_device(options.device)
         options.accumulation(processes.world_size)
         prompts = load_prompts(options.prompts, options.limit)

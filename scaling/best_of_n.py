@@ -11,12 +11,12 @@ perhaps killed run has left in the output folder:
 
 1. generate: fill ``OUT/pool`` with candidates 0 to n-1 of each prompt (`generators.filling`);
 2. score: add the scores of the reward model, and of further judges, beside the pool (``OUT/pool/scores``);
-3. choose: copy the candidate with the highest reward of each prompt into ``OUT/best``, or with --favourites true
-   the one that a person has marked in `scaling.browse`;
-4. report: `summary.json` (all n by the unbiased estimator), `report.html` and `run.json` in OUT.
+3. choose: copy the candidate with the highest reward of each prompt, or the best --keep, into ``OUT/best``; with
+   --favourites true the first is the one that a person has marked in `scaling.browse`;
+4. report: `summary.json` (all n by the unbiased estimator), `ranking.csv`, `report.html` and `run.json` in OUT.
 
-Each run adds to ``OUT/pool`` and replaces what it draws from it: ``OUT/best``, `summary.json`, `report.html`
-and `run.json` are those of the last run.
+Each run adds to ``OUT/pool`` and replaces what it draws from it: ``OUT/best``, `summary.json`, `ranking.csv`,
+`report.html` and `run.json` are those of the last run.
 
 An option that cannot be met, or the folder of another run, ends it with one line and exit code 2; what that
 folder holds stays as it is.
@@ -53,8 +53,8 @@ class BestOfN(Judging, Generation, Runtime):
         Further scorers, separated by commas: they are measured on the choice, and have no part in it. Each must score
         every prompt; scaling.evaluate measures one that needs lyrics or a reference on the prompts that have them.
     prompts
-        Prompts: "lab", a .jsonl or .txt file, or MusicCaps: a .csv or .parquet file, or a hub id, and perhaps which
-        rows (google/MusicCaps:balanced, musiccaps.csv:ids.txt).
+        Prompts: "lab", a text of several words, a .jsonl or .txt file, or MusicCaps: a .csv or .parquet file, or a hub
+        id, and perhaps which rows (google/MusicCaps:balanced, musiccaps.csv:ids.txt).
     n
         Number of candidates for each prompt.
     seconds
@@ -64,11 +64,13 @@ class BestOfN(Judging, Generation, Runtime):
     limit
         Number of prompts to take from the beginning; all if not given.
     output
-        Folder for pool, best, summary.json, report.html and run.json. The same folder again resumes or extends the
-        pool; everything else in it is replaced.
+        Folder for pool, best, summary.json, ranking.csv, report.html and run.json. The same folder again resumes or
+        extends the pool; everything else in it is replaced.
     favourites
         Whether best/ holds the favourite of each prompt that has one (music-reward browse marks them), and the reward's
         choice elsewhere. What n brings is measured on the reward's choice all the same.
+    keep
+        Number of candidates of each prompt in best/, the best ones; above 1 their names and rows say the rank.
     """
 
     generator: str = "lab-musicgen"
@@ -79,10 +81,13 @@ class BestOfN(Judging, Generation, Runtime):
     limit: int | None = None
     output: Path = Path("runs/best_of_n")
     favourites: bool = False
+    keep: int = 1
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
-        refuse_below_one(self, "n", "limit", "batch_size")
+        refuse_below_one(self, "n", "limit", "batch_size", "keep")
+        if self.keep > self.n:
+            raise InputError(f"--keep must be at most --n, got {self.keep} of {self.n}")
         if not (math.isfinite(self.seconds) and self.seconds > 0):
             raise InputError(f"--seconds must be above 0, got {self.seconds}")
 
@@ -118,7 +123,9 @@ def main(config: BestOfN) -> None:
         with stages.time("score"):
             metrics = score_candidates(scorers, pool, candidates, processes)
         if processes.is_main:
-            outcome = Outcome(config, reward, scorers, pool, candidates, metrics, stages, favourites)
+            outcome = Outcome(
+                config, reward, scorers, pool, candidates, metrics, stages, favourites, config.keep
+            )
             print(outcome.write(config.output))
 
 

@@ -40,10 +40,11 @@ def curve(
     """
     numbers = [int(n) for n in by_n]
     means = [by_n[str(n)][metric]["mean"] for n in numbers]
-    low, high = zip(*(by_n[str(n)][metric]["ci95"] for n in numbers), strict=True)
+    intervals = [by_n[str(n)][metric]["ci95"] for n in numbers]
     colour = ACCENT if chosen_by else INK
     figure, axes = figure_and_axes(4.2, 2.6)
-    axes.fill_between(numbers, low, high, color=colour, alpha=0.16, linewidth=0)
+    if all(intervals):
+        axes.fill_between(numbers, *zip(*intervals, strict=True), color=colour, alpha=0.16, linewidth=0)
     dots = [numbers.index(n) for n in marked]
     line = {"color": colour, "linewidth": 2.2, "marker": "o", "markersize": 5}
     axes.plot(numbers, means, **line, markevery=dots, clip_on=False)

@@ -1,10 +1,11 @@
 """Selection: which candidate of each prompt the reward picks, and the folder that holds the picked clips.
 
-The folder is an AudioFolder of its own: a clip a prompt, and ``metadata.jsonl`` with candidate, reward,
+The folder is an AudioFolder of its own: the best clips of each prompt, and ``metadata.jsonl`` with candidate, reward,
 metrics.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from music.durable import leftovers, write_bytes, write_text, writing
-from music.hashing import path_name
+from music.hashing import no_split, path_name
 from music.intervals import Array
 from music.jsonl import dump_line, read_jsonl
 from music.paths import is_file
 from music.pool import Candidate, Pool
+
+_LONGEST = 40  # characters of a first name, at most 160 bytes
+_RANK = "-rank"
+_RANKED = re.compile(rf"{_RANK}\d+(-\d{{5}})")
 
 
 def choose_best(rewards: Array) -> NDArray[np.int64]:
@@ -27,11 +32,20 @@ def choose_best(rewards: Array) -> NDArray[np.int64]:
     rewards
         `[P, N]` (prompts, candidates).
     """
-    return rewards.argmax(axis=1)
+    return ranking(rewards)[:, 0]
+
+
+def ranking(rewards: Array) -> NDArray[np.int64]:
+    """Return the candidates of each prompt from the best to the worst, `[P, N]`; of equals the lowest comes first."""
+    return np.argsort(-rewards, axis=1, kind="stable")
 
 
 def write_best(
-    folder: Path, pool: Pool, chosen: Sequence[Candidate], scores: Sequence[Mapping[str, Any]]
+    folder: Path,
+    pool: Pool,
+    chosen: Sequence[Candidate],
+    scores: Sequence[Mapping[str, Any]],
+    ranks: Sequence[int] | None = None,
 ) -> None:
     """Copy the chosen clips into a folder.
 
@@ -45,9 +59,11 @@ def write_best(
     pool
         Pool of the clips.
     chosen
-        Candidate of each prompt.
+        Candidates, one or more of each prompt.
     scores
         Reward and metrics of each, and what else its row is to say.
+    ranks
+        Rank of each in its prompt, from 1, where there are several.
 
     Raises
     ------
@@ -56,14 +72,18 @@ def write_best(
         cannot be read.
     """
     pool.verify(chosen)
-    names = [_name(candidate) for candidate in chosen]
+    placed = list(zip(chosen, ranks or [0] * len(chosen), strict=True))
+    names = [_name(candidate, rank) for candidate, rank in placed]
     # clips of earlier choices; the pool tells those that were killed before or after their metadata.jsonl
-    earlier = {_name(candidate) for candidate in pool} | _listed(folder / "metadata.jsonl")
+    earlier = _left(folder, {_name(candidate) for candidate in pool}) | _listed(folder / "metadata.jsonl")
     for name, candidate in zip(names, chosen, strict=True):
         target = folder / name
         if not target.exists() or target.read_bytes() != pool.path(candidate).read_bytes():
             write_bytes(target, pool.path(candidate).read_bytes())
-    rows = [_row(*item) for item in zip(names, chosen, scores, strict=True)]
+    rows = [
+        _row(name, candidate, {"rank": rank, **metrics} if rank else metrics)
+        for name, (candidate, rank), metrics in zip(names, placed, scores, strict=True)
+    ]
     write_text(folder / "metadata.jsonl", "".join(dump_line(row) for row in rows))
     with writing(folder):
         for name in earlier.difference(names):
@@ -73,8 +93,18 @@ def write_best(
                 file.unlink()
 
 
-def _name(candidate: Candidate) -> str:
-    return f"{path_name(candidate.prompt_id)}-{candidate.candidate:05d}.flac"
+def _name(candidate: Candidate, rank: int = 0) -> str:
+    """Return the name of a clip: its prompt, its rank where there is one, its index, and its first name."""
+    first_name = no_split(re.sub(r"\W+", "-", Path(candidate.original).stem.lower()).strip("-")[:_LONGEST])
+    ranked = f"{_RANK}{rank:02d}" if rank else ""
+    stem = f"{path_name(candidate.prompt_id)}{ranked}-{candidate.candidate:05d}"
+    return f"{stem}-{first_name}.flac" if first_name else f"{stem}.flac"
+
+
+def _left(folder: Path, names: Set[str]) -> set[str]:
+    """Return the files of a folder that have these names, with any rank."""
+    found = [path.name for path in folder.glob("*.flac")]
+    return {name for name in found if name in names or _RANKED.sub(r"\1", name) in names}
 
 
 def _listed(metadata: Path) -> set[str]:
@@ -86,4 +116,7 @@ def _listed(metadata: Path) -> set[str]:
 
 def _row(name: str, candidate: Candidate, scores: Mapping[str, Any]) -> dict[str, Any]:
     kept = ("prompt_id", "candidate", "seed", "text", "lyrics", "facts", "generator", "spec", "sha256")
-    return {"file_name": name, **{column: getattr(candidate, column) for column in kept}, **scores}
+    row = {"file_name": name, **{column: getattr(candidate, column) for column in kept}}
+    if candidate.original:
+        row |= {"original": candidate.original, "system": candidate.system}
+    return {**row, **scores}

@@ -4,11 +4,15 @@ import json
 import shlex
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from music.durable import write_text
 from music.intervals import Array
@@ -17,7 +21,8 @@ from music.prompts import prompts_record
 from music.provenance import device_name, write_run_record
 from reward import RewardWeights, Scorer
 from scaling.browsing.favourites import Favourite, favourite_places
-from scaling.choose_best import choose_best, write_best
+from scaling.choose_best import ranking, write_best
+from scaling.ranking_table import write_ranking
 from scaling.report import Results, write_report
 from scaling.summary import summarise
 
@@ -68,6 +73,8 @@ class Outcome:
         Time that it took so far.
     favourites
         Candidates that people prefer to the reward's choice, by prompt id; None if nobody was asked.
+    keep
+        Number of candidates of each prompt that ``best/`` holds.
     """
 
     config: Any
@@ -78,6 +85,7 @@ class Outcome:
     metrics: Mapping[str, Array]
     stages: Stages
     favourites: Mapping[str, Favourite] | None = None
+    keep: int = 1
 
     def write(self, folder: Path) -> str:
         """Write everything into the output folder and return what to tell the user.
@@ -89,7 +97,9 @@ class Outcome:
         """
         rewards = self.rewards()
         with self.stages.time("choose"):
-            chosen = self._write_best(folder / "best", rewards)
+            order = self._order(rewards)
+            chosen = self._write_best(folder / "best", rewards, order)
+            write_ranking(folder / "ranking.csv", self.candidates, order, {"reward": rewards, **self.metrics})
             summary: dict[str, Any] = {
                 "n_prompts": len(self.candidates),
                 "n": rewards.shape[1],
@@ -98,7 +108,7 @@ class Outcome:
                 **self._by_hand(chosen),
             }
         with self.stages.time("report"):
-            facts = self._facts(chosen[0], summary)
+            facts = self._facts(chosen, summary)
             weights = self.reward.weights
             results = Results(self.pool, self.candidates, rewards, self.metrics, weights, summary, facts)
             write_report(folder / "report.html", results)
@@ -114,11 +124,13 @@ class Outcome:
             scorers={scorer.name: scorer.hash for scorer in self.scorers},
             seconds=self.stages.seconds,
         )
-        gain = summary["gain"]["reward"]
-        low, high = gain["ci95"]
+        gain, prompts = summary["gain"]["reward"], summary["n_prompts"]
+        interval = (
+            "95 % {:+.4g} to {:+.4g}".format(*gain["ci95"]) if gain["ci95"] else "no interval of one prompt"
+        )
         return (
-            f"best of {summary['n']} for {summary['n_prompts']} prompts: reward {gain['mean']:+.4g} "
-            f"(95 % {low:+.4g} to {high:+.4g}); {self.stages}\n{self._told_by_hand(summary)}"
+            f"best of {summary['n']} for {prompts} prompt{'s' * (prompts > 1)}: gain in reward {gain['mean']:+.4g} "
+            f"({interval}); {self.stages}\n{self._told_by_hand(summary)}"
             f"report: {folder / 'report.html'}"
         )
 
@@ -126,21 +138,28 @@ class Outcome:
         """Return the reward of every candidate, `[P, N]`: the weighted sum of metrics of the reward model."""
         return self.reward(self.metrics)
 
-    def _write_best(self, folder: Path, rewards: Array) -> list[Candidate]:
-        places = favourite_places(self.favourites or {}, self.candidates)
-        best = choose_best(rewards)
-        best[list(places)] = list(places.values())
-        chosen = [row[index] for row, index in zip(self.candidates, best, strict=True)]
+    def _order(self, rewards: Array) -> NDArray[np.int64]:
+        """Return the candidates of each prompt from the best to the worst, `[P, N]`, favourites first."""
+        order = ranking(rewards)
+        for row, favourite in favourite_places(self.favourites or {}, self.candidates).items():
+            order[row] = [favourite, *(index for index in order[row] if index != favourite)]
+        return order
+
+    def _write_best(self, folder: Path, rewards: Array, order: NDArray[np.int64]) -> list[Candidate]:
+        """Write the best of each prompt, and return the first of each."""
+        by_hand = favourite_places(self.favourites or {}, self.candidates)
         table = {"reward": rewards, **self.metrics}
-        rows: list[dict[str, Any]] = [
-            {name: float(values[row, index]) for name, values in table.items()}
-            for row, index in enumerate(best)
-        ]
-        if self.favourites is not None:
-            for place, row in enumerate(rows):
-                row["chosen_by"] = "hand" if place in places else "reward"
-        write_best(folder, self.pool, chosen, rows)
-        return chosen
+        chosen, rows, ranks = [], [], []
+        for place, (candidates, best) in enumerate(zip(self.candidates, order, strict=True)):
+            for rank, index in enumerate(best[: self.keep], start=1):
+                row: dict[str, Any] = {name: float(values[place, index]) for name, values in table.items()}
+                if self.favourites is not None:
+                    row["chosen_by"] = "hand" if by_hand.get(place) == index else "reward"
+                chosen.append(candidates[index])
+                rows.append(row)
+                ranks.append(rank)
+        write_best(folder, self.pool, chosen, rows, ranks if self.keep > 1 else None)
+        return chosen[:: self.keep]
 
     def _by_hand(self, chosen: Sequence[Candidate]) -> dict[str, Any]:
         """Return what ``summary.json`` says of favourites, if they were asked for."""
@@ -162,7 +181,14 @@ class Outcome:
             f"; {len(left_out)} favourites left out ({reason}): {', '.join(left_out)}\n" if left_out else "\n"
         )
 
-    def _facts(self, candidate: Candidate, summary: Mapping[str, Any]) -> dict[str, str]:
+    def _systems(self, chosen: Sequence[Candidate]) -> str:
+        """Return how often the clip of each system was chosen, and how many it has."""
+        counts = Counter(one.system for row in self.candidates for one in row if one.system)
+        wins = Counter(one.system for one in chosen)
+        return ", ".join(f"{system} {wins[system]} (of {count} clips)" for system, count in counts.items())
+
+    def _facts(self, candidates: Sequence[Candidate], summary: Mapping[str, Any]) -> dict[str, str]:
+        candidate = candidates[0]
         spec = self.pool.spec(candidate)
         options = ("steps", "guidance", "negative_prompt", "temperature", "top_k", "continuation", "dtype")
         sampling = {name: spec[name] for name in options if spec.get(name, "") != ""}
@@ -172,6 +198,7 @@ class Outcome:
             "Reward": self.scorers[0].name,
             "Judges": ", ".join(judges),
             "Prompts": f"{self.config.prompts} ({summary['n_prompts']})",
+            "Systems chosen": self._systems(candidates),
             "Clips": f"{candidate.seconds:g} s at {candidate.sample_rate} Hz",
             "Sampling": ", ".join(f"{name} {value}" for name, value in sampling.items()),
             "Seed": str(self.config.seed),

@@ -132,6 +132,8 @@ def _example(results: Results, row: int, seconds: float) -> dict[str, Any]:
             {
                 "rank": name,
                 "candidate": column,
+                "original": results.candidates[row][column].original,
+                "system": results.candidates[row][column].system,
                 "scores": {
                     "reward": float(rewards[column]),
                     **{metric: float(values[row, column]) for metric, values in results.metrics.items()},

@@ -14,6 +14,7 @@ import asyncio
 import math
 import random
 import secrets
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,12 +23,14 @@ from typing import Any, ClassVar
 
 import httpx
 import numpy as np
+from tqdm import tqdm
 
 from experiments.ab_test.analysis.agreement import clip_scores
-from experiments.ab_test.study import HEADS, LISTENING, Key, KeyClip, Study, load_study
+from experiments.ab_test.study import HEADS, LISTENING, Key, KeyClip, Study, Turn, load_study
 from music.command import refuse_below_one, split_names
 from music.errors import InputError
 from music.options import Runtime
+from music.progress import progress
 from reward import Scorer, load_scorer
 
 _SPOILT = -6.0  # utility of a clip that is drowned in noise, beside that of the clip itself
@@ -98,9 +101,12 @@ def main(options: Simulate) -> None:
         SimulatedRater(study, found, number < careless, options.tie_threshold, f"{options.seed}-{number}")
         for number in range(options.raters)
     ]
+    longest = max(listening_seconds(study, schedule) for schedule in study.schedules)
+    print(f"the raters listen in real time, for about {math.ceil(longest / 60)} min", file=sys.stderr)
     started = time.perf_counter()
     try:
-        waits = asyncio.run(take_part(options.address, raters))
+        with progress(total=0, desc="answers", unit="answer") as bar:
+            waits = asyncio.run(take_part(options.address, raters, bar))
     except (httpx.TransportError, httpx.InvalidURL, ImportError, OverflowError) as error:
         raise InputError(
             f"{options.address} does not answer ({error or type(error).__name__}): serve the study"
@@ -111,6 +117,11 @@ def main(options: Simulate) -> None:
         f"{options.raters} raters at once, {len(waits)} requests in {seconds:.1f} s; a reply took "
         f"{median:.0f} ms in the median, {most:.0f} ms for 95 %, {nearly_all:.0f} ms for 99 %"
     )
+
+
+def listening_seconds(study: Study, schedule: Sequence[Turn]) -> float:
+    """Return how long a simulated rater listens, s."""
+    return sum(max(0.0, sum(map(study.needed_seconds, study.shown(turn))) - _ALLOWED) for turn in schedule)
 
 
 def parse_strengths(text: str, key: Key) -> dict[str, float]:
@@ -187,8 +198,8 @@ class SimulatedRater:
     seed: str
     waits: list[float] = field(default_factory=list)
 
-    async def rate(self, client: httpx.AsyncClient) -> None:
-        """Take part, from consent to the last turn."""
+    async def rate(self, client: httpx.AsyncClient, bar: "tqdm[Any] | None" = None) -> None:
+        """Take part, from consent to the last turn; a bar counts the answers."""
         stream = random.Random(self.seed)
         secret = {"Authorization": f"Bearer {secrets.token_hex(32)}"}
 
@@ -213,6 +224,8 @@ class SimulatedRater:
         guessed = [stream.randrange(3) for _ in right] if self.careless else right
         await put("/sound_check", {"heard": guessed})
         state = await put("/practised", {})
+        if bar is not None:
+            bar.total += state["total"] - state["position"]
         while turn := state["turn"]:
             heard = {name: turn[name]["needed"] for name in "ab"}
             await asyncio.sleep(max(0.0, heard["a"] + heard["b"] - _ALLOWED))
@@ -222,6 +235,8 @@ class SimulatedRater:
                 difference = 0.0 if self.careless else values[turn["a"]["file"]] - values[turn["b"]["file"]]
                 answer[head] = judgement(difference, self.tie_threshold, stream)
             state = await put(f"/turns/{state['position']}", answer)
+            if bar is not None:
+                bar.update()
 
 
 def _state(reply: httpx.Response) -> dict[str, Any]:
@@ -235,11 +250,13 @@ def _state(reply: httpx.Response) -> dict[str, Any]:
     return found
 
 
-async def take_part(address: str, raters: Sequence[SimulatedRater]) -> list[float]:
+async def take_part(
+    address: str, raters: Sequence[SimulatedRater], bar: "tqdm[Any] | None" = None
+) -> list[float]:
     """Let raters answer a study, all at once; return how long each reply took, in s."""
     limits = httpx.Limits(max_connections=len(raters))
     async with httpx.AsyncClient(base_url=address, limits=limits, timeout=120) as client:
-        await asyncio.gather(*(rater.rate(client) for rater in raters))
+        await asyncio.gather(*(rater.rate(client, bar) for rater in raters))
     return [wait for rater in raters for wait in rater.waits]
 
 

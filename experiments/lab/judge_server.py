@@ -17,14 +17,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
-from tqdm import tqdm
-
 from experiments.lab.judgements.hearing import Hearing
 from experiments.lab.judgements.pairs import pair_called
 from experiments.lab.judgements.published_rows import published_label
 from music.command import run
 from music.errors import InputError
 from music.hashing import sha256_text
+from music.progress import progress
 from reward.judge.sound import Sound
 from reward.judgements import HEADS, Preference, load_pairs
 
@@ -64,7 +63,7 @@ class TrueJudge:
         pairs = [pair for pair in pairs if pair.prompt.facts.get("kind") != "across"]
         self._perceived = {pair.id: hearing.perceived(*pair_called(pair.id)) for pair in pairs}
         self._known: dict[str, list[tuple[str, str]]] = defaultdict(list)
-        for pair in tqdm(pairs, "hear", disable=None):
+        for pair in progress(pairs, "hear"):
             for side, path in (("a", pair.audio_a), ("b", pair.audio_b)):
                 self._known[sha256_text(sound.encoded(path))].append((pair.id, side))
 

@@ -12,8 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from tqdm import tqdm
-
 from experiments.lab.judgements.pairs import CONDITIONS, CONTRASTS, across, clip_of_part, field_of, pair
 from experiments.lab.options import Suite, Workers
 from experiments.lab.world.coded_audio import shipped_codec
@@ -24,6 +22,7 @@ from music.clips import write_clip
 from music.command import refuse_below_one, run
 from music.durable import claim_work, write_text
 from music.jsonl import dump_line
+from music.progress import progress
 from reward.cmi_rm.weights import hash_tensors
 
 #: pairs of each kind in the shipped file
@@ -105,7 +104,7 @@ def _written(folder: Path, split: str, codec: SpectralCodecModel, wanted: tuple[
 def write_rows(path: Path) -> None:
     """Write the rows of the held-out pairs, without audio."""
     wanted = [(kind, index) for kind, count in HELD_OUT.items() for index in range(count)]
-    rows = [pair("test", kind, index)[0] for kind, index in tqdm(wanted, desc="pairs", disable=None)]
+    rows = [pair("test", kind, index)[0] for kind, index in progress(wanted, desc="pairs")]
     write_text(path, "".join(map(dump_line, rows)))
 
 

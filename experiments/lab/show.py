@@ -50,7 +50,7 @@ class Show(Suite):
     clips: int = 6
     seconds: float = 5.0
     seed: int = 0
-    output: Path = Path("assets/lab/spectrograms.png")
+    output: Path = Path("runs/lab/spectrograms.png")
 
     def __post_init__(self) -> None:
         refuse_below_one(self, "clips")

@@ -4,10 +4,12 @@
     python -m experiments.lab.train musicgen       # one part; what it needs must be there
 
 Each part writes checkpoints and a log to `--work` and continues from them when it is started again; it ends with the
-weights of a run that was never stopped. Finished models go to `--output` in half precision; `assets/lab/README.md` says
-how long each took.
+weights of a run that was never stopped. Finished models go to `--output` in half precision, which other commands of the
+lab take as `--suite`; the shipped ones are replaced by `--output assets/lab`. `assets/lab/README.md` says how long each
+took.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,7 @@ from experiments.lab.world.prompts import SHIPPED, write_prompts
 from experiments.lab.world.rendering import RENDERING
 from generators.diffusion.pipeline_folder import LIBRARIES as DIFFUSERS
 from music.command import run
+from music.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class TrainLab:
     part: Literal[
         "all", "codec", "musicgen", "vae", "stable_audio", "mulan", "cmi_rm", "gold", "prompts", "pairs"
     ] = "all"
-    output: Path = Path("assets/lab")
+    output: Path = Path("runs/lab/models")
     work: Path = Path("runs/lab")
 
 
@@ -65,6 +68,14 @@ def _over_codec(train: Callable[..., None], place: str, model: str = "") -> Call
     return lambda output, work: train(output / model, work / place, load_codec(work / "codec"))
 
 
+def _fit_cmi_rm(output: Path, work: Path) -> None:
+    if not (output / "mulan").exists():
+        raise InputError(
+            f"cmi_rm needs {output / 'mulan'}: train the part mulan first, with the same --output"
+        )
+    train_cmi_rm(output, work / "cmi_rm", load_codec(work / "codec"))
+
+
 #: what makes each part from the folders of --output and --work; each comes after those that it needs
 PARTS: dict[str, Callable[[Path, Path], None]] = {
     "codec": _fit_codec,
@@ -74,7 +85,7 @@ PARTS: dict[str, Callable[[Path, Path], None]] = {
         output / "stable_audio", work / "stable_audio", work / "vae" / "finished"
     ),
     "mulan": _over_codec(train_mulan, "mulan"),
-    "cmi_rm": _over_codec(train_cmi_rm, "cmi_rm"),
+    "cmi_rm": _fit_cmi_rm,
     "gold": _over_codec(train_gold, "gold", "gold"),
     "prompts": _write_prompts,
     "pairs": lambda output, work: write_rows(output / "pairs.jsonl"),
@@ -82,14 +93,17 @@ PARTS: dict[str, Callable[[Path, Path], None]] = {
 
 
 def main(options: TrainLab) -> None:
-    """Train the part, or all parts in order."""
+    """Train the part, or all parts in order, and say where the models are."""
     parts = [*PARTS] if options.part == "all" else [options.part]
     if {*parts} - {"prompts", "pairs"}:
         RENDERING.check()
     if {*parts} & {"vae", "stable_audio"}:
         DIFFUSERS.check()
+    if options.part == "all":
+        print("all parts take about 7 hours on two cores (assets/lab/README.md)", file=sys.stderr)
     for part in parts:
         PARTS[part](options.output, options.work)
+    print(options.output)
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ class AudioFolder(Generator):
             listed = self._listing.of(job.prompt)[job.candidate]
             clip = read_clip(self._folder / listed.file_name, seconds)
             self._check_length(listed, clip.samples, samples)  # what an MP3 announces may be wrong
-            yield Sample(job, clip, None)
+            yield Sample(job, clip, None, listed.origin)
 
     def _check_length(self, clip: ListedClip, found: int, wanted: int) -> None:
         if found < wanted:

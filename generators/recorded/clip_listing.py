@@ -8,6 +8,7 @@ and its ``best`` are such folders too). Its columns:
     text        its text; a row without prompt_id matches every prompt of that text
     candidate   optional: decides the order of the clips of a prompt; without it, the order of the rows
     system      optional: what made the clip
+    original    optional: the name that the clip had before; a pool of recorded clips has it
 
 Other columns (a seed, scores ...) are not read.
 """
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from music.candidate import Origin
 from music.errors import InputError
 from music.files import read_csv
 from music.jsonl import read_jsonl
@@ -32,7 +34,7 @@ class ListedClip:
 
     Attributes
     ----------
-    file_name, prompt_id, text, candidate, system
+    file_name, prompt_id, text, candidate, system, original
         Columns; empty, or None, where the row has none.
     place
         File and line, for messages.
@@ -43,12 +45,18 @@ class ListedClip:
     text: str
     candidate: int | None
     system: str
+    original: str
     place: str
 
     @property
     def prompt(self) -> tuple[str, str]:
         """The column by which it matches a prompt, and what it holds."""
         return ("prompt_id", self.prompt_id) if self.prompt_id else ("text", self.text)
+
+    @property
+    def origin(self) -> Origin:
+        """Its first name, and what made it."""
+        return Origin(self.original or self.file_name, self.system)
 
 
 class ClipListing:
@@ -78,7 +86,10 @@ class ClipListing:
         found = [folder / name for name in _NAMES if is_file(folder / name)]
         if len(found) != 1:
             state = "both {} and {}" if found else "neither {} nor {}"
-            raise InputError(f"{folder} has {state.format(*_NAMES)}: one of them says which clip is whose")
+            raise InputError(
+                f"{folder} has {state.format(*_NAMES)}: one of them says which clip is whose (to rank all audio of a "
+                f"folder for one prompt, music-reward score {folder} --text PROMPT)"
+            )
         self.file = found[0]
         rows: Iterable[tuple[int, Mapping[str, Any]]]
         rows = read_csv(self.file)[1] if self.file.suffix == ".csv" else read_jsonl(self.file, torn_end=False)
@@ -113,7 +124,7 @@ class ClipListing:
 
 
 def _clip(row: Mapping[str, Any], place: str) -> ListedClip:
-    texts = {name: row.get(name) or "" for name in ("file_name", "prompt_id", "text", "system")}
+    texts = {name: row.get(name) or "" for name in ("file_name", "prompt_id", "text", "system", "original")}
     for name, value in texts.items():
         if not isinstance(value, str):
             raise InputError(f"{place}: field {name!r} must be a text, got {value!r}")

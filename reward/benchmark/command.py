@@ -149,7 +149,7 @@ def predict(options: Benchmark, processes: Processes) -> tuple[int, Scorer]:
         )
     check_request_files(data, options.output, RESULTS)
     root = data.parent if options.root is None else options.root
-    located = [(place, row) for place, row in table_rows(data) if row.get("split") == "test"]
+    located = _test_rows(data)
     rows = checked(located)[: options.limit]
     requests = Requests(rows, root, options.output)
     if options.on_error == "fail":
@@ -174,6 +174,20 @@ def predict(options: Benchmark, processes: Processes) -> tuple[int, Scorer]:
         for error in errors:
             print(f"left out: {error}", file=sys.stderr)
     return len(errors), scorer
+
+
+def _test_rows(data: Path) -> list[tuple[str, Row]]:
+    """Return the rows that models are tested on, and where each stands; `InputError` if there is none."""
+    found = list(table_rows(data))
+    located = [(place, row) for place, row in found if row.get("split") == "test"]
+    if not located:
+        prepared = any({"audio", "audio_a"} & row.keys() for _, row in found)
+        reason = "its rows are prepared for training" if prepared else "no row has the split 'test'"
+        raise InputError(
+            f"{data} is not the benchmark: {reason}; --data takes CMI-RewardBench/all_test.jsonl as it is published, "
+            "with split, source, prompt, audio-path, audio2 (music-reward data prepare is for training)"
+        )
+    return located
 
 
 def evaluate(

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from tqdm import tqdm
-
 from music.clips import read_header
 from music.errors import InputError
 from music.jsonl import read_jsonl
 from music.paths import check_file
+from music.progress import progress
 from reward.data.leakage import find_leaks, load_benchmark
 from reward.judgements import FILE_FIELDS, HEADS, Judgement, Preference, audio_of, load_judgements
 from reward.training.embeddings import Key, audio_keys
@@ -82,7 +81,7 @@ def missing_files(path: Path) -> list[str]:
 def broken_files(rows: Sequence[Judgement]) -> list[str]:
     """Return what is wrong with each file that is no audio."""
     found = []
-    for path in tqdm(dict.fromkeys(audio_of(rows)), "headers", disable=None):
+    for path in progress(dict.fromkeys(audio_of(rows)), "headers"):
         try:
             if not read_header(path).samples:
                 found.append(f"{path} holds no audio")

@@ -23,13 +23,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from tqdm import tqdm
-
 from music.command import refuse_below_one
 from music.durable import make_folder, write_text
 from music.errors import InputError
 from music.jsonl import dump_line
 from music.paths import check_apart, exists, is_folder
+from music.progress import progress
 from music.provenance import write_run_record
 from reward.data import aime, cmi, music_arena, music_eval, pam, song_eval
 from reward.data.leakage import find_leaks, load_benchmark
@@ -137,7 +136,7 @@ def read_rows(options: Prepare) -> tuple[list[Row], list[Judgement], list[Skippe
     skipped: list[Skipped] = []
     name = f"{options.format}-{options.split}" if options.split else options.format
     items = islice(FORMATS[options.format](source), options.limit)
-    for number, (where, make) in enumerate(tqdm(items, options.format, disable=None)):
+    for number, (where, make) in enumerate(progress(items, options.format)):
         try:
             row = {"id": f"{name}-{number:06d}", **make()}
             judged.append(_judgement(row, folder))

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from tqdm import tqdm
 
 from music.clips import read_header
 from music.durable import write_text
 from music.paths import check_apart, check_output
+from music.progress import progress
 from music.prompts import Prompt
 from reward.judgements import HEADS, LABELS, Judgement, Preference, Rating, audio_of, load_judgements
 
@@ -83,7 +83,7 @@ def counts_of(rows: Sequence[Judgement]) -> dict[str, Any]:
         }
     paths = dict.fromkeys(audio_of(rows))
     seconds = []
-    for path in tqdm(paths, "lengths", disable=None):
+    for path in progress(paths, "lengths"):
         header = read_header(path)
         seconds.append(header.samples / header.sample_rate)
     return found | {"files": len(paths), "hours": sum(seconds) / 3600, "seconds": _spread(seconds)}

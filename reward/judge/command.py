@@ -25,12 +25,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from tqdm import tqdm
-
 from music.command import refuse_below_one
 from music.durable import make_folder
 from music.errors import InputError
 from music.paths import check_apart
+from music.progress import progress
 from music.provenance import write_run_record
 from reward.judge.answers import Answer, AnswerStore, parse_answer
 from reward.judge.batch_files import read_results, write_batches
@@ -185,7 +184,7 @@ def _sendable(
     judge: Judge, questions: Mapping[str, tuple[Preference, str]]
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the requests; a pair whose audio cannot be sent is reported and left out."""
-    for key, (pair, order) in tqdm(questions.items(), "export", disable=None):
+    for key, (pair, order) in progress(questions.items(), "export"):
         try:
             yield key, judge.body(pair, order)
         except InputError as error:
@@ -216,7 +215,7 @@ def ask_all(
         reply = client.ask(body, parse_answer)
         return Answer(key, reply.found or {}, reply.error, reply.tokens_in, reply.tokens_out, reply.attempts)
 
-    bar = tqdm(total=len(questions), desc="judge", disable=None)
+    bar = progress(total=len(questions), desc="judge")
     with ThreadPoolExecutor(options.concurrency) as threads:
         try:
             for done in _side_by_side(threads, ask, questions, 2 * options.concurrency):

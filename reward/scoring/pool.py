@@ -7,8 +7,10 @@ from music.candidate import Candidate
 from music.errors import InputError
 from music.pool import Pool
 from music.processes import Processes
+from music.progress import progress
 from music.scores import ScoreTable
 from reward.protocol import Scorer, ScoreRequest, scores_of
+from reward.scoring.threads import fastest_threads
 
 _BATCH = (
     16  # requests that are handed over together; a scorer that gains nothing from it takes them one by one
@@ -46,8 +48,6 @@ def score_pool(
     BrokenScorerError
         If the scorer does not give what it announces.
     """
-    from tqdm import tqdm
-
     processes = processes or Processes()
     wanted = pool.candidates if candidates is None else list(candidates)
     with ScoreTable(pool.folder, scorer.name, scorer.hash, scorer.metrics, processes.rank) as table:
@@ -56,12 +56,14 @@ def score_pool(
         processes.agree({"hash of the scorer": scorer.hash, "missing scores": [one.key for one in missing]})
         groups = [list(group) for _, group in itertools.groupby(missing, lambda found: found.prompt_id)]
         share = [candidate for group in processes.shard(groups) for candidate in group]
-        bar = tqdm(total=len(share), desc=f"score ({scorer.name})", disable=not (processes.is_main and share))
-        for batch in batched(share, _BATCH):
-            for candidate, scores in _scored(pool, scorer, batch, on_error):
-                table.append(candidate, scores)
-            bar.update(len(batch))
-        bar.close()
+        bar = progress(
+            total=len(share), desc=f"score ({scorer.name})", disable=not (processes.is_main and share)
+        )
+        with bar, fastest_threads(scorer, len(share)):
+            for batch in batched(share, _BATCH):
+                for candidate, scores in _scored(pool, scorer, batch, on_error):
+                    table.append(candidate, scores)
+                bar.update(len(batch))
     processes.barrier()
     if processes.is_main:
         table.merge()

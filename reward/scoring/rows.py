@@ -1,4 +1,4 @@
-"""Score the rows of a JSON Lines file.
+"""Score the rows of a JSON Lines file, or audio files, of which each is a row.
 
 A row of the input is ``id, audio`` and optionally ``text, lyrics, reference``; paths are relative to the
 file, and other fields are carried. A row of the output is the row of the input, then the metrics (or ``error`` with
@@ -14,7 +14,7 @@ import glob
 import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,12 +25,15 @@ from music.errors import InputError
 from music.jsonl import dump_line, read_jsonl
 from music.paths import check_apart, check_file
 from music.processes import Processes
+from music.progress import progress
 from music.prompts import Prompt
 from music.shards import ShardedRows
 from reward.protocol import Scorer, ScoreRequest, scores_of
+from reward.scoring.audio_files import audio_rows, folder_of, is_audio
 from reward.scoring.level import AtLevel, too_loud
 from reward.scoring.options import Scoring
 from reward.scoring.read_ahead import read_ahead
+from reward.scoring.threads import fastest_threads
 
 Row = dict[str, Any]
 
@@ -41,12 +44,16 @@ _REQUESTS, _SCORES = "requests.jsonl", "scores.jsonl"
 
 @dataclass(frozen=True)
 class RowCounts:
-    """Numbers of rows that were scored now, kept from an earlier run, could not be scored, and have a warning."""
+    """Numbers of rows that were scored now, kept from an earlier run, could not be scored, and have a warning.
+
+    `results` are the rows themselves.
+    """
 
     scored: int
     kept: int
     failed: int
     warned: int = 0
+    results: Sequence[Row] = field(default=(), repr=False)
 
 
 def score_rows(
@@ -59,13 +66,14 @@ def score_rows(
     accumulate: bool = False,
     root: Path | None = None,
     limit: int | None = None,
+    text: str = "",
 ) -> RowCounts:
     """Score the rows of `source` into `output`.
 
     Parameters
     ----------
     source, output
-        The files.
+        The files; the source may be a folder of audio instead, or an audio file (`reward.scoring.audio_files`).
     scorer
         The judge.
     processes
@@ -80,6 +88,8 @@ def score_rows(
         Folder that paths in the rows are relative to; that of `source` by default.
     limit
         Number of rows to score, the first ones; results that are there of further ones stay.
+    text
+        Text of the prompt that audio files were made for.
 
     Returns
     -------
@@ -94,12 +104,10 @@ def score_rows(
     BrokenScorerError
         If the scorer does not give what it announces.
     """
-    from tqdm import tqdm
-
     processes = processes or Processes()
     batch = max(batch, scorer.batch_size)
     table = check_files(source, output)
-    rows = _read(source, scorer)
+    rows = _read(source, scorer, text)
     _check(table, rows, source, scorer, accumulate)
     wanted = dict(itertools.islice(rows.items(), limit))
     older = _left_by_older_version(output, rows, scorer)
@@ -109,11 +117,11 @@ def score_rows(
     # all have read before anybody writes
     processes.agree({"hash of the scorer": scorer.hash, "content of the rows": rows, "missing rows": missing})
     share = processes.shard([wanted[identity] for identity in missing])
-    bar = tqdm(total=len(share), desc=f"score ({scorer.name})", disable=not (processes.is_main and share))
-    with bar, table.appender(processes.rank) as file:
+    bar = progress(total=len(share), desc=f"score ({scorer.name})", disable=not (processes.is_main and share))
+    with bar, table.appender(processes.rank) as file, fastest_threads(scorer, len(share)):
         decode = workers > 0 and scorer.takes_clips
         level = scorer.level if isinstance(scorer, AtLevel) else None
-        folder, seconds = root or source.parent, scorer.max_seconds
+        folder, seconds = root or folder_of(source), scorer.max_seconds
         read = partial(_loaded, root=folder, seconds=seconds, decode=decode, level=level)
         loaded = read_ahead(read, share, workers, batch + workers)
         for start in range(0, len(share), batch):
@@ -124,9 +132,9 @@ def score_rows(
     if processes.is_main:
         table.merge(lambda located: _in_order([*(place.row for place in located), *older], rows, scorer))
     processes.barrier()
-    found = [place.row for place in table.rows() if place.row["id"] in wanted]
-    failed, warned = (sum(name in row for row in found) for name in ("error", WARNING))
-    return RowCounts(len(wanted) - len(done) - failed, len(done), failed, warned)
+    results = [place.row for place in table.rows() if place.row["id"] in wanted]
+    failed, warned = (sum(name in row for row in results) for name in ("error", WARNING))
+    return RowCounts(len(wanted) - len(done) - failed, len(done), failed, warned, results)
 
 
 def score_requests(
@@ -162,10 +170,14 @@ def check_files(source: Path, output: Path) -> ShardedRows:
     InputError
         If the input cannot be read, or the output is no ``.jsonl`` file or the input itself.
     """
-    check_file(source, "input")
+    if not is_audio(source):
+        check_file(source, "input")
     table = ShardedRows.beside(output)
     if output.suffix != ".jsonl" or table.owns(source):
-        raise InputError(f"the output must be a .jsonl file other than the input, got {output} for {source}")
+        table_too = " (a table is written by --csv)" if output.suffix == ".csv" else ""
+        raise InputError(
+            f"the output must be a .jsonl file other than the input, got {output} for {source}{table_too}"
+        )
     return table
 
 
@@ -176,8 +188,10 @@ def batch_on(device: str) -> int:
     return _GPU_BATCH if device != "cpu" and torch.cuda.is_available() else 1
 
 
-def _read(source: Path, scorer: Scorer) -> dict[str, Row]:
+def _read(source: Path, scorer: Scorer, text: str) -> dict[str, Row]:
     """Return the rows by id."""
+    if is_audio(source):
+        return {row["id"]: row for _, row in audio_rows(source, text)}
     rows: dict[str, Row] = {}
     lines: dict[str, int] = {}
     for line, row in read_jsonl(source, torn_end=False, whole_texts=False):  # a row's own error

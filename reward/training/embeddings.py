@@ -25,6 +25,7 @@ from music.errors import InputError
 from music.file_hashes import file_hashes
 from music.hashing import sha256_text
 from music.processes import Processes
+from music.progress import progress
 from reward.cmi_rm.towers import Towers
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -161,8 +162,6 @@ def fill_store(
     InputError
         If a file cannot be read or is too short (the file is named), or the disk is full.
     """
-    from tqdm import tqdm
-
     processes = processes or Processes()
     jobs: dict[Key, Path | str] = {text_key(text): text for text in texts}
     jobs |= {key: path for path, key in audio.items()}
@@ -172,7 +171,7 @@ def fill_store(
         _remove_abandoned(store.folder)
     processes.agree({"hash of the towers": towers.hash, "audio and texts to encode": missing})
     try:
-        for key, source in tqdm(share, "encode", disable=not processes.is_main or len(share) < 20):
+        for key, source in progress(share, "encode", disable=not processes.is_main or len(share) < 20):
             store.add(key, encode(towers, source))
     finally:
         store.flush()

@@ -18,6 +18,7 @@ from music.hashing import sha256_file
 from music.interruption import StopAfterStep
 from music.paths import is_folder
 from music.processes import Processes
+from music.progress import progress
 from music.training_state import TrainLog, TrainState
 from reward.cmi_rm.checkpoint import WEIGHTS, load_head, save_checkpoint
 from reward.cmi_rm.head import COLUMNS, RewardHead
@@ -98,13 +99,11 @@ class Trainer:
             self._run(train, held_out, stop)
 
     def _run(self, train: JudgementData, held_out: JudgementData, stop: StopAfterStep) -> None:
-        from tqdm import tqdm
-
         config, state = self.config, self.state
         if config.tracker != "none":
             self.accelerator.init_trackers("reward", dataclasses.asdict(config))
         log = TrainLog(self.output / "log.jsonl", state.step) if self.processes.is_main else None
-        bar = tqdm(total=config.steps, initial=state.step, desc="train", disable=log is None)
+        bar = progress(total=config.steps, initial=state.step, desc="train", disable=log is None)
         while state.step < config.steps and not state.stopped:
             started = time.perf_counter()
             losses = self._step(train)

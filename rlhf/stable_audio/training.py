@@ -20,6 +20,7 @@ from music.accelerating import make_accelerator
 from music.errors import InputError
 from music.interruption import StopAfterStep
 from music.processes import Processes
+from music.progress import progress
 from music.training_state import TrainLog, TrainState
 from rlhf.options import LOG, Optimisation
 from rlhf.stable_audio.batches import Batches, Example
@@ -64,8 +65,6 @@ def learn(
     Stopped
         After a signal, with the state saved.
     """
-    from tqdm import tqdm
-
     optimisation.accumulation(processes.world_size)
     size, micro = optimisation.batch_size, optimisation.micro_batch_size
     steps, rise = optimisation.steps, max(1, optimisation.steps // 10)
@@ -85,7 +84,7 @@ def learn(
     log = TrainLog(folder / LOG, state.step)
     places = processes.shard(range(size))
     chunks = [places[start : start + micro] for start in range(0, len(places), micro)]
-    bar = tqdm(total=steps, initial=state.step, desc=loss.algorithm, disable=not processes.is_main)
+    bar = progress(total=steps, initial=state.step, desc=loss.algorithm, disable=not processes.is_main)
     with StopAfterStep(processes) as stop:
         while state.step < steps:
             for group in optimiser.param_groups:

@@ -13,6 +13,7 @@ import pytest
 
 from experiments.ab_test.simulate import SimulatedRater, system_utilities, take_part
 from experiments.ab_test.study import BLINDED, load_study
+from music.progress import progress
 from tests.ab_test.running_server import RunningServer, free_port
 from tests.ab_test.small_study import build_study
 
@@ -21,8 +22,10 @@ def rate(folder, server, raters):
     study, key = load_study(folder)
     utilities = system_utilities(key, {"best-of-three": 1.0, "single": 0.0})
     people = [SimulatedRater(study, utilities, False, 0.1, f"0-{number}") for number in range(raters)]
-    waits = asyncio.run(take_part(server.address, people))
+    with progress(total=0) as bar:
+        waits = asyncio.run(take_part(server.address, people, bar))
     rows = server.admin(study.id, "answers")
+    assert bar.n == bar.total == len(rows)
     assert len(rows) == len({(row["rater"], row["position"]) for row in rows})
     assert len(rows) == sum(len(study.schedules[row["place"]]) for row in server.admin(study.id, "raters"))
     return waits, server.admin(study.id, "raters")

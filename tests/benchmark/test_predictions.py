@@ -68,6 +68,23 @@ def results(folder):
     return [row for _, row in read_jsonl(folder / "results.jsonl")]
 
 
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"id": "1", "audio_a": "a.flac", "audio_b": "b.flac"}, "its rows are prepared for training"),
+        ({"id": "1", "audio": "a.flac", "rating_musicality": 3}, "its rows are prepared for training"),
+        (clip("PAM", "a0.flac", "pop", split="train"), "no row has the split 'test'"),
+    ],
+)
+def test_rows_of_another_kind_are_refused_with_what_is_wanted(job, row, reason):
+    job["data"].write_text(dump_line(row))
+    with pytest.raises(
+        InputError, match=rf"is not the benchmark: {reason}; --data takes .*all_test\.jsonl as it is"
+    ):
+        main(Benchmark(**job | {"reward": "no_module:Judge"}))
+    assert not job["output"].exists()
+
+
 def test_every_clip_and_prompt_is_scored_once(rows, job):
     assert main(Benchmark(**job)) == 0
     asked = [row for _, row in read_jsonl(job["output"] / "requests.jsonl")]

@@ -17,7 +17,7 @@ from generators import fill_pool
 from generators import filling as candidates
 from generators.protocol import Generator, Job, Sample
 from generators.shared.batch_generator import plan_batches
-from music import pool_writer
+from music import pool_writer, progress
 from music.clips import Clip, write_clip
 from music.errors import InputError
 from music.pool import Pool
@@ -196,6 +196,7 @@ def test_ctrl_c_keeps_what_was_made_and_the_next_run_makes_the_rest(tmp_path: Pa
     pool = Pool(tmp_path, create=True)
     with pytest.raises(KeyboardInterrupt):
         fill_pool(Sequencer(number, interrupt), PROMPTS, 2, 0.5, pool, 1, ALONE)
+    assert [path.name for path in tmp_path.glob("*.jsonl")] == ["metadata.jsonl"] * (number > 1)
     assert fill_pool(Beeper(), PROMPTS, 2, 0.5, pool, 1, ALONE) == 6 - (number - 1)
     assert len(pool) == 6
 
@@ -204,6 +205,8 @@ def test_progress_counts_what_was_there_and_tells_rate_and_time_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setattr(candidates, "_QUIET", 0.0)
+    monkeypatch.setattr(progress, "_EVERY", 0.0)
+    monkeypatch.setattr(progress, "_QUIET", 0.0)
     pool = Pool(tmp_path, create=True)
     fill_pool(Beeper(), PROMPTS[:1], 2, 0.5, pool, 1, ALONE)
     capsys.readouterr()

@@ -256,6 +256,10 @@ def test_bad_rows_are_named(tmp_path, prompts):
 def test_what_is_no_pool_is_an_error(tmp_path):
     with pytest.raises(InputError, match="is not a pool"):
         Pool(tmp_path / "nothing")
+    (tmp_path / "run" / "pool").mkdir(parents=True)
+    (tmp_path / "run" / "pool" / "metadata.jsonl").touch()
+    with pytest.raises(InputError, match=r"run is not a pool: it has no metadata\.jsonl; .*run/pool is one$"):
+        Pool(tmp_path / "run")
     assert len(Pool(tmp_path / "nothing", create=True)) == 0
     assert not (tmp_path / "nothing").exists()
 

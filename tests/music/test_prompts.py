@@ -153,3 +153,23 @@ def test_a_missing_asset_is_an_input_error():
 
     with pytest.raises(InputError, match="no-such-model is missing"):
         asset("lab/no-such-model")
+
+
+@pytest.mark.parametrize(
+    "text", ["a slow piano melody, no drums", "tempo: slow", "rock/pop anthem", "word " * 900]
+)
+def test_several_words_are_one_prompt(tmp_path, text):
+    (prompt,) = load_prompts(text)
+    (tmp_path / "p.txt").write_text(text)
+    assert prompt.text == text.strip()
+    assert load_prompts(tmp_path / "p.txt") == [prompt]
+    assert prompts_record(text, [prompt])["count"] == 1
+
+
+@pytest.mark.parametrize(
+    "source", ["my prompts.txt", "my prompts.csv:ids.txt", "one", "lab :all", "google/x : all", "  "]
+)
+def test_a_file_that_is_missing_is_no_prompt(source, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError):
+        load_prompts(source)

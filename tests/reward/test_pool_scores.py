@@ -78,6 +78,7 @@ def test_the_command_scores_the_rest_and_says_so(pool, scoring, noise, capsys):
     said = capsys.readouterr()
     assert "00001.flac" in said.err
     assert "5 of 6 candidates have scores" in said.err
-    assert said.out == ""
+    assert said.out.splitlines()[1].split()[0] == "1"  # the best first
+    assert len(said.out.splitlines()) == 1 + 5
     pool.path(pool.candidates[1]).write_bytes(good)
     assert main(config) == 0

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 import signal
 from contextlib import nullcontext
@@ -11,10 +12,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
+from accelerate.utils import LoggerType
 from PIL import Image
 from safetensors.torch import load_file
 
 from music.errors import InputError
+from music.optional_libraries import check_tracker
 from reward import ScoreRequest, embed, load_scorer, train_curves
 from reward.cmi_rm.checkpoint import save_checkpoint
 from reward.cmi_rm.head import COLUMNS, RewardHead
@@ -224,6 +227,25 @@ def test_curves_go_to_a_picture_and_to_the_tracker(config, tmp_path):
     assert (tmp_path / "both.png").stat().st_size > 10_000
     with pytest.raises(InputError, match=r"no output of reward\.train"):
         train_curves.draw_curves([tmp_path], tmp_path / "none.png")
+
+
+def test_curves_lie_beside_the_log_by_default(config, tmp_path, monkeypatch, capsys):
+    (tmp_path / "run").mkdir()
+    row = {"step": 1, "musicality": 0.5, "alignment": 0.5}
+    (tmp_path / "run" / "log.jsonl").write_text(json.dumps(row) + "\n")
+    monkeypatch.chdir(tmp_path)
+    train_curves.main(train_curves.DrawCurves([Path("run")]))
+    assert capsys.readouterr().out == "run/curves.png\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_tracker_writes_below_the_output(tmp_path, monkeypatch):
+    monkeypatch.setattr("accelerate.tracking.get_available_trackers", lambda: [LoggerType.WANDB])
+    monkeypatch.setenv("WANDB_DIR", "")
+    monkeypatch.delenv("WANDB_DIR")
+    check_tracker("wandb", tmp_path / "out")
+    assert Path(os.environ["WANDB_DIR"]) == tmp_path / "out" / "tracker"
+    assert (tmp_path / "out" / "tracker").is_dir()  # a folder that is missing is not used
 
 
 def test_a_tracker_that_is_not_installed_is_refused(config, monkeypatch):

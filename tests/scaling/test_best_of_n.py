@@ -37,6 +37,7 @@ def test_what_a_run_leaves(whole):
     assert sorted(file.name for file in whole.iterdir()) == [
         "best",
         "pool",
+        "ranking.csv",
         "report.html",
         "run.json",
         "summary.json",

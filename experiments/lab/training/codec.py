@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from experiments.lab.world.corpus import song
 from generators.musicgen.spectral_codec import SpectralCodecConfig, SpectralCodecModel
 from music.durable import finished_folder
 from music.errors import InputError
+from music.progress import progress
 
 SONGS = 1_600
 FRAMES = 80_000
@@ -36,14 +36,14 @@ def train_codec(
     codec = SpectralCodecModel(config or SpectralCodecConfig())
     generator = torch.Generator().manual_seed(0)
     batches = []
-    for index in tqdm(range(songs), desc="codec: songs", disable=None):
+    for index in progress(range(songs), desc="codec: songs"):
         wave = song("train", "codec", index, damaged=0.5).waveform()
         batches.append(codec.frames(torch.from_numpy(np.asarray(wave))[None])[0])
     points = torch.cat(batches)
     points = points[torch.randperm(len(points), generator=generator)[:FRAMES]]
     codec.mean.data = points.mean(0)
     residual = points - codec.mean
-    for stage in tqdm(range(codec.config.num_codebooks), desc="codec: codebooks", disable=None):
+    for stage in progress(range(codec.config.num_codebooks), desc="codec: codebooks"):
         book = k_means(residual, codec.config.codebook_size, 20, generator)
         codec.codebooks.data[stage] = book
         nearest = (residual @ book.T - 0.5 * book.square().sum(1)).argmax(1)

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from music.durable import write_bytes, writing
+from music.progress import progress
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def train(
         first = state["step"]
     spent, mean = state.get("seconds", 0.0), state.get("loss")
     began = time.monotonic() - spent
-    bar = tqdm(range(first, schedule.steps), initial=first, total=schedule.steps, desc=name, disable=None)
+    bar = progress(range(first, schedule.steps), initial=first, total=schedule.steps, desc=name)
     for step in bar:
         model.train()
         torch.manual_seed(hash((schedule.seed, step)))

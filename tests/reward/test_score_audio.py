@@ -1,0 +1,139 @@
+"""A folder of audio, or a file of it, scored for one prompt: the list, the table, what fails and why."""
+
+import csv
+import json
+
+import pytest
+
+from music.clips import write_clip
+from music.command import parse_command
+from music.errors import InputError
+from reward.score import ScoreConfig, main
+from reward.scoring.ranking import ScoredClip, ranked_csv, ranked_list, told_failures
+
+LOUDNESS = ("--reward", "tests.scaling.loudness_scorer:LoudnessScorer", "--device", "cpu")
+
+
+@pytest.fixture
+def folder(tmp_path, noise):
+    """Three clips, one of them deeper; a hidden one; and a file that is no audio."""
+    for index, name in enumerate(("quiet.wav", "take 2.FLAC", "more/loud.mp3", ".hidden/x.wav")):
+        write_clip(tmp_path / "clips" / f"{name}.flac", noise(4000, seed=index))
+        (tmp_path / "clips" / f"{name}.flac").rename(tmp_path / "clips" / name)
+    (tmp_path / "clips" / "notes.txt").write_text("no audio")
+    return tmp_path / "clips"
+
+
+def score(*words):
+    return main(parse_command(ScoreConfig, [*map(str, words), *LOUDNESS]))
+
+
+def table(path):
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def test_a_folder_is_ranked_on_the_terminal(folder, capsys):
+    assert score(folder, "--text", "a slow piano") == 0
+    said = capsys.readouterr()
+    lines = said.out.splitlines()
+    assert lines[0].split() == ["mean", "musicality", "alignment", "clip"]
+    assert [line.split()[0] for line in lines[1:]] == ["1", "2", "3"]
+    assert sorted(line.split(maxsplit=4)[-1] for line in lines[1:]) == [
+        "more/loud.mp3",
+        "quiet.wav",
+        "take 2.FLAC",
+    ]
+    means = [float(line.split()[1]) for line in lines[1:]]
+    assert means == sorted(means, reverse=True)
+    assert "3 rows scored, 0 kept, 0 failed" in said.err
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["clips"]
+
+
+def test_scores_and_table_are_written_and_taken_up(folder, capsys):
+    output, ranking = folder / "scores.jsonl", folder.parent / "ranking.csv"
+    assert score(folder, output, "--text", "pop", "--csv", ranking) == 0
+    rows = [json.loads(line) for line in output.read_text().splitlines()]
+    assert {row["id"]: row["text"] for row in rows} == {
+        name: "pop" for name in ("more/loud.mp3", "quiet.wav", "take 2.FLAC")
+    }
+    lines = table(ranking)
+    assert [line["rank"] for line in lines] == ["1", "2", "3"]
+    best = max(rows, key=lambda row: row["musicality"] + row["alignment"])
+    assert (lines[0]["id"], float(lines[0]["musicality"])) == (best["id"], best["musicality"])
+    capsys.readouterr()
+    assert score(folder, output, "--text", "pop") == 0
+    assert "0 rows scored, 3 kept, 0 failed" in capsys.readouterr().err
+    assert score(folder, output, "--text", "rock") == 0
+    assert "3 rows scored, 0 kept, 0 failed" in capsys.readouterr().err
+
+
+def test_one_file_is_scored_and_a_missing_prompt_is_told(folder, capsys):
+    assert score(folder / "quiet.wav") == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines()[1].endswith("quiet.wav")
+    assert "no --text says what the clips were made for" in said.err
+
+
+def test_each_clip_that_fails_says_why(folder, capsys):
+    (folder / "a.m4a").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(50))
+    (folder / "b.wav").write_bytes(b"")
+    assert score(folder, "--text", "pop", "--csv", folder.parent / "out.csv") == 1
+    said = capsys.readouterr().err.splitlines()
+    assert "3 rows scored, 0 kept, 2 failed" in said
+    assert any(line.startswith("a.m4a: ") and "MPEG-4" in line for line in said)
+    assert any(line.startswith("b.wav: ") and "empty" in line for line in said)
+    errors = {line["id"]: line["error"] for line in table(folder.parent / "out.csv")}
+    assert "MPEG-4" in errors["a.m4a"]
+    assert errors["quiet.wav"] == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--text", "pop"], "expected either FOLDER, IN.jsonl OUT.jsonl or --pool DIR"),
+        (
+            ["in.jsonl", "out.jsonl", "--text", "pop"],
+            "--text is for a folder of audio; the rows of in.jsonl have",
+        ),
+        (["--pool", "pool", "--text", "pop"], "--text is for a folder of audio; a pool holds its prompts"),
+        (["clips", "out.csv"], "the output must be a .jsonl file .*table is written by --csv"),
+        (["clips", "--root", "."], "--root is for the rows of a file"),
+        (["empty", "--text", "pop"], "empty holds no audio file"),
+        (["clips", "out.jsonl", "--csv", "out.jsonl"], "--csv out.jsonl would overwrite the output"),
+        (["clips/quiet.wav", "--csv", "clips/quiet.wav"], "would be overwritten"),
+        (["clips", "--csv", "clips/notes.txt/x.csv"], "is a file"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(folder, monkeypatch, options, message):
+    monkeypatch.chdir(folder.parent)
+    (folder.parent / "empty").mkdir()
+    with pytest.raises(InputError, match=message):
+        score(*options)
+
+
+CLIPS = [ScoredClip({"id": f"{i}\nx", "facts": {"a": i}}, {"m": float(i)}) for i in range(4)]
+
+
+def test_a_long_list_is_cut_and_counted():
+    assert ranked_list(CLIPS, ["m"], most=2).splitlines() == [
+        "        m  clip",
+        "1  3.0000  3 x",
+        "2  2.0000  2 x",
+        "... and 2 more",
+    ]
+    assert ranked_list([], ["m"]) == ""
+
+
+def test_the_first_ten_reasons_are_told_in_a_line_each():
+    failed = [ScoredClip({"id": str(number)}, error="bad\nfile") for number in range(13)]
+    told = told_failures([*CLIPS, *failed])
+    assert told[0] == "0: bad file"
+    assert len(told) == 11
+    assert told[-1] == "... and 3 more failed"
+
+
+def test_the_table_holds_the_fields_of_rows_and_what_is_nested_as_json():
+    lines = ranked_csv([CLIPS[0], ScoredClip({"id": "x"}, error="bad")], ["m"]).splitlines()
+    assert lines[0] == "rank,id,facts,mean,m,error"
+    assert lines[-1] == ",x,,,,bad"
+    assert '"{""a"": 0}"' in "\n".join(lines)
