@@ -22,7 +22,7 @@ from music.candidate import Candidate
 from music.command import run
 from music.durable import write_text
 from music.errors import InputError
-from music.paths import check_apart, check_output
+from music.paths import check_apart, check_file, check_output
 from music.pool import Pool
 from music.processes import Processes
 from music.same_inputs import meet
@@ -35,6 +35,7 @@ from reward.scoring.ranking import ScoredClip, ranked_csv, ranked_list, told_fai
 from reward.scoring.rows import batch_on, check_files, score_rows
 
 _SHOWN = 20  # lines of the list, where all scores are kept
+_EITHER = "expected either FOLDER, IN.jsonl OUT.jsonl or --pool DIR"
 _RESULTS = ("rank", "mean")  # columns of the table that a row may not have
 
 
@@ -67,28 +68,40 @@ class ScoreConfig(RowScoring):
 
     def __post_init__(self) -> None:
         """`InputError` unless there is one thing to score, with the options that are for it."""
-        needs_output = bool(self.input) and not self.is_audio
+        needs_output = self.input.endswith(".jsonl")
         if (
             bool(self.pool) == bool(self.input)
-            or (needs_output and not self.output)
+            or bool(self.output) < needs_output
             or (self.pool and self.output)
         ):
-            raise InputError("expected either FOLDER, IN.jsonl OUT.jsonl or --pool DIR")
+            raise InputError(_EITHER)
         if self.pool and (self.root is not None or self.limit is not None):
             raise InputError("--root and --limit are for the rows of a file: leave them out with --pool")
-        if self.text and not self.is_audio:
-            place = f"a pool holds its prompts: leave it out with --pool {self.pool}"
+        if self.pool and self.text:
             raise InputError(
-                f"--text is for a folder of audio; {place if self.pool else f'the rows of {self.input} have their own'}"
+                "--text is for a folder of audio; a pool holds its prompts: leave it out with --pool"
             )
-        if self.root is not None and self.is_audio:
-            raise InputError(f"--root is for the rows of a file: leave it out with {self.input}")
+        super().__post_init__()
+
+    def check_files(self) -> None:
+        """`InputError` if what is named cannot be scored so, or cannot be written."""
+        if self.is_audio:
+            next(audio_rows(Path(self.input), self.text))  # there is some
+            if self.root is not None:
+                raise InputError(f"--root is for the rows of a file: leave it out with {self.input}")
+        elif self.input:
+            check_file(self.input, "input")
+            if not self.output:
+                raise InputError(_EITHER)
+            if self.text:
+                raise InputError(f"--text is for a folder of audio; the rows of {self.input} have their own")
+        if self.output:
+            check_files(Path(self.input), Path(self.output))
         if self.csv:
             check_output(self.csv)
             check_apart(self.input or Path(self.pool) / "metadata.jsonl", Path(self.csv))
             if Path(self.csv) == Path(self.output):
                 raise InputError(f"--csv {self.csv} would overwrite the output: give it another name")
-        super().__post_init__()
 
     @property
     def is_audio(self) -> bool:
@@ -99,14 +112,11 @@ class ScoreConfig(RowScoring):
 def main(config: ScoreConfig) -> int:
     """Score as the config says; return the exit code."""
     with meet(config, Path(config.output).parent if config.output else None) as processes:
-        if config.output:
-            check_files(Path(config.input), Path(config.output))
-        elif config.input and processes.world_size > 1:
+        config.check_files()
+        if config.input and not config.output and processes.world_size > 1:
             raise InputError(
-                "several processes share their work in an output: name OUT.jsonl behind the input"
+                "several processes share their work in an output: name OUT.jsonl after the input"
             )
-        if config.is_audio:
-            next(audio_rows(Path(config.input), config.text))  # there is some
         pool = Pool(config.pool) if config.pool else None
         scorer = load_reward(config)
         clips, counts = (
