@@ -106,11 +106,16 @@ def _split(source: str) -> tuple[str, str]:
 
 
 def _is_text(source: str) -> bool:
-    """Tell whether a source is itself a prompt: several words that are no file, and no selection from one."""
+    """Tell whether a source is itself a prompt: several words that are no file, and no selection from one.
+
+    Two words with a slash, or a text that begins as a path does, are rather a path that is mistyped.
+    """
     place, selection = _split(source)
     names = (Path(source).suffix, Path(place).suffix)
     is_named = exists(source) or place.strip() in _SHIPPED or any(name in _KNOWN_SUFFIXES for name in names)
-    return len(source.split()) > 1 and not is_named and selection.strip() not in SELECTIONS
+    is_path = source.startswith(("/", "./", "../", "~"))
+    enough = len(source.split()) > (2 if "/" in source else 1)
+    return enough and not is_path and not is_named and selection.strip() not in SELECTIONS
 
 
 def prompt_from_text(text: str) -> Prompt:

@@ -98,6 +98,8 @@ def test_each_clip_that_fails_says_why(folder, capsys):
         (["--pool", "pool", "--text", "pop"], "--text is for a folder of audio; a pool holds its prompts"),
         (["clips", "out.csv"], "the output must be a .jsonl file .*table is written by --csv"),
         (["clips", "--root", "."], "--root is for the rows of a file"),
+        (["nowhere", "--text", "pop"], "input nowhere does not exist"),
+        (["clips/notes.txt"], "expected either FOLDER"),
         (["empty", "--text", "pop"], "empty holds no audio file"),
         (["clips", "out.jsonl", "--csv", "out.jsonl"], "--csv out.jsonl would overwrite the output"),
         (["clips/quiet.wav", "--csv", "clips/quiet.wav"], "would be overwritten"),
@@ -107,6 +109,7 @@ def test_each_clip_that_fails_says_why(folder, capsys):
 def test_what_cannot_be_meant_is_refused(folder, monkeypatch, options, message):
     monkeypatch.chdir(folder.parent)
     (folder.parent / "empty").mkdir()
+    (folder.parent / "in.jsonl").write_text('{"id": "a", "audio": "clips/quiet.wav"}\n')
     with pytest.raises(InputError, match=message):
         score(*options)
 

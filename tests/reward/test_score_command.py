@@ -245,7 +245,7 @@ def test_help_shows_the_files_and_what_they_are(command, capsys):
     assert "JSON Lines with the fields" in told
 
 
-@pytest.mark.parametrize("options", [{}, {"input": "a"}, {"pool": "p", "input": "a", "output": "b"}])
+@pytest.mark.parametrize("options", [{}, {"input": "a.jsonl"}, {"pool": "p", "input": "a", "output": "b"}])
 def test_either_rows_or_a_pool(options):
     with pytest.raises(InputError, match="either"):
         ScoreConfig(**options)
