@@ -39,8 +39,17 @@ def test_a_finished_run_is_repeated_without_making_or_scoring(before, command, r
         found = record(before / run / name)
         assert known.keys() <= found.keys()
         # an option may have another name by now, and no run takes as long as another
+        if known.get("n_prompts") == 1:
+            known = _without_intervals(known)
         lasting = known.keys() - {"command", "config", "started", "wall_seconds", "seconds", *MACHINE}
         assert {key: found[key] for key in lasting} == close_to({key: known[key] for key in lasting})
+
+
+def _without_intervals(known):
+    """Return a summary as it would be now: one prompt gives no interval."""
+    if not isinstance(known, dict):
+        return known
+    return {key: None if key == "ci95" else _without_intervals(value) for key, value in known.items()}
 
 
 def _bytes(found):
