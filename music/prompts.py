@@ -12,7 +12,7 @@ from music.files import read_lines
 from music.hashing import path_name, sha256_file, sha256_text
 from music.jsonl import read_jsonl
 from music.musiccaps import SELECTIONS, SUFFIXES, download_musiccaps, read_musiccaps
-from music.paths import check_file, exists, is_file
+from music.paths import check_file, exists, is_file, is_folder
 from music.shipped_files import asset
 
 _SHIPPED = {
@@ -129,6 +129,8 @@ def _read(source: str) -> list[tuple[str, Prompt]]:
         return [("", prompt_from_text(source.strip()))]
     place, selection = _split(source)
     path = Path(place)
+    if place not in _SHIPPED and is_folder(path):
+        raise InputError(f"prompts {place} is a folder: name the file with the prompts")
     if place in _SHIPPED and not is_file(path):
         path = asset(_SHIPPED[place])
     elif place.count("/") == 1 and path.suffix not in _KNOWN_SUFFIXES and not is_file(path):

@@ -16,7 +16,6 @@ and MusicEval. Every tenth pair has a second row with another listener's vote, a
 what has damaged their clips most. Its songs are those of the held-out pairs, or belong to the test split as they do.
 """
 
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -68,7 +67,6 @@ CLIPS = {
     "MusicEval-full": (2_400, 0.8),
     "CMI-RewardBench": (14_200, 3.4),
 }
-_SECONDS = 0.02  # of a core of a Xeon, for a clip
 Make = Callable[[Callable[..., dict], Sequence[Any], str], list[dict]]
 
 
@@ -106,21 +104,12 @@ def main(options: WriteSets) -> None:
     claim_work(options.output, codec=hash_tensors(codec.state_dict()), share=options.share)
     make = partial(_made, options.workers, codec)
     wanted = [name for name in _SETS if options.only in ("", name)]
-    print(announcement(wanted, options.share, options.workers), file=sys.stderr)
+    clips, gigabytes = (sum(numbers) for numbers in zip(*(CLIPS[name] for name in wanted), strict=True))
+    options.announce(", ".join(wanted), options.share * clips, options.share * gigabytes)
     count = {name: max(1, round(size * options.share)) for name, size in SIZES.items()}
     for name in wanted:
         _SETS[name](options.output / name, count, make)
     print(options.output)
-
-
-def announcement(sets: Sequence[str], share: float, workers: int) -> str:
-    """Return how many clips sets have, how large they are, and how long so many processes take to make them."""
-    clips, gigabytes = (share * sum(numbers) for numbers in zip(*(CLIPS[name] for name in sets), strict=True))
-    minutes = max(1, round(clips * _SECONDS / workers / 60))
-    return (
-        f"{', '.join(sets)}: about {clips:,.0f} clips, {gigabytes:.1f} GB and {minutes} min "
-        f"with {workers} process{'es' * (workers > 1)}; clips that are there are kept"
-    )
 
 
 def _made(

@@ -28,6 +28,8 @@ from reward.cmi_rm.weights import hash_tensors
 #: pairs of each kind in the shipped file
 HELD_OUT = {**dict.fromkeys(CONDITIONS, 2_000), **dict.fromkeys(CONTRASTS, 500)}
 CHUNK = 20  # pairs that a process takes at a time
+_CLIPS = 2.5  # of a pair, references included, on average
+_GIGABYTES = 0.235e-3  # of a clip, on average
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class WritePairs(Suite, Workers):
 def main(options: WritePairs) -> None:
     """Write them and say where they are."""
     counts = held_out(options.limit)
+    clips = _CLIPS * sum(counts.values())
+    options.announce("held-out pairs", clips, clips * _GIGABYTES)
     print(write_pairs(options.output, "test", counts, shipped_codec(options.suite), options.workers))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from music.errors import InputError
 from music.hub import hub_errors
-from music.paths import is_file
+from music.paths import is_file, is_folder
 from music.shipped_files import asset
 
 _SHIPPED = {"lab-mulan": "lab/mulan"}
@@ -48,12 +48,16 @@ class Locator:
             return asset(_SHIPPED[name])
         looked = f"looked for {' and '.join(str(place) for place in dict.fromkeys(places))}"
         if Path(name).is_absolute() or name.count("/") > 1 or name.startswith("."):
-            raise InputError(f"no folder {name}: {looked}")
+            raise InputError(f"{_missing(name, patterns[0])}: {looked}")
         return _from_hub(name, patterns, looked)
+
+
+def _missing(name: str, file: str) -> str:
+    return f"the folder {name} has no {file}" if is_folder(name) else f"there is no folder {name}"
 
 
 def _from_hub(name: str, patterns: Sequence[str], looked: str) -> Path:
     from huggingface_hub import snapshot_download
 
-    with hub_errors(name, f"there is no folder {name} ({looked})"):
+    with hub_errors(name, f"{_missing(name, patterns[0])} ({looked})"):
         return Path(snapshot_download(name, allow_patterns=list(patterns)))

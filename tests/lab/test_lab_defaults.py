@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.lab.judgement_sets import CLIPS, announcement
+from experiments.lab.judgement_sets import CLIPS, WriteSets
 from experiments.lab.show import Show
 from experiments.lab.train import PARTS, TrainLab
 from experiments.lab.train import main as train_lab
@@ -36,8 +36,10 @@ def test_a_part_that_lacks_another_names_it(tmp_path):
         train_lab(TrainLab("cmi_rm", tmp_path, tmp_path))
 
 
-def test_time_and_disk_are_told_before():
-    assert announcement(["CMI-RewardBench"], 1.0, 2) == (
-        "CMI-RewardBench: about 14,200 clips, 3.4 GB and 2 min with 2 processes; clips that are there are kept"
-    )
-    assert announcement(list(CLIPS), 0.5, 1).endswith("with 1 process; clips that are there are kept")
+@pytest.mark.parametrize(
+    ("workers", "told"),
+    [(2, "about 14,200 clips, 3.4 GB and 2 min with 2 processes"), (1, "3.4 GB and 5 min with 1 process;")],
+)
+def test_time_and_disk_are_told_before(capsys, workers, told):
+    WriteSets(workers=workers).announce("CMI-RewardBench", *CLIPS["CMI-RewardBench"])
+    assert told in capsys.readouterr().err

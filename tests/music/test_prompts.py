@@ -174,3 +174,11 @@ def test_a_file_that_is_missing_is_no_prompt(source, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError):
         load_prompts(source)
+
+
+@pytest.mark.parametrize("name", ["prompts", "my/prompts", "two words"])
+def test_a_folder_is_no_file_and_not_looked_for_elsewhere(name, tmp_path, monkeypatch):
+    (tmp_path / name).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=rf"^prompts {name} is a folder: name the file with the prompts$"):
+        load_prompts(name)
