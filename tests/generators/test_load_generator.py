@@ -1,8 +1,8 @@
 """Finding a generator by name, whatever runs it, and clear refusals of what cannot be one."""
 
-import importlib.util
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -102,8 +102,7 @@ def test_a_wrong_option_is_refused_before_the_model_is_looked_for(backend: str, 
 def test_a_missing_library_is_named_with_its_cure(
     backend: str, library: str, cure: str, monkeypatch: pytest.MonkeyPatch
 ):
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == library else find(name))
+    monkeypatch.setitem(sys.modules, library, None)  # as where it is not installed
     with pytest.raises(InputError, match=f"needs {library}, .*: {cure}"):
         load_generator("somebody/some-music", backend)
 
