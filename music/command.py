@@ -28,10 +28,10 @@ import docstring_parser
 import jsonargparse
 
 from music.closed_pipes import outlive_readers
+from music.distributed.launched import end_with_accelerate, is_launched
 from music.errors import InputError, ServiceError
 from music.files import read_text
 from music.interruption import Stopped, terminable
-from music.launched import end_with_accelerate, is_launched
 from music.memory import is_out_of_memory
 from music.optional_libraries import extra_with, install_extra
 from music.paths import check_file, check_output, is_pipe

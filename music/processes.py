@@ -3,7 +3,7 @@
 `torchrun` and `accelerate launch` (on GPUs) start several processes and announce them in the environment.
 Work is split by `Processes.claim`, or by `Processes.shard` where all of it takes equally long, and meets again at
 `Processes.barrier`; results travel through files. `Processes.agree` ends all processes where one was started with other
-inputs than the rest; one that has to end ends the others (`music.meeting`).
+inputs than the rest; one that has to end ends the others (`music.distributed.meeting`).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
+from music.distributed.launched import launched
+from music.distributed.meeting import Meeting
 from music.durable import TEMPORARY, make_folder, writing
 from music.errors import InputError, ServiceError
 from music.hashing import sha256_text
 from music.interruption import Stopped
-from music.launched import launched
-from music.meeting import Meeting
 
 T = TypeVar("T")
 #: what a collective operation says whose peer is gone

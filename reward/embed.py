@@ -18,7 +18,7 @@ from typing import ClassVar, Literal
 from music.clips import read_header
 from music.command import run
 from music.devices import find_device
-from music.same_inputs import meet
+from music.distributed.same_inputs import meet
 from reward.cmi_rm.checkpoint import load_towers
 from reward.cmi_rm.locations import Locator
 from reward.cmi_rm.towers import MAX_SECONDS

@@ -20,12 +20,12 @@ from typing import Any, ClassVar
 
 from music.candidate import Candidate
 from music.command import run
+from music.distributed.same_inputs import meet
 from music.durable import write_text
 from music.errors import InputError
 from music.paths import check_apart, check_file, check_output
 from music.pool import Pool
 from music.processes import Processes
-from music.same_inputs import meet
 from reward.protocol import Scorer
 from reward.registry import load_reward
 from reward.scoring.audio_files import audio_rows, is_audio

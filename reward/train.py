@@ -26,15 +26,15 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from music.accelerating import in_force, make_accelerator
 from music.command import run
 from music.devices import find_device
+from music.distributed.accelerating import in_force, make_accelerator
+from music.distributed.same_inputs import meet
 from music.errors import InputError
 from music.hashing import sha256_file
 from music.optional_libraries import check_tracker
 from music.processes import Processes
 from music.provenance import write_run_record
-from music.same_inputs import meet
 from reward.cmi_rm.checkpoint import load_head, load_towers
 from reward.cmi_rm.locations import Locator
 from reward.cmi_rm.towers import Towers

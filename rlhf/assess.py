@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from music.command import refuse_below_one, run, split_names
+from music.distributed.same_inputs import agree_on_prompts, meet
 from music.errors import InputError
 from music.prompts import load_prompts, prompts_record
 from music.provenance import device_name, write_run_record
-from music.same_inputs import agree_on_prompts, meet
 from reward import RewardWeights
 from reward.scoring.candidates import load_scorers
 from rlhf.assessment.comparison import BASE, MetricOfModel, compare

@@ -26,9 +26,10 @@ the model from before (`rlhf.assessment.watching`). ``OUT/held_out`` has the tab
 from typing import Any
 
 from generators import Generator, Job, Sample, fill_pool
-from music.accelerating import in_force, make_accelerator
 from music.command import run
 from music.devices import find_device
+from music.distributed.accelerating import in_force, make_accelerator
+from music.distributed.same_inputs import agree_on_prompts, meet
 from music.durable import claim_work, write_text
 from music.errors import InputError
 from music.jsonl import dump_line
@@ -37,7 +38,6 @@ from music.pool import Pool
 from music.processes import Processes
 from music.prompts import Prompt, load_prompts, prompts_record
 from music.provenance import write_run_record
-from music.same_inputs import agree_on_prompts, meet
 from reward import RewardWeights
 from reward.registry import load_reward
 from reward.scoring.candidates import refuse_unscorable

@@ -29,11 +29,11 @@ from pathlib import Path
 from generators import fill_pool, load_generator
 from generators.registry import given_sampling
 from music.command import refuse_below_one, run
+from music.distributed.same_inputs import agree_on_prompts, meet
 from music.errors import InputError
 from music.options import Generation, Judging, Runtime
 from music.pool import Pool
 from music.prompts import load_prompts
-from music.same_inputs import agree_on_prompts, meet
 from reward import RewardWeights
 from reward.scoring.candidates import load_scorers, refuse_unscorable, score_candidates
 from scaling.browsing.favourites import read_favourites

@@ -24,6 +24,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from music.command import run, split_names
+from music.distributed.same_inputs import meet
 from music.durable import make_folder, write_text
 from music.errors import InputError
 from music.intervals import (
@@ -38,7 +39,6 @@ from music.options import Judging, Runtime
 from music.paths import short_names
 from music.pool import Candidate, Pool
 from music.provenance import write_run_record
-from music.same_inputs import meet
 from music.tables import csv_table, latex_table, markdown_table
 from reward import RewardWeights, Scorer
 from reward.scoring.candidates import load_scorers, score_candidates

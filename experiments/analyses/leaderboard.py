@@ -28,6 +28,7 @@ import numpy as np
 
 from experiments.figures import draw_dots, drawing, shown, write_report
 from music.command import split_names
+from music.distributed.same_inputs import meet
 from music.durable import make_folder
 from music.errors import InputError
 from music.intervals import RESAMPLES, Array, estimate_each
@@ -35,7 +36,6 @@ from music.optional_libraries import OptionalLibraries, install_extra
 from music.options import Rewarding, Runtime
 from music.paths import files_in, is_folder, short_names
 from music.pool import Candidate, Pool
-from music.same_inputs import meet
 from music.tables import markdown_table
 from reward import RewardWeights
 from reward.benchmark.extra import line_of

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from music.distributed.same_inputs import meet
 from music.durable import write_text
 from music.errors import InputError
 from music.file_hashes import file_hashes
@@ -33,7 +34,6 @@ from music.jsonl import dump_line, read_jsonl
 from music.options import Rewarding
 from music.paths import is_readable
 from music.provenance import write_run_record
-from music.same_inputs import meet
 from reward import RewardWeights
 from reward.data.cmi import ALIASES
 from reward.registry import load_reward

@@ -24,9 +24,9 @@ from typing import Any
 
 from experiments.analyses.window_measures import ALL, shortest_of, side_by_side, with_people
 from experiments.figures import COLOURS, drawing, shown, write_report
+from music.distributed.same_inputs import meet
 from music.errors import InputError
 from music.intervals import RESAMPLES
-from music.same_inputs import meet
 from music.tables import markdown_table
 from reward.baselines.windowed import WINDOWS
 from reward.benchmark.command import RESULTS, Benchmark, BenchmarkScoring, predict

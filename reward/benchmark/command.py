@@ -26,6 +26,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from music.distributed.same_inputs import meet
 from music.durable import write_text
 from music.errors import InputError
 from music.hashing import sha256_file
@@ -34,7 +35,6 @@ from music.jsonl import dump_line
 from music.paths import is_file
 from music.processes import Processes
 from music.provenance import device_name, write_run_record
-from music.same_inputs import meet
 from music.tables import csv_table
 from reward.benchmark.comparison import COMPARISON, compare
 from reward.benchmark.coverage import coverage

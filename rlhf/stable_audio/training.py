@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from generators.stable_audio.diffusers.loading import StableAudioParts
-from music.accelerating import make_accelerator
+from music.distributed.accelerating import make_accelerator
 from music.errors import InputError
 from music.interruption import StopAfterStep
 from music.processes import Processes

@@ -4,7 +4,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
-from music.accelerating import in_force, make_accelerator, settle_environment
+from music.distributed.accelerating import in_force, make_accelerator, settle_environment
 from music.errors import InputError
 from music.processes import Processes
 

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
+from music.distributed.launched import Launched, launched
 from music.errors import InputError
-from music.launched import Launched, launched
 from music.processes import Processes
 
 
@@ -53,7 +53,7 @@ import os, subprocess, sys
 os.environ["ACCELERATE_MIXED_PRECISION"] = "no"
 subprocess.run(sys.argv[1:])
 """
-    ask = "import os; from music.launched import launched; print(launched(os.environ).world_size)"
+    ask = "import os; from music.distributed.launched import launched; print(launched(os.environ).world_size)"
     done = subprocess.run(
         [sys.executable, "-c", started, sys.executable, "-c", ask],
         env={**os.environ, **exported},
@@ -67,7 +67,7 @@ def test_the_end_of_accelerate_launch_ends_what_it_started():
     launcher = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[2]])"
     job = """
 import signal, sys, time
-from music.launched import end_with_accelerate
+from music.distributed.launched import end_with_accelerate
 end_with_accelerate()
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(print("told", flush=True)))
 print("ready", flush=True)

@@ -10,11 +10,11 @@ from datetime import timedelta
 import pytest
 import torch.distributed as dist
 
-from music import meeting
+from music.distributed import meeting
+from music.distributed.same_inputs import agree_on_prompts, code_hash, meet
 from music.errors import InputError, ServiceError
 from music.processes import Processes
 from music.prompts import Prompt
-from music.same_inputs import agree_on_prompts, code_hash, meet
 from tests.music.together import announced, free_port, together
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from generators.protocol import Job
-from music.accelerating import make_accelerator
+from music.distributed.accelerating import make_accelerator
 from music.errors import InputError
 from music.hashing import candidate_seed
 from music.processes import Processes

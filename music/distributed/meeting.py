@@ -23,8 +23,8 @@ from typing import Any
 
 import torch.distributed as dist
 
+from music.distributed.launched import Launched
 from music.errors import InputError, ServiceError
-from music.launched import Launched
 
 MEETING = 300.0  # s that the processes may take to start
 _SILENT = 60.0  # s without a sign of life after which a process is taken for dead
