@@ -39,7 +39,7 @@ LIBRARIES = (
     *("matplotlib.pyplot", "scipy.stats", "fastapi", "uvicorn", "sqlalchemy"),
 )
 #: variables that libraries read when they are imported
-READ_AT_IMPORT = ("HF_", "OMP_", "MKL_", "ATEN_", "TORCH_", "TRANSFORMERS_", "PYTHONHASHSEED", "LD_", "MPL")
+READ_AT_IMPORT = ("HF_", "OMP_", "MKL_", "ATEN_", "TRANSFORMERS_", "PYTHONHASHSEED", "LD_", "MPL")
 
 
 def load_libraries() -> None:
