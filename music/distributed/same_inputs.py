@@ -17,7 +17,7 @@ from music.processes import Processes
 from music.prompts import Prompt
 from music.provenance import library_versions
 
-_ROOT = Path(__file__).parents[1]
+_ROOT = Path(__file__).parents[2]
 _PACKAGES = ("music", "generators", "reward", "scaling", "rlhf", "experiments")
 
 
@@ -73,7 +73,11 @@ def agree_on_prompts(processes: Processes, prompts: Sequence[Prompt]) -> None:
 @lru_cache(maxsize=1)
 def code_hash() -> str:
     """Return the SHA-256 of the code of this project."""
-    files = sorted(path for package in _PACKAGES for path in (_ROOT / package).rglob("*.py"))
     return sha256_text(
-        "\n".join(f"{path.relative_to(_ROOT)} {sha256_text(path.read_text())}" for path in files)
+        "\n".join(f"{path.relative_to(_ROOT)} {sha256_text(path.read_text())}" for path in code_files())
     )
+
+
+def code_files() -> list[Path]:
+    """Return the files with the code of this project, where it is installed."""
+    return sorted(path for package in _PACKAGES for path in (_ROOT / package).rglob("*.py"))

@@ -6,13 +6,15 @@ import subprocess
 import sys
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import torch.distributed as dist
 
 from music.distributed import meeting
-from music.distributed.same_inputs import agree_on_prompts, code_hash, meet
+from music.distributed.same_inputs import agree_on_prompts, code_files, code_hash, meet
 from music.errors import InputError, ServiceError
+from music.hashing import sha256_text
 from music.processes import Processes
 from music.prompts import Prompt
 from tests.music.together import announced, free_port, together
@@ -107,7 +109,12 @@ def test_processes_with_the_same_inputs_agree(tmp_path, monkeypatch):
         monkeypatch.setenv(variable, value)
     with meet(Options(), tmp_path / "alone", alone=True) as processes:
         assert processes.world_size == 1
-    assert len(code_hash()) == 64
+
+
+def test_the_code_that_processes_compare_is_all_of_ours():
+    root = Path(__file__).parents[2]
+    assert {root / "scaling/best_of_n.py", root / "rlhf/train.py"} <= {*code_files()}
+    assert code_hash() != sha256_text("")
 
 
 @pytest.mark.parametrize(
