@@ -155,7 +155,7 @@ def test_the_end_of_one_ends_those_who_wait_for_it(waits_in):
 
     began = time.monotonic()
     first, _, third = together(3, work)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30  # on a busy machine; else minutes
     for error in (first, third):
         assert isinstance(error, ServiceError)
         assert "process 1 on " in str(error)
@@ -174,7 +174,7 @@ def test_the_end_of_one_ends_those_who_work(monkeypatch):
     assert isinstance(error, ValueError)
     assert isinstance(ended, ServiceError)
     assert str(ended).endswith("has ended: ValueError: no more")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30  # on a busy machine; else 50
 
 
 def test_an_error_that_comes_of_the_end_of_another_is_not_shown():

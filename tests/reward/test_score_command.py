@@ -405,6 +405,6 @@ def test_reading_ahead_that_is_dropped_half_way_waits_for_nothing():
     began = time.monotonic()
     del numbers
     gc.collect()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15  # else the timer ends it
     ended.set()
     limit.cancel()
