@@ -23,7 +23,7 @@ from music.command import run
 from music.distributed.same_inputs import meet
 from music.durable import write_text
 from music.errors import InputError
-from music.paths import check_apart, check_file, check_output
+from music.paths import check_apart, check_file, check_output_file
 from music.pool import Pool
 from music.processes import Processes
 from reward.protocol import Scorer
@@ -104,10 +104,8 @@ class ScoreConfig(RowScoring):
         if self.output:
             check_files(Path(self.input), Path(self.output))
         if self.csv:
-            check_output(self.csv)
-            check_apart(self.input or Path(self.pool) / "metadata.jsonl", Path(self.csv))
-            if Path(self.csv) == Path(self.output):
-                raise InputError(f"--csv {self.csv} would overwrite the output: give it another name")
+            check_output_file(Path(self.csv), ".csv", "--csv")
+            check_apart(self.input or self.pool, Path(self.csv))
 
     @property
     def is_audio(self) -> bool:

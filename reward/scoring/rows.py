@@ -285,7 +285,8 @@ def _scored(rows: Sequence[Row], loaded: Sequence[_Loaded], scorer: Scorer) -> l
         scores = scores_of(scorer, [_sound(one.request) for one in loaded])
     except InputError as error:
         if len(rows) == 1:
-            return [_writable({**rows[0], "error": str(error), "model": scorer.hash})]
+            cause = f"{error} ({loaded[0].warning})" if loaded[0].warning else str(error)
+            return [_writable({**rows[0], "error": cause, "model": scorer.hash})]
         return [
             result for row, one in zip(rows, loaded, strict=True) for result in _scored([row], [one], scorer)
         ]

@@ -101,20 +101,32 @@ def test_each_clip_that_fails_says_why(folder, capsys):
         (["nowhere", "--text", "pop"], "input nowhere does not exist"),
         (["clips/notes.txt"], "expected either FOLDER"),
         (["empty", "--text", "pop"], "empty holds no audio file"),
-        (["clips", "out.jsonl", "--csv", "out.jsonl"], "--csv out.jsonl would overwrite the output"),
-        (["clips/quiet.wav", "--csv", "clips/quiet.wav"], "would be overwritten"),
+        (
+            ["clips", "out.jsonl", "--csv", "clips/../out.jsonl"],
+            "--csv must name a .csv file, got clips/../out.jsonl",
+        ),
+        (["clips", "--csv", "clips/quiet.wav"], "--csv must name a .csv file, got clips/quiet.wav"),
+        (["clips", "--csv", "."], "--csv must name a .csv file, got ."),
+        (["clips", "--csv", "dir.csv"], "--csv must name a file, got the folder dir.csv"),
         (["clips", "--csv", "clips/notes.txt/x.csv"], "is a file"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(folder, monkeypatch, options, message):
     monkeypatch.chdir(folder.parent)
-    (folder.parent / "empty").mkdir()
+    for name in ("empty", "dir.csv"):
+        (folder.parent / name).mkdir()
     (folder.parent / "in.jsonl").write_text('{"id": "a", "audio": "clips/quiet.wav"}\n')
     with pytest.raises(InputError, match=message):
         score(*options)
 
 
 CLIPS = [ScoredClip({"id": f"{i}\nx", "facts": {"a": i}}, {"m": float(i)}) for i in range(4)]
+
+
+def test_a_name_cannot_steer_the_terminal():
+    clips = [ScoredClip({"id": "\x1b[31ma\u202eb"}, {"m": 1.0}), ScoredClip({"id": "\x1b"}, error="no\x07")]
+    assert ranked_list(clips, ["m"]).splitlines()[1] == "1  1.0000  ?[31ma?b"
+    assert told_failures(clips) == ["?: no?"]
 
 
 def test_a_long_list_is_cut_and_counted():
