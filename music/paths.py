@@ -97,7 +97,7 @@ def check_output_file(path: Path, suffix: str, option: str) -> None:
     InputError
         If its name does not end so, it is a folder, or `check_output` refuses it.
     """
-    if path.suffix != suffix:
+    if path.suffix.lower() != suffix:
         raise InputError(f"{option} must name a {suffix} file, got {path}")
     if is_folder(path):
         raise InputError(f"{option} must name a file, got the folder {path}")

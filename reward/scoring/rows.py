@@ -216,7 +216,7 @@ def _check(
     """`InputError` if the results that are there belong to another version of the scorer, or to another input."""
     for place in table.rows():
         identity, model = place.row.get("id"), place.row.get("model")
-        if identity not in rows and not (accumulate and identity):
+        if not isinstance(identity, str) or (identity not in rows and not (accumulate and identity)):
             raise InputError(f"{place.where}: id {identity!r} is not in {source}: choose another output")
         if model != scorer.hash:
             raise InputError(

@@ -98,6 +98,7 @@ def test_each_clip_that_fails_says_why(folder, capsys):
         (["--pool", "pool", "--text", "pop"], "--text is for a folder of audio; a pool holds its prompts"),
         (["clips", "out.csv"], "the output must be a .jsonl file .*table is written by --csv"),
         (["clips", "--root", "."], "--root is for the rows of a file"),
+        (["in.jsonl", "out.jsonl", "--root", "nowhere"], "--root nowhere is not a folder"),
         (["nowhere", "--text", "pop"], "input nowhere does not exist"),
         (["clips/notes.txt"], "expected either FOLDER"),
         (["empty", "--text", "pop"], "empty holds no audio file"),
@@ -152,3 +153,12 @@ def test_the_table_holds_the_fields_of_rows_and_what_is_nested_as_json():
     assert lines[0] == "rank,id,facts,mean,m,error"
     assert lines[-1] == ",x,,,,bad"
     assert '"{""a"": 0}"' in "\n".join(lines)
+
+
+def test_a_link_to_nothing_fails_and_is_told(folder, capsys):
+    (folder / "gone.wav").symlink_to("nowhere.wav")
+    (folder / "folder.wav").mkdir()
+    assert score(folder, "--text", "pop") == 1
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 4
+    assert said.err.splitlines()[-1].startswith("gone.wav: audio file")
