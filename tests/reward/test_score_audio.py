@@ -25,7 +25,7 @@ def folder(tmp_path, noise):
 
 
 def score(*words):
-    return main(parse_command(ScoreConfig, [*map(str, words), *LOUDNESS]))
+    return main(parse_command(ScoreConfig, [*LOUDNESS, *map(str, words)]))
 
 
 def table(path):
@@ -162,3 +162,29 @@ def test_a_link_to_nothing_fails_and_is_told(folder, capsys):
     said = capsys.readouterr()
     assert len(said.out.splitlines()) == 4
     assert said.err.splitlines()[-1].startswith("gone.wav: audio file")
+
+
+SCORERS = """
+from music.errors import InputError
+from reward.protocol import Scorer
+class Tempo(Scorer):
+    name, metrics, hash, higher_is_better = "tempo", ("bpm",), "0", False
+    def score(self, requests):
+        return [{"bpm": 90.0} for _ in requests]
+class Singing(Tempo):
+    def check_prompt(self, prompt):
+        if not prompt.lyrics:
+            raise InputError("no lyrics are there to be heard")
+"""
+
+
+def test_what_only_describes_is_not_called_best(folder, capsys):
+    (folder.parent / "scorers.py").write_text(SCORERS)
+    assert score(folder, "--text", "pop", "--reward", f"{folder.parent}/scorers.py:Tempo") == 0
+    assert "note: tempo describes clips and does not judge them" in capsys.readouterr().err
+
+
+def test_a_prompt_that_the_scorer_refuses_is_told_once(folder):
+    (folder.parent / "scorers.py").write_text(SCORERS)
+    with pytest.raises(InputError, match="no lyrics are there"):
+        score(folder, "--text", "pop", "--reward", f"{folder.parent}/scorers.py:Singing")
