@@ -23,6 +23,7 @@ settle_vector_math()  # here, as whatever computes on sound imports clips
 _RATES = (1_000, 655_350)  # Hz; FLAC ends there, and no music lies below
 _UNKNOWN = 2**63 - 1  # samples, as libsndfile says it
 _NO_MP3 = "File does not exist or is not a regular file (possibly a pipe?)."  # what libsndfile says of any such file
+_WITHOUT_HEADER = ".raw"  # as soundfile takes it, whatever the file holds
 _CUT = ("lost sync", "psf_fseek() failed")  # what libsndfile says of a FLAC that ends too early
 _BLOCK = 1 << 16  # samples
 _MP3_FRAME = 1152  # samples; some encoders count the frame that holds the count
@@ -209,9 +210,7 @@ def _decoded(file: soundfile.SoundFile, wanted: int) -> np.ndarray:
 def _opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
     """Open an audio file that is not visibly cut short."""
     check_file(path, "audio file")
-    if (
-        Path(path).suffix.lower() == ".raw"
-    ):  # which soundfile takes for samples without a header, whatever it holds
+    if Path(path).suffix.lower() == _WITHOUT_HEADER:
         raise InputError(
             f"audio file {path} cannot be read: a .raw file tells neither rate nor channels: convert it to WAV or FLAC"
         )
