@@ -23,6 +23,8 @@ settle_vector_math()  # here, as whatever computes on sound imports clips
 _RATES = (1_000, 655_350)  # Hz; FLAC ends there, and no music lies below
 _UNKNOWN = 2**63 - 1  # samples, as libsndfile says it
 _NO_MP3 = "File does not exist or is not a regular file (possibly a pipe?)."  # what libsndfile says of any such file
+_WITHOUT_HEADER = ".raw"  # as soundfile takes it, whatever the file holds
+_CUT = ("lost sync", "psf_fseek() failed")  # what libsndfile says of a FLAC that ends too early
 _BLOCK = 1 << 16  # samples
 _MP3_FRAME = 1152  # samples; some encoders count the frame that holds the count
 
@@ -147,7 +149,8 @@ def read_header(path: str | Path) -> ClipHeader:
     """Return rate, channels and length of an audio file: as its header promises, or by decoding if it does not.
 
     A promise is the size of the sound in WAV, AIFF, CAF, AU and the like, the number of samples in FLAC, the last page
-    of Ogg, and the number of frames in an MP3 (Xing, Info). None is an MP3 without it and a FLAC from a pipe.
+    of Ogg, and the number of frames in an MP3 (Xing, Info). None is an MP3 without it and a FLAC from a pipe. Of a FLAC
+    the last sample is decoded, as nothing else tells that it was cut.
 
     Raises
     ------
@@ -158,6 +161,8 @@ def read_header(path: str | Path) -> ClipHeader:
         samples = file.frames
         if isinstance(file, _OfUnknownLength):
             samples = sum(map(len, file.blocks(samples)))
+        elif file.format == "FLAC" and samples:
+            _reach_end(file)
         return ClipHeader(file.samplerate, file.channels, samples, file.subtype in ("FLOAT", "DOUBLE"))
 
 
@@ -188,6 +193,12 @@ class _OfUnknownLength(soundfile.SoundFile):
             yield block
 
 
+def _reach_end(file: soundfile.SoundFile) -> None:
+    """Decode the last sample that is promised; `LibsndfileError` if it is not there."""
+    file.seek(file.frames - 1)
+    file.read(1)
+
+
 def _decoded(file: soundfile.SoundFile, wanted: int) -> np.ndarray:
     """Return the first samples, `[samples, channels]`, float32; fewer if there are fewer."""
     if not isinstance(file, _OfUnknownLength):
@@ -199,6 +210,10 @@ def _decoded(file: soundfile.SoundFile, wanted: int) -> np.ndarray:
 def _opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
     """Open an audio file that is not visibly cut short."""
     check_file(path, "audio file")
+    if Path(path).suffix.lower() == _WITHOUT_HEADER:
+        raise InputError(
+            f"audio file {path} cannot be read: a .raw file tells neither rate nor channels: convert it to WAV or FLAC"
+        )
     try:
         missing = missing_sound(Path(path))
         with ExitStack() as stack:
@@ -225,7 +240,7 @@ def _opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
 
 def _reason(path: Path, error: soundfile.LibsndfileError) -> str:
     kind = foreign_kind(path)
-    if "lost sync" in error.error_string:
+    if any(sign in error.error_string for sign in _CUT):
         return f"it is cut short or damaged ({error.error_string.removeprefix('Error : ').rstrip('.')})"
     if not kind:
         return error.error_string.replace(_NO_MP3, "no audio was found in it")

@@ -1,6 +1,7 @@
 """Standard output and errors that nobody reads any more: ``| head`` ends neither the work nor its exit code."""
 
 import io
+import os
 import sys
 from typing import Any, TextIO
 
@@ -28,15 +29,18 @@ class _Pipe(io.FileIO):
 def outlive_readers() -> None:
     """Let standard output and errors of this process outlive who reads them.
 
-    A character that the terminal's encoding lacks is escaped. Streams that somebody has replaced are left alone.
+    A character that the terminal's encoding lacks is escaped. What goes to a stream that was closed before the process
+    began (``>&-``) is dropped. Streams that somebody has replaced are left alone.
     """
-    if sys.stdout is sys.__stdout__ and sys.stdout is not None:
+    if sys.stdout is sys.__stdout__:
         sys.stdout = _outliving(sys.stdout)
-    if sys.stderr is sys.__stderr__ and sys.stderr is not None:
+    if sys.stderr is sys.__stderr__:
         sys.stderr = _outliving(sys.stderr)
 
 
 def _outliving(stream: Any) -> TextIO:
+    if stream is None:
+        return open(os.devnull, "w", encoding="utf-8")
     stream.flush()
     raw = _Pipe(stream.fileno(), "wb", closefd=False)
     return io.TextIOWrapper(

@@ -86,7 +86,7 @@ def write_bytes(path: Path, data: bytes, owner: int = 0) -> None:
     """
     make_folder(path.parent)
     temporary = temporary_path(path, owner)
-    with writing(path.parent):
+    with writing(path):
         try:
             with open(temporary, "wb") as file:
                 file.write(data)

@@ -79,13 +79,15 @@ def read_csv(path: Path) -> tuple[Sequence[str], list[tuple[int, Row]]]:
     Raises
     ------
     InputError
-        If the file cannot be read, is not UTF-8 or not CSV, or a row has more fields than the header; the message
-        names file and line.
+        If the file cannot be read, is not UTF-8 or not CSV, the header names a column twice, or a row has more fields
+        than the header; the message names file and line.
     """
     reader = csv.DictReader(io.StringIO(read_text(path)), strict=True)
     rows: list[tuple[int, Row]] = []
     try:
         columns = reader.fieldnames or ()
+        if twins := [name for number, name in enumerate(columns) if name and name in columns[:number]]:
+            raise InputError(f"{path} line {reader.line_num}: column {twins[0]!r} comes twice: rename one")
         for row in reader:
             if None in row:
                 raise InputError(

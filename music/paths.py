@@ -77,6 +77,8 @@ def check_output(path: str | Path) -> None:
         If not, so that nothing is computed for it in vain.
     """
     place = Path(path).absolute()
+    if exists(place) and not (is_file(place) or is_folder(place)):
+        raise InputError(f"cannot write {path}: a device or pipe would be replaced; choose another --output")
     above = place if is_folder(place) else next(one for one in place.parents if exists(one))
     for name in place.relative_to(above).parts:
         if len(os.fsencode(name)) > _LONGEST:
@@ -85,6 +87,21 @@ def check_output(path: str | Path) -> None:
         raise InputError(f"cannot write {path}: {above} is a file; choose another --output")
     if not os.access(above, os.W_OK | os.X_OK):
         raise InputError(f"cannot write {path}: {above} may not be written to; choose another --output")
+
+
+def check_output_file(path: Path, suffix: str, option: str) -> None:
+    """Check that a file that an option names may be written, and cannot be taken for one of another kind.
+
+    Raises
+    ------
+    InputError
+        If its name does not end so, it is a folder, or `check_output` refuses it.
+    """
+    if path.suffix.lower() != suffix:
+        raise InputError(f"{option} must name a {suffix} file, got {path}")
+    if is_folder(path):
+        raise InputError(f"{option} must name a file, got the folder {path}")
+    check_output(path)
 
 
 def check_apart(source: str | Path, *targets: Path) -> None:

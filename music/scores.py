@@ -157,6 +157,8 @@ def _key(place: Located) -> Key:
         key = (row["prompt_id"], row["candidate"], row["sha256"], row["hash"])
     except (KeyError, AttributeError) as error:
         raise InputError(f"{place.where}: not a row of scores ({error})") from error
+    if [type(part) for part in key] != [str, int, str, str]:
+        raise InputError(f"{place.where}: not a row of scores (its key is {key!r})")
     if not float_scores:
         raise InputError(f"{place.where}: a score is not a number")
     return key

@@ -1,10 +1,10 @@
 """Tables: CSV for programs, Markdown and LaTeX for people."""
 
 import csv
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+_QUOTED_ENDS = "\r\n"  # a field that has one of them is quoted
 _ESCAPED = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -18,11 +18,19 @@ _ESCAPED = {character: f"\\{character}" for character in "&%$#_{}"} | {
 
 def csv_table(lines: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     """Return lines as CSV; what is None is empty."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, restval="", lineterminator="\n")
+    written = _Lines()
+    writer = csv.DictWriter(written, columns, restval="", lineterminator=_QUOTED_ENDS)
     writer.writeheader()
     writer.writerows({name: "" if value is None else value for name, value in line.items()} for line in lines)
-    return buffer.getvalue()
+    return "".join(written)
+
+
+class _Lines(list[str]):
+    """Lines of CSV that end with a line feed, where a carriage return within a field is quoted all the same."""
+
+    def write(self, line: str) -> None:
+        """Add a line, as it comes from `csv`."""
+        self.append(line.removesuffix(_QUOTED_ENDS) + "\n")
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -23,9 +23,10 @@ from music.command import run
 from music.distributed.same_inputs import meet
 from music.durable import write_text
 from music.errors import InputError
-from music.paths import check_apart, check_file, check_output
+from music.paths import check_apart, check_file, check_output_file
 from music.pool import Pool
 from music.processes import Processes
+from music.prompts import Prompt
 from reward.protocol import Scorer
 from reward.registry import load_reward
 from reward.scoring.audio_files import audio_rows, is_audio
@@ -37,6 +38,9 @@ from reward.scoring.rows import WARNING, batch_on, check_files, score_rows
 
 _SHOWN = 20  # lines of the list, where all scores are kept
 _EITHER = "expected either FOLDER, IN.jsonl OUT.jsonl or --pool DIR"
+_DESCRIBES = (
+    "note: {} describes clips and does not judge them: the first has the most of it, and is not the best"
+)
 _RESULTS = ("rank", "mean")  # columns of the table that a row may not have
 
 
@@ -104,10 +108,8 @@ class ScoreConfig(RowScoring):
         if self.output:
             check_files(Path(self.input), Path(self.output))
         if self.csv:
-            check_output(self.csv)
-            check_apart(self.input or Path(self.pool) / "metadata.jsonl", Path(self.csv))
-            if Path(self.csv) == Path(self.output):
-                raise InputError(f"--csv {self.csv} would overwrite the output: give it another name")
+            check_output_file(Path(self.csv), ".csv", "--csv")
+            check_apart(self.input or self.pool, Path(self.csv))
 
     @property
     def is_audio(self) -> bool:
@@ -125,6 +127,8 @@ def main(config: ScoreConfig) -> int:
             )
         pool = Pool(config.pool) if config.pool else None
         scorer = load_reward(config)
+        if config.is_audio:
+            scorer.check_prompt(Prompt(config.input, config.text))
         if config.level is not None:
             scorer = AtLevel(scorer, config.level)
         clips, counts = (
@@ -138,6 +142,8 @@ def main(config: ScoreConfig) -> int:
             kept = config.output or config.csv or config.pool
             if best := ranked_list(clips, scorer.metrics, _SHOWN if kept else None):
                 print(best)
+                if not scorer.higher_is_better:
+                    print(_DESCRIBES.format(scorer.name), file=sys.stderr)
             print(counts, file=sys.stderr)
         if processes.is_main or config.pool:  # of a pool each process knows its own
             for line in told_failures(clips):

@@ -15,6 +15,7 @@ The reward must rise with n, as that is what is picked by; a metric that is a pa
 is the finding.
 """
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import nan
@@ -72,9 +73,12 @@ class Evaluate(Judging, Runtime):
     output: Path = Path("runs/evaluate")
 
     def __post_init__(self) -> None:
-        """Refuse what is no list of numbers or of pools."""
+        """Refuse what is no list of numbers or of different pools."""
         if not split_names(self.pools):
             raise InputError("name a pool: a folder that a run of best_of_n.py has filled")
+        folders = [os.path.realpath(folder) for folder in split_names(self.pools)]
+        if twins := [folder for number, folder in enumerate(folders) if folder in folders[:number]]:
+            raise InputError(f"the pool {twins[0]} is named twice")
         given = split_names(self.best_of)
         if not given or not all(number.isdecimal() and int(number) > 0 for number in given):
             raise InputError(f"--best_of must be numbers above 0 with commas between, got {self.best_of!r}")

@@ -94,8 +94,10 @@ class Prepare:
     limit: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a limit out of range."""
+        """Refuse a limit out of range, and a folder of audio that is none."""
         refuse_below_one(self, "limit")
+        if self.audio is not None and not is_folder(self.audio):
+            raise InputError(f"--audio {self.audio} is not a folder")
 
 
 def main(options: Prepare) -> None:
@@ -103,9 +105,10 @@ def main(options: Prepare) -> None:
     make_folder(options.output)
     path, beside = options.output / "rows.jsonl", options.output / "skipped.jsonl"
     check_apart(options.source, path, beside)
+    benchmark = load_benchmark(options.benchmark)
     rows, judged, skipped = read_rows(options)
     leaks = []
-    if benchmark := load_benchmark(options.benchmark):
+    if benchmark:
         hashes = audio_keys(file for row in (*judged, *benchmark) for file in row.audio)
         leaks = find_leaks(judged, benchmark, hashes)
     if options.leaks == "exclude":

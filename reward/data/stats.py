@@ -16,7 +16,7 @@ import numpy as np
 
 from music.clips import read_header
 from music.durable import write_text
-from music.paths import check_apart, check_output
+from music.paths import check_apart, check_output_file
 from music.progress import progress
 from music.prompts import Prompt
 from reward.judgements import HEADS, LABELS, Judgement, Preference, Rating, audio_of, load_judgements
@@ -43,7 +43,7 @@ class Stats:
 def main(options: Stats) -> None:
     """Print the counts of all files together."""
     if options.json:
-        check_output(options.json)
+        check_output_file(options.json, ".json", "--json")
         for file in options.files:
             check_apart(file, options.json)
     rows = [row for file in options.files for row in load_judgements(file)]

@@ -35,7 +35,7 @@ def audio_rows(source: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
     found = files_in(source, "**/*") if source == folder else [source]
     names = [path.relative_to(folder).as_posix() for path in found if path.suffix.lower() in _SUFFIXES]
     visible = [name for name in names if not any(part.startswith(".") for part in name.split("/"))]
-    files = [name for name in visible if is_file(folder / name)]
+    files = [name for name in visible if not is_folder(folder / name)]  # a link to nothing is told
     if not files:
         raise InputError(f"{source} holds no audio file ({', '.join(sorted(_DECODED))})")
     for name in files:

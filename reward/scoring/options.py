@@ -7,6 +7,7 @@ from typing import Any
 from music.command import refuse_below_one
 from music.errors import InputError
 from music.options import Runtime
+from music.paths import is_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,8 @@ class RowScoring(Scoring):
     limit: int | None = None
 
     def __post_init__(self) -> None:
-        """`InputError` also for a limit that counts nothing."""
+        """`InputError` also for a limit that counts nothing, and a folder that is none."""
         super().__post_init__()
         refuse_below_one(self, "limit")
+        if self.root is not None and not is_folder(self.root):
+            raise InputError(f"--root {self.root} is not a folder")

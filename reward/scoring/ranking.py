@@ -93,15 +93,20 @@ def ranked_csv(clips: Sequence[ScoredClip], metrics: Sequence[str]) -> str:
 def told_failures(clips: Sequence[ScoredClip]) -> list[str]:
     """Return a line for each of the first clips without scores, with the reason, and one that counts the others."""
     failed = [clip for clip in clips if clip.error]
-    lines = [f"{clip.name}: {' '.join(clip.error.split())}" for clip in failed[:_REASONS]]
+    lines = [_one_line(f"{clip.name}: {clip.error}") for clip in failed[:_REASONS]]
     if more := len(failed) - len(lines):
         lines.append(f"... and {more} more failed")
     return lines
 
 
 def _short(name: str) -> str:
-    line = " ".join(name.split())
+    line = _one_line(name)
     return line if len(line) <= _LONGEST else f"...{line[3 - _LONGEST :]}"
+
+
+def _one_line(text: str) -> str:
+    """Return a text as a terminal shows it, without signs that would steer it."""
+    return "".join(sign if sign.isprintable() else "?" for sign in " ".join(text.split()))
 
 
 def _cell(value: Any) -> Any:

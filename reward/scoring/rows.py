@@ -216,7 +216,7 @@ def _check(
     """`InputError` if the results that are there belong to another version of the scorer, or to another input."""
     for place in table.rows():
         identity, model = place.row.get("id"), place.row.get("model")
-        if identity not in rows and not (accumulate and identity):
+        if not isinstance(identity, str) or (identity not in rows and not (accumulate and identity)):
             raise InputError(f"{place.where}: id {identity!r} is not in {source}: choose another output")
         if model != scorer.hash:
             raise InputError(
@@ -285,7 +285,8 @@ def _scored(rows: Sequence[Row], loaded: Sequence[_Loaded], scorer: Scorer) -> l
         scores = scores_of(scorer, [_sound(one.request) for one in loaded])
     except InputError as error:
         if len(rows) == 1:
-            return [_writable({**rows[0], "error": str(error), "model": scorer.hash})]
+            cause = f"{error} ({loaded[0].warning})" if loaded[0].warning else str(error)
+            return [_writable({**rows[0], "error": cause, "model": scorer.hash})]
         return [
             result for row, one in zip(rows, loaded, strict=True) for result in _scored([row], [one], scorer)
         ]

@@ -42,3 +42,12 @@ def test_streams_that_were_replaced_are_left_alone(capsys):
     before = sys.stdout, sys.stderr
     outlive_readers()
     assert (sys.stdout, sys.stderr) == before
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_what_goes_to_a_stream_that_was_closed_before_is_dropped(monkeypatch, name):
+    for place in (name, f"__{name}__"):
+        monkeypatch.setattr(sys, place, None)
+    outlive_readers()
+    with getattr(sys, name) as stream:
+        print("some", file=stream, flush=True)

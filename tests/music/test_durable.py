@@ -6,7 +6,7 @@ import torch
 from matplotlib.figure import Figure
 
 from music.drawing import write_figure
-from music.durable import finished_folder, writing
+from music.durable import finished_folder, write_bytes, writing
 from music.errors import InputError
 from tests.small_files import small_files
 
@@ -55,3 +55,10 @@ def test_a_picture_is_whole_or_absent(tmp_path):
     assert (tmp_path / "curves.pdf").read_bytes().startswith(b"%PDF")
     with pytest.raises(InputError, match=r"curves\.txt: there is no picture of the kind 'txt'"):
         write_figure(figure, tmp_path / "curves.txt", dpi=80)
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
+    (tmp_path / "ranking.csv").mkdir()
+    with pytest.raises(InputError, match=r"cannot write .*ranking\.csv: Is a directory"):
+        write_bytes(tmp_path / "ranking.csv", b"")
+    assert [path.name for path in tmp_path.iterdir()] == ["ranking.csv"]

@@ -63,3 +63,11 @@ def test_yaml_that_is_none_is_named(tmp_path, content, message):
     (tmp_path / "c.yaml").write_bytes(content)
     with pytest.raises(InputError, match=rf"c\.yaml {message}|c\.yaml is {message}"):
         read_yaml(tmp_path / "c.yaml")
+
+
+def test_a_column_that_comes_twice_is_named(tmp_path):
+    (tmp_path / "t.csv").write_text("id,text,text\na,one,two\n")
+    with pytest.raises(InputError, match=r"t\.csv line 1: column 'text' comes twice"):
+        read_csv(tmp_path / "t.csv")
+    (tmp_path / "t.csv").write_text("id,,\na,,\n")  # as spreadsheets leave empty columns
+    assert read_csv(tmp_path / "t.csv")[1][0][1]["id"] == "a"

@@ -124,10 +124,12 @@ def test_a_place_to_write_to(tmp_path, place):
             "the name x* is too long|the name x*.jsonl is too long",
         ),  # its parts' would be
         ("a\0b", r"a\\x00b' cannot be a path"),
+        ("pipe", "cannot write .*pipe: a device or pipe would be replaced"),
     ],
 )
 def test_a_place_that_cannot_be_written_to_is_told_before_the_work(tmp_path, place, message):
     (tmp_path / "a.txt").touch()
+    os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match=message):
         check_output(tmp_path / place)
 

@@ -1,5 +1,7 @@
 """Scores beside a pool: kept by clip and by version of the scorer, never used for anything else."""
 
+import json
+
 import pytest
 import torch
 
@@ -90,8 +92,12 @@ def test_any_scorer_name_makes_a_file_of_its_own(pool, name):
     }
 
 
-def test_a_bad_row_is_named(pool):
+@pytest.mark.parametrize(
+    "row", [{"scores": None}, {"candidate": [0]}, {"candidate": "0"}, {"scores": {"a": "1"}}]
+)
+def test_a_bad_row_is_named(pool, row):
     (pool.folder / "scores").mkdir()
-    (pool.folder / "scores" / "judge.jsonl").write_text('{"prompt_id": "x"}\n')
+    whole = {"prompt_id": "x", "candidate": 0, "sha256": "0", "hash": "1", "scores": {"a": 1.0, "b": 1.0}}
+    (pool.folder / "scores" / "judge.jsonl").write_text(json.dumps(whole | row) + "\n")
     with pytest.raises(InputError, match=r"judge\.jsonl line 1"):
         table(pool)

@@ -1,6 +1,11 @@
 """Tables are what Markdown and LaTeX read."""
 
-from music.tables import latex_table, markdown_table
+import csv
+import io
+
+import pytest
+
+from music.tables import csv_table, latex_table, markdown_table
 
 HEADER, ROWS = ["", "a|b", "c_d"], [["x & y", "1", "50 %"], ["−2", "{3}", "\\"]]
 
@@ -18,3 +23,12 @@ def test_latex_escapes_what_it_would_read_as_commands():
     assert r"$-$2 & \{3\} & \textbackslash{} \\" in found
     assert r"\caption{of 100 \% \& more}" in found
     assert r"\begin{tabular}{lrr}" in found
+
+
+@pytest.mark.parametrize("text", ["plain", 'a "b", c', "a\rb", "a\r\nb", "a\nb", ",", "\r", ""])
+def test_csv_gives_any_text_back_in_lines_that_end_with_a_line_feed(text):
+    written = csv_table([{"name": text, "n": 1}, {"name": "next", "n": None}], ["name", "n"])
+    rows = list(csv.reader(io.StringIO(written, newline="")))
+    assert rows == [["name", "n"], [text, "1"], ["next", ""]]
+    assert written.startswith("name,n\n")
+    assert written.endswith("\nnext,\n")

@@ -464,3 +464,22 @@ def test_the_commands_run_from_the_shell(tmp_path, sounds, capsys):
     assert code == 2
     assert "--format must be one of 'cmi', " in told
     assert data("count")[0] == 2
+
+
+def test_what_can_be_told_before_the_rows_are_read_is(tmp_path, sounds):
+    rows = {"format": "cmi", "source": str(tmp_path / "unread.jsonl"), "output": tmp_path / "out"}
+    with pytest.raises(InputError, match=r"--audio .*nowhere is not a folder"):
+        Prepare(**rows, audio=tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"cannot read .*nowhere\.jsonl"):
+        main(Prepare(**rows, benchmark=str(tmp_path / "nowhere.jsonl")))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("a.wav", "a .json file"), ("d.json", "a file, got the folder")]
+)
+def test_stats_are_written_over_nothing_else(tmp_path, name, message):
+    (tmp_path / "d.json").mkdir()
+    (tmp_path / "a.wav").write_text("sound")
+    with pytest.raises(InputError, match=f"--json must name {message}"):
+        stats.main(stats.Stats([tmp_path / "unread.jsonl"], tmp_path / name))
+    assert (tmp_path / "a.wav").read_text() == "sound"

@@ -96,3 +96,16 @@ def test_what_lies_within_full_scale_is_not_told():
     assert too_loud(Clip(torch.ones(1, 5), RATE)) == ""
     assert too_loud(Clip(torch.zeros(1, 0), RATE)) == ""
     assert too_loud(Clip(torch.full((1, 5), 50.0), RATE)).startswith("its peak is 50 times")
+
+
+def test_a_row_that_fails_for_its_level_says_so(tmp_path):
+    class Overflows(ReadsFiles):
+        def score(self, requests):
+            raise InputError("level is nan, not a finite number")
+
+    soundfile.write(tmp_path / "a.wav", np.full(RATE, 1e30, np.float32), RATE, subtype="FLOAT")
+    (tmp_path / "in.jsonl").write_text('{"id": "a", "audio": "a.wav"}\n')
+    assert score_rows(tmp_path / "in.jsonl", tmp_path / "out.jsonl", Overflows()).failed == 1
+    assert (
+        "nan, not a finite number (its peak is 1e+30 times" in results(tmp_path / "out.jsonl")["a"]["error"]
+    )

@@ -25,7 +25,7 @@ def folder(tmp_path, noise):
 
 
 def score(*words):
-    return main(parse_command(ScoreConfig, [*map(str, words), *LOUDNESS]))
+    return main(parse_command(ScoreConfig, [*LOUDNESS, *map(str, words)]))
 
 
 def table(path):
@@ -98,23 +98,36 @@ def test_each_clip_that_fails_says_why(folder, capsys):
         (["--pool", "pool", "--text", "pop"], "--text is for a folder of audio; a pool holds its prompts"),
         (["clips", "out.csv"], "the output must be a .jsonl file .*table is written by --csv"),
         (["clips", "--root", "."], "--root is for the rows of a file"),
+        (["in.jsonl", "out.jsonl", "--root", "nowhere"], "--root nowhere is not a folder"),
         (["nowhere", "--text", "pop"], "input nowhere does not exist"),
         (["clips/notes.txt"], "expected either FOLDER"),
         (["empty", "--text", "pop"], "empty holds no audio file"),
-        (["clips", "out.jsonl", "--csv", "out.jsonl"], "--csv out.jsonl would overwrite the output"),
-        (["clips/quiet.wav", "--csv", "clips/quiet.wav"], "would be overwritten"),
+        (
+            ["clips", "out.jsonl", "--csv", "clips/../out.jsonl"],
+            "--csv must name a .csv file, got clips/../out.jsonl",
+        ),
+        (["clips", "--csv", "clips/quiet.wav"], "--csv must name a .csv file, got clips/quiet.wav"),
+        (["clips", "--csv", "."], "--csv must name a .csv file, got ."),
+        (["clips", "--csv", "dir.csv"], "--csv must name a file, got the folder dir.csv"),
         (["clips", "--csv", "clips/notes.txt/x.csv"], "is a file"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(folder, monkeypatch, options, message):
     monkeypatch.chdir(folder.parent)
-    (folder.parent / "empty").mkdir()
+    for name in ("empty", "dir.csv"):
+        (folder.parent / name).mkdir()
     (folder.parent / "in.jsonl").write_text('{"id": "a", "audio": "clips/quiet.wav"}\n')
     with pytest.raises(InputError, match=message):
         score(*options)
 
 
 CLIPS = [ScoredClip({"id": f"{i}\nx", "facts": {"a": i}}, {"m": float(i)}) for i in range(4)]
+
+
+def test_a_name_cannot_steer_the_terminal():
+    clips = [ScoredClip({"id": "\x1b[31ma\u202eb"}, {"m": 1.0}), ScoredClip({"id": "\x1b"}, error="no\x07")]
+    assert ranked_list(clips, ["m"]).splitlines()[1] == "1  1.0000  ?[31ma?b"
+    assert told_failures(clips) == ["?: no?"]
 
 
 def test_a_long_list_is_cut_and_counted():
@@ -140,3 +153,38 @@ def test_the_table_holds_the_fields_of_rows_and_what_is_nested_as_json():
     assert lines[0] == "rank,id,facts,mean,m,error"
     assert lines[-1] == ",x,,,,bad"
     assert '"{""a"": 0}"' in "\n".join(lines)
+
+
+def test_a_link_to_nothing_fails_and_is_told(folder, capsys):
+    (folder / "gone.wav").symlink_to("nowhere.wav")
+    (folder / "folder.wav").mkdir()
+    assert score(folder, "--text", "pop") == 1
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 4
+    assert said.err.splitlines()[-1].startswith("gone.wav: audio file")
+
+
+SCORERS = """
+from music.errors import InputError
+from reward.protocol import Scorer
+class Tempo(Scorer):
+    name, metrics, hash, higher_is_better = "tempo", ("bpm",), "0", False
+    def score(self, requests):
+        return [{"bpm": 90.0} for _ in requests]
+class Singing(Tempo):
+    def check_prompt(self, prompt):
+        if not prompt.lyrics:
+            raise InputError("no lyrics are there to be heard")
+"""
+
+
+def test_what_only_describes_is_not_called_best(folder, capsys):
+    (folder.parent / "scorers.py").write_text(SCORERS)
+    assert score(folder, "--text", "pop", "--reward", f"{folder.parent}/scorers.py:Tempo") == 0
+    assert "note: tempo describes clips and does not judge them" in capsys.readouterr().err
+
+
+def test_a_prompt_that_the_scorer_refuses_is_told_once(folder):
+    (folder.parent / "scorers.py").write_text(SCORERS)
+    with pytest.raises(InputError, match="no lyrics are there"):
+        score(folder, "--text", "pop", "--reward", f"{folder.parent}/scorers.py:Singing")

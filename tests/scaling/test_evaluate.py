@@ -184,6 +184,8 @@ def test_bad_options_are_refused(tmp_path):
     with pytest.raises(InputError, match="--best_of must be numbers above 0"):
         Evaluate("pool", best_of="1,0")
     assert parse_command(Evaluate, ["pool", "--n", "2,5"]).numbers == [2, 5]  # as it was called before
+    with pytest.raises(InputError, match=r"the pool .*/runs/a is named twice"):
+        Evaluate("runs/a,runs/b,runs/../runs/a/")
     with pytest.raises(InputError, match="name a pool"):
         parse_command(Evaluate, [""])
     (tmp_path / "pool").mkdir()
