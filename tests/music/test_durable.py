@@ -6,7 +6,7 @@ import torch
 from matplotlib.figure import Figure
 
 from music.drawing import write_figure
-from music.durable import finished_folder, writing
+from music.durable import claim_work, finished_folder, writing
 from music.errors import InputError
 from tests.small_files import small_files
 
@@ -55,3 +55,12 @@ def test_a_picture_is_whole_or_absent(tmp_path):
     assert (tmp_path / "curves.pdf").read_bytes().startswith(b"%PDF")
     with pytest.raises(InputError, match=r"curves\.txt: there is no picture of the kind 'txt'"):
         write_figure(figure, tmp_path / "curves.txt", dpi=80)
+
+
+def test_work_of_other_options_is_refused_by_their_names_and_values(tmp_path):
+    claim_work(tmp_path, options={"steps": 2, "n": 4}, spec={"weights": "a" * 64})
+    claim_work(tmp_path, options={"n": 4, "steps": 2}, spec={"weights": "a" * 64})
+    with pytest.raises(
+        InputError, match=r"another options \(steps: was 2, is 3\), spec \(weights\): delete"
+    ):
+        claim_work(tmp_path, options={"steps": 3, "n": 4}, spec={"weights": "b" * 64})

@@ -9,10 +9,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import torch
 import torch.distributed as dist
 
 from music.distributed import meeting
-from music.distributed.same_inputs import agree_on_prompts, code_files, code_hash, meet
+from music.distributed.same_inputs import agree_on_prompts, code_files, code_hash, inputs_of, meet
 from music.errors import InputError, ServiceError
 from music.hashing import sha256_text
 from music.processes import Processes
@@ -137,6 +138,19 @@ def test_one_with_other_inputs_ends_all_with_one_line_that_names_it(differing, t
     assert len({str(error) for error in errors}) == 1
     assert told in str(errors[0])
     assert re.match(r"process [12] on \S+ has .* than process 0 on ", str(errors[0]))
+
+
+@pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "MKL_CBWR", "NVIDIA_TF32_OVERRIDE"])
+def test_what_decides_the_last_bits_is_compared(monkeypatch, name):
+    before = inputs_of(Options())
+    threads = torch.get_num_threads()
+    monkeypatch.setenv(name, "3")
+    torch.set_num_threads(3 if name == "OMP_NUM_THREADS" else threads)
+    try:
+        after = inputs_of(Options())
+    finally:
+        torch.set_num_threads(threads)
+    assert [key for key in after if after[key] != before[key]] == [name]
 
 
 def test_all_must_see_one_folder_for_the_results(tmp_path):
