@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from music.devices import find_device
-from music.hashing import sha256_text
+from music.hashing import sha256_file, sha256_text
 from music.locks import FolderLock
 from music.pool_writer import prompt_columns
 from music.processes import Processes
@@ -83,11 +83,10 @@ def agree_on_prompts(processes: Processes, prompts: Sequence[Prompt]) -> None:
 @lru_cache(maxsize=1)
 def code_hash() -> str:
     """Return the SHA-256 of the code of this project."""
-    return sha256_text(
-        "\n".join(f"{path.relative_to(_ROOT)} {sha256_text(path.read_text())}" for path in code_files())
-    )
+    return sha256_text("\n".join(f"{path.relative_to(_ROOT)} {sha256_file(path)}" for path in code_files()))
 
 
 def code_files() -> list[Path]:
     """Return the files with the code of this project, where it is installed."""
-    return sorted(path for package in _PACKAGES for path in (_ROOT / package).rglob("*.py"))
+    found = (path for package in _PACKAGES for path in (_ROOT / package).rglob("*.py"))
+    return sorted(path for path in found if path.is_file())  # locks of editors are links to nowhere

@@ -60,7 +60,5 @@ def test_a_picture_is_whole_or_absent(tmp_path):
 def test_work_of_other_options_is_refused_by_their_names_and_values(tmp_path):
     claim_work(tmp_path, options={"steps": 2, "n": 4}, spec={"weights": "a" * 64})
     claim_work(tmp_path, options={"n": 4, "steps": 2}, spec={"weights": "a" * 64})
-    with pytest.raises(
-        InputError, match=r"another options \(steps: was 2, is 3\), spec \(weights\): delete"
-    ):
+    with pytest.raises(InputError, match=r"another options \(steps: was 2, is 3\), spec \(weights\): delete"):
         claim_work(tmp_path, options={"steps": 3, "n": 4}, spec={"weights": "b" * 64})

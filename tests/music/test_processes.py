@@ -118,6 +118,15 @@ def test_the_code_that_processes_compare_is_all_of_ours():
     assert code_hash() != sha256_text("")
 
 
+def test_what_an_editor_leaves_beside_the_code_ends_no_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("music.distributed.same_inputs._ROOT", tmp_path)
+    (tmp_path / "music").mkdir()
+    (tmp_path / "music" / "old.py").write_bytes("# caf\u00e9".encode("latin-1"))
+    (tmp_path / "music" / ".#new.py").symlink_to("somebody@host.123")
+    assert code_files() == [tmp_path / "music" / "old.py"]
+    assert code_hash.__wrapped__()
+
+
 @pytest.mark.parametrize(
     ("differing", "told"),
     [
