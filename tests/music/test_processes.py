@@ -185,6 +185,18 @@ def test_the_end_of_one_ends_those_who_wait_for_it(waits_in):
         assert str(error).endswith("has ended: prompts.jsonl line 3: expected a text")
 
 
+def test_ctrl_c_in_all_is_no_error_of_one():
+    def work(processes):
+        if processes.rank == 1:
+            raise KeyboardInterrupt
+        while not processes.ended():
+            time.sleep(0.01)
+        raise KeyboardInterrupt  # as the watch does
+
+    errors = together(2, work)
+    assert [type(error) for error in errors] == [KeyboardInterrupt] * 2
+
+
 def test_the_end_of_one_ends_those_who_work(monkeypatch):
     def work(processes):
         for unit in processes.claim(range(1000)):
