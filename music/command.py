@@ -47,6 +47,7 @@ _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.
 _HOME = re.compile(r"(?<![^,=:+])~(?=/)")  # in lists and after names too: a=~/x,b=~/y
 _WRONG_CHOICE = re.compile(r'Parser key "([\w.]+)": Expected a typing\.Literal\[(.+)\]\. Got value: (.*)')
 
+_SEEDS = 2**63  # of which torch, numpy and Python take all
 _RULE = "-" * 80
 _FOLLOWS = (
     "(what follows, if anything, is only the launcher's report that this process has ended with code 2)"
@@ -110,6 +111,8 @@ def parse_command(config: type[C], argv: Sequence[str] | None = None, name: str 
         raise InputError(f"{_told(error)} (--help lists the options)") from error
     values = parser.instantiate_classes(parsed)
     given = {option: _meant(option, values[option]) for option in options_of(config) if option in values}
+    if not 0 <= (given.get("seed") or 0) < _SEEDS:
+        raise InputError(f"--seed must be from 0 to {_SEEDS - 1}, got {given['seed']}")
     for old, new in renamed_of(config).items():
         if old in values:
             if given.get(new) != _default_of(config, new):
@@ -174,6 +177,20 @@ def refuse_below_one(config: Any, *options: str) -> None:
         value = getattr(config, name)
         if value is not None and value < 1:
             raise InputError(f"--{name} must be at least 1, got {value}")
+
+
+def refuse_negative(config: Any, *options: str) -> None:
+    """Check that numbers of a config are not negative; None is an option that was not given.
+
+    Raises
+    ------
+    InputError
+        If one of the named fields is below 0.
+    """
+    for name in options:
+        value = getattr(config, name)
+        if value is not None and value < 0:
+            raise InputError(f"--{name} must be at least 0, got {value}")
 
 
 def split_names(names: str) -> list[str]:

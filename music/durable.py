@@ -23,6 +23,7 @@ TEMPORARY = ".tmp-"
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")  # as safetensors tells it
 # as torch.save does, which writes by itself
 _TORCH_CANNOT_WRITE = ("PytorchStreamWriter failed", "iostream error", "enforce fail at inline_container.cc")
+_SHOWN = 40  # letters of a value in a message
 _LEFTOVER = re.compile(re.escape(TEMPORARY) + r"(\d+)-.+")
 
 
@@ -182,6 +183,22 @@ def claim_work(folder: Path, **facts: Any) -> None:
         return
     found: Mapping[str, Any] = json.loads(path.read_text())
     if canonical_json(found) != wanted:
-        now = json.loads(wanted)
-        changed = [name for name in sorted({*found, *now}) if found.get(name) != now.get(name)]
-        raise InputError(f"{folder} holds work with another {', '.join(changed)}: delete it to start anew")
+        raise InputError(
+            f"{folder} holds work with another {', '.join(_changes(found, json.loads(wanted)))}: delete it to start "
+            "anew, or choose another folder"
+        )
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return the names of what differs, with the values if they are short; of a mapping, what differs in it."""
+    told = []
+    for name in sorted({*before, *now}):
+        one, other = before.get(name), now.get(name)
+        if one == other:
+            continue
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            told.append(f"{name} ({'; '.join(_changes(one, other))})")
+        else:
+            short = all(len(str(value)) <= _SHOWN for value in (one, other))
+            told.append(f"{name}: was {one!r}, is {other!r}" if short else name)
+    return told

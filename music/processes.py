@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -210,11 +211,11 @@ class Processes:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave the others, and tell them of an error, which ends them; `ServiceError` where one of them had ended."""
+        if isinstance(error, KeyboardInterrupt) and not isinstance(error, Stopped):
+            error = Stopped(signal.SIGINT)
         elsewhere = self._ended_elsewhere(error) if error is not None else None
         self._leave(None if error is None else _one_line(error))
-        same = (
-            isinstance(error, Stopped) and elsewhere is not None and str(Stopped(error.number)) in elsewhere
-        )
+        same = isinstance(error, Stopped) and f"has ended: {Stopped(error.number)}" in (elsewhere or "")
         if elsewhere is not None and not same and not isinstance(error, InputError | ServiceError):
             raise ServiceError(elsewhere) from error
 

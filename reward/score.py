@@ -30,7 +30,7 @@ from music.prompts import Prompt
 from reward.protocol import Scorer
 from reward.registry import load_reward
 from reward.scoring.audio_files import audio_rows, is_audio
-from reward.scoring.level import AtLevel
+from reward.scoring.level import AtLevel, check_level
 from reward.scoring.options import RowScoring
 from reward.scoring.pool import score_pool
 from reward.scoring.ranking import ScoredClip, ranked_csv, ranked_list, told_failures
@@ -89,8 +89,7 @@ class ScoreConfig(RowScoring):
             raise InputError(
                 "--text is for a folder of audio; a pool holds its prompts: leave it out with --pool"
             )
-        if self.level is not None and not -100 <= self.level <= 0:
-            raise InputError(f"--level must lie between -100 and 0 dBFS, got {self.level}")
+        check_level(self.level)
         super().__post_init__()
 
     def check_files(self) -> None:

@@ -14,9 +14,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
-from music.command import refuse_below_one
+from music.command import refuse_below_one, refuse_negative
 from music.errors import InputError
 from music.options import Judging, Runtime, Sampling
+from reward.scoring.level import check_level
 
 LOG = "log.jsonl"  # of a training, a row a step
 ONLINE = ("grpo", "rloo")  # algorithms that make their clips as they learn
@@ -57,8 +58,8 @@ class Measuring(Judging, Sampling, Runtime):
         refuse_below_one(self, "limit", "sampling_steps")
         if not (math.isfinite(self.seconds) and self.seconds > 0):
             raise InputError(f"--seconds must be above 0, got {self.seconds}")
-        if self.silence_cost < 0:
-            raise InputError(f"--silence_cost must be at least 0, got {self.silence_cost}")
+        refuse_negative(self, "silence_cost")
+        check_level(self.level)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,6 +192,11 @@ class PostTraining(Optimisation, Measuring):
         super().__post_init__()
         counts = ("rounds", "steps", "batch_size", "micro_batch_size", "lora_r", "save_every")
         refuse_below_one(self, *counts, "held_out_n", "samples")
+        refuse_negative(self, "beta", "winner")
+        if self.beta == 0 and self.algorithm in ("dpo", "nft"):
+            raise InputError(f"--beta must be above 0 for {self.algorithm}, which learns nothing with 0")
+        if self.learning_rate <= 0:
+            raise InputError(f"--learning_rate must be above 0, got {self.learning_rate}")
         if self.n < 2:
             raise InputError(f"--n must be at least 2, as clips of a prompt are compared, got {self.n}")
         if (self.judges or self.stop_on) and not self.held_out:

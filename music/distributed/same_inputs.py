@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,8 +10,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from music.devices import find_device
-from music.hashing import sha256_text
+from music.hashing import sha256_file, sha256_text
 from music.locks import FolderLock
 from music.pool_writer import prompt_columns
 from music.processes import Processes
@@ -18,12 +21,17 @@ from music.prompts import Prompt
 from music.provenance import library_versions
 
 _ROOT = Path(__file__).parents[2]
+#: variables by which libraries choose their kernels, and so the last bits
+_DECIDING = (
+    *("MKL_CBWR", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE"),
+    *("NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "CUBLAS_WORKSPACE_CONFIG"),
+)
 _PACKAGES = ("music", "generators", "reward", "scaling", "rlhf", "experiments")
 
 
 @contextmanager
 def meet(config: Any, folder: str | Path | None = None, alone: bool = False) -> Iterator[Processes]:
-    """Yield the processes of this run, all of which have the same options, versions and code.
+    """Yield the processes of this run, all of which have the same options, versions, threads and code.
 
     It comes before anything is read, and everything within the block, so that whatever ends one of them ends all.
 
@@ -43,19 +51,21 @@ def meet(config: Any, folder: str | Path | None = None, alone: bool = False) -> 
     """
     with Processes() as processes, contextlib.ExitStack() as held:
         if processes.world_size > 1:
-            processes.agree(_inputs(config), None if folder is None else Path(folder))
+            processes.agree(inputs_of(config), None if folder is None else Path(folder))
         if folder is not None and alone and processes.is_main:
             held.callback(FolderLock(Path(folder)).release)
         yield processes
 
 
-def _inputs(config: Any) -> dict[str, Any]:
+def inputs_of(config: Any) -> dict[str, Any]:
+    """Return what must be the same in every process of a command, by names for messages."""
     options = {f"--{name}": value for name, value in dataclasses.asdict(config).items()}
     versions = {f"version of {name}": version for name, version in library_versions().items()}
     facts = {"Python": platform.python_version(), **versions, "code of this project": code_hash()}
     if "--device" in options:
         facts["type of device"] = find_device(options["--device"]).type
-    return {**options, **facts}
+    settings = {name: os.environ.get(name, "") for name in _DECIDING}
+    return {**options, **facts, "OMP_NUM_THREADS": torch.get_num_threads(), **settings}
 
 
 def agree_on_prompts(processes: Processes, prompts: Sequence[Prompt]) -> None:
@@ -73,11 +83,10 @@ def agree_on_prompts(processes: Processes, prompts: Sequence[Prompt]) -> None:
 @lru_cache(maxsize=1)
 def code_hash() -> str:
     """Return the SHA-256 of the code of this project."""
-    return sha256_text(
-        "\n".join(f"{path.relative_to(_ROOT)} {sha256_text(path.read_text())}" for path in code_files())
-    )
+    return sha256_text("\n".join(f"{path.relative_to(_ROOT)} {sha256_file(path)}" for path in code_files()))
 
 
 def code_files() -> list[Path]:
     """Return the files with the code of this project, where it is installed."""
-    return sorted(path for package in _PACKAGES for path in (_ROOT / package).rglob("*.py"))
+    found = (path for package in _PACKAGES for path in (_ROOT / package).rglob("*.py"))
+    return sorted(path for path in found if path.is_file())  # locks of editors are links to nowhere

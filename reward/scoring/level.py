@@ -21,6 +21,12 @@ _LOUDEST = 2.0  # peak; decoders of lossy formats go beyond 1, but hardly so far
 _FAINTEST = -100.0  # dBFS; what is fainter is not made louder
 
 
+def check_level(level: float | None) -> None:
+    """`InputError` unless a level that clips are brought to lies between -100 and 0 dBFS, or is None."""
+    if level is not None and not _FAINTEST <= level <= 0:
+        raise InputError(f"--level must lie between -100 and 0 dBFS, got {level}")
+
+
 def level_of(waveform: torch.Tensor) -> float:
     """Return the root mean square of a waveform, dBFS; -inf of silence."""
     return float(10 * waveform.double().square().mean().log10())

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from music.command import refuse_below_one, split_names
+from music.command import refuse_below_one, refuse_negative, split_names
 from music.errors import InputError
 from reward.cmi_rm.config import CMIRMConfig, DownsamplerConfig, NullEmbedding
 from reward.cmi_rm.towers import MAX_SECONDS
@@ -175,13 +175,18 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse numbers that make no sense."""
-        refuse_below_one(self, "heads", "joint_depth", "steps", "batch_size")
+        refuse_below_one(self, "heads", "joint_depth", "steps", "batch_size", "ff_mult")
+        refuse_negative(
+            self, "dim_head", "mlp_dim", "prompt_depth", "warmup_steps", "weight_decay", "patience"
+        )
         refuse_below_one(self, "evaluate_every", "checkpoint_every", "limit", "gradient_accumulation_steps")
         object.__setattr__(self, "tracker", self.tracker or "none")
         self.training_files()
         for name in ("dropout", "text_dropout", "lyrics_dropout", "reference_dropout", "label_smoothing"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"--{name} must lie in [0, 1], got {getattr(self, name)}")
+        if self.dropout == 1:
+            raise InputError("--dropout must be below 1, which would leave nothing to learn from, got 1")
         if ":" in self.device:  # accelerate gives each process its GPU
             raise InputError(
                 f"--device must be auto, cpu or cuda, got {self.device!r}: choose GPUs with CUDA_VISIBLE_DEVICES"

@@ -143,7 +143,7 @@ class Trainer:
         chances = (config.text_dropout, config.lyrics_dropout, config.reference_dropout)
         dropped = drops_of_step(config.seed, step, indices, chances)
         counts = data.judged(indices).to(self.accelerator.device)  # of all processes
-        seed = (config.seed + 1) * 1_000_003 + step
+        seed = ((config.seed + 1) * 1_000_003 + step) % 2**63
         self.model.train()
         self._draw_from(seed)
         self.optimiser.zero_grad()

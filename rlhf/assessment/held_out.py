@@ -15,6 +15,7 @@ import numpy as np
 from generators import fill_pool
 from music.candidate import Candidate
 from music.devices import find_device
+from music.errors import InputError
 from music.intervals import Array
 from music.pool import Pool
 from music.processes import Processes
@@ -70,7 +71,8 @@ class HeldOut:
     Raises
     ------
     InputError
-        If two metrics would be called the same, the reward model lacks one, or an encoder or real clip is not there.
+        If two metrics would be called the same, the reward model lacks one, a judge can score none of the prompts, or
+        an encoder or real clip is not there.
     """
 
     def __init__(
@@ -84,7 +86,9 @@ class HeldOut:
         processes: Processes,
     ) -> None:
         reward.check(tuple(scorers[0].metrics))
-        refuse_unscorable(scorers[:1], prompts)  # others leave out what they cannot score
+        refuse_unscorable(scorers[:1], prompts)
+        for judge in scorers[1:]:  # they leave out what they cannot score, but not all
+            _refuse_idle(judge, prompts)
         self._folder, self._options, self._prompts, self._n = folder, options, prompts, n
         self._scorers, self._reward, self._processes = scorers, reward, processes
         self._device = find_device(options.device)
@@ -116,6 +120,7 @@ class HeldOut:
             If its pool holds clips of another model or of other options, or a clip cannot be scored by the reward.
         """
         options, processes = self._options, self._processes
+        self._embed_real()  # files that cannot be read are told before any clip is made
         pool = Pool(self._folder / "pools" / name, create=True)
         generator = load_sampler(options, source)
         model = sampled(generator)
@@ -141,15 +146,21 @@ class HeldOut:
         self._measured[name] = Measured(name, found, of_all)
         return self._measured[name]
 
+    def _embed_real(self) -> None:
+        if self.real and not self._embedded_real:
+            for encoder in self.encoders:
+                self._embedded_real[encoder.name] = self._store(encoder).embed(self.real, self._processes)
+
     def _embedded(
         self, encoder: JointEmbedding, pool: Pool, candidates: Sequence[Sequence[Candidate]]
     ) -> Array:
-        """Return the embeddings of clips, `[P, N, D]`; those of the real ones are there afterwards, too."""
-        store = ClipEmbeddings(self._folder / "embeddings", encoder, self._options.seconds)
-        if self.real and encoder.name not in self._embedded_real:
-            self._embedded_real[encoder.name] = store.embed(self.real, self._processes)
-        flat = store.embed([pool.path(one) for row in candidates for one in row], self._processes)
+        """Return the embeddings of clips, `[P, N, D]`."""
+        files = [pool.path(one) for row in candidates for one in row]
+        flat = self._store(encoder).embed(files, self._processes)
         return flat.reshape(len(candidates), len(candidates[0]), -1)
+
+    def _store(self, encoder: JointEmbedding) -> ClipEmbeddings:
+        return ClipEmbeddings(self._folder / "embeddings", encoder, self._options.seconds)
 
     def _judging(self, names: Sequence[dict[str, str]]) -> list[Metric]:
         proxy, *judges = self._scorers
@@ -166,3 +177,14 @@ class HeldOut:
                 Metric(f"{name}.{encoder.name}", DIVERSITY) for name in ("vendi", "distance_within", "kad")
             ]
         return found + [Metric(name, SOUND) for name in Meters.metrics]
+
+
+def _refuse_idle(judge: Scorer, prompts: Sequence[Prompt]) -> None:
+    """`InputError` if a judge can score no clip of any of the prompts."""
+    for prompt in prompts:
+        try:
+            judge.check_prompt(prompt)
+            return
+        except InputError as error:
+            reason = error
+    raise InputError(f"judge {judge.name} can score none of the {len(prompts)} held-out prompts: {reason}")

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from music.command import split_names
+from music.distributed.same_inputs import agree_on_prompts
 from music.durable import write_text
 from music.errors import InputError
 from music.jsonl import dump_line, read_jsonl
@@ -120,6 +121,7 @@ class Watch:
     ) -> None:
         assert options.held_out is not None
         held_out = load_prompts(options.held_out)
+        agree_on_prompts(processes, held_out)
         known = {prompt.text for prompt in prompts}
         if shared := [prompt.id for prompt in held_out if prompt.text in known]:
             raise InputError(f"--held_out {options.held_out}: prompt {shared[0]!r} is one of --prompts")

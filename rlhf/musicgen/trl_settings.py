@@ -54,6 +54,7 @@ def _whole(weight: torch.Tensor) -> torch.Tensor:
 
 
 _NOT_KEPT = ("num_tokens",)  # TRL begins to count anew after a kill
+_SEEDS = 2**32  # that transformers takes
 _STATE = "trainer_state.json"  # what transformers writes last into a checkpoint
 
 
@@ -136,8 +137,8 @@ class TrlRun:
             "gradient_checkpointing": own.gradient_checkpointing,
             "bf16": own.bfloat16,
             "use_cpu": self.device == "cpu",
-            "seed": own.seed,
-            "data_seed": own.seed,
+            "seed": own.seed % _SEEDS,
+            "data_seed": own.seed % _SEEDS,
             "save_strategy": "steps",
             "save_steps": own.save_every,
             "save_total_limit": 2,
@@ -166,7 +167,7 @@ class TrlRun:
         Stopped
             After a signal, with a checkpoint saved.
         """
-        set_seed(self.optimisation.seed)
+        set_seed(self.optimisation.seed % _SEEDS)
         training = trainer(
             model=self.policy,
             args=settings,

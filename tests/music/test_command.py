@@ -23,6 +23,19 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
+class Seeded:
+    """Draw.
+
+    Attributes
+    ----------
+    seed
+        Seed.
+    """
+
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
 class Config:
     """Do a thing.
 
@@ -52,6 +65,14 @@ class Config:
 def test_options_and_defaults():
     assert parse_command(Config, []) == Config()
     assert parse_command(Config, ["--n", "3", "--output", "a/b"]) == Config(n=3, output=Path("a/b"))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_a_seed_that_no_library_takes_is_refused(seed):
+    assert parse_command(Seeded, []).seed is None
+    assert parse_command(Seeded, [f"--seed={2**63 - 1}"]).seed == 2**63 - 1
+    with pytest.raises(InputError, match=f"--seed must be from 0 to {2**63 - 1}, got {seed}"):
+        parse_command(Seeded, [f"--seed={seed}"])
 
 
 def test_config_files_and_later_options(tmp_path):

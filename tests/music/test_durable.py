@@ -6,7 +6,7 @@ import torch
 from matplotlib.figure import Figure
 
 from music.drawing import write_figure
-from music.durable import finished_folder, write_bytes, writing
+from music.durable import claim_work, finished_folder, write_bytes, writing
 from music.errors import InputError
 from tests.small_files import small_files
 
@@ -62,3 +62,10 @@ def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"cannot write .*ranking\.csv: Is a directory"):
         write_bytes(tmp_path / "ranking.csv", b"")
     assert [path.name for path in tmp_path.iterdir()] == ["ranking.csv"]
+
+
+def test_work_of_other_options_is_refused_by_their_names_and_values(tmp_path):
+    claim_work(tmp_path, options={"steps": 2, "n": 4}, spec={"weights": "a" * 64})
+    claim_work(tmp_path, options={"n": 4, "steps": 2}, spec={"weights": "a" * 64})
+    with pytest.raises(InputError, match=r"another options \(steps: was 2, is 3\), spec \(weights\): delete"):
+        claim_work(tmp_path, options={"steps": 3, "n": 4}, spec={"weights": "b" * 64})

@@ -9,10 +9,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import torch
 import torch.distributed as dist
 
 from music.distributed import meeting
-from music.distributed.same_inputs import agree_on_prompts, code_files, code_hash, meet
+from music.distributed.same_inputs import agree_on_prompts, code_files, code_hash, inputs_of, meet
 from music.errors import InputError, ServiceError
 from music.hashing import sha256_text
 from music.processes import Processes
@@ -117,6 +118,15 @@ def test_the_code_that_processes_compare_is_all_of_ours():
     assert code_hash() != sha256_text("")
 
 
+def test_what_an_editor_leaves_beside_the_code_ends_no_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("music.distributed.same_inputs._ROOT", tmp_path)
+    (tmp_path / "music").mkdir()
+    (tmp_path / "music" / "old.py").write_bytes("# caf\u00e9".encode("latin-1"))
+    (tmp_path / "music" / ".#new.py").symlink_to("somebody@host.123")
+    assert code_files() == [tmp_path / "music" / "old.py"]
+    assert code_hash.__wrapped__()
+
+
 @pytest.mark.parametrize(
     ("differing", "told"),
     [
@@ -137,6 +147,19 @@ def test_one_with_other_inputs_ends_all_with_one_line_that_names_it(differing, t
     assert len({str(error) for error in errors}) == 1
     assert told in str(errors[0])
     assert re.match(r"process [12] on \S+ has .* than process 0 on ", str(errors[0]))
+
+
+@pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "MKL_CBWR", "NVIDIA_TF32_OVERRIDE"])
+def test_what_decides_the_last_bits_is_compared(monkeypatch, name):
+    before = inputs_of(Options())
+    threads = torch.get_num_threads()
+    monkeypatch.setenv(name, "3")
+    torch.set_num_threads(3 if name == "OMP_NUM_THREADS" else threads)
+    try:
+        after = inputs_of(Options())
+    finally:
+        torch.set_num_threads(threads)
+    assert [key for key in after if after[key] != before[key]] == [name]
 
 
 def test_all_must_see_one_folder_for_the_results(tmp_path):
@@ -160,6 +183,18 @@ def test_the_end_of_one_ends_those_who_wait_for_it(waits_in):
         assert isinstance(error, ServiceError)
         assert "process 1 on " in str(error)
         assert str(error).endswith("has ended: prompts.jsonl line 3: expected a text")
+
+
+def test_ctrl_c_in_all_is_no_error_of_one():
+    def work(processes):
+        if processes.rank == 1:
+            raise KeyboardInterrupt
+        while not processes.ended():
+            time.sleep(0.01)
+        raise KeyboardInterrupt  # as the watch does
+
+    errors = together(2, work)
+    assert [type(error) for error in errors] == [KeyboardInterrupt] * 2
 
 
 def test_the_end_of_one_ends_those_who_work(monkeypatch):

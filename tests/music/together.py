@@ -34,7 +34,7 @@ def together(
         try:
             with processes:
                 return work(processes)
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
             return error
 
     with ThreadPoolExecutor(count) as threads:

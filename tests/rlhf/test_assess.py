@@ -69,6 +69,15 @@ def test_what_is_missing_is_found_before_any_clip_is_made(options, monkeypatch, 
     assert not options.output.exists()
 
 
+def test_a_real_clip_that_cannot_be_read_is_told_before_any_clip_is_made(options, tmp_path):
+    (tmp_path / "bad").mkdir()
+    for name in "ab":
+        (tmp_path / "bad" / f"{name}.wav").write_text("no sound")
+    with pytest.raises(InputError, match=r"bad/.\.wav cannot be read"):
+        main(replace(options, real=tmp_path / "bad"))
+    assert not (options.output / "pools").exists()
+
+
 def rows_of(folder):
     with (folder / "metrics.csv").open() as file:
         return {(row["model"], row["metric"], row["best_of"]): row for row in csv.DictReader(file)}

@@ -107,7 +107,7 @@ def test_two_processes_learn_what_one_does(options, tmp_path):
 
 def test_another_run_in_the_same_folder_is_refused(options):
     main(options)
-    with pytest.raises(InputError, match="another options"):
+    with pytest.raises(InputError, match=r"another options \(learning_rate: was .*, is 0.5\)"):
         main(replace(options, learning_rate=0.5))
 
 
@@ -118,6 +118,11 @@ def test_another_run_in_the_same_folder_is_refused(options):
         ({"steps": 0}, "--steps"),
         ({"seconds": 0.0}, "--seconds"),
         ({"silence_cost": -1.0}, "--silence_cost"),
+        ({"learning_rate": 0.0}, "--learning_rate must be above 0, got 0.0"),
+        ({"winner": -0.5}, "--winner must be at least 0, got -0.5"),
+        ({"beta": -1.0}, "--beta must be at least 0, got -1.0"),
+        ({"algorithm": "dpo", "beta": 0.0}, "--beta must be above 0 for dpo"),
+        ({"level": 300.0}, "--level must lie between -100 and 0 dBFS, got 300.0"),
         ({"algorithm": "grpo", "batch_size": 6}, "--batch_size 6 must be a multiple of --n 4"),
     ],
 )

@@ -91,12 +91,16 @@ def test_rounds_of_exploring_begin_with_the_model_before_and_have_noise_of_their
         ({"held_out": "PROMPTS"}, "is one of --prompts"),
         ({"stop_on": "gold"}, "--stop_on gold: expected metrics of --judges, which are constant"),
         ({"judges": "loudness"}, "--stop_on constant"),
+        (
+            {"judges": "experiments.lab.gold:Gold"},
+            "judge gold can score none of the 2 held-out prompts: .* no fact",
+        ),
     ],
 )
 def test_what_cannot_be_watched_is_refused_before_anything_is_made(options, changes, message):
     if changes.get("held_out") == "PROMPTS":
         changes = {"held_out": options.prompts}
-    if "judges" in changes:
+    if changes.get("judges") == "loudness":
         changes = {**changes, "stop_on": "constant"}
     with pytest.raises(InputError, match=message):
         main(replace(options, **changes))
