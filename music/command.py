@@ -44,6 +44,7 @@ _LESS_MEMORY = (
 _EXAMPLE = re.compile(r"^ {4}(?:accelerate launch|torchrun|python|music-reward) ")
 # what the place of a file forbids
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP)
+_SEEDS = 1 << 63
 _HOME = re.compile(r"(?<![^,=:+])~(?=/)")  # in lists and after names too: a=~/x,b=~/y
 _WRONG_CHOICE = re.compile(r'Parser key "([\w.]+)": Expected a typing\.Literal\[(.+)\]\. Got value: (.*)')
 
@@ -273,10 +274,12 @@ def _check_names(words: Sequence[str]) -> None:
 
 
 def _meant(option: str, value: Any) -> Any:
-    """Return a value with ``~`` as the home folder, and refuse what no file can hold."""
+    """Return a value with ``~`` as the home folder; refuse what no file can hold, and seeds of no random stream."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = [field.name for field in dataclasses.fields(value)]
         return dataclasses.replace(value, **{name: _meant(name, getattr(value, name)) for name in names})
+    if option == "seed" and isinstance(value, int) and not 0 <= value < _SEEDS:
+        raise InputError(f"--seed must be at least 0 and below 2^63, got {value}")
     if isinstance(value, list):
         return [_meant(option, one) for one in value]
     if not isinstance(value, str | Path):

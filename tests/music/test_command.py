@@ -79,6 +79,19 @@ class Required:
     n: int = 1
 
 
+@dataclass(frozen=True)
+class Seeded:
+    """Draw.
+
+    Parameters
+    ----------
+    seed
+        Seed of the run.
+    """
+
+    seed: int | None = None
+
+
 def test_positionals(tmp_path):
     assert parse_command(Config, ["here", "--n", "2"]) == Config("here", 2)
     assert parse_command(Config, ["--n", "2"]) == Config("lab", 2)
@@ -279,6 +292,13 @@ def test_a_file_of_options_is_utf_8_whatever_the_locale(tmp_path):
     environment = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert ran.stdout == "'na\\xefve'\n", ran.stderr
+
+
+@pytest.mark.parametrize("seed", [-1, 1 << 63])
+def test_a_seed_of_no_random_stream_is_refused(seed):
+    with pytest.raises(InputError, match=f"--seed must be at least 0 and below 2.63, got {seed}"):
+        parse_command(Seeded, ["--seed", str(seed)])
+    assert parse_command(Seeded, ["--seed", "0"]).seed == 0
 
 
 def test_the_home_folder_in_options_and_files(tmp_path, monkeypatch):

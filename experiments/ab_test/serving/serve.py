@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from experiments.ab_test.study import LISTENING, check_servable, read_study
+from experiments.ab_test.study import LISTENING, check_audio, read_study
 from music.command import refuse_below_one
 from music.errors import InputError
 
@@ -71,7 +71,7 @@ def main(options: Serve) -> None:
         study = read_study(folder)
         if study.id in folders:
             raise InputError(f"{folder} and {folders[study.id]} are the same study")
-        check_servable(folder, study)
+        check_audio(folder, study)
         folders[study.id] = folder
     token = os.environ.get(TOKEN, "").strip() or secrets.token_urlsafe(24)
     if len(token) < _SHORTEST_TOKEN or not (token.isascii() and token.isprintable()):
