@@ -57,11 +57,11 @@ def _are_texts(value: Any) -> bool:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and value > 0
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) > 0
 
 
 def _is_length(value: Any) -> bool:
-    return value is None or (isinstance(value, Real) and math.isfinite(value) and value > 0)
+    return value is None or (isinstance(value, Real) and 0 < float(value) < math.inf)
 
 
 _EXPECTED = {

@@ -316,6 +316,21 @@ def test_an_option_that_a_scorer_does_not_take_is_refused(name):
         load_scorer(name, device="cpu", sise=3)
 
 
+@pytest.mark.parametrize("name", ["device", "dtype"])
+def test_an_option_that_all_commands_have_is_named(here, name):
+    write(JUDGE)
+    options = ScoreConfig(
+        input="i.jsonl", output="o.jsonl", reward="mine:Judge", reward_options=f"{name}=cpu"
+    )
+    with pytest.raises(InputError, match=f"--reward_options cannot hold '{name}': give --{name} instead"):
+        load_reward(options)
+
+
+def test_a_class_may_have_an_option_called_name(request_):
+    write(JUDGE.replace("mode=", "name=").replace("self.mode = value, mode", "self.given = value, name"))
+    assert load_scorer("mine:Judge", name="other").given == "other"
+
+
 def test_two_rewards_have_the_metrics_of_both(request_):
     write("def f(path, scale=2): return scale\ndef g(request): return 1")
     scorer = load_scorer("mine.py:f, loudness,mine.py:g", scale=3)
