@@ -55,8 +55,12 @@ class Serve:
     most_raters: int = 1_000
 
     def __post_init__(self) -> None:
-        """Refuse a study for nobody."""
+        """Refuse a study for nobody, and an address that would be all of this machine's unasked."""
         refuse_below_one(self, "most_raters")
+        if not self.host.strip():
+            raise InputError(
+                "--host must be an address, such as 127.0.0.1, or 0.0.0.0 for all of this machine"
+            )
 
 
 def main(options: Serve) -> None:
