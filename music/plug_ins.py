@@ -7,10 +7,12 @@ is launched by its own. Beside a CPU build of torch, torchaudio works for what i
 import importlib
 import importlib.util
 import operator
+import os
 import sys
 import sysconfig
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -41,7 +43,8 @@ def find_plug_in(name: str) -> Callable[..., Any]:
     if not (colon and place and attribute):
         raise InputError(f"expected {EXPECTED}, got {name!r}")
     repair_torchaudio()
-    module = _import_file(Path(place).expanduser()) if place.endswith(".py") else _import_module(place)
+    with staying_here():
+        module = _import_file(Path(place).expanduser()) if place.endswith(".py") else _import_module(place)
     try:
         found = operator.attrgetter(attribute)(module)
     except AttributeError as error:
@@ -50,6 +53,16 @@ def find_plug_in(name: str) -> Callable[..., Any]:
     if not callable(found):
         raise InputError(f"{name} is neither a class nor a function")
     return found
+
+
+@contextmanager
+def staying_here() -> Iterator[None]:
+    """Come back to the working directory, to which our paths are relative, if somebody else's code has left it."""
+    folder = Path.cwd()
+    try:
+        yield
+    finally:
+        os.chdir(folder)
 
 
 def reason_of(error: BaseException) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 from music.devices import find_device
 from music.errors import InputError, ServiceError
 from music.hashing import canonical_json, sha256_file, sha256_text
-from music.plug_ins import find_plug_in, reason_of
+from music.plug_ins import find_plug_in, reason_of, staying_here
 from music.prompts import Prompt
+from reward.plug_in_facts import check_plain, checked_facts
 from reward.protocol import Scorer, ScoreRequest
 
 _CHECKPOINT = "checkpoint"
@@ -41,13 +42,10 @@ class PlugIn(Scorer):
 
     def __init__(self, found: Any, options: Mapping[str, Any] | None = None) -> None:
         self._found = found
-        for name in Scorer.__annotations__:
-            if hasattr(found, name):
-                setattr(self, name, getattr(found, name))
-        _check(found)
-        self.metrics = tuple(found.metrics)
+        for name, value in checked_facts(found).items():
+            setattr(self, name, value)
         if decides := _deciding(options or {}):
-            self.hash = sha256_text(canonical_json({"scorer": found.hash, "options": decides}))
+            self.hash = sha256_text(canonical_json({"scorer": self.hash, "options": decides}))
 
     def check_prompt(self, prompt: Prompt) -> None:
         """`InputError` for a prompt that the object refuses, if it says so, or fails for; see `Scorer`."""
@@ -66,10 +64,11 @@ class PlugIn(Scorer):
 
     def _call(self, method: Callable[[Any], Any], argument: Any) -> Any:
         try:
-            return method(argument)
+            with staying_here():
+                return method(argument)
         except (InputError, ServiceError):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise InputError(f"{self.name} fails: {reason_of(error)}") from error
 
     def __getattr__(self, name: str) -> Any:
@@ -154,21 +153,23 @@ def load_plug_in(name: str, device: str, dtype: str, options: Mapping[str, Any])
     offered = {"device": str(find_device(device)), "dtype": dtype}
     given = {key: value for key, value in offered.items() if takes_any or key in {p.name for p in parameters}}
     arguments = {**given, **options}
-    subject = None if inspect.isclass(found) else _subject(parameters, arguments)
+    subject = None if inspect.isclass(found) else _subject(parameters, arguments, name)
     if subject is not None:
+        check_plain(found, name)
         check_options(found, name, options, {subject.name, *given})
         return PlugIn(FunctionScorer(found, name.rpartition(":")[2], subject, arguments))
     check_options(found, name, options, given)
     try:
-        scorer = found(**arguments)
+        with staying_here():
+            scorer = found(**arguments)
+        if hasattr(scorer, "score_batch") and not hasattr(scorer, "score"):
+            from reward.baselines.batch_plug_in import BatchPlugIn
+
+            scorer = BatchPlugIn(scorer, options.get(_CHECKPOINT))
     except (InputError, ServiceError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"{name} cannot be made: {reason_of(error)}") from error
-    if hasattr(scorer, "score_batch") and not hasattr(scorer, "score"):
-        from reward.baselines.batch_plug_in import BatchPlugIn
-
-        scorer = BatchPlugIn(scorer, options.get(_CHECKPOINT))
     return PlugIn(scorer, options)
 
 
@@ -217,11 +218,21 @@ def _parameters(factory: Callable[..., Any], name: str) -> list[inspect.Paramete
         raise InputError(f"{name} cannot be called as a scorer: {error}") from error
 
 
-def _subject(parameters: Sequence[inspect.Parameter], given: Collection[str]) -> inspect.Parameter | None:
-    """Return the one parameter of a plain function that a clip is handed as; None if it is none."""
+def _subject(
+    parameters: Sequence[inspect.Parameter], given: Collection[str], name: str
+) -> inspect.Parameter | None:
+    """Return the one parameter of a plain function that a clip is handed as; None if it is none.
+
+    `InputError` if it needs more, so that the clip is not taken for one of the options that are missing.
+    """
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     needed = [one for one in parameters if one.kind in positional and one.default is one.empty]
     left = [one for one in needed if one.name not in given]
+    if len(left) > 1 and _CHECKPOINT not in {one.name for one in left}:
+        raise InputError(
+            f"{name} needs {' and '.join(one.name for one in left)}: a clip is handed over as one of them, give the "
+            f"rest, as in --reward_options {left[1].name}=VALUE"
+        )
     return left[0] if len(left) == 1 and left[0] is parameters[0] and left[0].name != _CHECKPOINT else None
 
 
@@ -243,21 +254,3 @@ def _source_hash(function: Callable[..., Any], name: str) -> str:
         return sha256_file(inspect.getfile(inspect.unwrap(function)))
     except TypeError as error:
         raise InputError(f"{name} has no source file, which its hash is made of: write a function") from error
-
-
-def _check(found: Any) -> None:
-    kind = type(found).__name__
-    for attribute in ("name", "metrics", "hash", "score"):
-        if not hasattr(found, attribute):
-            raise InputError(f"{kind} is not a scorer: it has no {attribute!r} (see reward.protocol.Scorer)")
-    for attribute in ("name", "hash"):
-        value = getattr(found, attribute)
-        if not isinstance(value, str) or not value:
-            raise InputError(f"the {attribute} of {kind} must be a text, got {value!r}")
-    metrics = found.metrics
-    if (
-        not isinstance(metrics, tuple | list)
-        or not metrics
-        or not all(isinstance(m, str) and m for m in metrics)
-    ):
-        raise InputError(f"the metrics of {kind} must be a tuple of names, got {metrics!r}")

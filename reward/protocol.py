@@ -135,7 +135,7 @@ def _number(name: str, value: Any) -> float:
         if isinstance(value, str | bytes):
             raise TypeError
         number = float(value.item() if hasattr(value, "item") else value)  # one element of NumPy or torch
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise InputError(f"{name} is {value!r:.60}, not a number") from error
     if not math.isfinite(number):
         raise InputError(f"{name} is {number}, not a finite number")

@@ -43,7 +43,7 @@ KINDS = {
 _DEFAULT = "reward.cmi_rm.scorer:CMIRMScorer"  # what folders and hub ids hold
 
 
-def load_scorer(name: str | Path, device: str = "auto", dtype: str = "float32", **options: Any) -> Scorer:
+def load_scorer(name: str | Path, /, device: str = "auto", dtype: str = "float32", **options: Any) -> Scorer:
     """Load a scorer.
 
     Parameters
@@ -122,6 +122,8 @@ def load_reward(options: Any) -> Scorer:
         As `load_scorer` does, or if the options of the reward cannot be read.
     """
     own = read_options(options.reward_options)
+    if taken := [name for name in ("device", "dtype") if name in own]:
+        raise InputError(f"--reward_options cannot hold {taken[0]!r}: give --{taken[0]} instead")
     if (checkpoint := getattr(options, "checkpoint", None)) is not None:
         own["checkpoint"] = checkpoint
     return load_scorer(options.reward, options.device, options.dtype, **own)

@@ -12,6 +12,8 @@ from music.intervals import Array
 
 Scores = TypeVar("Scores", float, Array)
 
+_LARGEST = 1e30  # beyond it sums and drawings of rewards overflow
+
 
 @dataclass(frozen=True)
 class RewardWeights:
@@ -34,6 +36,8 @@ class RewardWeights:
         for name, weight in self.weights.items():
             if not math.isfinite(weight):
                 raise InputError(f"the weight of metric {name!r} must be finite, got {weight}")
+            if abs(weight) > _LARGEST:
+                raise InputError(f"the weight of metric {name!r} must be at most {_LARGEST:g}, got {weight}")
 
     @classmethod
     def parse(cls, text: str) -> "RewardWeights":

@@ -84,6 +84,8 @@ class Simulate(Runtime):
         refuse_below_one(self, "raters")
         if not 0 <= self.careless <= 1:
             raise InputError(f"--careless is a share from 0 to 1, got {self.careless}")
+        if self.tie_threshold < 0:
+            raise InputError(f"--tie_threshold must not be negative, got {self.tie_threshold}")
         if self.judge and self.strengths:
             raise InputError("--judge and --strengths both say what raters prefer: give one of them")
 
@@ -135,6 +137,8 @@ def parse_strengths(text: str, key: Key) -> dict[str, float]:
             found[name] = float(number)
         except ValueError as error:
             raise InputError(f"--strengths: {part!r} is not NAME=NUMBER") from error
+        if not math.isfinite(found[name]):
+            raise InputError(f"--strengths: {part!r} is no finite number")
     return found
 
 

@@ -10,6 +10,7 @@ nothing in the blinded folder, they can be guessed.
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from music.paths import is_file, reading
 BLINDED, STUDY, KEY, AUDIO = "blinded", "study.json", "key.json", "audio"
 HEADS = ("alignment", "musicality")  # the questions, in the order in which they are asked
 CLEAN, SPOILT = "clean", "spoilt"  # sides of the trials that check raters
+_FILE = re.compile(r"[^/\\]+\.(flac|mp3|opus)")
+_CUT = 0.2  # s by which a clip may last shorter than told; MP3 is made of frames
 
 #: what all of its commands need but `plan`
 LISTENING = OptionalLibraries(
@@ -219,7 +222,9 @@ def read_study(folder: str | Path) -> Study:
     path = Path(folder) / STUDY
     if not is_file(path) and is_file(Path(folder) / BLINDED / STUDY):
         raise InputError(f"{folder} holds a key: name its folder {Path(folder) / BLINDED} instead")
-    return _read(path, Study)
+    study = _read(path, Study)
+    _check_whole(path, study)
+    return study
 
 
 def _read(path: Path, kind: type[R]) -> R:
@@ -237,29 +242,65 @@ def _read(path: Path, kind: type[R]) -> R:
         raise InputError(f"{path} is not what `build` writes: {place} {first['msg']}") from error
 
 
-def check_servable(folder: Path, study: Study) -> None:
-    """Check that no rater can meet with something that a blinded folder lacks.
+def check_audio(folder: Path, study: Study) -> None:
+    """Check that no rater can meet with a clip that a blinded folder lacks, or that a copy has cut.
 
     Raises
     ------
     InputError
-        If a file is missing, or a schedule names a trial, or a trial a clip or prompt, that is none.
+        If a file is missing, or cannot be decoded to its end.
     """
+    import soundfile
+
     missing = [name for name in sorted(study.files) if not (folder / AUDIO / name).is_file()]
     if missing:
         raise InputError(
             f"{folder / AUDIO} lacks {missing[0]} ({len(missing)} of {len(study.files)} files): copy the whole folder"
         )
+    for name in sorted(study.files):
+        try:
+            frames, rate = soundfile.read(folder / AUDIO / name, dtype="int16")
+            told = study.clips[name].seconds if name in study.clips else len(frames) / rate
+            whole = len(frames) > 0 and abs(len(frames) / rate - told) < _CUT
+        except (OSError, RuntimeError):  # soundfile's error is the latter
+            whole = False
+        if not whole:
+            raise InputError(f"{folder / AUDIO / name} is cut short or damaged: copy the whole folder again")
+
+
+def _check_whole(path: Path, study: Study) -> None:
+    """`InputError` if a study names something that is not in it, or a file that would lie elsewhere."""
     named = {study.practice, *(trial for turns in study.schedules for trial, _ in turns)}
     unknown = [f"trial {name!r}" for name in sorted(named - study.trials.keys())]
     for one in study.trials.values():
         unknown += [f"prompt {one.prompt!r}"] * (one.prompt not in study.prompts)
         unknown += [f"clip {name!r}" for name in (one.first, one.second) if name not in study.clips]
+    references = {one.reference for one in study.prompts.values()} - {""}
+    unknown += [f"reference {name!r}" for name in sorted(references - study.clips.keys())]
     if unknown or not all(study.schedules) or not study.schedules:
         told = (
             f"names the {unknown[0]}, which it does not have" if unknown else "has a schedule without turns"
         )
-        raise InputError(f"{folder / STUDY} {told}: build the study again")
+        raise InputError(f"{path} {told}: build the study again")
+    odd = sorted(name for name in study.files if not _FILE.fullmatch(name))
+    if odd:
+        raise InputError(f"{path} names the file {odd[0]!r}, which no study has: build the study again")
+
+
+def _check_key(path: Path, study: Study, key: Key) -> None:
+    """`InputError` if a key does not tell what everything in its study is."""
+    heard = {name for trial in study.trials.values() for name in (trial.first, trial.second)}
+    offered = {name for clip in key.clips.values() for name in clip.systems}
+    compared = {name for one in key.trials.values() if one.kind == "pair" for name in (one.first, one.second)}
+    lacking = {
+        "trial": study.trials.keys() - key.trials.keys(),
+        "prompt": study.prompts.keys() - key.prompts.keys(),
+        "clip": heard - key.clips.keys(),
+        "system": (offered | compared) - key.systems.keys(),
+    }
+    for kind, names in lacking.items():
+        if names:
+            raise InputError(f"{path} lacks the {kind} {min(names)!r}: it is not the whole key of this study")
 
 
 def load_study(folder: str | Path) -> tuple[Study, Key]:
@@ -274,4 +315,5 @@ def load_study(folder: str | Path) -> tuple[Study, Key]:
     study = read_study(Path(folder) / BLINDED)
     if study.id != key.study:
         raise InputError(f"{folder}: the key belongs to study {key.study}, the blinded folder to {study.id}")
+    _check_key(Path(folder) / KEY, study, key)
     return study, key

@@ -112,7 +112,7 @@ def _object(text: str) -> dict[str, Any]:
     while start >= 0:
         try:
             found, _ = decoder.raw_decode(text, start)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):  # no JSON, or a number of thousands of digits
             found = None
         if isinstance(found, dict) and any(head in found for head in HEADS):
             return found

@@ -9,6 +9,7 @@ import math
 import random
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -148,6 +149,7 @@ class JudgeClient:
                 if isinstance(problem, _UNREACHABLE) and attempt == self.patience.attempts:
                     raise ServiceError(
                         f"{self._url} cannot be reached in {attempt} attempts ({problem}): start it and run again"
+                        f"{_through_proxy()}"
                     ) from problem
             except ReplyError as problem:
                 error, wait = str(problem), self._pause(attempt)
@@ -167,7 +169,7 @@ class JudgeClient:
 
     def _refusal(self, reply: httpx.Response) -> InputError | ServiceError:
         if reply.status_code < 400:
-            place = reply.headers.get("location", "nowhere")
+            place = reply.headers.get("location") or "nowhere"
             return ServiceError(f"{self._url} leads to {place}: give --endpoint the address that answers")
         refusal = InputError if reply.status_code in _UNFIT else ServiceError
         return refusal(f"{self._url} refuses with {reply.status_code}: {reply.text[:300]}")
@@ -189,6 +191,12 @@ def _check_url(endpoint: str) -> None:
     except (httpx.InvalidURL, UnicodeError) as error:
         reason = f" ({error})"
     raise InputError(f"the endpoint must be a URL such as http://localhost:8000/v1, got {endpoint!r}{reason}")
+
+
+def _through_proxy() -> str:
+    """Return what else may be to blame where a server cannot be reached; empty without a proxy."""
+    named = [f"{name}_proxy" for name in ("http", "https", "all") if urllib.request.getproxies().get(name)]
+    return f", or see the proxy that {named[0]} names" if named else ""
 
 
 def seconds_told(told: str) -> float | None:

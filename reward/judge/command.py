@@ -40,6 +40,8 @@ from reward.judge.questions import STYLES, Judge, load_instruction, questions_of
 from reward.judge.sound import FORMATS, Sound
 from reward.judgements import Preference, load_pairs
 
+_LONGEST_TIMEOUT = 86_400  # s
+
 
 @dataclass(frozen=True)
 class LabelPairs:
@@ -133,8 +135,10 @@ class LabelPairs:
             raise InputError("expected one of --endpoint URL, --export and --results FILE")
         if not self.model:
             raise InputError("--model must be the name of a model at the endpoint")
-        if not (math.isfinite(self.timeout) and self.timeout > 0):
-            raise InputError(f"--timeout must be above 0, got {self.timeout}")
+        if not 0 < self.timeout <= _LONGEST_TIMEOUT:
+            raise InputError(
+                f"--timeout must be above 0 and at most {_LONGEST_TIMEOUT} s, got {self.timeout}"
+            )
         if not (math.isfinite(self.temperature) and self.temperature >= 0):
             raise InputError(f"--temperature must be at least 0, got {self.temperature}")
         self._sound()

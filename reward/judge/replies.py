@@ -6,6 +6,8 @@ from typing import Any
 
 import httpx
 
+_MOST_TOKENS = 1 << 40  # no answer takes more: the server does not count
+
 
 class ReplyError(Exception):
     """Why a reply is no chat completion."""
@@ -77,6 +79,7 @@ def _text(content: Any) -> str:
 
 def _count(value: Any) -> int:
     try:
-        return max(0, int(float(value)))
+        count = int(float(value))
     except (TypeError, ValueError, OverflowError):
         return 0
+    return count if 0 <= count < _MOST_TOKENS else 0

@@ -59,7 +59,7 @@ def ranked_list(clips: Sequence[ScoredClip], metrics: Sequence[str], most: int |
         Number of lines; the rest is counted.
     """
     order = [clip for clip in ranked(clips) if clip.scores]
-    columns = [*(["mean"] if len(metrics) > 1 else []), *metrics]
+    columns = list(dict.fromkeys([*(["mean"] if len(metrics) > 1 else []), *metrics]))
     rows = [["", *columns, "clip"]]
     for place, clip in enumerate(order[:most], start=1):
         numbers = {"mean": clip.mean, **clip.scores}

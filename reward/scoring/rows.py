@@ -39,6 +39,8 @@ Row = dict[str, Any]
 
 _GPU_BATCH = 16
 WARNING = "audio_warning"
+_OWN = ("model", "error", WARNING)  # fields of results beside the metrics
+_FIELDS = ("id", "audio", "text", "lyrics", "reference")  # of a request
 _REQUESTS, _SCORES = "requests.jsonl", "scores.jsonl"
 
 
@@ -192,6 +194,11 @@ def _read(source: Path, scorer: Scorer, text: str) -> dict[str, Row]:
     """Return the rows by id."""
     if is_audio(source):
         return {row["id"]: row for _, row in audio_rows(source, text)}
+    taken = [name for name in scorer.metrics if name in (*_FIELDS, *_OWN)]
+    if taken:
+        raise InputError(
+            f"scorer {scorer.name} gives {taken[0]!r}, a field that rows have already: rename the metric"
+        )
     rows: dict[str, Row] = {}
     lines: dict[str, int] = {}
     for line, row in read_jsonl(source, torn_end=False, whole_texts=False):  # a row's own error
@@ -203,7 +210,7 @@ def _read(source: Path, scorer: Scorer, text: str) -> dict[str, Row]:
             raise InputError(f"{place}: the id {identity!a} holds a lone surrogate, which is no character")
         if identity in rows:
             raise InputError(f"{place}: id {identity!r} comes twice, first in line {lines[identity]}")
-        for name in (*scorer.metrics, "model", "error", WARNING):
+        for name in (*scorer.metrics, *_OWN):
             if name in row:
                 raise InputError(f"{place}: the field {name!r} would be overwritten by the result: rename it")
         rows[identity], lines[identity] = row, line

@@ -9,13 +9,14 @@ import pytest
 import soundfile
 
 from experiments.ab_test.building import check
-from experiments.ab_test.building.build import main
+from experiments.ab_test.building.build import main, refuse_revealing_texts
 from experiments.ab_test.building.config import Build
-from experiments.ab_test.building.systems import parse_systems
+from experiments.ab_test.building.systems import System, parse_systems
 from experiments.ab_test.study import AUDIO, BLINDED, KEY, STUDY, load_study, read_study
 from music.command import parse_command
 from music.errors import InputError
 from music.hashing import sha256_file
+from music.prompts import Prompt
 from tests.ab_test.small_study import CHOSEN, build_study, folder_of, make_pool
 
 CONFIG = Path(__file__).parents[2] / "experiments" / "configs" / "paper_listening_test.yaml"
@@ -156,7 +157,8 @@ def test_pairs_may_be_a_balanced_part(tmp_path):
         (lambda at, file: _tag(file), "has the tag"),
         (lambda at, file: _halve(file), "LU apart"),
         (lambda at, file: _edit(at, lambda row: row["settings"].update(title="a single one")), "'single'"),
-        (lambda at, file: _edit(at, lambda row: row["schedules"][0].append(["x", True])), "which is none"),
+        (lambda at, file: shutil.rmtree(at / AUDIO), "audio is missing"),
+        (lambda at, file: file.write_bytes(b""), "cannot be read"),
         (lambda at, file: _edit(at, lambda row: row["schedules"].extend(row["schedules"][:1] * 3)), "A is"),
     ],
 )
@@ -219,7 +221,9 @@ def test_systems_that_cannot_be_used(tmp_path, text, expected):
         ({"loudness": float("-inf")}, "--loudness must be finite"),
         ({"audio": "wav"}, "must be one of flac, mp3, opus"),
         ({"seconds": 0.1}, "--seconds must be at least"),
-        ({"loudness": 0.0}, "must lie below --ceiling"),
+        ({"loudness": 0.0}, "lie below --ceiling"),
+        ({"loudness": -1000.0}, "--loudness -1000.0 must be at least -60"),
+        ({"completion_code": "SINGLE-7"}, "--completion_code holds 'single'"),
         ({"raters": 0}, "--raters must be at least 1"),
         ({"catches": -1}, "--catches must not be negative"),
         ({"audio": "mp3", "sample_rate": 44100}, "needs --sample_rate 48000"),
@@ -234,7 +238,8 @@ def test_what_cannot_be_built_is_told_in_a_line(tmp_path, options, expected):
 
 
 @pytest.mark.parametrize(
-    "names", [("one", "first"), ("clips", "reference"), ("study", "audio"), ("music", "answers")]
+    "names",
+    [("one", "first"), ("clips", "reference"), ("study", "audio"), ("music", "answers"), ("flac", "opus")],
 )
 def test_words_of_every_study_tell_nothing_of_a_system(tmp_path, names):
     pool = make_pool(tmp_path, 2).pool.folder
@@ -250,6 +255,27 @@ def test_what_texts_reveal_is_told_before_anything_is_scored(tmp_path, monkeypat
     )
     with pytest.raises(InputError, match="holds 'tone', the name of a system: give that another name"):
         main(Build(f"tone={pool}:3,single={pool}:1", tmp_path / "study", **CHOSEN))
+
+
+def test_a_folder_that_prompts_name_is_told_when_the_study_is_built():
+    systems = [System("one", Path("piano"), None), System("two", Path("."), None)]
+    made = {"p": {"someone"}}
+    refuse_revealing_texts(Build("one=a,two=b"), systems, [Prompt("p", "slow strings. and so on")], made)
+    with pytest.raises(InputError, match="text of prompt 'p' holds 'piano', the folder of a system"):
+        refuse_revealing_texts(Build("one=a,two=b"), systems, [Prompt("p", "slow piano")], made)
+
+
+@pytest.mark.parametrize(
+    ("part", "kind"), [("trials", "trial"), ("prompts", "prompt"), ("clips", "clip"), ("systems", "system")]
+)
+def test_a_key_that_is_not_whole_is_refused(folder, part, kind):
+    key = json.loads((folder / KEY).read_text())
+    heard = load_study(folder)[0].trials.values()
+    lost = next(iter(heard)).first if part == "clips" else next(iter(key[part]))
+    del key[part][lost]
+    (folder / KEY).write_text(json.dumps(key))
+    with pytest.raises(InputError, match=rf"key\.json lacks the {kind} '{lost}'"):
+        load_study(folder)
 
 
 def test_waveforms_may_be_hidden(tmp_path):

@@ -35,6 +35,8 @@ def run(*arguments, **environment):
         (("check", "nowhere"), "nowhere/key.json does not exist"),
         (("build", "a=b"), "b is not a folder"),
         (("analyze", "nowhere"), "nowhere/key.json does not exist"),
+        (("serve", "nowhere", "--host", ""), "--host must be an address"),
+        (("simulate", "nowhere", "--tie_threshold", "-1"), "--tie_threshold must not be negative, got -1"),
     ],
 )
 def test_mistakes_are_told_in_a_line(arguments, expected, capsys):
@@ -98,6 +100,13 @@ def test_another_server_at_the_address_is_told(three_systems, monkeypatch, text)
     monkeypatch.setattr(httpx, "AsyncClient", client)
     with pytest.raises(InputError, match="is no page of a listening test"):
         simulate(Simulate(three_systems, raters=1))
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+def test_a_strength_that_is_no_finite_number_is_refused(three_systems, number):
+    name = next(iter(load_study(three_systems)[1].systems))
+    with pytest.raises(InputError, match=f"--strengths: '{name}={number}' is no finite number"):
+        simulate(Simulate(three_systems, strengths=f"{name}={number}"))
 
 
 def test_a_server_needs_no_library_of_models():

@@ -388,13 +388,32 @@ def test_a_missing_clip_is_found_before_any_rater_comes(folder, tmp_path, study,
         publish(copy)
 
 
+@pytest.mark.parametrize("kept", [0, 40, 4000])
+def test_a_clip_that_a_copy_has_cut_is_found_before_any_rater_comes(folder, tmp_path, study, kept):
+    copy = shutil.copytree(folder / BLINDED, tmp_path / BLINDED)
+    file = copy / AUDIO / sorted(study.files)[-1]
+    file.write_bytes(file.read_bytes()[:kept])
+    with pytest.raises(InputError, match=rf"{file.name} is cut short or damaged: copy the whole folder"):
+        static(Static(copy, tmp_path / "page"))
+    assert not (tmp_path / "page").exists()
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
         (lambda row: row["schedules"][0].append(["x", True]), "names the trial 'x', which it does not have"),
         (lambda row: row["schedules"].append([]), "has a schedule without turns"),
         (lambda row: row.update(schedules=[]), "has a schedule without turns"),
-        (lambda row: row["clips"].pop(next(iter(row["clips"]))), "(names the clip|lacks)"),
+        (lambda row: row["clips"].pop(next(iter(row["trials"].values()))["first"]), "names the clip"),
+        (
+            lambda row: next(iter(row["prompts"].values())).update(reference="a.flac"),
+            "names the reference 'a.fl",
+        ),
+        (
+            lambda row: row.update(volume="../../key.json"),
+            "names the file '../../key.json', which no study has",
+        ),
+        (lambda row: row.update(volume="x.wav"), "names the file 'x.wav', which no study has"),
         (lambda row: row["prompts"].pop(next(iter(row["prompts"]))), "names the prompt"),
     ],
 )

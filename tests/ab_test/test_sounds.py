@@ -44,6 +44,13 @@ def test_a_true_peak_lies_between_samples():
     assert measure(clip).peak == pytest.approx(0.0, abs=0.2)
 
 
+@pytest.mark.parametrize("rate", [8_000, 96_000, 176_400, 192_000])
+def test_a_level_is_that_of_the_sound_whatever_the_rate(rate):
+    level = measure(sine(997, rate=rate))
+    assert level.peak == pytest.approx(0.0, abs=0.1)
+    assert level.loudness == pytest.approx(-3.01, abs=0.3)
+
+
 def test_gains_make_clips_equally_loud_and_keep_peaks_below_the_ceiling():
     levels = [Level(-10.0, -3.0), Level(-30.0, -20.0)]
     assert common_gains(levels, -23, -1) == [-13, 7]

@@ -401,6 +401,18 @@ def test_a_proxy_that_cannot_be_used_is_named_at_once(monkeypatch, variable, val
         JudgeClient("http://127.0.0.1:9/v1")
 
 
+def test_a_proxy_is_named_where_a_server_cannot_be_reached(monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    client = JudgeClient("http://127.0.0.1:10/v1", patience=Patience(attempts=1))
+    with pytest.raises(ServiceError, match="start it and run again, or see the proxy that http_proxy names"):
+        client.ask({"messages": []}, parse_answer)
+
+
+def test_a_wait_that_no_clock_can_time_is_refused(pairs, tmp_path):
+    with pytest.raises(InputError, match=r"--timeout must be above 0 and at most 86400 s, got 1e\+300"):
+        LabelPairs(pairs, tmp_path, "tiny", endpoint="http://127.0.0.1:9/v1", timeout=1e300)
+
+
 def test_an_endpoint_that_leads_elsewhere_is_told_where(options, server):
     server.faults = [307] * 4
     with pytest.raises(ServiceError, match="leads to https://elsewhere/v1: give --endpoint"):
@@ -421,6 +433,7 @@ def completion(content=None, **fields):
         (completion([{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "yes"}]), "yes"),
         (completion("yes", usage=[1]), "yes"),
         (completion("yes", usage={"prompt_tokens": "many", "completion_tokens": None}), "yes"),
+        (completion("yes", usage={"prompt_tokens": 10**300, "completion_tokens": -5}), "yes"),
         (completion("yes", error=None), "yes"),
     ],
 )
@@ -488,6 +501,8 @@ def test_the_pause_may_be_a_date():
 def test_nested_text_without_end_is_no_answer():
     with pytest.raises(AnswerError, match="no whole JSON"):
         parse_answer('{"musicality":' * 3_000)
+    with pytest.raises(AnswerError, match="no whole JSON object"):
+        parse_answer('{"musicality": ' + "1" * 5_000 + "}")
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,8 @@ def test_whatever_kind_of_number_a_class_gives_is_a_float(request_, value):
         ("[1.5, 2]", "m is [1.5, 2], not a number"),
         ("torch.ones(2)", "m is tensor([1., 1.]), not a number"),
         ("numpy.nan", "m is nan, not a finite number"),
+        ("10**400", f"m is 1{59 * '0'}, not a number"),
+        ("exit(3)", "judge fails: SystemExit: 3 (HERE/mine.py line 12)"),
         (
             "numpy.stack([])",
             "judge fails: ValueError: need at least one array to stack (HERE/mine.py line 12)",
@@ -150,6 +152,14 @@ def test_a_file_called_like_a_library_does_not_stand_in_for_it(request_):
             "def f(path, *, scale): return 1",
             "mine:f needs the option 'scale': give --reward_options",
         ),
+        (
+            "mine:f",
+            "def f(path, text): return 1",
+            "mine:f needs path and text: a clip is .* --reward_options text=V",
+        ),
+        ("mine:f", "async def f(path): return 1", "mine:f is async, which nothing here waits for"),
+        ("mine:A", "class A:\n def __init__(self): exit(3)", "mine:A cannot be made: SystemExit: 3"),
+        ("mine:A", "class A:\n score_batch = 1", "mine:A cannot be made: AttributeError: 'A' .*'sr'"),
         ("os:stat", "", "stat has no source file"),
     ],
 )
@@ -158,6 +168,58 @@ def test_what_cannot_be_used_is_refused_in_one_line(here, name, text, reason):
     with pytest.raises(InputError, match=reason) as found:
         load_scorer(name)
     assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("fact", "reason"),
+    [
+        ("metrics = ('m', 'm')", "metrics of Judge must be a tuple of names, each once, got"),
+        ("metrics = ('\\ud800',)", "metrics of Judge must be a tuple of names"),
+        ("name = '\\ud800'", "name of Judge must be a text"),
+        ("hash = property(lambda self: 1 / 0)", r"hash of Judge cannot be told: Zero.*mine\.py line 13\)"),
+        ("score = 5", "score of Judge cannot be called: it is 5"),
+        ("async def score(self, requests): return []", "score of Judge is async"),
+        ("batch_size = '8'", "batch_size of Judge must be a whole number above 0, got '8'"),
+        ("batch_size = 2.5", "batch_size of Judge must be a whole number above 0, got 2.5"),
+        ("max_seconds = '10'", "max_seconds of Judge must be a number above 0, or None, got '10'"),
+        ("max_seconds = -1", "max_seconds of Judge must be a number above 0"),
+        ("features = 'MuQ'", "features of Judge must be a tuple of names, got 'MuQ'"),
+    ],
+)
+def test_a_wrong_fact_of_a_class_is_told_before_any_work(here, fact, reason):
+    write(f"{JUDGE}    {fact}")
+    with pytest.raises(InputError, match=reason):
+        load_scorer("mine:Judge")
+
+
+def test_facts_of_other_libraries_types_are_taken(here):
+    write(f"{JUDGE}    batch_size, max_seconds, features = numpy.int64(4), numpy.float32(2.5), {{'MuQ'}}")
+    scorer = load_scorer("mine:Judge")
+    assert (scorer.batch_size, scorer.max_seconds, scorer.features) == (4, 2.5, {"MuQ"})
+
+
+@pytest.mark.parametrize("metric", ["error", "model", "audio", "audio_warning"])
+def test_a_metric_called_like_a_field_of_rows_is_refused_before_any_work(request_, metric):
+    write(JUDGE.replace('"m"', f'"{metric}"').replace("VALUE", "1"))
+    Path("in.jsonl").write_text(json.dumps({"id": "1", "audio": "a.wav"}) + "\n")
+    with pytest.raises(InputError, match=f"judge gives '{metric}', a field that rows have already: rename"):
+        score(ScoreConfig(input="in.jsonl", output="out.jsonl", reward="mine:Judge"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"import os; os.chdir('/'){JUDGE}",
+        f"import os{JUDGE}    os.chdir('/')\n",
+        JUDGE.replace("self.value,", "__import__('os').chdir('/'); self.value,"),
+        JUDGE.replace("return [", "__import__('os').chdir('/'); return ["),
+    ],
+)
+def test_code_that_leaves_the_working_directory_takes_nothing_with_it(request_, text):
+    write(text.replace("VALUE", "1"))
+    Path("in.jsonl").write_text(json.dumps({"id": "1", "audio": "a.wav"}) + "\n")
+    assert score(ScoreConfig(input="in.jsonl", output="out.jsonl", reward="mine:Judge")) == 0
+    assert json.loads(Path("out.jsonl").read_text())["m"] == 1.0
 
 
 @pytest.mark.parametrize(
@@ -252,6 +314,21 @@ def test_an_option_that_a_scorer_does_not_take_is_refused(name):
         InputError, match=r"has no option 'sise': it takes (max_seconds|subject|none|instruction, format)"
     ):
         load_scorer(name, device="cpu", sise=3)
+
+
+@pytest.mark.parametrize("name", ["device", "dtype"])
+def test_an_option_that_all_commands_have_is_named(here, name):
+    write(JUDGE)
+    options = ScoreConfig(
+        input="i.jsonl", output="o.jsonl", reward="mine:Judge", reward_options=f"{name}=cpu"
+    )
+    with pytest.raises(InputError, match=f"--reward_options cannot hold '{name}': give --{name} instead"):
+        load_reward(options)
+
+
+def test_a_class_may_have_an_option_called_name(request_):
+    write(JUDGE.replace("mode=", "name=").replace("self.mode = value, mode", "self.given = value, name"))
+    assert load_scorer("mine:Judge", name="other").given == "other"
 
 
 def test_two_rewards_have_the_metrics_of_both(request_):

@@ -230,16 +230,19 @@ def refuse_revealing_texts(
     generators
         What has made the clips of each prompt, by its id.
     """
-    named = [system.name for system in systems]
+    named, places = [system.name for system in systems], [system.place for system in systems]
     made = set().union(*generators.values()) - {"", *named}
     own = {"--title": (options.title, TITLE), "the consent": (options.consent_text(), CONSENT)}
+    own["--completion_code"] = (options.completion_code, "")
     texts = {place: text for place, (text, usual) in own.items() if text != usual}
-    for found in leaks_in_texts(texts, {*named, *made}):
+    for found in leaks_in_texts(texts, {*named, *places, *made}):
         raise InputError(f"{found}, which would tell raters what they hear: word it otherwise")
     heard = {f"the text of prompt {one.id!r}": one.text for one in prompts}
     heard |= {f"the lyrics of prompt {one.id!r}": one.lyrics for one in prompts}
     for found in leaks_in_texts(heard, named):
         raise InputError(f"{found}, the name of a system: give that another name, or leave the prompt out")
+    for found in leaks_in_texts(heard, places):
+        raise InputError(f"{found}, the folder of a system: give that another name, or leave the prompt out")
     for found in leaks_in_texts(heard, made):
         raise InputError(f"{found}, the name of a generator: leave that prompt out")
 

@@ -19,6 +19,7 @@ from music.files import read_text
 from music.options import Rewarding, Runtime
 from music.sample_rates import check_sample_rate
 
+_SOFTEST = -60.0  # LUFS; the gate of the measurement hears nothing below -70
 TITLE = "Which music is better?"
 CONSENT = """In this study you listen to pairs of short pieces of music and say which you find better. It is about the \
 music, not about you: there are no right or wrong answers.
@@ -126,9 +127,10 @@ class Build(Rewarding, Runtime):
                 raise InputError(f"--{name} must be finite, got {getattr(self, name)}")
         if self.seconds < SHORTEST:
             raise InputError(f"--seconds must be at least {SHORTEST}, got {self.seconds}")
-        if self.ceiling > 0 or self.loudness >= self.ceiling:
+        if not _SOFTEST <= self.loudness < self.ceiling <= 0:
             raise InputError(
-                f"--loudness {self.loudness} must lie below --ceiling {self.ceiling}, and that below 0"
+                f"--loudness {self.loudness} must be at least {_SOFTEST} and lie below --ceiling {self.ceiling}, and "
+                "that not above 0"
             )
         for name in ("catches", "repeats", "identicals", "minimum_listening", "reading_seconds"):
             if getattr(self, name) < 0:

@@ -26,6 +26,7 @@ from music.errors import InputError
 FADE_IN, FADE_OUT = 0.01, 0.05  # s
 SHORTEST = 0.5  # s; a block of BS.1770 has 0.4
 _OVERSAMPLING = 4
+_DENSE = 160_000  # Hz; beyond it twice the rate is dense enough, and four times are more than a clip may have
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def measure(clip: Clip, name: str = "clip") -> Level:
     loudness = float(pyloudnorm.Meter(clip.sample_rate).integrated_loudness(clip.waveform.T.double().numpy()))
     if not math.isfinite(loudness):
         raise InputError(f"{name} is silent: no gain makes it as loud as the others")
-    dense = clip.resampled(_OVERSAMPLING * clip.sample_rate)
+    dense = clip.resampled(clip.sample_rate * (_OVERSAMPLING if clip.sample_rate <= _DENSE else 2))
     peak = max(float(dense.waveform.abs().max()), float(clip.waveform.abs().max()))
     return Level(loudness, 20 * math.log10(peak))
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from experiments.ab_test.study import LISTENING, check_servable, read_study
+from experiments.ab_test.study import LISTENING, check_audio, read_study
 from music.command import refuse_below_one
 from music.errors import InputError
 
@@ -55,8 +55,12 @@ class Serve:
     most_raters: int = 1_000
 
     def __post_init__(self) -> None:
-        """Refuse a study for nobody."""
+        """Refuse a study for nobody, and an address that would be all of this machine's unasked."""
         refuse_below_one(self, "most_raters")
+        if not self.host.strip():
+            raise InputError(
+                "--host must be an address, such as 127.0.0.1, or 0.0.0.0 for all of this machine"
+            )
 
 
 def main(options: Serve) -> None:
@@ -71,7 +75,7 @@ def main(options: Serve) -> None:
         study = read_study(folder)
         if study.id in folders:
             raise InputError(f"{folder} and {folders[study.id]} are the same study")
-        check_servable(folder, study)
+        check_audio(folder, study)
         folders[study.id] = folder
     token = os.environ.get(TOKEN, "").strip() or secrets.token_urlsafe(24)
     if len(token) < _SHORTEST_TOKEN or not (token.isascii() and token.isprintable()):

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from experiments.ab_test.pages import PAGE_FILES, study_page
 from experiments.ab_test.serving.shown import described_turn, introduction
-from experiments.ab_test.study import AUDIO, LISTENING, Study, check_servable, read_study
+from experiments.ab_test.study import AUDIO, LISTENING, Study, check_audio, read_study
 from music.durable import write_bytes, write_text, writing
 from music.errors import InputError
 from music.paths import exists
@@ -47,7 +47,7 @@ class Static:
 def main(options: Static) -> None:
     """Write page, data and audio."""
     study = read_study(options.study)
-    check_servable(options.study, study)
+    check_audio(options.study, study)
     if exists(options.output / "index.html"):
         raise InputError(f"{options.output} holds a page already: choose another --output folder")
     page, audio = options.output / "page", options.output / AUDIO
