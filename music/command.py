@@ -46,7 +46,6 @@ _EXAMPLE = re.compile(r"^ {4}(?:accelerate launch|torchrun|python|music-reward) 
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP)
 _HOME = re.compile(r"(?<![^,=:+])~(?=/)")  # in lists and after names too: a=~/x,b=~/y
 _WRONG_CHOICE = re.compile(r'Parser key "([\w.]+)": Expected a typing\.Literal\[(.+)\]\. Got value: (.*)')
-
 _SEEDS = 2**63  # of which torch, numpy and Python take all
 _RULE = "-" * 80
 _FOLLOWS = (
