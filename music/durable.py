@@ -197,8 +197,9 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         if one == other:
             continue
         if isinstance(one, Mapping) and isinstance(other, Mapping):
-            told.append(f"{name} ({'; '.join(_changes(one, other))})")
+            told.append(f"{name} ({', '.join(_changes(one, other))})")
+        elif all(len(str(value)) <= _SHOWN for value in (one, other)):
+            told.append(f"{name} (was {one!r}, is {other!r})")
         else:
-            short = all(len(str(value)) <= _SHOWN for value in (one, other))
-            told.append(f"{name}: was {one!r}, is {other!r}" if short else name)
+            told.append(name)
     return told

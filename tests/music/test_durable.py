@@ -67,5 +67,7 @@ def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
 def test_work_of_other_options_is_refused_by_their_names_and_values(tmp_path):
     claim_work(tmp_path, options={"steps": 2, "n": 4}, spec={"weights": "a" * 64})
     claim_work(tmp_path, options={"n": 4, "steps": 2}, spec={"weights": "a" * 64})
-    with pytest.raises(InputError, match=r"another options \(steps: was 2, is 3\), spec \(weights\): delete"):
+    with pytest.raises(
+        InputError, match=r"another options \(steps \(was 2, is 3\)\), spec \(weights\): delete"
+    ):
         claim_work(tmp_path, options={"steps": 3, "n": 4}, spec={"weights": "b" * 64})

@@ -107,7 +107,7 @@ def test_two_processes_learn_what_one_does(options, tmp_path):
 
 def test_another_run_in_the_same_folder_is_refused(options):
     main(options)
-    with pytest.raises(InputError, match=r"another options \(learning_rate: was .*, is 0.5\)"):
+    with pytest.raises(InputError, match=r"another options \(learning_rate \(was .*, is 0\.5\)\)"):
         main(replace(options, learning_rate=0.5))
 
 
