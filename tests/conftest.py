@@ -1,7 +1,8 @@
-"""Settings of the whole suite: one thread (or OMP_NUM_THREADS of them), no hub, long files first."""
+"""Settings of the whole suite: one thread (or OMP_NUM_THREADS of them), no hub, Ctrl-C, long files first."""
 
 import gc
 import os
+import signal
 
 # Before torch is imported: tiny models run many times slower on two threads of a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -15,6 +16,8 @@ import music  # noqa: F401  # before anything is computed: it settles how produc
 import tests.warm
 
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell's job in the background begins
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:
