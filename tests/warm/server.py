@@ -74,6 +74,13 @@ class Server:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._selector.register(woken, selectors.EVENT_READ)
         self._woken = woken
+        signal.signal(signal.SIGTERM, self._end)
+
+    def _end(self, *_: object) -> None:
+        """End with all processes that still run, as after a test that failed."""
+        for pid in self._clients:
+            os.kill(pid, signal.SIGKILL)
+        os._exit(0)
 
     def wait_for_one(self) -> None:
         """Wait until anybody has connected: tests that start nothing load nothing."""
