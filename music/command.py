@@ -172,10 +172,7 @@ def refuse_below_one(config: Any, *options: str) -> None:
     InputError
         If one of the named fields is below 1.
     """
-    for name in options:
-        value = getattr(config, name)
-        if value is not None and value < 1:
-            raise InputError(f"--{name} must be at least 1, got {value}")
+    _refuse_below(1, config, options)
 
 
 def refuse_negative(config: Any, *options: str) -> None:
@@ -186,10 +183,14 @@ def refuse_negative(config: Any, *options: str) -> None:
     InputError
         If one of the named fields is below 0.
     """
+    _refuse_below(0, config, options)
+
+
+def _refuse_below(least: int, config: Any, options: Sequence[str]) -> None:
     for name in options:
         value = getattr(config, name)
-        if value is not None and value < 0:
-            raise InputError(f"--{name} must be at least 0, got {value}")
+        if value is not None and value < least:
+            raise InputError(f"--{name} must be at least {least}, got {value}")
 
 
 def split_names(names: str) -> list[str]:

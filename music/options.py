@@ -1,11 +1,12 @@
 """Options that several commands share: each is a frozen dataclass of options that a command inherits."""
 
-import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from music.errors import InputError
+from music.texts import parse_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +107,9 @@ class Generation(Sampling):
     ignore_unsupported: bool = False
 
 
+_SHOWN = 60  # letters of options in a message
+
+
 def read_options(given: str | Mapping[str, Any]) -> dict[str, Any]:
     """Return options by name.
 
@@ -125,9 +129,9 @@ def read_options(given: str | Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if given.lstrip().startswith("{"):
         try:
-            found = json.loads(given, parse_constant=_no_number)
+            found = parse_json(given, _finite)
         except ValueError as error:
-            raise InputError(f"options {given!r} are no JSON object: {error}") from error
+            raise InputError(f"options {given[:_SHOWN]!r} are no JSON object: {error}") from error
     else:
         for part in filter(None, map(str.strip, given.split(","))):
             name, equals, value = (piece.strip() for piece in part.partition("="))
@@ -142,10 +146,12 @@ def read_options(given: str | Mapping[str, Any]) -> dict[str, Any]:
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_no_number)
+        return parse_json(text, _finite)
     except ValueError:
         return text
 
 
-def _no_number(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON")
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is no number of JSON")
+    return number

@@ -20,6 +20,7 @@ from typing import Any
 from music.errors import InputError
 from music.hashing import sha256_text
 from music.library_repairs import repair_torchaudio
+from music.paths import is_file
 
 _LIBRARIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
 EXPECTED = "module:Name or FILE.py:Name"
@@ -95,7 +96,7 @@ def _import_module(name: str) -> ModuleType:
 
 
 def _import_file(path: Path) -> ModuleType:
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"there is no file {path}")
     path = path.resolve()
     # a name of its own, so that a file called like a library does not stand in for it; no part of it is the folder,

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+import music
 from music.devices import find_device
 from music.hashing import sha256_file, sha256_text
 from music.locks import FolderLock
@@ -20,7 +21,7 @@ from music.processes import Processes
 from music.prompts import Prompt
 from music.provenance import library_versions
 
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(music.__file__).parent.parent
 #: variables by which libraries choose their kernels, and so the last bits
 _DECIDING = (
     *("MKL_CBWR", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE"),

@@ -7,14 +7,13 @@
 The members' scores are taken as they are: use models of one family, whose scales agree.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from statistics import fmean, pvariance
 
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_text
-from music.prompts import Prompt
-from reward.protocol import Scorer, ScoreRequest, features_of, scores_of
+from reward.baselines.members import OfMembers
+from reward.protocol import Scorer, ScoreRequest
 
 RULES: dict[str, Callable[[Sequence[float]], float]] = {
     "mean": fmean,
@@ -23,7 +22,7 @@ RULES: dict[str, Callable[[Sequence[float]], float]] = {
 }
 
 
-class Ensemble(Scorer):
+class Ensemble(OfMembers):
     """The metrics that all members have, put together by a rule.
 
     Parameters
@@ -53,24 +52,15 @@ class Ensemble(Scorer):
         if not self.metrics:
             measured = "; ".join(f"{member.name}: {', '.join(member.metrics)}" for member in members)
             raise InputError(f"the members of an ensemble have no metric in common ({measured})")
-        self._members, self._rule = list(members), RULES[rule]
+        super().__init__(members)
+        self._rule = RULES[rule]
         self.name = "-".join([rule, *(member.name for member in members)])
-        self.features = tuple(dict.fromkeys(name for member in members for name in features_of(member)))
-        self.takes_clips = all(member.takes_clips for member in members)
-        heard = [member.max_seconds or math.inf for member in members]
-        self.max_seconds = None if math.inf in heard else max(heard)
         facts = {"rule": rule, "members": [member.hash for member in members], "metrics": self.metrics}
         self.hash = sha256_text(canonical_json(facts))
 
-    def check_prompt(self, prompt: Prompt) -> None:
-        """`InputError` for a prompt that a member refuses; see `reward.protocol.Scorer`."""
-        for member in self._members:
-            member.check_prompt(prompt)
-
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
         """Return each metric of each request; see `reward.protocol.Scorer`."""
-        found = [scores_of(member, requests) for member in self._members]
         return [
             {metric: self._rule([scores[metric] for scores in one]) for metric in self.metrics}
-            for one in zip(*found, strict=True)
+            for one in self._each(requests)
         ]

@@ -3,17 +3,16 @@
 --reward lab-cmi-rm,my_reward:brightness --weights musicality=1,brightness=0.2
 """
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_text
-from music.prompts import Prompt
-from reward.protocol import Scorer, ScoreRequest, features_of, scores_of
+from reward.baselines.members import OfMembers
+from reward.protocol import Scorer, ScoreRequest
 
 
-class SideBySide(Scorer):
+class SideBySide(OfMembers):
     """The metrics of all members; one that several have is ``MEMBER.metric`` of each.
 
     Parameters
@@ -40,26 +39,16 @@ class SideBySide(Scorer):
         if len({*self.metrics}) < len(self.metrics):
             twice = next(name for name, count in Counter(self.metrics).items() if count > 1)
             raise InputError(f"two scorers of one reward give {twice!r}: name each once")
-        self._members = list(members)
+        super().__init__(members)
         self.name = "-".join(member.name for member in members)
-        self.features = tuple(dict.fromkeys(name for member in members for name in features_of(member)))
         self.higher_is_better = all(member.higher_is_better for member in members)
-        self.takes_clips = all(member.takes_clips for member in members)
         self.batch_size = max(member.batch_size for member in members)
-        heard = [member.max_seconds or math.inf for member in members]
-        self.max_seconds = None if math.inf in heard else max(heard)
         facts = {"members": [member.hash for member in members], "metrics": self.metrics}
         self.hash = sha256_text(canonical_json(facts))
 
-    def check_prompt(self, prompt: Prompt) -> None:
-        """`InputError` for a prompt that a member refuses; see `reward.protocol.Scorer`."""
-        for member in self._members:
-            member.check_prompt(prompt)
-
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
         """Return all metrics of each request; see `reward.protocol.Scorer`."""
-        found = [scores_of(member, requests) for member in self._members]
-        return [self._named(one) for one in zip(*found, strict=True)]
+        return [self._named(one) for one in self._each(requests)]
 
     def _named(self, scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
         """Return the metrics of one request, as each member gave them, by their names here."""

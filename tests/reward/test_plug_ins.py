@@ -131,6 +131,7 @@ def test_a_file_called_like_a_library_does_not_stand_in_for_it(request_):
         ("mine:", "", "expected module:Name or FILE.py:Name, got 'mine:'"),
         ("mine.py", "", "name the class or function in mine.py: mine.py:NAME"),
         ("./gone.py:Judge", "", "there is no file gone.py"),
+        (f"{'x' * 300}.py:Judge", "", "there is no file x"),
         ("gone_module:Judge", "", "there is no module gone_module: .* as in ./gone_module.py:Name"),
         ("../mine:Judge", "", "'../mine' is no name of a module"),
         ("mine:Nobody", "", r"mine:Nobody: .*mine.py has no 'Nobody'"),
@@ -300,7 +301,10 @@ def test_options_are_read_from_text_or_json(given, found):
     assert read_options(given) == found
 
 
-@pytest.mark.parametrize("given", ["a", "a=1,a=2", "{a: 1}", '{"a": NaN}', "=3", "a b=3", '{"a-b": 1}'])
+@pytest.mark.parametrize(
+    "given",
+    ["a", "a=1,a=2", "{a: 1}", '{"a": NaN}', "=3", "a b=3", '{"a-b": 1}', '{"a":' * 5000, '{"a": 1e999}'],
+)
 def test_options_that_cannot_be_read_are_named(given):
     with pytest.raises(InputError, match="options"):
         read_options(given)
