@@ -18,6 +18,7 @@ from music.shipped_files import asset
 _SHIPPED = {
     "lab": "lab/prompts.jsonl",
     "lab-train": "lab/prompts_train.jsonl",
+    "lab-choosing": "lab/prompts_choosing.jsonl",
     "lab-held-out": "lab/prompts_held_out.jsonl",
 }
 _FIELDS = ("id", "text", "lyrics", "reference", "facts")
@@ -55,11 +56,11 @@ def load_prompts(source: str | Path, limit: int | None = None) -> list[Prompt]:
     Parameters
     ----------
     source
-        One of: a shipped set (``lab``, ``lab-train``, ``lab-held-out``); a ``.jsonl`` file with rows ``id, text``
-        and optionally ``lyrics``, ``reference`` (a path relative to the file) and ``facts``; a ``.txt`` file with a
-        prompt a line (blank lines are skipped, ids come from the text); MusicCaps, as a ``.csv`` or ``.parquet`` file
-        or the hub id of a data set that holds its CSV, such as ``google/MusicCaps``. Of MusicCaps the rows of the
-        evaluation split are taken; ``SOURCE:SELECTION`` takes others: ``google/MusicCaps:balanced``,
+        One of: a shipped set (``lab``, ``lab-train``, ``lab-choosing``, ``lab-held-out``); a ``.jsonl`` file with rows
+        ``id, text`` and optionally ``lyrics``, ``reference`` (a path relative to the file) and ``facts``; a ``.txt``
+        file with a prompt a line (blank lines are skipped, ids come from the text); MusicCaps, as a ``.csv`` or
+        ``.parquet`` file or the hub id of a data set that holds its CSV, such as ``google/MusicCaps``. Of MusicCaps
+        the rows of the evaluation split are taken; ``SOURCE:SELECTION`` takes others: ``google/MusicCaps:balanced``,
         ``musiccaps.csv:all``, ``musiccaps.csv:ids.txt`` (see `music.musiccaps`). Several words that name no file are
         one prompt with this text.
     limit

@@ -48,15 +48,20 @@ def test_an_error_in_a_worker_ends_the_work():
 
 
 def test_shipped_prompts_are_those_that_the_script_writes(tmp_path):
-    read = {}
-    for (file, prompts), name in zip(SHIPPED.items(), ("lab", "lab-train", "lab-held-out"), strict=True):
+    read, asked = {}, {}
+    names = ("lab", "lab-train", "lab-choosing", "lab-held-out")
+    for (file, prompts), name in zip(SHIPPED.items(), names, strict=True):
         write_prompts(tmp_path / file, prompts)
         shipped, written = load_prompts(name), load_prompts(tmp_path / file)
         facts = [[(p.id, p.text, dict(p.facts)) for p in some] for some in (shipped, written)]
         assert facts[0] == facts[1]
         read[name] = {prompt.id for prompt in shipped}
-    assert [len(ids) for ids in read.values()] == [24, 256, 128]
-    assert len(set().union(*read.values())) == 24 + 256 + 128
+        asked[name] = {tuple(sorted(prompt.facts.items())) for prompt in shipped}
+    assert [len(ids) for ids in read.values()] == [24, 256, 64, 128]
+    assert len(set().union(*read.values())) == 24 + 256 + 64 + 128
+    learned = asked["lab-train"]
+    assert not learned & (asked["lab"] | asked["lab-held-out"] | asked["lab-choosing"])
+    assert not asked["lab-choosing"] & (asked["lab"] | asked["lab-held-out"])
 
 
 class Embedding(torch.nn.Module):
