@@ -23,27 +23,31 @@ _TELL = {"--help", "-h", "--print_config"}
 
 COMMANDS = {
     "best-of-n": Command(
-        "scaling.best_of_n:BestOfN", "make n candidates for every prompt and keep the best", True
+        "scaling.best_of_n:BestOfN", "make n candidates for every prompt and keep the best", shares=True
     ),
     "evaluate": Command(
-        "scaling.evaluate:Evaluate", "measure what best of n brings, on pools that exist", True
+        "scaling.evaluate:Evaluate", "measure what best of n brings, on pools that exist", shares=True
     ),
     "browse": Command("scaling.browse:Browse", "listen to the candidates of a pool and mark favourites"),
-    "score": Command("reward.score:ScoreConfig", "score clips of a file, or candidates of a pool", True),
+    "score": Command(
+        "reward.score:ScoreConfig", "score clips of a file, or candidates of a pool", shares=True
+    ),
     "generators": Command("generators.__main__:COMMANDS", "list generators, or let one make a clip"),
     "benchmark": Command(
-        "reward.benchmark.command:Benchmark", "measure a reward model on CMI-RewardBench", True
+        "reward.benchmark.command:Benchmark", "measure a reward model on CMI-RewardBench", shares=True
     ),
     "train-reward": Command(
-        "reward.train:TrainConfig", "train a reward model on preferences and ratings", True
+        "reward.train:TrainConfig", "train a reward model on preferences and ratings", shares=True
     ),
     "train-curves": Command("reward.train_curves:DrawCurves", "draw the curves of such trainings"),
-    "embed": Command("reward.embed:Embed", "encode audio and texts ahead of such a training", True),
+    "embed": Command("reward.embed:Embed", "encode audio and texts ahead of such a training", shares=True),
     "data": Command("reward.data.__main__:COMMANDS", "prepare, check and count preferences and ratings"),
     "judge": Command("reward.judge.command:LabelPairs", "let an audio language model label pairs"),
-    "post-train": Command("rlhf.train:PostTraining", "train a generator with a reward", True),
+    "post-train": Command("rlhf.train:PostTraining", "train a generator with a reward", shares=True),
     "assess": Command(
-        "rlhf.assess:Assess", "tell trained generators that are better from those that look better", True
+        "rlhf.assess:Assess",
+        "tell trained generators that are better from those that look better",
+        shares=True,
     ),
     "listening-test": Command(
         "experiments.ab_test.__main__:COMMANDS", "build, serve and analyse a listening test"
