@@ -26,7 +26,8 @@ from music.interruption import Stopped
 
 OPTION = "--num_processes"
 _GLANCE = 0.05  # s from one look at the processes to the next
-_PATIENCE = 3.0  # s that the others have for noticing themselves that one has ended in order
+_PATIENCE = 3.0  # s that the others have for noticing themselves that one has ended
+_UNSURE = 60.0  # s that they have where it may have been done: a defect has code 1 too
 _GRACE = 30.0  # s that they have after SIGTERM, before they are killed
 _DONE = (0, 1)  # codes of an end in order; 1 says that something was left out
 
@@ -183,16 +184,23 @@ def _wait(workers: Sequence[_Worker], signals: deque[int]) -> list[_Worker]:
             since = since or time.monotonic()
             failed += new
         waited = time.monotonic() - since if failed else 0.0
-        killed = any((worker.code or 0) < 0 for worker in failed)
-        if failed and not (asked or stopped) and (killed or waited > _PATIENCE):
+        patience = min((_patience(worker.code or 0) for worker in failed), default=0.0)
+        if failed and not (asked or stopped) and waited >= patience:
             asked = True
             for worker in workers:
                 worker.signal(signal.SIGTERM)
-        if waited > _PATIENCE + _GRACE:
+        if failed and waited > patience + _GRACE:
             for worker in workers:
                 worker.kill()
         time.sleep(_GLANCE)
     return failed
+
+
+def _patience(code: int) -> float:
+    """Return how long the others of a process have that has failed with a code, s."""
+    if code < 0:
+        return 0.0  # it could tell them nothing
+    return _UNSURE if code in _DONE else _PATIENCE
 
 
 def _tell(workers: Sequence[_Worker], failed: Sequence[_Worker]) -> int:

@@ -34,7 +34,7 @@ class Relay(threading.Thread):
     last
         The last line that is not empty.
     traceback
-        Whether there was a traceback.
+        Whether a traceback was the last of it.
     """
 
     _lock = threading.Lock()  # of all targets: they may be one terminal
@@ -43,7 +43,7 @@ class Relay(threading.Thread):
         super().__init__(daemon=True)
         self._source, self._target, self._sifts = source, target, sifts
         self._is_terminal = os.isatty(source)
-        self._part, self._begun = b"", False
+        self._part, self._begun, self._in_traceback = b"", False, False
         self.held: list[str] = []
         self.last, self.traceback = "", False
 
@@ -89,8 +89,10 @@ class Relay(threading.Thread):
         before, overwritten, words = line.rstrip(b"\r").rpartition(b"\r")
         is_whole, self._begun = bool(overwritten) or not self._begun, False
         text = words.decode(errors="replace").rstrip()
+        if text and not text.startswith(" "):
+            self.traceback = self._in_traceback
+            self._in_traceback = text == "Traceback (most recent call last):"
         self.last = text or self.last
-        self.traceback |= text == "Traceback (most recent call last):"
         if self._sifts and is_whole and _LAST.match(words):
             self.held.append(text)
             return before + overwritten

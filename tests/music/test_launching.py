@@ -149,11 +149,13 @@ def test_code_1_is_no_failure():
     # as of a scoring that left something out: the others finish
     job = """
 if rank == 1:
-    end(1, "left out: a clip")
+    end(1, "Traceback (most recent call last):", '  File "mine.py"', "KeyError: 'level'", "left out: a clip")
 time.sleep(0.5)
 print("written")
 """
-    assert ran(job) == (1, "written\n", "left out: a clip\n")
+    code, output, errors = ran(job)
+    assert (code, output) == (1, "written\n")
+    assert errors.endswith("KeyError: 'level'\nleft out: a clip\n")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
