@@ -85,7 +85,7 @@ def launch(command: Sequence[str], count: int) -> int:
     Raises
     ------
     InputError
-        If the system starts no more processes.
+        If the system starts no more processes; in the end, if something that they printed could not be written.
     """
     workers: list[_Worker] = []
     announced = _announced(count)
@@ -99,7 +99,11 @@ def launch(command: Sequence[str], count: int) -> int:
         finally:
             for worker in workers:
                 worker.kill()
-    return _tell(workers, failed)
+    code = _tell(workers, failed)
+    for lost in (relay.lost for worker in workers for relay in worker.relays):
+        if lost is not None and not failed:
+            raise lost
+    return code
 
 
 def _started(command: Sequence[str], rank: int, announced: Mapping[str, str]) -> _Worker:
@@ -129,19 +133,19 @@ class _Worker:
         os.close(errors)
         assert self._process.stdout is not None
         self.errors = Relay(reading, sys.stderr, sifts=True)
-        self._relays = (Relay(os.dup(self._process.stdout.fileno()), sys.stdout), self.errors)
+        self.relays = (Relay(os.dup(self._process.stdout.fileno()), sys.stdout), self.errors)
         self._process.stdout.close()
 
     def read(self) -> None:
         """Begin to pass on what it prints."""
-        for relay in self._relays:
+        for relay in self.relays:
             relay.start()
 
     def has_ended(self) -> bool:
         """Look whether it has ended, and has all that it printed passed on."""
         self.code = self._process.poll()
         if self.code is not None:
-            for relay in self._relays:
+            for relay in self.relays:
                 relay.join(1.0)  # what it has started itself may live on, and print
         return self.code is not None
 

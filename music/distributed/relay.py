@@ -35,6 +35,8 @@ class Relay(threading.Thread):
         The last line that is not empty.
     traceback
         Whether a traceback was the last of it.
+    lost
+        Why some of it could not be passed on.
     """
 
     _lock = threading.Lock()  # of all targets: they may be one terminal
@@ -46,6 +48,7 @@ class Relay(threading.Thread):
         self._part, self._begun, self._in_traceback = b"", False, False
         self.held: list[str] = []
         self.last, self.traceback = "", False
+        self.lost: InputError | None = None
 
     @property
     def message(self) -> str:
@@ -100,9 +103,12 @@ class Relay(threading.Thread):
 
     def _write(self, data: bytes) -> None:
         target: Any = self._target
-        with self._lock, suppress(InputError):  # of a full disk, which must not stop who prints
-            target.buffer.write(data)
-            target.flush()
+        try:
+            with self._lock:
+                target.buffer.write(data)
+                target.flush()
+        except InputError as error:  # a full disk: who prints must not wait, and the run goes on
+            self.lost = error
 
 
 def terminal() -> tuple[int, int]:
