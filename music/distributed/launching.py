@@ -261,5 +261,5 @@ def _noted_signals() -> Iterator[deque[int]]:
     try:
         yield noted
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for own, handler in before.items():
+            signal.signal(own, handler)
