@@ -94,8 +94,9 @@ class Lines(TrainerCallback):
         """Count a step."""
         self._bar.update()
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any], **_: Any) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, **facts: Any) -> None:
         """Show the latest loss and reward."""
+        logs: Mapping[str, Any] = facts["logs"]
         if shown := {name: logs[name] for name in ("loss", "reward") if name in logs}:
             self._bar.set_postfix(shown)
 
