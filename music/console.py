@@ -3,30 +3,51 @@
     music-reward best-of-n --n 10
     music-reward score --reward lab-cmi-rm --pool runs/best_of_n/pool
     music-reward listening-test demo
+    music-reward --num_processes 2 best-of-n --n 10
 
-It runs what ``python -m`` runs; several processes need ``accelerate launch`` or ``torchrun``, and a script's path. What
-the names below stand for is imported when it is asked for, so that no floor knows the ones above it.
+It runs what ``python -m`` runs, in several processes if it is asked to. What the names below stand for is imported when
+it is asked for, so that no floor knows the ones above it.
 """
 
 import sys
 
-from music.subcommands import Command, dispatch
+from music.closed_pipes import outlive_readers
+from music.distributed.launching import OPTION, count_of, start_again
+from music.errors import InputError
+from music.subcommands import Command, dispatch, find
+
+_ABOUT = f"""Reward, rerank and post-train music generators.
+With {OPTION} N before the command, N processes on this machine share its work."""
+#: what only tells something about a command
+_TELL = {"--help", "-h", "--print_config"}
 
 COMMANDS = {
-    "best-of-n": Command("scaling.best_of_n:BestOfN", "make n candidates for every prompt and keep the best"),
-    "evaluate": Command("scaling.evaluate:Evaluate", "measure what best of n brings, on pools that exist"),
+    "best-of-n": Command(
+        "scaling.best_of_n:BestOfN", "make n candidates for every prompt and keep the best", shares=True
+    ),
+    "evaluate": Command(
+        "scaling.evaluate:Evaluate", "measure what best of n brings, on pools that exist", shares=True
+    ),
     "browse": Command("scaling.browse:Browse", "listen to the candidates of a pool and mark favourites"),
-    "score": Command("reward.score:ScoreConfig", "score clips of a file, or candidates of a pool"),
+    "score": Command(
+        "reward.score:ScoreConfig", "score clips of a file, or candidates of a pool", shares=True
+    ),
     "generators": Command("generators.__main__:COMMANDS", "list generators, or let one make a clip"),
-    "benchmark": Command("reward.benchmark.command:Benchmark", "measure a reward model on CMI-RewardBench"),
-    "train-reward": Command("reward.train:TrainConfig", "train a reward model on preferences and ratings"),
+    "benchmark": Command(
+        "reward.benchmark.command:Benchmark", "measure a reward model on CMI-RewardBench", shares=True
+    ),
+    "train-reward": Command(
+        "reward.train:TrainConfig", "train a reward model on preferences and ratings", shares=True
+    ),
     "train-curves": Command("reward.train_curves:DrawCurves", "draw the curves of such trainings"),
-    "embed": Command("reward.embed:Embed", "encode audio and texts ahead of such a training"),
+    "embed": Command("reward.embed:Embed", "encode audio and texts ahead of such a training", shares=True),
     "data": Command("reward.data.__main__:COMMANDS", "prepare, check and count preferences and ratings"),
     "judge": Command("reward.judge.command:LabelPairs", "let an audio language model label pairs"),
-    "post-train": Command("rlhf.train:PostTraining", "train a generator with a reward"),
+    "post-train": Command("rlhf.train:PostTraining", "train a generator with a reward", shares=True),
     "assess": Command(
-        "rlhf.assess:Assess", "tell trained generators that are better from those that look better"
+        "rlhf.assess:Assess",
+        "tell trained generators that are better from those that look better",
+        shares=True,
     ),
     "listening-test": Command(
         "experiments.ab_test.__main__:COMMANDS", "build, serve and analyse a listening test"
@@ -42,8 +63,19 @@ COMMANDS = {
 
 
 def main() -> None:
-    """Run the command that the first word names."""
-    dispatch("music-reward", "Reward, rerank and post-train music generators.", COMMANDS, sys.argv[1:])
+    """Run the command that the first word names, in as many processes as the words before it ask for."""
+    outlive_readers()
+    try:
+        count, words = count_of(sys.argv[1:])
+        if count > 1 and (found := find(COMMANDS, words)) and not _TELL & set(words):
+            name, command = found
+            if not command.shares:
+                raise InputError(f"music-reward {name} runs in one process: leave out {OPTION}")
+            sys.exit(start_again(words, count))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    dispatch("music-reward", _ABOUT, COMMANDS, words)
 
 
 if __name__ == "__main__":

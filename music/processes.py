@@ -1,6 +1,7 @@
 """One process or several: who am I, which part is mine, wait for the others.
 
-`torchrun` and `accelerate launch` (on GPUs) start several processes and announce them in the environment.
+`music-reward --num_processes`, `torchrun` and `accelerate launch` (on GPUs) start several processes and announce them
+in the environment.
 Work is split by `Processes.claim`, or by `Processes.shard` where all of it takes equally long, and meets again at
 `Processes.barrier`; results travel through files. `Processes.agree` ends all processes where one was started with other
 inputs than the rest; one that has to end ends the others (`music.distributed.meeting`).

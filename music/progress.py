@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar, overload
 
 from tqdm import tqdm
@@ -54,3 +55,17 @@ def progress(items: Iterable[Any] | None = None, desc: str = "", **options: Any)
     """Return a bar of `tqdm`, with its options, that goes to stderr as that can show it."""
     kind = tqdm if sys.stderr.isatty() else _Lines
     return kind(items, desc, **options)
+
+
+@contextmanager
+def without_bars_of_transformers() -> Iterator[None]:
+    """Keep transformers from drawing bars over weights that it loads or writes, which takes no time."""
+    from transformers.utils import logging
+
+    had = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if had:
+            logging.enable_progress_bar()

@@ -21,10 +21,13 @@ class Command:
         Its dataclass, as module:Class; `main` of the same module runs it. Or a table of subcommands, as module:TABLE.
     summary
         What it does, in one line.
+    shares
+        Whether several processes can share its work.
     """
 
     place: str
     summary: str
+    shares: bool = False
 
 
 def dispatch(name: str, about: str, table: Mapping[str, Command], argv: Sequence[str]) -> None:
@@ -65,6 +68,18 @@ def dispatch(name: str, about: str, table: Mapping[str, Command], argv: Sequence
             dispatch(f"{name} {word}", table[word].summary, target, rest)
         else:
             run(found.main, target, rest, f"{name} {word}")
+
+
+def find(table: Mapping[str, Command], argv: Sequence[str]) -> tuple[str, Command] | None:
+    """Return the command that the first words of a command line name, with those words; None if they name none."""
+    if not argv or argv[0] not in table:
+        return None
+    command = table[argv[0]]
+    module, _, attribute = command.place.partition(":")
+    if not attribute.isupper():
+        return argv[0], command
+    below = find(getattr(importlib.import_module(module), attribute), argv[1:])
+    return (f"{argv[0]} {below[0]}", below[1]) if below else None
 
 
 def _listing(name: str, about: str, table: Mapping[str, Command]) -> str:

@@ -3,7 +3,7 @@
     python -m reward.score my_clips --text "a slow piano" --csv ranking.csv
     python -m reward.score in.jsonl out.jsonl --reward lab-cmi-rm
     python -m reward.score --pool runs/best_of_n/pool --reward lab-cmi-rm
-    torchrun --nproc-per-node 2 -m reward.score in.jsonl out.jsonl     # several processes share the work
+    music-reward --num_processes 2 score in.jsonl out.jsonl     # several processes share the work
 
 The best are listed, those that fail are told with the reason. What was scored before by the same version of the scorer
 is not scored again; a killed run is simply run again. Rows in ``out.jsonl`` that another version scored are an error

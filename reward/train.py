@@ -1,7 +1,7 @@
 """Train a CMI-RM head on preferences and ratings.
 
     accelerate launch reward/train.py --config C.yaml
-    torchrun --nproc-per-node 2 -- reward/train.py --config C.yaml       # several processes on CPUs
+    music-reward --num_processes 2 train-reward --config C.yaml       # several processes
 
 1. The frozen towers encode every distinct audio, text and lyrics once, into a cache on disk that runs share. A tower
    of which a part learns too (--text_encoder_tune, --lora_r, --train_muq_depth) encodes them anew in every step.

@@ -3,9 +3,9 @@
     accelerate launch rlhf/train.py --algorithm expert_iteration --output runs/expert_iteration
     accelerate launch rlhf/train.py --algorithm grpo --generator facebook/musicgen-small --reward HaiwenXia/CMI-RM \
         --prompts google/MusicCaps:train --seconds 10 --output runs/grpo
-    torchrun --nproc-per-node 2 -- rlhf/train.py --algorithm dpo --output runs/dpo
+    music-reward --num_processes 2 post-train --algorithm dpo --output runs/dpo
 
-(``torchrun`` starts several processes on CPUs, too, where ``accelerate launch`` starts one)
+`rlhf.train` and `rlhf.assess` say what they do with them.
 """
 
 import math

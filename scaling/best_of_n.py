@@ -1,10 +1,8 @@
 """The main job: make n candidates for every prompt, score them, keep the best, and report what each n brings.
 
     accelerate launch scaling/best_of_n.py --n 10
-    torchrun --nproc-per-node 2 -- scaling/best_of_n.py --n 10 --generator facebook/musicgen-small \
+    music-reward --num_processes 2 best-of-n --n 10 --generator facebook/musicgen-small \
         --reward HaiwenXia/CMI-RM --prompts google/MusicCaps --seconds 10 --output runs/musiccaps
-
-(without the `--`, torchrun takes --n for an abbreviation of its own options)
 
 With no options it runs on the shipped lab suite, offline, on a CPU. Each stage takes up what an earlier,
 perhaps killed run has left in the output folder:

@@ -7,10 +7,14 @@ from music.subcommands import Command, dispatch
 
 COMMANDS = {
     "arena": Command("experiments.analyses.arena:Arena", "what decides a vote: musicality or alignment"),
-    "windows": Command("experiments.analyses.windows:Windows", "how much of a clip has to be heard"),
-    "leaderboard": Command("experiments.analyses.leaderboard:Leaderboard", "rank generators by a reward"),
+    "windows": Command(
+        "experiments.analyses.windows:Windows", "how much of a clip has to be heard", shares=True
+    ),
+    "leaderboard": Command(
+        "experiments.analyses.leaderboard:Leaderboard", "rank generators by a reward", shares=True
+    ),
     "anchors": Command("experiments.analyses.anchors:Anchors", "what a few votes on a new generator repair"),
-    "mirex": Command("experiments.analyses.mirex:Mirex", "answer MIREX 2026, track B"),
+    "mirex": Command("experiments.analyses.mirex:Mirex", "answer MIREX 2026, track B", shares=True),
 }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from music.errors import InputError
 from music.files import read_object
 from music.library_repairs import repair_torchaudio
+from music.progress import without_bars_of_transformers
 
 # what reading a damaged checkpoint of torch, or building what its configuration describes, may raise
 CHECKPOINT_ERRORS = (EOFError, KeyError, AttributeError, AssertionError, pickle.UnpicklingError)
@@ -45,11 +46,10 @@ def loading(place: Path, title: str, further: Sequence[type[Exception]] = ()) ->
     expected: tuple[type[Exception], ...] = (
         OSError, ValueError, RuntimeError, TypeError, SafetensorError, *further
     )  # fmt: skip
-    verbosity, had_bar = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity(logging.ERROR)
-    transformers_logging.disable_progress_bar()
     try:
-        with warnings.catch_warnings():
+        with without_bars_of_transformers(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*weight_norm. is deprecated", FutureWarning)
             yield
     except InputError:
@@ -59,8 +59,6 @@ def loading(place: Path, title: str, further: Sequence[type[Exception]] = ()) ->
         raise InputError(f"{place} cannot be loaded as {title}: {reason}") from error
     finally:
         transformers_logging.set_verbosity(verbosity)
-        if had_bar:
-            transformers_logging.enable_progress_bar()
 
 
 def load_whole(kind: Any, folder: Path, **options: Any) -> Any:

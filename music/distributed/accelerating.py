@@ -167,5 +167,5 @@ def _refuse_shared_gpus(processes: Processes, device: torch.device) -> None:
     if device.type == "cuda" and here > gpus:
         raise InputError(
             f"{here} processes were started on a machine with {gpus} GPUs, and each needs its own to train: start "
-            f"{gpus} (--num_processes of accelerate launch, --nproc-per-node of torchrun)"
+            f"{gpus} (--num_processes of music-reward and accelerate launch, --nproc-per-node of torchrun)"
         )

@@ -50,7 +50,7 @@ def launched(environment: Mapping[str, str]) -> Launched:
         if _accelerate_started_one_of_several(environment):
             raise InputError(
                 "accelerate launch was asked for several processes but started one (it does so on CPU): "
-                "use `torchrun --nproc-per-node 2 -- SCRIPT ...`, or --num_processes 1"
+                "use `music-reward --num_processes 2 COMMAND ...`, or --num_processes 1"
             )
         return Launched()
     try:
@@ -81,7 +81,12 @@ def is_launched() -> bool:
 def end_with_accelerate() -> None:
     """Let SIGTERM end this process when its parent, `accelerate launch`, ends: that hands on no signal by itself."""
     if _is_child_of_accelerate():
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        end_with_parent()
+
+
+def end_with_parent() -> None:
+    """Let SIGTERM end this process when its parent ends; Linux alone can."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _is_child_of_accelerate() -> bool:

@@ -16,6 +16,7 @@ from music.devices import find_device, find_dtype
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_text
 from music.library_repairs import repair_torchaudio
+from music.progress import without_bars_of_transformers
 from reward.baselines.similarity import JointEmbedding, Similarity
 from reward.baselines.waves import mean_over_pieces, mono_wave
 from reward.cmi_rm.locations import Locator
@@ -43,7 +44,8 @@ class ClapEmbedding(JointEmbedding):
         self._model: Any
         self.name, self._dtype, self._device = name, find_dtype(dtype), find_device(device)
         try:
-            self._model = ClapModel.from_pretrained(folder, dtype=torch.float32)
+            with without_bars_of_transformers():
+                self._model = ClapModel.from_pretrained(folder, dtype=torch.float32)
             self._extract: Any = AutoFeatureExtractor.from_pretrained(folder)
             self._tokenize: Any = AutoTokenizer.from_pretrained(folder)
         except (OSError, ValueError) as error:

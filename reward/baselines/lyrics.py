@@ -17,6 +17,7 @@ from music.errors import InputError
 from music.hashing import sha256_text
 from music.library_repairs import repair_torchaudio
 from music.optional_libraries import OptionalLibraries, install_extra
+from music.progress import without_bars_of_transformers
 from music.prompts import Prompt
 from reward.baselines.clip_scorer import ClipScorer
 from reward.cmi_rm.locations import Locator
@@ -60,7 +61,8 @@ class LyricsAccuracy(ClipScorer):
         folder = Locator().folder(place, _PATTERNS)
         kind: Any = WhisperForConditionalGeneration  # its annotation forgets the report
         try:
-            model, report = kind.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+            with without_bars_of_transformers():
+                model, report = kind.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
             self._extract: Any = AutoFeatureExtractor.from_pretrained(folder)
             self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         except (OSError, ValueError) as error:

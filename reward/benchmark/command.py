@@ -4,7 +4,7 @@
     python -m reward.benchmark --reward HaiwenXia/CMI-RM --data CMI-RewardBench/all_test.jsonl --output runs/cmi_rm
     python -m reward.benchmark --results results.jsonl --output tables
     python -m reward.benchmark --results mine.jsonl --against theirs.jsonl --output tables
-    torchrun --nproc-per-node 2 -m reward.benchmark --output runs/cmi_rm      # several processes share the scoring
+    music-reward --num_processes 2 benchmark --output runs/cmi_rm      # several processes share the scoring
 
 1. Each distinct pair of audio and prompt is scored once; `results.jsonl` holds the published rows with what the scorer
    predicts (`predictions`, `result_rows`). A killed run continues, and another `--limit` uses what is scored.

@@ -3,7 +3,7 @@
     accelerate launch reward/train.py --config experiments/configs/cmi_rm_stage_1.yaml
     accelerate launch reward/train.py --train data/cmi_pref/rows.jsonl,data/music_eval/rows.jsonl:3 \
         --validation data/cmi_pref_validation/rows.jsonl --output runs/cmi_rm
-    torchrun --nproc-per-node 2 -- reward/train.py --config C.yaml       # several processes on CPUs
+    music-reward --num_processes 2 train-reward --config C.yaml       # several processes
 
 What training does with them is told in `reward/train.py`.
 """

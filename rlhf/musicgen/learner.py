@@ -15,6 +15,7 @@ from generators.musicgen.loading import load_model
 from music.durable import finished_folder
 from music.optional_libraries import OptionalLibraries, install_extra
 from music.pool import Pool
+from music.progress import without_bars_of_transformers
 from music.prompts import Prompt
 from rlhf.choosing import Judged
 from rlhf.guarded_reward import ClipReward
@@ -106,7 +107,7 @@ def save_musicgen(weights: Mapping[str, torch.Tensor], source: Path, folder: Pat
     with torch.no_grad():
         for name, weight in weights.items():
             model.decoder.get_parameter(name).copy_(weight)
-    with finished_folder(folder) as part:
+    with finished_folder(folder) as part, without_bars_of_transformers():
         model.save_pretrained(part)
         weights_files = {path.name for pattern in _WEIGHTS for path in source.glob(pattern)}
         for path in source.iterdir():

@@ -7,6 +7,7 @@ the same model with the update switched off.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,13 @@ from typing import Any
 
 import torch
 from torch.distributed.tensor import DTensor
-from transformers import TrainerCallback, set_seed
+from transformers import PrinterCallback, TrainerCallback, set_seed
 
 from music.durable import write_text, writing
 from music.interruption import StopAfterStep
 from music.jsonl import dump_line
 from music.processes import Processes
+from music.progress import progress
 from rlhf.options import LOG, Optimisation
 
 _DECODER = (
@@ -76,6 +78,31 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in row.items()
         if isinstance(value, int | float | str) and name not in _NOT_KEPT
     }
+
+
+class Lines(TrainerCallback):
+    """Tells a log file how far a training is; on a terminal the trainer draws a bar of its own."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Begin where the training does."""
+        other = not state.is_world_process_zero
+        self._bar = progress(
+            total=state.max_steps, initial=state.global_step, desc="post-train", disable=other
+        )
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Count a step."""
+        self._bar.update()
+
+    def on_log(self, args: Any, state: Any, control: Any, **facts: Any) -> None:
+        """Show the latest loss and reward."""
+        logs: Mapping[str, Any] = facts["logs"]
+        if shown := {name: logs[name] for name in ("loss", "reward") if name in logs}:
+            self._bar.set_postfix(shown)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Tell how far it came."""
+        self._bar.close()
 
 
 class SavesWhenStopped(TrainerCallback):
@@ -146,6 +173,7 @@ class TrlRun:
             "report_to": [] if own.tracker == "none" else [own.tracker],
             "remove_unused_columns": False,
             "dataloader_pin_memory": False,
+            "disable_tqdm": not sys.stderr.isatty(),
         }
 
     def train(self, trainer: Callable[..., Any], settings: Any, rows: Any, **more: Any) -> Any:
@@ -178,6 +206,9 @@ class TrlRun:
         )
         training.create_model_card = lambda *_, **__: None  # it would describe a language model
         training.add_callback(LogFile(self.folder / LOG))
+        if settings.disable_tqdm:
+            training.remove_callback(PrinterCallback)  # it prints all of what is in the log
+            training.add_callback(Lines())
         with writing(self.folder), StopAfterStep(self.processes) as stop:
             saves = SavesWhenStopped(stop)
             training.add_callback(saves)

@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 import music.command
 from music.console import COMMANDS
+from music.distributed.launching import count_of
 from music.subcommands import Command
 from tests.docs.pages import ROOT
 
@@ -101,7 +102,7 @@ def program_of(words: list[str]) -> Program:
             if launcher == "python":
                 return Program(rest[1], rest[2:]) if rest[0] == "-m" else Program(rest[0], rest[1:])
             if launcher == "music-reward":
-                return Program("music.console", rest)
+                return Program("music.console", count_of(rest)[1])
             if launcher == "accelerate":
                 from accelerate.commands.launch import launch_command_parser
 

@@ -60,6 +60,7 @@ def test_help_shows_an_example_whose_options_are_real(words):
     package, last = module.rpartition(".")[0], words.split()[-1]
     starts = (
         f"music-reward {words}",
+        f"music-reward --num_processes 2 {words}",
         f"{module.replace('.', '/')}.py",
         f"-m {module}",
         f"-m {module.removesuffix('.command')}",

@@ -19,7 +19,7 @@ def test_torchrun_with_one_process_needs_no_meeting():
 def test_accelerate_that_starts_one_of_two_is_an_error():
     alone = {"ACCELERATE_MIXED_PRECISION": "no"}
     assert Processes(alone).is_main
-    with pytest.raises(InputError, match="torchrun"):
+    with pytest.raises(InputError, match="music-reward --num_processes 2"):
         Processes({**alone, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"})
 
 

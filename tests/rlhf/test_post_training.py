@@ -1,6 +1,7 @@
 """The command: every algorithm leaves a generator that loads, from whatever moment it is taken up again."""
 
 import json
+import re
 import shutil
 import sys
 from dataclasses import replace
@@ -41,7 +42,8 @@ def trained(options, source, weights):
 
 
 @pytest.mark.parametrize("algorithm", LEARNERS["generators.musicgen.generator:MusicGen"])
-def test_every_algorithm_leaves_a_generator(options, tiny, algorithm):
+def test_every_algorithm_leaves_a_generator(options, tiny, algorithm, monkeypatch, capsys):
+    monkeypatch.setattr("music.progress._QUIET", 0.0)
     options = replace(options, algorithm=algorithm)
     _, changed = trained(options, tiny, MUSICGEN)
     assert all("decoder.model.decoder.layers" in name for name in changed)
@@ -52,6 +54,10 @@ def test_every_algorithm_leaves_a_generator(options, tiny, algorithm):
     assert "+6 dB" in (options.output / "robustness.md").read_text()
     record = json.loads((options.output / "run.json").read_text())
     assert record["config"]["algorithm"] == algorithm
+    output, errors = capsys.readouterr()
+    assert re.search(r"^post-train: 100% (\d)/\1 \[.*loss=", errors, re.MULTILINE)
+    assert "\r" not in errors  # bars are for terminals
+    assert "{" not in output
 
 
 @pytest.mark.parametrize("algorithm", LEARNERS["generators.stable_audio.diffusers.generator:StableAudio"])

@@ -44,7 +44,8 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, passed_on)
     code = int(server.makefile().readline() or 1)
     if code < 0:
-        signal.signal(-code, signal.SIG_DFL)
+        if -code != signal.SIGKILL:  # whose effect nobody may set
+            signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     os._exit(code)
 

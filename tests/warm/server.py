@@ -154,6 +154,7 @@ os.chdir(job["folder"])
 random.seed()
 sys.executable = sys.argv[2]
 words = job["words"]
+sys.orig_argv = [sys.executable, *words]
 given = [place for place in job["environment"].get("PYTHONPATH", "").split(os.pathsep) if place]
 first = job["folder"] if words[0] == "-m" else str(Path(words[0]).resolve().parent)
 sys.path[:] = [first, *given, *PATH]

@@ -18,6 +18,7 @@ LONGEST = 8_192  # samples of the longest sine, 0.5 s
 BAND_HOP, BAND_WINDOW, BANDS = 160, 512, 48  # samples, samples, critical bands and parts of them
 POWER = 0.3  # exponent of loudness over amplitude
 PULSES = 96  # frequencies at which a pulse is looked for
+WINDOW = 256  # frames of loudness in a short window, 2.56 s
 SLOWEST, FASTEST = 0.8, 12.0  # of them, Hz
 
 
@@ -62,15 +63,24 @@ def loudness_and_pitches(wave: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor
 
 
 def pulse(bands: torch.Tensor) -> torch.Tensor:
-    """Return the spectrum of rises of loudness [B, 3 * PULSES] of loudness [B, BANDS, T], of three ranges of bands.
+    """Return spectra of rises of loudness [B, 6 * PULSES] of loudness [B, BANDS, T], of three ranges of bands.
 
-    It is the share of each frequency in the rises' energy; frequencies lie on a logarithmic scale.
+    The first three are over the whole clip, the others means over windows of `WINDOW` frames (Welch 1967), which a cut
+    or a lost beat troubles less. Each is the root of the share of a frequency in the rises' energy; frequencies lie on
+    a logarithmic scale.
     """
     rises = bands.diff(dim=2).clamp(min=0).unflatten(1, (3, -1)).mean(2)
-    count = rises.shape[2]
-    rises = (rises - rises.mean(2, keepdim=True)) * torch.hann_window(count, device=bands.device)
-    ratio = torch.arange(PULSES, device=bands.device) / (PULSES - 1)
+    rises = rises - rises.mean(2, keepdim=True)
+    parts = rises.unfold(2, min(WINDOW, rises.shape[2]), WINDOW // 4)  # [B, 3, windows, frames]
+    spectra = [_spectrum(rises), _spectrum(parts).mean(2)]
+    return torch.cat([(one / (one.sum(2, keepdim=True) + 1e-9)).sqrt().flatten(1) for one in spectra], 1)
+
+
+def _spectrum(rises: torch.Tensor) -> torch.Tensor:
+    """Return the power [..., PULSES] of rises [..., frames] at each frequency."""
+    count = rises.shape[-1]
+    ratio = torch.arange(PULSES, device=rises.device) / (PULSES - 1)
     hertz = SLOWEST * (FASTEST / SLOWEST) ** ratio
-    phase = 2 * math.pi * hertz[:, None] * torch.arange(count, device=bands.device) * BAND_HOP / SAMPLE_RATE
-    found = (rises @ phase.cos().T).square() + (rises @ phase.sin().T).square()
-    return (found / (found.sum(2, keepdim=True) + 1e-9)).sqrt().flatten(1)
+    phase = 2 * math.pi * hertz[:, None] * torch.arange(count, device=rises.device) * BAND_HOP / SAMPLE_RATE
+    windowed = rises * torch.hann_window(count, device=rises.device)
+    return (windowed @ phase.cos().T).square() + (windowed @ phase.sin().T).square()

@@ -105,7 +105,7 @@ class GoldBModel(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.timbre, self.harmony = Timbre(), Harmony()
-        self.pulse = nn.Sequential(nn.Linear(3 * PULSES, 96), nn.GELU(), nn.Linear(96, 48))
+        self.pulse = nn.Sequential(nn.Linear(6 * PULSES, 96), nn.GELU(), nn.Linear(96, 48))
         size = self.timbre.size + self.harmony.size + 48
         self.join = nn.Sequential(
             nn.LayerNorm(size), nn.Dropout(DROPOUT), nn.Linear(size, 128), nn.GELU(), nn.Dropout(DROPOUT)

@@ -9,7 +9,7 @@ from experiments.lab.world.corpus import song
 from generators.musicgen.spectral_codec import SpectralCodecConfig, SpectralCodecModel
 from music.durable import finished_folder
 from music.errors import InputError
-from music.progress import progress
+from music.progress import progress, without_bars_of_transformers
 
 SONGS = 1_600
 FRAMES = 80_000
@@ -48,7 +48,7 @@ def train_codec(
         codec.codebooks.data[stage] = book
         nearest = (residual @ book.T - 0.5 * book.square().sum(1)).argmax(1)
         residual = residual - book[nearest]
-    with finished_folder(output) as folder:
+    with finished_folder(output) as folder, without_bars_of_transformers():
         codec.half().save_pretrained(folder)
     return codec.float()
 
@@ -63,4 +63,5 @@ def load_codec(folder: Path) -> SpectralCodecModel:
     """
     if not (folder / "config.json").exists():
         raise InputError(f"no codec in {folder}: fit it first with `python -m experiments.lab.train codec`")
-    return SpectralCodecModel.from_pretrained(folder, dtype=torch.float32).eval()
+    with without_bars_of_transformers():
+        return SpectralCodecModel.from_pretrained(folder, dtype=torch.float32).eval()

@@ -99,9 +99,9 @@ SECOND = Judges(
     (features_b.BAND_HOP, features_b.PITCH_HOP),
     gold_b_song,
     _sound_b,
-    {"train": 12_000, "validation": 400},
+    {"train": 20_000, "validation": 400},
     {"sounds": SOUNDS_B},
-    Schedule(steps=3_000, batch_size=32, learning_rate=1.5e-3, seed=21),
+    Schedule(steps=8_000, batch_size=32, learning_rate=1.5e-3, seed=21),
 )
 
 

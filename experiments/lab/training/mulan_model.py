@@ -7,7 +7,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+<<<<<<< HEAD
 from experiments.lab.world.facts import HEARD, MODES
+=======
+from experiments.lab.world.facts import HEARD
+from music.progress import without_bars_of_transformers
+>>>>>>> main
 from reward.cmi_rm.muq_import import import_muq
 
 DIM = 128
@@ -92,7 +97,8 @@ def build(folder: Path, tokenizer) -> Any:
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
-    XLMRobertaModel(text).save_pretrained(folder / "xlm-roberta")
+    with without_bars_of_transformers():
+        XLMRobertaModel(text).save_pretrained(folder / "xlm-roberta")
     tokenizer.save_pretrained(folder / "xlm-roberta")
     for part in ("audio_model", "text_model"):
         mulan[part] = {**mulan[part], "name": str((folder / mulan[part]["name"]).resolve())}

@@ -30,6 +30,7 @@ from experiments.lab.world.vocabulary import t5_tokenizer
 from generators.musicgen.delay_pattern import DelayPattern
 from generators.musicgen.spectral_codec import SpectralCodecModel
 from music.durable import claim_work, finished_folder
+from music.progress import without_bars_of_transformers
 from reward.cmi_rm.weights import hash_tensors
 
 SECONDS = 5.0
@@ -244,6 +245,6 @@ def train_musicgen(
         return {"validation_loss": by_book.mean().item(), "first_book": by_book[0].item()}
 
     train("musicgen", model, schedule, loss_of_step, validate, work)
-    with finished_folder(output) as folder:
+    with finished_folder(output) as folder, without_bars_of_transformers():
         model.half().save_pretrained(folder)
         tokenizer.save_pretrained(folder)

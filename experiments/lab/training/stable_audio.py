@@ -52,6 +52,7 @@ from generators.stable_audio.velocity_target import (
     times_of,
 )
 from music.durable import claim_work, finished_folder
+from music.progress import without_bars_of_transformers
 from reward.cmi_rm.weights import hash_tensors
 
 SHAPE = DitShape()
@@ -261,5 +262,5 @@ def save_pipeline(output: Path, model: StableAudioParts, vae: Any, tokenizer: An
         scheduler=scheduler,
     )
     vae.register_to_config(_name_or_path="")  # where it lay on this machine
-    with finished_folder(output) as folder:
+    with finished_folder(output) as folder, without_bars_of_transformers():
         pipeline.save_pretrained(folder)

@@ -9,13 +9,15 @@ from experiments.lab.world.corpus import Song
 from experiments.lab.world.rendering import SAMPLE_RATE
 from generators.musicgen.spectral_codec import SpectralCodecModel
 from music.clips import Clip
+from music.progress import without_bars_of_transformers
 
 
 def shipped_codec(suite: Path) -> SpectralCodecModel:
     """Return the codec inside the MusicGen of a folder of lab models."""
     from transformers import MusicgenForConditionalGeneration
 
-    model = MusicgenForConditionalGeneration.from_pretrained(suite / "musicgen", dtype=torch.float32)
+    with without_bars_of_transformers():
+        model = MusicgenForConditionalGeneration.from_pretrained(suite / "musicgen", dtype=torch.float32)
     return model.audio_encoder.eval()
 
 
