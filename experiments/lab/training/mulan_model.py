@@ -7,12 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-<<<<<<< HEAD
 from experiments.lab.world.facts import HEARD, MODES
-=======
-from experiments.lab.world.facts import HEARD
 from music.progress import without_bars_of_transformers
->>>>>>> main
 from reward.cmi_rm.muq_import import import_muq
 
 DIM = 128

@@ -17,6 +17,7 @@ from experiments.lab.world.corpus import Song, stream
 from experiments.lab.world.facts import CAPTION_FACTS
 from generators.musicgen.delay_pattern import DelayPattern
 from generators.musicgen.sampling import SamplingOptions, gumbel_max
+from music.progress import without_bars_of_transformers
 
 MOST = 0.7  # greatest share of frames that the generator plays
 
@@ -33,7 +34,9 @@ class Player:
     def __init__(self, folder: Path) -> None:
         from transformers import AutoTokenizer, MusicgenForConditionalGeneration
 
-        self.model: Any = MusicgenForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
+        with without_bars_of_transformers():
+            model: Any = MusicgenForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+        self.model = model.eval()
         self.codec = self.model.audio_encoder
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.options = SamplingOptions()
