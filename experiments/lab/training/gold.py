@@ -101,7 +101,7 @@ SECOND = Judges(
     _sound_b,
     {"train": 20_000, "validation": 400},
     {"sounds": SOUNDS_B},
-    Schedule(steps=8_000, batch_size=32, learning_rate=1.5e-3, seed=21),
+    Schedule(steps=5_000, batch_size=32, learning_rate=1.5e-3, seed=21),
 )
 
 
