@@ -1,14 +1,16 @@
 """CMI-RM as a scorer: remembers what prompts share and scores every request as if it were alone."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
 import torch
 
 from music.clips import Clip, read_clip
-from music.devices import find_device, on_cores
+from music.devices import find_device, on_cores, threads_of_torch
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_file, sha256_text
 from music.prompts import Prompt
@@ -21,6 +23,9 @@ from reward.protocol import MUQ, Scorer, ScoreRequest
 
 # Part of every hash: raise it with any change of the head's code that moves scores; the towers have their own.
 ARITHMETIC = 1
+# Parameters of towers that take longer on several threads, which wait for each other, than on one of a busy CPU. On one
+# they also give the same bits whatever there are; those of the lab have 1.6 M, the published ones 708 M.
+_SMALL = 1 << 24
 _CACHE_BYTES = 256 << 20  # of tower outputs, and once more of prompts; 120 s of audio at width 768 are 9 MB
 
 
@@ -80,6 +85,9 @@ class CMIRMScorer(Scorer):
         self.towers.to(self.device)
         self.head.to(self.device)
         self._towers = [self.towers]  # of each core
+        self._cores = 1
+        parameters = sum(one.numel() for one in self.towers.parameters())
+        self._small = self.device.type == "cpu" and parameters < _SMALL
         self.forget()
 
     def forget(self) -> None:
@@ -100,11 +108,13 @@ class CMIRMScorer(Scorer):
     @torch.no_grad()
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
         """Return musicality and alignment of each request; see `reward.protocol.Scorer`."""
+        self._cores = torch.get_num_threads() if self.device.type == "cpu" else 1
         scores = []
-        for start in range(0, len(requests), self.batch_size):
-            part = requests[start : start + self.batch_size]
-            audio = self._hear(part)
-            scores += [self._score(frames, request) for frames, request in zip(audio, part, strict=True)]
+        with threads_of_torch(1) if self._small else nullcontext():
+            for start in range(0, len(requests), self.batch_size):
+                part = requests[start : start + self.batch_size]
+                audio = self._hear(part)
+                scores += [self._score(frames, request) for frames, request in zip(audio, part, strict=True)]
         return scores
 
     def _hear(self, requests: Sequence[ScoreRequest]) -> list[torch.Tensor]:
@@ -112,7 +122,7 @@ class CMIRMScorer(Scorer):
         audio = [request.audio for request in requests]
         references = [one.prompt.reference for one in requests if one.prompt.reference is not None]
         try:
-            return self._encode([*audio, *references])[: len(audio)]
+            return self._encode([*audio, *references], partial(self._read, requests))[: len(audio)]
         except InputError:
             self._encode(audio)  # find out which it was
             for reference in references:
@@ -147,34 +157,44 @@ class CMIRMScorer(Scorer):
         except InputError as error:
             raise InputError(f"reference {path}: {error}") from error
 
+    def _read(self, requests: Sequence[ScoreRequest]) -> None:
+        """Work on the prompts of requests as far as that needs no reference, to remember it."""
+        for prompt in (one.prompt for one in requests):
+            if prompt.reference is None:
+                self._prompt(prompt)
+            else:
+                self._text(prompt.text)
+                self._text(prompt.lyrics)
+
     def _text(self, text: str) -> torch.Tensor:
         return self._frames.get(("text", text), lambda: (self.towers.encode_text(text),))[0]
 
-    def _encode(self, sources: Sequence[Path | Clip]) -> list[torch.Tensor]:
-        """Return the frames of each source; each distinct content is encoded once."""
+    def _encode(
+        self, sources: Sequence[Path | Clip], meanwhile: Callable[[], None] = lambda: None
+    ) -> list[torch.Tensor]:
+        """Return the frames of each source; each distinct content is encoded once; see `on_cores`."""
         keys = [_identity(source) for source in sources]
         known = {key: self._frames.get(key, tuple)[0] for key in dict.fromkeys(keys) if key in self._frames}
         new = {key: source for key, source in zip(keys, sources, strict=True) if key not in known}
         longest = self.towers.max_seconds
         clips = [read_clip(item, longest) if isinstance(item, Path) else item for item in new.values()]
-        for key, frames in zip(new, self._encode_clips(clips), strict=True):
+        for key, frames in zip(new, self._encode_clips(clips, meanwhile), strict=True):
             known[key] = frames
             self._frames.put(key, (frames,))
         return [known[key] for key in keys]
 
-    def _encode_clips(self, clips: Sequence[Clip]) -> list[torch.Tensor]:
+    def _encode_clips(self, clips: Sequence[Clip], meanwhile: Callable[[], None]) -> list[torch.Tensor]:
         """Return the frames of each clip; on a CPU every core takes a part of them."""
-        cores = torch.get_num_threads() if self.device.type == "cpu" else 1
         costs = [clip.seconds + 1 for clip in clips]  # even a short clip costs something
         order = sorted(range(len(clips)), key=lambda index: costs[index])
-        parts = _split_evenly(order, [costs[index] for index in order], cores)
+        parts = _split_evenly(order, [costs[index] for index in order], self._cores)
         while len(self._towers) < len(parts):
             self._towers.append(self.towers.sharing_weights())
 
         def encode(core: int) -> list[torch.Tensor]:
             return self._towers[core].encode_audios([clips[index] for index in parts[core]])
 
-        encoded = chain.from_iterable(on_cores(encode, range(len(parts))))
+        encoded = chain.from_iterable(on_cores(encode, range(len(parts)), self._cores, meanwhile))
         frames = dict(zip(chain.from_iterable(parts), encoded, strict=True))
         return [frames[index] for index in range(len(clips))]
 
