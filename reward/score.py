@@ -24,7 +24,7 @@ from music.command import run
 from music.distributed.same_inputs import meet
 from music.durable import write_text
 from music.errors import InputError
-from music.paths import check_apart, check_file, check_output_file
+from music.paths import check_apart, check_file, check_output_file, is_file
 from music.pool import Pool
 from music.processes import Processes
 from music.prompts import Prompt
@@ -85,7 +85,7 @@ class ScoreConfig(RowScoring):
             or bool(self.output) < needs_output
             or (self.pool and self.output)
         ):
-            raise InputError(_EITHER)
+            raise InputError(_EITHER + self._instead)
         if self.pool and (self.root is not None or self.limit is not None):
             raise InputError("--root and --limit are for the rows of a file: leave them out with --pool")
         if self.pool and self.text:
@@ -112,6 +112,14 @@ class ScoreConfig(RowScoring):
         if self.csv:
             check_output_file(Path(self.csv), ".csv", "--csv")
             check_apart(self.input or self.pool, Path(self.csv))
+
+    @property
+    def _instead(self) -> str:
+        """What is meant by the rows of a pool."""
+        path = Path(self.input)
+        if path.name != "metadata.jsonl" or self.pool:
+            return ""
+        return f": clips of a pool, whose rows these are, are scored by --pool {path.parent}"
 
     @property
     def is_audio(self) -> bool:
@@ -158,7 +166,10 @@ def main(config: ScoreConfig) -> int:
 def _score_rows(config: ScoreConfig, scorer: Scorer, processes: Processes) -> tuple[list[ScoredClip], str]:
     """Return the clips of a file or folder, and how many have scores."""
     if config.is_audio and not config.text and processes.is_main:
-        print("note: no --text says what the clips were made for: judged without a prompt", file=sys.stderr)
+        inside = is_file(Path(config.input) / "metadata.jsonl")
+        instead = f" (those of a pool are scored by --pool {config.input})" if inside else ""
+        told = f"note: no --text says what the clips were made for: judged without a prompt{instead}"
+        print(told, file=sys.stderr)
     with TemporaryDirectory() as folder:
         found = score_rows(
             Path(config.input),

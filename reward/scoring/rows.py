@@ -224,7 +224,8 @@ def _read(source: Path, scorer: Scorer, text: str) -> dict[str, Row]:
         place = f"{source} line {line}"
         identity = row.get("id")
         if not isinstance(identity, str) or not identity:
-            raise InputError(f"{place}: expected a field 'id' with a text, got {identity!r}")
+            pool = f": score a pool by --pool {source.parent}" if "prompt_id" in row else ""
+            raise InputError(f"{place}: expected a field 'id' with a text, got {identity!r}{pool}")
         if writable(identity) != identity:
             raise InputError(f"{place}: the id {identity!a} holds a lone surrogate, which is no character")
         if identity in rows:
