@@ -5,8 +5,9 @@ Within one pass of a small model the cores wait for each other after every opera
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TypeVar
 
@@ -43,6 +44,22 @@ def find_dtype(name: str) -> torch.dtype:
     if name not in _DTYPES:
         raise InputError(f"--dtype must be one of {', '.join(_DTYPES)}, got {name!r}")
     return _DTYPES[name]
+
+
+@contextmanager
+def exact_float32() -> Iterator[None]:
+    """Let GPUs compute float32 as such inside the block, by kernels that are always the same, and not in TF32.
+
+    It rules whatever the environment says (``TORCH_ALLOW_TF32_CUBLAS_OVERRIDE``), and for all threads.
+    """
+    products = torch.backends.cuda.matmul
+    given = products.allow_tf32
+    products.allow_tf32 = False
+    try:
+        with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        products.allow_tf32 = given
 
 
 def on_cores(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:

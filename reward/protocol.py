@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from music.clips import Clip
+from music.devices import exact_float32
 from music.errors import InputError, ServiceError
 from music.prompts import Prompt
 from reward.hearing import Hearing
@@ -114,7 +115,8 @@ def scores_of(scorer: Scorer, requests: Sequence[ScoreRequest]) -> list[dict[str
     BrokenScorerError
         If there are not as many scores as requests, or of other metrics than the scorer announces.
     """
-    given = scorer.score(requests)
+    with exact_float32():
+        given = scorer.score(requests)
     try:
         found = [dict(scores) for scores in given]
     except (TypeError, ValueError) as error:

@@ -112,7 +112,7 @@ FINISHED = {  # commands that leave a run.json, with what they must be given
     "evaluate": ("pool",),
     "benchmark": (),
     "train-reward": ("--train", "rows.jsonl", "--validation", "rows.jsonl"),
-    "data prepare": ("--source", "somewhere", "--format", "cmi-pref"),
+    "data prepare": ("--source", "somewhere", "--format", "cmi"),
     "judge": ("pairs.jsonl", "--model", "judge", "--export", "true"),
     "post-train": (),
     "assess": ("--models", "model"),

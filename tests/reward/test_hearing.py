@@ -6,11 +6,12 @@ import json
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from music.clips import ClipHeader
 from reward import load_scorer
 from reward.hearing import Hearing, counted, told_of
-from reward.protocol import hearings_of
+from reward.protocol import Scorer, hearings_of
 from reward.score import ScoreConfig, main
 from reward.scoring.loaded_rows import HEARD
 from reward.scoring.rows import score_rows
@@ -114,3 +115,32 @@ def test_the_level_is_told_too(clips, tmp_path, workers, capsys):
 def test_a_scorer_that_says_nothing_of_it_is_told_nothing_of(clips, tmp_path):
     score_rows(clips, tmp_path / "out.jsonl", load_scorer("tests.scaling.loudness_scorer:LoudnessScorer"))
     assert HEARD not in (tmp_path / "out.jsonl").read_text()
+
+
+class Watching(Scorer):
+    """What may be computed in TF32 while it scores."""
+
+    name, metrics, hash = "watching", ("tf32",), "0"
+
+    def score(self, requests):
+        allowed = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+        return [{"tf32": float(any(allowed))} for _ in requests]
+
+
+@pytest.fixture
+def backends():
+    """Return what knows TF32, as it was before a test once that has ended."""
+    found = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    given = [backend.allow_tf32 for backend in found]
+    yield found
+    for backend, allowed in zip(found, given, strict=True):
+        backend.allow_tf32 = allowed
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_float32_is_float32_while_anything_is_scored(clips, tmp_path, backends, allowed):
+    for backend in backends:
+        backend.allow_tf32 = allowed
+    found = score_rows(clips, tmp_path / "out.jsonl", Watching())
+    assert {row["tf32"] for row in found.results} == {0.0}
+    assert [backend.allow_tf32 for backend in backends] == [allowed] * 2
