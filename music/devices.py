@@ -47,6 +47,22 @@ def find_dtype(name: str) -> torch.dtype:
 
 
 @contextmanager
+def exact_float32() -> Iterator[None]:
+    """Let GPUs compute float32 as such inside the block, by kernels that are always the same, and not in TF32.
+
+    It rules whatever the environment says (``TORCH_ALLOW_TF32_CUBLAS_OVERRIDE``), and for all threads.
+    """
+    products = torch.backends.cuda.matmul
+    given = products.allow_tf32
+    products.allow_tf32 = False
+    try:
+        with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        products.allow_tf32 = given
+
+
+@contextmanager
 def threads_of_torch(count: int) -> Iterator[None]:
     """Let torch compute with so many threads inside the block."""
     before = torch.get_num_threads()

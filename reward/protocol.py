@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from music.clips import Clip
+from music.devices import exact_float32
 from music.errors import InputError, ServiceError
 from music.prompts import Prompt
+from reward.hearing import Hearing
 
 MUQ = "MuQ"  # every training of it, that of MuQ-MuLan included
 
@@ -66,6 +68,8 @@ class Scorer(ABC):
         Least number of requests that it should be handed at a time, whatever the device.
     features : tuple of str
         Trained networks that it hears with, such as ``("MuQ",)``; if empty, it shares them with its own kind only.
+    hears : tuple of Hearing
+        What its models are given of a clip, which is told beside scores; if empty, no more is known than `max_seconds`.
     """
 
     name: str
@@ -76,6 +80,7 @@ class Scorer(ABC):
     max_seconds: float | None = None
     batch_size: int = 1
     features: tuple[str, ...] = ()
+    hears: tuple[Hearing, ...] = ()
 
     def check_prompt(self, prompt: Prompt) -> None:
         """Refuse a prompt for which no clip could be scored: one without the lyrics that it needs, or the like.
@@ -110,7 +115,8 @@ def scores_of(scorer: Scorer, requests: Sequence[ScoreRequest]) -> list[dict[str
     BrokenScorerError
         If there are not as many scores as requests, or of other metrics than the scorer announces.
     """
-    given = scorer.score(requests)
+    with exact_float32():
+        given = scorer.score(requests)
     try:
         found = [dict(scores) for scores in given]
     except (TypeError, ValueError) as error:
@@ -145,6 +151,11 @@ def _number(name: str, value: Any) -> float:
 def features_of(scorer: Scorer) -> tuple[str, ...]:
     """Return what a scorer hears with; its name if it does not say."""
     return tuple(scorer.features or (scorer.name,))
+
+
+def hearings_of(scorer: Scorer) -> tuple[Hearing, ...]:
+    """Return what the models of a scorer are given of a clip, so far as it is known."""
+    return tuple(scorer.hears) or (Hearing(seconds=scorer.max_seconds),)
 
 
 def are_independent(one: Scorer, other: Scorer) -> bool:

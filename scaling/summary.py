@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from music.errors import InputError
-from music.intervals import Array, bootstrap_means, percentile_interval
+from music.intervals import FEWEST, Array, bootstrap_means, percentile_interval
 from scaling.estimators import best_of_n, count_ties
 
 _STEPS = (1, 2, 3, 5, 10, 15, 20, 30, 50, 100, 150, 200, 300, 500, 1000)
@@ -41,8 +41,8 @@ def summarise(rewards: Array, metrics: Mapping[str, Array], seed: int) -> dict[s
         ``by_n[str(n)][metric] = {"mean", "ci95": [low, high], "gain": {"mean", "ci95"}}`` for every n of
         `measured_numbers`, the gain over n = 1 paired over prompts; ``gain[metric]`` that of n = N;
         ``captured[metric] = {"share", "ci95"}`` that gain as a share of what choosing by the metric itself
-        would gain, None if that is nothing; ``ties`` the number of prompts whose best reward is shared. Of one prompt
-        there is no interval: each ``ci95`` is None.
+        would gain, None if that is nothing; ``ties`` the number of prompts whose best reward is shared. Of fewer
+        than `music.intervals.FEWEST` prompts there is no interval: each ``ci95`` is None.
 
     Raises
     ------
@@ -83,7 +83,10 @@ def summarise(rewards: Array, metrics: Mapping[str, Array], seed: int) -> dict[s
 def _entries(columns: Sequence[Array], resampled: Array) -> list[dict[str, Any]]:
     low, high = percentile_interval(resampled)
     return [
-        {"mean": float(column.mean()), "ci95": [float(lower), float(upper)] if len(column) > 1 else None}
+        {
+            "mean": float(column.mean()),
+            "ci95": [float(lower), float(upper)] if len(column) >= FEWEST else None,
+        }
         for column, lower, upper in zip(columns, low, high, strict=True)
     ]
 
@@ -94,5 +97,5 @@ def _share(gain: Array, possible: Array, resampled: Array) -> dict[str, Any] | N
         return None
     ratios = resampled[:, :1] / np.maximum(resampled[:, 1:], np.finfo(float).tiny)
     low, high = percentile_interval(ratios)
-    interval = [float(low[0]), float(high[0])] if len(gain) > 1 else None
+    interval = [float(low[0]), float(high[0])] if len(gain) >= FEWEST else None
     return {"share": float(gain.mean() / possible.mean()), "ci95": interval}

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from experiments.lab.gold_judge.features import MAX_SECONDS, prepared, spectrograms
+from experiments.lab.gold_judge.features import MAX_SECONDS, SAMPLE_RATE, prepared, spectrograms
 from experiments.lab.gold_judge.model import GoldModel
 from experiments.lab.world.damage import KINDS
 from experiments.lab.world.facts import HEARD
@@ -28,6 +28,7 @@ from music.paths import is_file
 from music.prompts import Prompt
 from music.shipped_files import asset
 from reward.cmi_rm.weights import hash_tensors, load_strictly, read_tensors
+from reward.hearing import Hearing
 from reward.protocol import Scorer, ScoreRequest
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -122,6 +123,7 @@ class Gold(Scorer):
         if self.config != config_of_model():
             raise InputError(f"{place} holds judges of other facts or damage: train them anew")
         self.device = find_device(device)
+        self.hears = (Hearing(True, SAMPLE_RATE, MAX_SECONDS),)
         self.model = GoldModel()
         load_strictly(self.model, read_tensors(place / WEIGHTS), "the gold judges")
         self.model.eval().requires_grad_(False)

@@ -19,6 +19,7 @@ from reward.cmi_rm.checkpoint import CMIRM, load_checkpoint
 from reward.cmi_rm.head import COLUMNS
 from reward.cmi_rm.towers import MAX_SECONDS
 from reward.cmi_rm.weights import hash_tensors
+from reward.hearing import Hearing
 from reward.protocol import MUQ, Scorer, ScoreRequest
 
 # Part of every hash: raise it with any change of the head's code that moves scores; the towers have their own.
@@ -81,6 +82,7 @@ class CMIRMScorer(Scorer):
         self.device = find_device(device)
         self.config, self.towers, self.head = loaded.config, loaded.towers, loaded.head
         self.max_seconds = self.towers.max_seconds
+        self.hears = (Hearing(True, self.towers.sample_rate, self.max_seconds),)
         self.hash = self._hash()  # taken while the weights are on the CPU
         self.towers.to(self.device)
         self.head.to(self.device)
