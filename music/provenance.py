@@ -65,7 +65,7 @@ def claim_folder(folder: str | Path, config: Any) -> None:
         )
 
 
-def write_run_record(folder: str | Path, config: Any, *, hidden: str = "", **facts: Any) -> Path:
+def write_run_record(folder: str | Path, config: Any, **facts: Any) -> Path:
     """Write ``run.json`` into the output folder of a command, atomically.
 
     Parameters
@@ -73,9 +73,8 @@ def write_run_record(folder: str | Path, config: Any, *, hidden: str = "", **fac
     folder
         Output folder.
     config
-        The resolved config, a dataclass or a mapping; the device recorded is that of its `device`, or auto.
-    hidden
-        Name of an option that is not told.
+        The resolved config, a dataclass or a mapping; the device recorded is that of its `device`, or auto. The options
+        that its `UNTOLD` names are left out.
     **facts
         Anything else worth keeping (hashes, counts, seconds per stage); JSON, paths allowed.
 
@@ -91,7 +90,8 @@ def write_run_record(folder: str | Path, config: Any, *, hidden: str = "", **fac
     """
     claim_folder(folder, config)
     settings = dataclasses.asdict(config) if dataclasses.is_dataclass(config) else dict(config)  # type: ignore[arg-type]
-    settings.pop(hidden, None)
+    for name in getattr(config, "UNTOLD", ()):
+        del settings[name]
     record = {
         "command": [sys.executable, *sys.argv],
         "job": _job(config),

@@ -213,7 +213,7 @@ def main(options: Build) -> None:
     write_record(blinded / STUDY, study)
     facts = summary(study, key) | {"prompts_without_a_clip_of_every_system": len(prompts) - len(sources)}
     hash_of_scorer = scorer.hash if scorer else None
-    write_run_record(options.output, options, hidden="seed", scorer=hash_of_scorer, **facts)
+    write_run_record(options.output, options, scorer=hash_of_scorer, **facts)
     print(json.dumps({"output": str(options.output), **facts}, indent=1))
 
 
