@@ -106,6 +106,9 @@ class TrainConfig:
         Smoothing of preferences: 0.2 turns the targets 1 and 0 into 0.9 and 0.1.
     rating_map
         Map from scores to ratings; see `reward.training.objective`.
+    rating_levels
+        Number of levels, 2 to 20, of a head that gives each clip a distribution of ratings (`reward.cmi_rm.ordinal`); if
+        not given, the head gives scores, as the published one.
     evaluate_every
         Steps between validations; the model of the lowest validation loss is kept.
     patience
@@ -164,6 +167,7 @@ class TrainConfig:
     clip_norm: float = 1.0
     label_smoothing: float = 0.2
     rating_map: Literal["tanh", "linear", "none", "ordinal"] = "tanh"
+    rating_levels: int | None = None
     evaluate_every: int = 100
     patience: int = 10
     checkpoint_every: int = 100
@@ -193,6 +197,10 @@ class TrainConfig:
             )
         if min(self.learning_rate, self.tower_learning_rate, self.clip_norm) <= 0:
             raise InputError("--learning_rate, --tower_learning_rate and --clip_norm must be above 0")
+        if self.rating_levels is not None and self.rating_map != "tanh":
+            raise InputError(
+                f"--rating_map {self.rating_map} is for a head that gives scores: leave it out, or --rating_levels"
+            )
         _ = self.tuning
 
     @property
@@ -254,5 +262,6 @@ class TrainConfig:
             skip_null=self.skip_null,
             eval_downsampler=downsampler,
             reference_downsampler=downsampler,
+            rating_levels=self.rating_levels,
             carried=self.tuning.published(),
         )

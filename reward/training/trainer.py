@@ -74,7 +74,8 @@ class Trainer:
         if config.init_from:
             self.own_towers |= _start_from(Path(config.init_from), self.head)
         # moved before the optimiser, whose restored state follows it
-        self.objective = Objective(self.head, RatingMap(config.rating_map)).to(accelerator.device)
+        ratings = RatingMap("none" if config.rating_levels else config.rating_map)
+        self.objective = Objective(self.head, ratings).to(accelerator.device)
         # eps: Bradley-Terry leaves directions free (such as the last bias), which rounding must not move
         optimiser = torch.optim.AdamW(self._groups(), lr=config.learning_rate, eps=1e-6)
         files = [*(path for path, _ in config.training_files()), config.validation]
@@ -170,10 +171,10 @@ class Trainer:
         return {**{head: means[column].item() for head, column in COLUMNS.items()}, "learning_rate": rate}
 
     def _groups(self) -> list[dict[str, Any]]:
-        """Return what learns: matrices and kernels decay; gains, biases, null embeddings and the rating map do not."""
+        """Return what learns: matrices and kernels decay; gains, biases, null embeddings, limits of ratings do not."""
         decays: dict[bool, list[nn.Parameter]] = {True: [], False: []}
         for name, value in self.head.named_parameters():
-            decays[value.ndim > 1 and not name.startswith("null_")].append(value)
+            decays[value.ndim > 1 and not name.startswith(("null_", "ratings."))].append(value)
         decays[False] += self.objective.ratings.parameters()
         rates = {True: self.config.weight_decay, False: 0.0}
         groups: list[dict[str, Any]] = [{"params": decays[one], "weight_decay": rates[one]} for one in rates]
@@ -240,7 +241,7 @@ def _model_name(config: TrainConfig) -> str:
 def _start_from(folder: Path, head: RewardHead) -> bool:
     """Give a head the weights of that in a folder, of the same shape, and return whether towers lie there too."""
     before, towers = load_head(folder)
-    wanted, found = head.config.acting(), before.config.acting()
+    wanted, found = ({"rating_levels": None} | one.config.acting() for one in (head, before))
     if changed := [
         f"{name} is {found[name]}, not {wanted[name]}" for name in wanted if found[name] != wanted[name]
     ]:
