@@ -20,12 +20,14 @@ Everything is computed from logarithms of sigmoids, so that a distribution may b
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+CHANCE = "{}_chance_{}"  # metric of a scorer: of a metric, the chance of a level from 1
 _LOWEST, _RANGE = 1.0, 4.0  # ratings lie from 1 to 5
 _SPAN = 4.0  # between the outer thresholds at the start, where scales are about 1
 _NEAREST = 1e-3  # least distance of thresholds
@@ -95,7 +97,9 @@ class OrdinalRatings(nn.Module):
         below, above = logits[..., :-1, :], logits[..., 1:, :]
         # sigmoid(x) - sigmoid(y) = sigmoid(x) sigmoid(-y) (1 - exp(y - x))
         between = F.logsigmoid(above) + F.logsigmoid(-below) + torch.log(-torch.expm1(below - above))
-        return torch.cat([F.logsigmoid(logits[..., :1, :]), between, F.logsigmoid(-logits[..., -1:, :])], dim=-2)
+        return torch.cat(
+            [F.logsigmoid(logits[..., :1, :]), between, F.logsigmoid(-logits[..., -1:, :])], dim=-2
+        )
 
     def _log_over(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         """Return log P(a over b), `[..., 2]`."""
@@ -106,6 +110,14 @@ class OrdinalRatings(nn.Module):
         following = torch.cat([at_most[..., 1:, :], last], dim=-2)
         sums = torch.cat([at_most[..., :1, :], torch.logaddexp(at_most, following)], dim=-2)
         return torch.logsumexp(self._log_chances(self._logits(a)) + sums, dim=-2) - math.log(2)
+
+
+def chances_in(scores: Mapping[str, Any], metric: str) -> list[float]:
+    """Return the chance of each level of a metric that scores tell, as ``METRIC_chance_1`` ...; none if they do not."""
+    found = []
+    while (name := CHANCE.format(metric, len(found) + 1)) in scores:
+        found.append(float(scores[name]))
+    return found
 
 
 def log_odds_of_chances(a: Sequence[float], b: Sequence[float]) -> float:

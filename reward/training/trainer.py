@@ -29,6 +29,7 @@ from reward.training.config import TrainConfig
 from reward.training.embeddings import EmbeddingStore
 from reward.training.live_frames import LiveFrames
 from reward.training.objective import Objective, RatingMap
+from reward.training.several_heads import STATE, centred
 from reward.training.validation import validate
 
 #: options that change nothing of what is learned, as states hold them
@@ -82,11 +83,12 @@ class Trainer:
         identity = {
             **dataclasses.asdict(config),
             **_FREE,
+            "ensemble": None if config.ensemble is None else "a head of it",  # however many there are
             "init_from": sha256_file(Path(config.init_from) / WEIGHTS) if config.init_from else "",
             "towers": towers.hash,
             "data": {path: sha256_file(path) for path in files},
         }
-        self.state = TrainState(self.output / "training.pt", identity)
+        self.state = TrainState(self.output / STATE, identity)
         #: all that learns
         self.learning: nn.Module = self.objective
         if self.tuned:
@@ -118,7 +120,7 @@ class Trainer:
                 found = validate(self.objective, held_out, config.batch_size)
                 accuracies = {head: found[head]["accuracy"] for head in COLUMNS}
                 bar.set_postfix({head: round(x, 3) for head, x in accuracies.items() if x is not None})
-                self._keep_if_best(found)
+                self._keep_if_best(found, held_out)
                 self.accelerator.log(_flat(found), state.step)
                 if log is not None:
                     log.add({"step": state.step, "validation": found})
@@ -132,7 +134,6 @@ class Trainer:
             if asked:
                 raise stop.stopped(state.step, config.steps)
         bar.close()
-        self.accelerator.end_training()
 
     def _step(self, data: JudgementData) -> dict[str, float]:
         """Take one step; return its losses and learning rate."""
@@ -210,17 +211,24 @@ class Trainer:
         size = -(-len(own) // self.config.gradient_accumulation_steps)
         return [own[start : start + size] for start in range(0, len(own), size)]
 
-    def _keep_if_best(self, found: Mapping[str, Any]) -> None:
+    def _keep_if_best(self, found: Mapping[str, Any], held_out: JudgementData) -> None:
         """Save the model if none was better before; otherwise patience may end."""
         state = self.state
         if state.best is None or found["loss"] < state.best["loss"]:
             state.best, state.best_step, state.waited = dict(found), state.step, 0
             if self.processes.is_main:
                 weights = merged_weights(self.towers) if self.own_towers else None
-                save_checkpoint(self.output, self.head.config, self.head, weights)
+                save_checkpoint(self.output, self.head.config, self._saved(held_out), weights)
         else:
             state.waited += 1
         state.stopped = 0 < self.config.patience <= state.waited
+
+    def _saved(self, held_out: JudgementData) -> RewardHead:
+        """Return what is saved of the head: itself, or centred where others of an ensemble stand beside it."""
+        config = self.config
+        if config.ensemble is None or config.rating_levels or config.rating_map == "none":
+            return self.head
+        return centred(self.head, held_out, config.batch_size)
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:

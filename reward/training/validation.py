@@ -54,8 +54,8 @@ def validate(model: Objective, data: JudgementData, batch_size: int) -> dict[str
     """Return the loss (mean over heads, smoothed as in training) and, for each head, how good it is.
 
     A head has a `loss`; for pairs the `accuracy` with its interval, the `cross_entropy` of unsmoothed labels, and
-    `ece`, the calibration error of the probabilities that it gives; and where clips are rated, their number and `srcc`, Spearman's correlation of scores
-    with ratings. The head is left in eval mode.
+    `ece`, the calibration error, of the probabilities that it gives; and where clips are rated, their number and
+    `srcc`, Spearman's correlation of scores with ratings. The head is left in eval mode.
     """
     from scipy.stats import spearmanr
 

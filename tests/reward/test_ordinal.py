@@ -14,6 +14,8 @@ from reward.cmi_rm.config import CMIRMConfig, config_from_dict, config_to_dict
 from reward.cmi_rm.head import COLUMNS, RewardHead
 from reward.cmi_rm.ordinal import OrdinalRatings, log_odds_of_chances
 from reward.judgements import load_preferences
+from reward.protocol import judging
+from reward.scoring.ranking import ScoredClip
 from reward.train import main
 from tests.reward.training_runs import die_at, read_log
 
@@ -73,9 +75,7 @@ def test_log_odds_count_pairs_of_levels_and_half_of_equal_ones(ratings):
     a, b = outputs(50), outputs(50, seed=1)
     one, other = (ratings.chances(x).double() for x in (a, b))
     over = sum(
-        one[:, i] * other[:, j] * (1.0 if i > j else 0.5)
-        for i in range(ratings.levels)
-        for j in range(i + 1)
+        one[:, i] * other[:, j] * (1.0 if i > j else 0.5) for i in range(ratings.levels) for j in range(i + 1)
     )
     found = ratings.log_odds(a, b)
     torch.testing.assert_close(torch.sigmoid(found.double()), over, atol=1e-5, rtol=0)
@@ -215,3 +215,14 @@ def test_chances_of_levels_are_metrics_on_demand(ordinal, golden):
             assert math.fsum(chances) == pytest.approx(1, abs=1e-5)
             mean = math.fsum(level * chance for level, chance in enumerate(chances, start=1))
             assert mean == pytest.approx(one[metric], abs=1e-5)
+
+
+def test_how_sure_a_scorer_is_judges_no_clip(ordinal, scoring):
+    metrics = load_scorer(ordinal, device="cpu", chances=True).metrics
+    assert judging(metrics) == ["musicality", "alignment"]
+    assert judging(["stereo_spread", "tempo_chance_x", "loud"]) == ["stereo_spread", "tempo_chance_x", "loud"]
+    scores = {"musicality": 4.0, "alignment": 2.0, "musicality_spread": 9.0, "musicality_chance_1": 9.0}
+    assert ScoredClip({"clip": "a"}, scores).mean == 3.0
+    ensemble = load_scorer(f"worst:{ordinal}+{scoring / 'sa_conv'}", device="cpu")
+    assert ensemble.metrics == ("musicality", "alignment")
+    assert load_scorer(f"mean:{ordinal}+{ordinal}", device="cpu").metrics == ("musicality", "alignment")
