@@ -15,7 +15,7 @@ from music.file_hashes import file_hashes
 from music.hashing import canonical_json, sha256_text
 from music.paths import is_readable
 from reward.benchmark.metrics import PREFERENCE_TASKS
-from reward.benchmark.result_rows import LOG_ODDS, PREFERRED, RATED, Row, dataset_of, gap_of, preferred
+from reward.benchmark.result_rows import LOG_ODDS, PREFERRED, RATED, Row, dataset_of, preferred
 from reward.cmi_rm.ordinal import chances_in, log_odds_of_chances
 
 #: field of a clip -> what its predictions end with
@@ -124,9 +124,10 @@ def with_predictions(
     if len(results) == 2:
         for task, metric in metrics.items():
             a, b = (chances_in(result, metric) for result in results)
+            gap = results[0][metric] - results[1][metric]
             if a and b:
-                found[LOG_ODDS.format(task)] = log_odds_of_chances(a, b)
-            found[f"predicted_{PREFERRED[task]}"] = _NAMES[preferred(gap_of(found, (task,)))]
+                gap = found[LOG_ODDS.format(task)] = log_odds_of_chances(a, b)
+            found[f"predicted_{PREFERRED[task]}"] = _NAMES[preferred(gap)]
         if "musicality" in metrics:
             found[f"predicted_{PREFERRED['preference']}"] = found[f"predicted_{PREFERRED['musicality']}"]
     return {**given, **found}

@@ -155,9 +155,9 @@ class CMIRMConfig:
     def acting(self) -> dict[str, Any]:
         """Return the fields that decide scores, as JSON: neither names of places nor settings of training."""
         nulls = ("skip_null", "null_text", "null_lyrics", "null_audio")
-        idle = ("carried", "model_name", *nulls, "attn_dropout", "ff_dropout")
-        if self.rating_levels is None:
-            idle += ("rating_levels",)  # the hashes of published heads know no such field
+        # the hashes of published heads know no such field
+        unset = ("rating_levels",) if self.rating_levels is None else ()
+        idle = ("carried", "model_name", *nulls, "attn_dropout", "ff_dropout", *unset)
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in idle}
 
 

@@ -7,7 +7,7 @@ standard deviation: small where the data that the heads learned from decide, lar
 other draws of the data differ more there than in one place (Lakshminarayanan et al. 2017, Osband et al. 2016).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean, pstdev
 
@@ -65,8 +65,9 @@ class HeadEnsemble(CMIRMScorer):
 
     def _score(self, frames: torch.Tensor, request: ScoreRequest) -> dict[str, float]:
         scores = [head.scores(self._outputs(head, frames, request))[0].tolist() for head in self.heads]
+        rules: dict[str, Callable[[list[float]], float]] = {"": fmean, "_spread": pstdev}
         found: dict[str, float] = {}
-        for ending, rule in {"": fmean, "_spread": pstdev}.items():
+        for ending, rule in rules.items():
             found |= {
                 f"{metric}{ending}": rule([one[column] for one in scores])
                 for metric, column in COLUMNS.items()

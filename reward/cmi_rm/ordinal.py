@@ -114,7 +114,7 @@ class OrdinalRatings(nn.Module):
 
 def chances_in(scores: Mapping[str, Any], metric: str) -> list[float]:
     """Return the chance of each level of a metric that scores tell, as ``METRIC_chance_1`` ...; none if they do not."""
-    found = []
+    found: list[float] = []
     while (name := CHANCE.format(metric, len(found) + 1)) in scores:
         found.append(float(scores[name]))
     return found

@@ -58,5 +58,5 @@ def centred(head: RewardHead, data: JudgementData, batch_size: int) -> RewardHea
     pairs, clips = outputs_of(head, data, batch_size)
     mean = torch.cat([pairs.flatten(0, 1), clips]).double().mean(dim=0)
     moved = copy.deepcopy(head)
-    moved.score_projector[-1].bias -= mean.float()
+    moved.get_parameter("score_projector.3.bias").sub_(mean.float())
     return moved
