@@ -7,6 +7,7 @@ from statistics import fmean, pstdev
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from music.errors import InputError
@@ -14,7 +15,7 @@ from reward import RewardWeights, Scorer, ScoreRequest, load_scorer
 from reward.judgements import load_judgements
 from reward.train import main
 from scaling.choose_best import choose_best
-from tests.reward.training_runs import die_at, read_log
+from tests.reward.training_runs import curve, die_at, read_log, train_in_two_processes
 
 METRICS = ("musicality", "alignment", "musicality_spread", "alignment_spread")
 
@@ -157,8 +158,19 @@ def test_a_killed_training_goes_on_and_may_get_more_heads(several, tmp_path):
         main(dataclasses.replace(again, ensemble=None))
 
 
+@pytest.mark.slow
+def test_two_processes_train_the_same_heads(several, tmp_path):
+    config = dataclasses.replace(several, dropout=0.2, rating_levels=5)
+    main(config)
+    other = dataclasses.replace(config, output=str(tmp_path / "two"))
+    train_in_two_processes(other)
+    for name in ("head-00", "head-01"):
+        one, two = (dataclasses.replace(config, output=f"{run.output}/{name}") for run in (config, other))
+        torch.testing.assert_close(curve(two), curve(one), atol=1e-4, rtol=0)
+
+
 def test_heads_that_give_ratings_keep_them(mixed):
-    main(dataclasses.replace(mixed, ensemble=2, rating_levels=3, steps=4))
+    main(dataclasses.replace(mixed, ensemble=2, rating_levels=3, steps=4, mixed_precision="bf16"))
     rows = load_judgements(mixed.validation)
     found = load_scorer(f"ensemble:{mixed.output}").score([ScoreRequest(rows[0].audio[0], rows[0].prompt)])
     assert tuple(found[0]) == METRICS
