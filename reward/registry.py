@@ -170,10 +170,10 @@ def _load_each(names: Sequence[str], device: str, dtype: str, options: Mapping[s
 
 
 def _checkpoint(folder: Path) -> Path:
-    from reward.cmi_rm.checkpoint import CONFIG, WEIGHTS, is_checkpoint
+    from reward.cmi_rm.checkpoint import CONFIG, WEIGHTS, checkpoints_in, is_checkpoint
 
     if not is_checkpoint(folder):
-        if any(map(is_checkpoint, folder.iterdir())):
+        if len(checkpoints_in(folder)) > 1:
             raise InputError(f"{folder} holds several heads: give ensemble:{folder}, or one of its folders")
         raise InputError(f"{folder} holds no scorer: expected the files {CONFIG} and {WEIGHTS}")
     return folder

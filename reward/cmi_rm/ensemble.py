@@ -15,8 +15,7 @@ import torch
 
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_text
-from music.paths import is_folder
-from reward.cmi_rm.checkpoint import is_checkpoint, load_checkpoint, load_head
+from reward.cmi_rm.checkpoint import checkpoints_in, load_checkpoint, load_head
 from reward.cmi_rm.head import COLUMNS, RewardHead
 from reward.cmi_rm.scorer import CMIRMScorer
 from reward.cmi_rm.towers import MAX_SECONDS
@@ -30,7 +29,7 @@ class HeadEnsemble(CMIRMScorer):
     Parameters
     ----------
     folder
-        Folder whose subfolders hold CMI-RM, one or more each with the same towers.
+        Folder with two folders or more, each a CMI-RM over the same towers.
     name
         Name in pools and tables; that of the folder by default.
     device, dtype, max_seconds
@@ -50,7 +49,12 @@ class HeadEnsemble(CMIRMScorer):
         dtype: str = "float32",
         max_seconds: float = MAX_SECONDS,
     ) -> None:
-        places = head_folders(Path(folder))
+        places = checkpoints_in(Path(folder))
+        if len(places) < 2:
+            raise InputError(
+                "an ensemble needs a folder of two heads or more, each in a folder of its own, as reward/train.py "
+                f"--ensemble writes them; {str(folder)!r} has {len(places)}"
+            )
         self.heads = _load_heads(places)
         model = load_checkpoint(places[0], max_seconds, dtype)
         super().__init__(model, name or Path(folder).resolve().name, device)
@@ -73,23 +77,6 @@ class HeadEnsemble(CMIRMScorer):
                 for metric, column in COLUMNS.items()
             }
         return found
-
-
-def head_folders(folder: Path) -> Sequence[Path]:
-    """Return the subfolders of an ensemble's folder that hold a head, by name.
-
-    Raises
-    ------
-    InputError
-        If there are fewer than two.
-    """
-    places = sorted(filter(is_checkpoint, folder.iterdir())) if is_folder(folder) else []
-    if len(places) < 2:
-        raise InputError(
-            f"an ensemble needs a folder of two heads or more, each in a folder of its own, as reward/train.py "
-            f"--ensemble writes them; {str(folder)!r} has {len(places)}"
-        )
-    return places
 
 
 def _load_heads(places: Sequence[Path]) -> list[RewardHead]:
