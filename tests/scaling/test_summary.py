@@ -81,7 +81,7 @@ def test_nothing_to_gain_has_no_share():
 
 
 def test_one_candidate_gains_nothing():
-    summary = summarise(np.array([[1.0], [3.0]]), {}, seed=0)
+    summary = summarise(np.array([[1.0], [3.0]] * 5), {}, seed=0)
     assert summary["by_n"]["1"]["reward"]["mean"] == 2.0
     assert summary["gain"]["reward"] == {"mean": 0.0, "ci95": [0.0, 0.0]}
 
