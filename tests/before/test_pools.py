@@ -3,6 +3,7 @@
 import pytest
 
 from generators import load_generator
+from music.intervals import FEWEST
 from music.pool import Pool
 from reward import load_scorer
 from tests.before.files import close_to, record, rows, state, table
@@ -39,7 +40,7 @@ def test_a_finished_run_is_repeated_without_making_or_scoring(before, command, r
         found = record(before / run / name)
         assert known.keys() <= found.keys()
         # an option may have another name by now, and no run takes as long as another
-        if known.get("n_prompts") == 1:
+        if known.get("n_prompts", FEWEST) < FEWEST:
             known = _without_intervals(known)
         lasting = known.keys() - {"command", "config", "started", "wall_seconds", "seconds", *MACHINE}
         assert {key: found[key] for key in lasting} == close_to({key: known[key] for key in lasting})
