@@ -80,12 +80,12 @@ class Clip:
         target = round(self.samples * rate / self.sample_rate)
         frames = soxr.resample(
             self.waveform.T.contiguous().cpu().numpy(), self.sample_rate, rate, quality="HQ"
-        )
-        waveform = torch.from_numpy(
-            np.ascontiguousarray(frames.reshape(-1, self.channels).T, dtype=np.float32)
-        )
-        waveform = torch.nn.functional.pad(waveform[:, :target], (0, max(0, target - waveform.shape[1])))
-        return Clip(waveform, rate)
+        ).reshape(-1, self.channels)[:target]
+        waveform = np.zeros(
+            (self.channels, target), np.float32
+        )  # padding by torch takes as long as resampling
+        waveform[:, : len(frames)] = frames.T
+        return Clip(torch.from_numpy(waveform), rate)
 
     def first(self, seconds: float) -> "Clip":
         """Return the first round(seconds * sample_rate) samples, or all if there are fewer."""

@@ -164,33 +164,51 @@ def examples_of(config: type) -> list[str]:
     return [re.sub(r" {3,}", " ", line.strip()) for line in text.splitlines() if _EXAMPLE.match(line)]
 
 
+# more cannot be meant; a number of anything else ends where C's does
+_MOST = {
+    **dict.fromkeys(("batch_size", "micro_batch_size"), 65_536),
+    **dict.fromkeys(("n", "held_out_n"), 1_000_000),
+    "seeds": 10_000,
+    "concurrency": 4_096,
+}
+_MOST_OF_ALL = 2**31 - 1
+_THREADS_A_CORE, _THREADS = 8, 256  # workers that even a small machine may have
+
+
 def refuse_below_one(config: Any, *options: str) -> None:
-    """Check that numbers of a config count something; None is an option that was not given.
+    """Check that numbers of a config count something that fits a machine; None is an option that was not given.
 
     Raises
     ------
     InputError
-        If one of the named fields is below 1.
+        If one of the named fields is below 1, or so large that it cannot be meant.
     """
-    _refuse_below(1, config, options)
+    _refuse_outside(1, config, options)
 
 
 def refuse_negative(config: Any, *options: str) -> None:
-    """Check that numbers of a config are not negative; None is an option that was not given.
+    """Check that numbers of a config are not negative, nor too many; None is an option that was not given.
 
     Raises
     ------
     InputError
-        If one of the named fields is below 0.
+        If one of the named fields is below 0, or so large that it cannot be meant.
     """
-    _refuse_below(0, config, options)
+    _refuse_outside(0, config, options)
 
 
-def _refuse_below(least: int, config: Any, options: Sequence[str]) -> None:
+def _refuse_outside(least: int, config: Any, options: Sequence[str]) -> None:
     for name in options:
         value = getattr(config, name)
-        if value is not None and value < least:
+        if value is None:
+            continue
+        if value < least:
             raise InputError(f"--{name} must be at least {least}, got {value}")
+        most = _MOST.get(name, _MOST_OF_ALL)
+        if name == "workers":
+            most = max(_THREADS, _THREADS_A_CORE * (os.cpu_count() or 1))
+        if isinstance(value, int) and value > most:
+            raise InputError(f"--{name} must be at most {most}, got {value}")
 
 
 def split_names(names: str) -> list[str]:

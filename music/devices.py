@@ -5,8 +5,9 @@ Within one pass of a small model the cores wait for each other after every opera
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TypeVar
 
@@ -45,14 +46,55 @@ def find_dtype(name: str) -> torch.dtype:
     return _DTYPES[name]
 
 
-def on_cores(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+@contextmanager
+def exact_float32() -> Iterator[None]:
+    """Let GPUs compute float32 as such inside the block, by kernels that are always the same, and not in TF32.
+
+    It rules whatever the environment says (``TORCH_ALLOW_TF32_CUBLAS_OVERRIDE``), and for all threads.
+    """
+    products = torch.backends.cuda.matmul
+    given = products.allow_tf32
+    products.allow_tf32 = False
+    try:
+        with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        products.allow_tf32 = given
+
+
+@contextmanager
+def threads_of_torch(count: int) -> Iterator[None]:
+    """Let torch compute with so many threads inside the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def on_cores(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    cores: int,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> list[Result]:
     """Return what a function makes of each item, in order, without gradients.
 
-    As many items as torch has threads here are worked on at once, each with its share of these threads.
+    Parameters
+    ----------
+    function
+        Work on one item.
+    items
+        The items.
+    cores
+        Number of items that are worked on at once, each with its share of so many threads.
+    meanwhile
+        Work of the calling thread, which otherwise waits for the others; it comes first where there are none.
     """
-    cores = torch.get_num_threads()
     at_once = min(cores, len(items))
     if at_once < 2:
+        meanwhile()
         with torch.no_grad():
             return [function(item) for item in items]
 
@@ -60,7 +102,9 @@ def on_cores(function: Callable[[Item], Result], items: Sequence[Item]) -> list[
         with torch.no_grad():  # holds for one thread alone
             return function(item)
 
-    return list(_threads(os.getpid(), at_once, cores // at_once).map(work, items))
+    results = _threads(os.getpid(), at_once, cores // at_once).map(work, items)
+    meanwhile()
+    return list(results)
 
 
 @lru_cache(maxsize=4)

@@ -1,6 +1,9 @@
 """95 % intervals by resampling prompts: judgements of one prompt are not independent of each other.
 
-This is the cluster bootstrap (Davison and Hinkley 1997, section 3.8) with percentile intervals.
+This is the cluster bootstrap (Davison and Hinkley 1997, section 3.8) with percentile intervals. Those of few prompts
+are too narrow: of n values of a normal distribution such an interval reaches 1.96 sqrt((n - 1) / n) standard errors to
+each side, where Student's t with n - 1 degrees of freedom asks for more. It holds the true mean in 60 % of the cases
+with 2 prompts, in 85 % with 5, and in more than 90 % from 10 on, which is `FEWEST`; with fewer there is none.
 """
 
 import math

@@ -1,5 +1,9 @@
-"""``run.json``: what was run, with which versions, from which revision, on what, and how long it took."""
+"""``run.json``: what was run, with which versions, from which revision, on what, and how long it took.
 
+It also tells whose a folder is: no command writes into one that holds the results of another (`claim_folder`).
+"""
+
+import contextlib
 import dataclasses
 import json
 import os
@@ -15,9 +19,12 @@ from typing import Any
 import torch
 
 from music.durable import write_text
+from music.errors import InputError
+from music.files import read_object
 
 _BEGAN = time.monotonic()  # which no clock that is set changes
 _START = time.time()  # a little after the command: torch, imported above, is loaded by now
+_RECORD = "run.json"
 _LIBRARIES = (
     "torch",
     "transformers",
@@ -31,6 +38,33 @@ _LIBRARIES = (
 )
 
 
+def claim_folder(folder: str | Path, config: Any) -> None:
+    """Refuse a folder with the ``run.json`` of another command, before any work; one of an earlier version may be any.
+
+    Parameters
+    ----------
+    folder
+        Output folder of a command; it need not exist.
+    config
+        Its options, a dataclass, whose name stands for the command.
+
+    Raises
+    ------
+    InputError
+        If another command has finished there.
+    """
+    record: dict[str, Any] = {}
+    with contextlib.suppress(InputError):
+        record = read_object(Path(folder) / _RECORD)
+    job, command = record.get("job"), record.get("command")
+    if job not in (None, _job(config)):
+        script = command[1] if isinstance(command, list) and len(command) > 1 else job
+        raise InputError(
+            f"{folder} holds the results of another command ({'/'.join(Path(str(script)).parts[-2:])}): "
+            "choose another --output"
+        )
+
+
 def write_run_record(folder: str | Path, config: Any, **facts: Any) -> Path:
     """Write ``run.json`` into the output folder of a command, atomically.
 
@@ -39,7 +73,8 @@ def write_run_record(folder: str | Path, config: Any, **facts: Any) -> Path:
     folder
         Output folder.
     config
-        The resolved config, a dataclass or a mapping; the device recorded is that of its `device`, or auto.
+        The resolved config, a dataclass or a mapping; the device recorded is that of its `device`, or auto. The options
+        that its `UNTOLD` names are left out.
     **facts
         Anything else worth keeping (hashes, counts, seconds per stage); JSON, paths allowed.
 
@@ -51,11 +86,15 @@ def write_run_record(folder: str | Path, config: Any, **facts: Any) -> Path:
     Raises
     ------
     InputError
-        If it cannot be written.
+        If it cannot be written, or another command has written one there.
     """
+    claim_folder(folder, config)
     settings = dataclasses.asdict(config) if dataclasses.is_dataclass(config) else dict(config)  # type: ignore[arg-type]
+    for name in getattr(config, "UNTOLD", ()):
+        del settings[name]
     record = {
         "command": [sys.executable, *sys.argv],
+        "job": _job(config),
         "started": datetime.fromtimestamp(_START, timezone.utc).isoformat(timespec="seconds"),
         "wall_seconds": round(time.monotonic() - _BEGAN, 3),
         "config": settings,
@@ -68,9 +107,13 @@ def write_run_record(folder: str | Path, config: Any, **facts: Any) -> Path:
         "platform": platform.platform(),
         "versions": library_versions(),
     }
-    path = Path(folder) / "run.json"
+    path = Path(folder) / _RECORD
     write_text(path, json.dumps(record, indent=1, default=_plain, ensure_ascii=False) + "\n")
     return path
+
+
+def _job(config: Any) -> str:
+    return type(config).__name__
 
 
 def library_versions(names: tuple[str, ...] = _LIBRARIES) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 from music.errors import InputError
 from music.plug_ins import reason_of
 from music.texts import is_unicode
+from reward.hearing import Hearing
 from reward.protocol import Scorer
 
 _NEEDED = ("name", "metrics", "hash")
@@ -79,4 +80,8 @@ _EXPECTED = {
     "batch_size": (_is_count, "a whole number above 0"),
     "max_seconds": (_is_length, "a number above 0, or None"),
     "features": (lambda value: value is None or _are_texts(value), "a tuple of names"),
+    "hears": (
+        lambda value: isinstance(value, tuple) and all(isinstance(one, Hearing) for one in value),
+        "a tuple of reward.hearing.Hearing",
+    ),
 }

@@ -8,6 +8,7 @@ from typing import Any
 from music.devices import find_device
 from music.errors import InputError, ServiceError
 from music.hashing import canonical_json, sha256_file, sha256_text
+from music.memory import is_out_of_memory
 from music.plug_ins import find_plug_in, reason_of, staying_here
 from music.prompts import Prompt
 from reward.plug_in_facts import check_plain, checked_facts
@@ -58,7 +59,7 @@ class PlugIn(Scorer):
         Raises
         ------
         InputError
-            If it fails, whatever it raises.
+            If it fails, whatever it raises, unless memory runs out: that ends the run, which can be resumed.
         """
         return self._call(self._found.score, requests)
 
@@ -69,6 +70,8 @@ class PlugIn(Scorer):
         except (InputError, ServiceError):
             raise
         except (Exception, SystemExit) as error:
+            if is_out_of_memory(error):  # no other request fares better
+                raise
             raise InputError(f"{self.name} fails: {reason_of(error)}") from error
 
     def __getattr__(self, name: str) -> Any:

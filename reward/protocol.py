@@ -3,22 +3,29 @@
 A scorer is handed requests (one piece of audio and the prompt it was made for) and returns one number for each of its
 metrics. The numbers of a request never depend on its neighbours.
 
+How sure a scorer is of a metric may be a metric too: ``NAME_spread``, a standard deviation, and ``NAME_chance_K``, the
+chance that a rating has level K. Of these, more is not better (`judging`).
+
 Two scorers may check each other only if they hear with different features (`are_independent`): a generator that
 learned to please one of them may please another that shares its features in the same way, without better music.
 """
 
 import math
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from music.clips import Clip
+from music.devices import exact_float32
 from music.errors import InputError, ServiceError
 from music.prompts import Prompt
+from reward.hearing import Hearing
 
+_OF_ANOTHER = re.compile(r"(.+)_(?:spread|chance_\d+)")
 MUQ = "MuQ"  # every training of it, that of MuQ-MuLan included
 
 
@@ -69,6 +76,8 @@ class Scorer(ABC):
         Trained networks that it hears with, such as ``("MuQ",)``; if empty, it shares them with its own kind only.
     twins : mapping of str to str
         For each of its metrics that another judge measures as well, in other ears, the name of that judge's metric.
+    hears : tuple of Hearing
+        What its models are given of a clip, which is told beside scores; if empty, no more is known than `max_seconds`.
     """
 
     name: str
@@ -80,6 +89,7 @@ class Scorer(ABC):
     batch_size: int = 1
     features: tuple[str, ...] = ()
     twins: Mapping[str, str] = MappingProxyType({})
+    hears: tuple[Hearing, ...] = ()
 
     def check_prompt(self, prompt: Prompt) -> None:
         """Refuse a prompt for which no clip could be scored: one without the lyrics that it needs, or the like.
@@ -114,7 +124,8 @@ def scores_of(scorer: Scorer, requests: Sequence[ScoreRequest]) -> list[dict[str
     BrokenScorerError
         If there are not as many scores as requests, or of other metrics than the scorer announces.
     """
-    given = scorer.score(requests)
+    with exact_float32():
+        given = scorer.score(requests)
     try:
         found = [dict(scores) for scores in given]
     except (TypeError, ValueError) as error:
@@ -146,9 +157,20 @@ def _number(name: str, value: Any) -> float:
     return number
 
 
+def judging(metrics: Collection[str]) -> list[str]:
+    """Return the metrics that judge clips, without those that tell how sure the scorer is of another one."""
+    found = {name: _OF_ANOTHER.fullmatch(name) for name in metrics}
+    return [name for name, match in found.items() if not (match and match[1] in metrics)]
+
+
 def features_of(scorer: Scorer) -> tuple[str, ...]:
     """Return what a scorer hears with; its name if it does not say."""
     return tuple(scorer.features or (scorer.name,))
+
+
+def hearings_of(scorer: Scorer) -> tuple[Hearing, ...]:
+    """Return what the models of a scorer are given of a clip, so far as it is known."""
+    return tuple(scorer.hears) or (Hearing(seconds=scorer.max_seconds),)
 
 
 def are_independent(one: Scorer, other: Scorer) -> bool:

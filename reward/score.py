@@ -6,14 +6,15 @@
     music-reward --num_processes 2 score in.jsonl out.jsonl     # several processes share the work
 
 The best are listed, those that fail are told with the reason. What was scored before by the same version of the scorer
-is not scored again; a killed run is simply run again. Rows in ``out.jsonl`` that another version scored are an error
-(choose another output); in a pool both are kept. Without ``out.jsonl``, the scores of a folder are not kept. Exit code
-0: everything has a score. 1: some audio could not be scored; the rest was. 2: bad options or input.
+is not scored again, unless its audio has changed; a killed run is simply run again. Rows in ``out.jsonl`` that another
+version scored are an error (choose another output); in a pool both are kept. Without ``out.jsonl``, the scores of a
+folder are not kept. Exit code 0: everything has a score. 1: some audio could not be scored; the rest was. 2: bad
+options or input.
 """
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
@@ -23,18 +24,20 @@ from music.command import run
 from music.distributed.same_inputs import meet
 from music.durable import write_text
 from music.errors import InputError
-from music.paths import check_apart, check_file, check_output_file
+from music.paths import check_apart, check_file, check_output_file, is_file
 from music.pool import Pool
 from music.processes import Processes
 from music.prompts import Prompt
+from reward.hearing import counted
 from reward.protocol import Scorer
 from reward.registry import load_reward
 from reward.scoring.audio_files import audio_rows, is_audio
 from reward.scoring.level import AtLevel, check_level
+from reward.scoring.loaded_rows import HEARD, WARNING, heard
 from reward.scoring.options import RowScoring
 from reward.scoring.pool import score_pool
 from reward.scoring.ranking import ScoredClip, ranked_csv, ranked_list, told_failures
-from reward.scoring.rows import WARNING, batch_on, check_files, score_rows
+from reward.scoring.rows import batch_on, check_files, score_rows
 
 _SHOWN = 20  # lines of the list, where all scores are kept
 _EITHER = "expected either FOLDER, IN.jsonl OUT.jsonl or --pool DIR"
@@ -82,7 +85,7 @@ class ScoreConfig(RowScoring):
             or bool(self.output) < needs_output
             or (self.pool and self.output)
         ):
-            raise InputError(_EITHER)
+            raise InputError(_EITHER + self._instead)
         if self.pool and (self.root is not None or self.limit is not None):
             raise InputError("--root and --limit are for the rows of a file: leave them out with --pool")
         if self.pool and self.text:
@@ -109,6 +112,14 @@ class ScoreConfig(RowScoring):
         if self.csv:
             check_output_file(Path(self.csv), ".csv", "--csv")
             check_apart(self.input or self.pool, Path(self.csv))
+
+    @property
+    def _instead(self) -> str:
+        """What is meant by the rows of a pool."""
+        path = Path(self.input)
+        if path.name != "metadata.jsonl" or self.pool:
+            return ""
+        return f": clips of a pool, whose rows these are, are scored by --pool {path.parent}"
 
     @property
     def is_audio(self) -> bool:
@@ -144,6 +155,8 @@ def main(config: ScoreConfig) -> int:
                 if not scorer.higher_is_better:
                     print(_DESCRIBES.format(scorer.name), file=sys.stderr)
             print(counts, file=sys.stderr)
+            if told := counted([clip.facts.get(HEARD, "") for clip in clips if clip.scores]):
+                print(told, file=sys.stderr)
         if processes.is_main or config.pool:  # of a pool each process knows its own
             for line in told_failures(clips):
                 print(line, file=sys.stderr)
@@ -153,7 +166,10 @@ def main(config: ScoreConfig) -> int:
 def _score_rows(config: ScoreConfig, scorer: Scorer, processes: Processes) -> tuple[list[ScoredClip], str]:
     """Return the clips of a file or folder, and how many have scores."""
     if config.is_audio and not config.text and processes.is_main:
-        print("note: no --text says what the clips were made for: judged without a prompt", file=sys.stderr)
+        inside = is_file(Path(config.input) / "metadata.jsonl")
+        instead = f" (those of a pool are scored by --pool {config.input})" if inside else ""
+        told = f"note: no --text says what the clips were made for: judged without a prompt{instead}"
+        print(told, file=sys.stderr)
     with TemporaryDirectory() as folder:
         found = score_rows(
             Path(config.input),
@@ -168,7 +184,8 @@ def _score_rows(config: ScoreConfig, scorer: Scorer, processes: Processes) -> tu
         )
     clips = [_clip_of_row(row, scorer.metrics) for row in found.results]
     loud = f"; {found.warned} far above full scale, see their {WARNING!r}" if found.warned else ""
-    return clips, f"{found.scored} rows scored, {found.kept} kept, {found.failed} failed{loud}"
+    changed = f"; the audio of {found.changed} has changed" if found.changed else ""
+    return clips, f"{found.scored} rows scored, {found.kept} kept, {found.failed} failed{changed}{loud}"
 
 
 def _clip_of_row(row: dict[str, Any], metrics: Sequence[str]) -> ScoredClip:
@@ -206,6 +223,11 @@ def _score_pool(pool: Pool, scorer: Scorer, processes: Processes) -> tuple[list[
         )
         for one in pool.candidates
     ]
+    if processes.is_main:
+        clips = [
+            replace(clip, facts={**clip.facts, HEARD: told}) if (told := heard(path, path, scorer)) else clip
+            for clip, path in zip(clips, map(pool.path, pool.candidates), strict=True)
+        ]
     done = len(clips) - len(missing)
     return clips, f"{done} of {len(clips)} candidates have scores by {scorer.name}, {len(missing)} failed"
 

@@ -15,7 +15,7 @@ from music.clips import Clip, read_clip
 from music.hashing import canonical_json, sha256_text
 from music.prompts import Prompt
 from reward import RewardWeights
-from reward.protocol import Scorer, ScoreRequest, features_of
+from reward.protocol import Scorer, ScoreRequest, features_of, hearings_of
 from reward.scoring.in_memory import score_clips
 from reward.scoring.level import at_level
 
@@ -45,6 +45,7 @@ class Guarded(Scorer):
         self.higher_is_better = scorer.higher_is_better
         self.metrics, self.name = scorer.metrics, f"guarded-{scorer.name}"
         self.max_seconds, self.features = scorer.max_seconds, features_of(scorer)
+        self.hears = hearings_of(scorer)
         facts = {"arithmetic": _ARITHMETIC, "level": level, "silence": silence_cost, "scorer": scorer.hash}
         self.hash = sha256_text(canonical_json(facts))
 

@@ -39,7 +39,7 @@ from music.intervals import (
 from music.options import Judging, Runtime
 from music.paths import short_names
 from music.pool import Candidate, Pool
-from music.provenance import write_run_record
+from music.provenance import claim_folder, write_run_record
 from music.tables import csv_table, latex_table, markdown_table
 from reward import RewardWeights, Scorer
 from reward.scoring.candidates import load_scorers, score_candidates
@@ -137,6 +137,7 @@ class Finding:
 def main(options: Evaluate) -> None:
     """Score all pools and write the tables; every process of a parallel run calls it."""
     with meet(options) as processes:
+        claim_folder(options.output, options)
         reward = RewardWeights.parse(options.weights)
         pools = [Pool(folder) for folder in split_names(options.pools)]
         rows = [complete(pool, options.numbers[-1]) for pool in pools]

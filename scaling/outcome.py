@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from music.durable import write_text
-from music.intervals import Array
+from music.intervals import FEWEST, Array
 from music.pool import Candidate, Pool
 from music.prompts import prompts_record
 from music.provenance import device_name, write_run_record
@@ -126,7 +126,9 @@ class Outcome:
         )
         gain, prompts = summary["gain"]["reward"], summary["n_prompts"]
         interval = (
-            "95 % {:+.4g} to {:+.4g}".format(*gain["ci95"]) if gain["ci95"] else "no interval of one prompt"
+            "95 % {:+.4g} to {:+.4g}".format(*gain["ci95"])
+            if gain["ci95"]
+            else f"no interval of fewer than {FEWEST} prompts"
         )
         return (
             f"best of {summary['n']} for {prompts} prompt{'s' * (prompts > 1)}: gain in reward {gain['mean']:+.4g} "

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from music.errors import InputError
-from music.intervals import Array, bootstrap_means, percentile_interval
+from music.intervals import FEWEST, Array, bootstrap_means, percentile_interval
 from scaling.estimators import best_of_n, count_ties
 
 _STEPS = (1, 2, 3, 5, 10, 15, 20, 30, 50, 100, 150, 200, 300, 500, 1000)
@@ -47,7 +47,8 @@ def summarise(
         ``captured[metric] = {"share", "ci95"}`` that gain as a share of what choosing by the metric itself
         would gain, None if that is nothing; ``reached[metric]`` as a share of what choosing by its twin gains in it,
         for those that have one: a metric that chooses for itself gains by its own errors too; ``ties`` the number of
-        prompts whose best reward is shared. Of one prompt there is no interval: each ``ci95`` is None.
+        prompts whose best reward is shared. Of fewer than `music.intervals.FEWEST` prompts there is
+        no interval: each ``ci95`` is None.
 
     Raises
     ------
@@ -98,7 +99,10 @@ def summarise(
 def _entries(columns: Sequence[Array], resampled: Array) -> list[dict[str, Any]]:
     low, high = percentile_interval(resampled)
     return [
-        {"mean": float(column.mean()), "ci95": [float(lower), float(upper)] if len(column) > 1 else None}
+        {
+            "mean": float(column.mean()),
+            "ci95": [float(lower), float(upper)] if len(column) >= FEWEST else None,
+        }
         for column, lower, upper in zip(columns, low, high, strict=True)
     ]
 
@@ -109,5 +113,5 @@ def _share(gain: Array, possible: Array, resampled: Array) -> dict[str, Any] | N
         return None
     ratios = resampled[:, :1] / np.maximum(resampled[:, 1:], np.finfo(float).tiny)
     low, high = percentile_interval(ratios)
-    interval = [float(low[0]), float(high[0])] if len(gain) > 1 else None
+    interval = [float(low[0]), float(high[0])] if len(gain) >= FEWEST else None
     return {"share": float(gain.mean() / possible.mean()), "ci95": interval}

@@ -30,6 +30,7 @@ from experiments.figures import COLOURS, draw_dots, drawing, shown, write_report
 from music.command import refuse_below_one
 from music.errors import InputError
 from music.intervals import FEWEST, RESAMPLES, Array, estimate_mean
+from music.provenance import claim_folder
 from music.tables import markdown_table
 from reward.benchmark.extra import numbers_of
 from reward.benchmark.metrics import Line
@@ -77,6 +78,7 @@ def main(options: Anchors) -> None:
     InputError
         If no generator has enough pairs beside the anchors.
     """
+    claim_folder(options.output, options)
     lines: list[Line] = []
     left: dict[str, int] = {}
     for (dataset, task), known in known_pairs(read_results(options.results)).items():

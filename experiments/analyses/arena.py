@@ -26,6 +26,7 @@ from experiments.analyses.logistic import fit_logistic
 from experiments.figures import draw_dots, drawing, shown, write_report
 from music.errors import InputError
 from music.intervals import RESAMPLES, Array, estimate_each
+from music.provenance import claim_folder
 from music.tables import markdown_table
 from reward.benchmark.extra import line_of, prompt_of
 from reward.benchmark.metrics import Line, tested
@@ -66,6 +67,7 @@ class Arena:
 
 def main(options: Arena) -> None:
     """Write tables and figure."""
+    claim_folder(options.output, options)
     values, prompts = battles(read_results(options.results))
     if len(values) == 0:
         raise InputError(

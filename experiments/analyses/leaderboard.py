@@ -36,6 +36,7 @@ from music.optional_libraries import OptionalLibraries, install_extra
 from music.options import Rewarding, Runtime
 from music.paths import files_in, is_folder, short_names
 from music.pool import Candidate, Pool
+from music.provenance import claim_folder
 from music.tables import markdown_table
 from reward import RewardWeights
 from reward.benchmark.extra import line_of
@@ -72,6 +73,7 @@ def main(options: Leaderboard) -> None:
     """Score all pools, rank them and write tables and figure; every process of a parallel run calls it."""
     CHOIX.check()
     with meet(options, options.output) as processes:
+        claim_folder(options.output, options)
         reward = RewardWeights.parse(options.weights)
         pools = [Pool(folder) for name in split_names(options.pools) for folder in pools_in(Path(name))]
         rows = on_shared_prompts(pools)

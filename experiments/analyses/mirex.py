@@ -33,7 +33,7 @@ from music.hashing import sha256_text
 from music.jsonl import dump_line, read_jsonl
 from music.options import Rewarding
 from music.paths import is_readable
-from music.provenance import write_run_record
+from music.provenance import claim_folder, write_run_record
 from reward import RewardWeights
 from reward.data.cmi import ALIASES
 from reward.registry import load_reward
@@ -73,6 +73,7 @@ class Mirex(Rewarding, RowScoring):
 def main(options: Mirex) -> int:
     """Score, write the answers and return 1 if rows had to be left out; every process of a run calls it."""
     with meet(options, options.output) as processes:
+        claim_folder(options.output, options)
         check_request_files(options.data, options.output, ANSWERS)
         pairs = read_pairs(options.data, options.root or options.data.parent, options.limit)
         reward = RewardWeights.parse(options.weights)

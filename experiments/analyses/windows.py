@@ -27,6 +27,7 @@ from experiments.figures import COLOURS, drawing, shown, write_report
 from music.distributed.same_inputs import meet
 from music.errors import InputError
 from music.intervals import RESAMPLES
+from music.provenance import claim_folder
 from music.tables import markdown_table
 from reward.baselines.windowed import WINDOWS
 from reward.benchmark.command import RESULTS, Benchmark, BenchmarkScoring, predict
@@ -63,6 +64,7 @@ class Windows(BenchmarkScoring):
 def main(options: Windows) -> int:
     """Score, write tables and figure, and return 1 if rows had to be left out; every process of a run calls it."""
     with meet(options, options.output) as processes:
+        claim_folder(options.output, options)
         failed = max(predict(options.scoring(window), processes)[0] for window in WINDOWS)
         if processes.is_main:
             heard = [read_results(options.output / window / RESULTS) for window in WINDOWS]

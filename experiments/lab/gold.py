@@ -22,7 +22,7 @@ from torch import nn
 
 from experiments.lab.gold_b.features import loudness_and_pitches
 from experiments.lab.gold_b.model import GoldBModel
-from experiments.lab.gold_judge.features import MAX_SECONDS, prepared, spectrograms
+from experiments.lab.gold_judge.features import MAX_SECONDS, SAMPLE_RATE, prepared, spectrograms
 from experiments.lab.gold_judge.model import GoldModel
 from experiments.lab.world.damage import KINDS
 from experiments.lab.world.facts import HEARD
@@ -35,6 +35,7 @@ from music.paths import is_file
 from music.prompts import Prompt
 from music.shipped_files import asset
 from reward.cmi_rm.weights import hash_tensors, load_strictly, read_tensors
+from reward.hearing import Hearing
 from reward.protocol import Scorer, ScoreRequest
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -145,6 +146,7 @@ class Gold(Scorer):
         if self.config != config_of_model():
             raise InputError(f"{place} holds judges of other facts or damage: train them anew")
         self.device = find_device(device)
+        self.hears = (Hearing(True, SAMPLE_RATE, MAX_SECONDS),)
         self.model = self._network()
         load_strictly(self.model, read_tensors(place / WEIGHTS), "the gold judges")
         self.model.eval().requires_grad_(False)

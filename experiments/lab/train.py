@@ -109,7 +109,7 @@ PARTS: dict[str, Callable[[Path, Path], None]] = {
     "stable_audio": lambda output, work: train_stable_audio(
         output / "stable_audio", work / "stable_audio", work / "vae" / "finished"
     ),
-    "mulan": lambda output, work: train_mulan(output, work / "mulan", _player("mulan", output)),
+    "mulan": lambda output, work: train_mulan(output, work / "mulan", load_codec(work / "codec")),
     "cmi_rm": _fit_cmi_rm,
     "gold": judges(FIRST, "gold"),
     "gold_b": judges(SECOND, "gold_b"),

@@ -19,7 +19,7 @@ from music.command import refuse_below_one
 from music.devices import find_device
 from music.durable import make_folder
 from music.errors import InputError
-from music.provenance import write_run_record
+from music.provenance import claim_folder, write_run_record
 
 ALL = "all"
 _GPU_SEEDS = 3
@@ -65,6 +65,7 @@ def main(options: ComparePostTraining) -> None:
     seeds = options.seeds or (1 if find_device(options.device).type == "cpu" else _GPU_SEEDS)
     for name in COMPARISONS if options.generator == ALL else [options.generator]:
         folder = options.output / name
+        claim_folder(folder, options)
         print(compare(COMPARISONS[name], folder, range(seeds), options.workers, options.device))
         write_run_record(folder, options)
 

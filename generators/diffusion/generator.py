@@ -14,6 +14,7 @@ from generators.diffusion.sampling import DiffusionOptions, GaussianNoise
 from generators.protocol import samples_of
 from generators.shared.batch_generator import BatchGenerator
 from music.clips import Clip
+from music.devices import exact_float32
 from music.errors import InputError
 from music.prompts import Prompt
 
@@ -71,7 +72,7 @@ class DiffusionGenerator(BatchGenerator):
         self, seeds: Sequence[int], prompts: Sequence[Prompt], seconds: float, samples: int
     ) -> torch.Tensor:
         noise = GaussianNoise(seeds, self._latent_shape(samples), len(prompts), self._device)
-        with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
+        with exact_float32():
             latents = self._denoise(prompts, seconds, noise)[: len(seeds)]
         if not bool(latents.isfinite().all()):
             raise InputError("the generator computes NaN or infinity: its weights are damaged")

@@ -10,6 +10,7 @@ import torch
 
 from generators.musicgen.sampling import NOT_GIVEN
 from music.clips import read_clip, read_header
+from music.devices import exact_float32
 from music.errors import InputError
 from music.prompts import Prompt
 
@@ -90,7 +91,7 @@ class Continuation:
         if clip.channels != self._channels:
             clip = clip.mono()
         waveform = clip.waveform[:, : self._samples].to(self._codec.device).expand(self._channels, -1)
-        with torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
+        with exact_float32():
             sides = [self._codec.encode(side[None, None]).audio_codes[0, 0] for side in waveform]
         needed = self._codebooks // self._channels
         if len(sides[0]) < needed:

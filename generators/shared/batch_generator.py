@@ -16,6 +16,7 @@ import torch
 from generators.protocol import Generator, Job, Sample, samples_of
 from generators.shared.slots import slots_of
 from music.clips import Clip
+from music.devices import exact_float32
 from music.errors import InputError
 from music.prompts import Prompt
 
@@ -181,8 +182,7 @@ class BatchGenerator(Generator, ABC):
         return tokens.to("cpu", copy=True)
 
     def _clip(self, tokens: torch.Tensor, samples: int) -> Clip:
-        exact = torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False)
-        with torch.inference_mode(), exact:
+        with torch.inference_mode(), exact_float32():
             audio = self._decode(tokens, samples)
         # outside of inference mode, so that anybody may go on with the audio
         return Clip(audio.to("cpu", torch.float32, copy=True), self.sample_rate)

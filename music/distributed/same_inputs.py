@@ -19,7 +19,7 @@ from music.locks import FolderLock
 from music.pool_writer import prompt_columns
 from music.processes import Processes
 from music.prompts import Prompt
-from music.provenance import library_versions
+from music.provenance import claim_folder, library_versions
 
 _ROOT = Path(music.__file__).parent.parent
 #: variables by which libraries choose their kernels, and so the last bits
@@ -43,18 +43,20 @@ def meet(config: Any, folder: str | Path | None = None, alone: bool = False) -> 
     folder
         Folder for its results, which all must see.
     alone
-        Whether no other run may be at work in that folder.
+        Whether the folder is for this command alone: no other run may be at work in it, nor another command have left
+        its results there.
 
     Raises
     ------
     InputError
-        If a process differs or does not come, or another run is at work in the folder.
+        If a process differs or does not come, or the folder is not for this run.
     """
     with Processes() as processes, contextlib.ExitStack() as held:
         if processes.world_size > 1:
             processes.agree(inputs_of(config), None if folder is None else Path(folder))
         if folder is not None and alone and processes.is_main:
             held.callback(FolderLock(Path(folder)).release)
+            claim_folder(folder, config)
         yield processes
 
 

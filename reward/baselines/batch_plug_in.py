@@ -17,6 +17,7 @@ import torch
 from music.clips import read_clip
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_file, sha256_folder, sha256_text
+from music.memory import is_out_of_memory
 from music.paths import is_folder
 from reward.cmi_rm.towers import MAX_SECONDS
 from reward.protocol import Scorer, ScoreRequest
@@ -103,6 +104,8 @@ class BatchPlugIn(Scorer):
             scores = self._model.score_batch([given], batch_size=1, max_dur=self._seconds)
             found = torch.as_tensor(scores, dtype=torch.float64, device="cpu").detach()
         except Exception as error:
+            if is_out_of_memory(error):  # no other request fares better
+                raise
             raise InputError(
                 f"score_batch of {self.name} fails for {given.audio}: {type(error).__name__}: {error}"
             ) from error

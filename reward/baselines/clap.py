@@ -51,6 +51,7 @@ class ClapEmbedding(JointEmbedding):
         except (OSError, ValueError) as error:
             raise InputError(f"{place} holds no CLAP of transformers: {error}") from error
         self._model.eval().requires_grad_(False)
+        self.sample_rate: int = int(self._extract.sampling_rate)
         facts = {
             "weights": hash_tensors(self._model.state_dict()),
             "features": self._extract.to_dict(),
@@ -64,7 +65,7 @@ class ClapEmbedding(JointEmbedding):
 
     def embed_audio(self, clip: Clip) -> torch.Tensor:
         """Return `[D]`; its length is 1 for one piece and less for several that differ."""
-        wave = mono_wave(clip, int(self._extract.sampling_rate))
+        wave = mono_wave(clip, self.sample_rate)
         return mean_over_pieces(wave, int(self._extract.nb_max_samples), self._piece)
 
     def embed_text(self, text: str) -> torch.Tensor:
@@ -74,8 +75,9 @@ class ClapEmbedding(JointEmbedding):
             return self._unit(self._model.get_text_features(**tokens))
 
     def _piece(self, wave: torch.Tensor) -> torch.Tensor:
-        rate = self._extract.sampling_rate
-        inputs = self._extract(wave.numpy(), sampling_rate=rate, return_tensors="pt").to(self._device)
+        inputs = self._extract(wave.numpy(), sampling_rate=self.sample_rate, return_tensors="pt").to(
+            self._device
+        )
         inputs["is_longer"] = torch.zeros_like(inputs["is_longer"])  # a fused model draws one at random
         with self._autocast():
             return self._unit(self._model.get_audio_features(**inputs))

@@ -15,6 +15,7 @@ from music.hashing import canonical_json, sha256_text
 from music.prompts import Prompt
 from reward.baselines.waves import first_seconds, mono_wave
 from reward.cmi_rm.weights import hash_tensors
+from reward.hearing import Hearing
 from reward.protocol import Scorer, ScoreRequest
 
 
@@ -67,6 +68,7 @@ class ClipScorer(Scorer):
             "versions": {name: version(name).split("+")[0] for name in ("torch", "soxr", *self.libraries)},
         }
         self.hash = sha256_text(canonical_json(decides))
+        self.hears = (Hearing(True, self.sample_rate, self.max_seconds),)
         self._model.to(self._device)
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:

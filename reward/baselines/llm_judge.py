@@ -17,6 +17,7 @@ from pathlib import Path
 
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_text
+from reward.hearing import Hearing
 from reward.judge.answers import parse_marks
 from reward.judge.client import JudgeClient, Patience
 from reward.judge.questions import Judge, load_instruction
@@ -61,6 +62,7 @@ class LLMJudge(Scorer):
         self._judge, self._client = judge, JudgeClient(endpoint, api_key, patience)
         self.name = f"llm-judge-{Path(judge.model).name}"
         self.batch_size = batch_size
+        self.hears = (Hearing(True, judge.sound.sample_rate, judge.sound.max_seconds),)
         self._threads = ThreadPoolExecutor(batch_size)
         self._marks: dict[str, dict[str, float]] = {}
         self._lock = threading.Lock()

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from music.prompts import Prompt
-from reward.protocol import Scorer, ScoreRequest, features_of, scores_of
+from reward.protocol import Scorer, ScoreRequest, features_of, hearings_of, scores_of
 
 
 class OfMembers(Scorer):
@@ -19,6 +19,7 @@ class OfMembers(Scorer):
     def __init__(self, members: Sequence[Scorer]) -> None:
         self._members = list(members)
         self.features = tuple(dict.fromkeys(name for member in members for name in features_of(member)))
+        self.hears = tuple(dict.fromkeys(one for member in members for one in hearings_of(member)))
         self.takes_clips = all(member.takes_clips for member in members)
         heard = [member.max_seconds or math.inf for member in members]
         self.max_seconds = None if math.inf in heard else max(heard)

@@ -40,7 +40,8 @@ class MulanEmbedding(JointEmbedding):
         self.name = name
         layer = int(files.mulan["audio_model"].get("use_layer_idx", -1))
         self._towers = Towers(files, tower_weights(tensors), layer, dtype=dtype)
-        self._window = int(files.mulan["mulan"]["clip_secs"]) * self._towers.sample_rate
+        self.sample_rate: int = self._towers.sample_rate
+        self._window = int(files.mulan["mulan"]["clip_secs"]) * self.sample_rate
         width = int(files.mulan["mulan"]["dim_latent"])
         with torch.random.fork_rng(devices=[]):  # their first weights are thrown away
             self._projections = nn.ModuleDict(
@@ -60,10 +61,10 @@ class MulanEmbedding(JointEmbedding):
 
     def embed_audio(self, clip: Clip) -> torch.Tensor:
         """Return `[D]`; its length is 1 for one window and less for several that differ."""
-        wave = mono_wave(clip, self._towers.sample_rate)
+        wave = mono_wave(clip, self.sample_rate)
         pieces = list(wave.split(self._window))
         pieces[-1] = torch.cat([pieces[-1], wave[: self._window - len(pieces[-1])]])
-        frames = [self._towers.encode_audio(Clip(piece[None], self._towers.sample_rate)) for piece in pieces]
+        frames = [self._towers.encode_audio(Clip(piece[None], self.sample_rate)) for piece in pieces]
         return torch.stack([self._embedded(one, "audio_to_latents") for one in frames]).mean(dim=0)
 
     def embed_text(self, text: str) -> torch.Tensor:

@@ -11,6 +11,7 @@ from music.hashing import canonical_json, sha256_file, sha256_text
 from music.prompts import Prompt
 from reward.baselines.waves import first_seconds
 from reward.caches import TensorCache
+from reward.hearing import Hearing
 from reward.protocol import Scorer, ScoreRequest
 
 ARITHMETIC = 1  # part of every hash: raise it with any change of the code that moves scores
@@ -39,6 +40,8 @@ class JointEmbedding(ABC):
         SHA-256 over everything that decides its embeddings.
     max_seconds : float
         Length of the beginning of audio that is heard, s.
+    sample_rate : int or None
+        Rate at which it hears the mean of the channels, Hz; None if that is not how it hears.
     features : tuple of str
         Trained networks that it hears with; if empty, it is told apart by its name.
     """
@@ -46,6 +49,7 @@ class JointEmbedding(ABC):
     name: str
     hash: str
     max_seconds: float
+    sample_rate: int | None = None
     features: tuple[str, ...] = ()
 
     @abstractmethod
@@ -83,6 +87,8 @@ class Similarity(Scorer):
         self.name = embedding.name if subject == _TEXT else f"{embedding.name}_{subject}"
         self.metrics = (f"{self.name}_similarity",)
         self.max_seconds = embedding.max_seconds
+        if embedding.sample_rate is not None:
+            self.hears = (Hearing(True, embedding.sample_rate, self.max_seconds),)
         self.features = embedding.features or (embedding.name,)
         facts = {"arithmetic": ARITHMETIC, "embedding": embedding.hash, "subject": subject}
         self.hash = sha256_text(canonical_json(facts))

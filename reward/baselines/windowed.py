@@ -15,7 +15,7 @@ from statistics import fmean
 from music.clips import Clip, read_clip
 from music.hashing import canonical_json, sha256_text
 from music.prompts import Prompt
-from reward.protocol import Scorer, ScoreRequest, features_of
+from reward.protocol import Scorer, ScoreRequest, features_of, hearings_of
 from reward.scoring.in_memory import score_clips
 
 WINDOWS = ("first10", "mean10", "first120")
@@ -61,6 +61,10 @@ class Windowed(Scorer):
         self.higher_is_better = scorer.higher_is_better
         self.name = f"{window}-{scorer.name}"
         self.max_seconds = float(PIECE if window == "first10" else LONGEST)
+        self.hears = tuple(
+            one.of_pieces(PIECE, LONGEST) if window == "mean10" else one.of_beginning(self.max_seconds)
+            for one in hearings_of(scorer)
+        )
         facts = {
             "window": window,
             "seconds": [PIECE, LONGEST, SHORTEST],

@@ -42,6 +42,11 @@ def is_checkpoint(folder: Path) -> bool:
     return is_file(folder / CONFIG) and is_file(folder / WEIGHTS)
 
 
+def checkpoints_in(folder: Path) -> list[Path]:
+    """Return the folders within a folder that hold a CMI-RM, by name; none if it cannot be read."""
+    return sorted(path.parent for path in folder.glob(f"*/{CONFIG}") if is_checkpoint(path.parent))
+
+
 def load_checkpoint(folder: Path, max_seconds: float = MAX_SECONDS, dtype: str = "float32") -> CMIRM:
     """Load a folder onto the CPU, strictly.
 

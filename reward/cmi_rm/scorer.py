@@ -1,31 +1,38 @@
 """CMI-RM as a scorer: remembers what prompts share and scores every request as if it were alone."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
 import torch
 
 from music.clips import Clip, read_clip
-from music.devices import find_device, on_cores
+from music.devices import find_device, on_cores, threads_of_torch
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_file, sha256_text
 from music.prompts import Prompt
 from reward.caches import TensorCache
 from reward.cmi_rm.checkpoint import CMIRM, load_checkpoint
-from reward.cmi_rm.head import COLUMNS
+from reward.cmi_rm.head import COLUMNS, RewardHead
+from reward.cmi_rm.ordinal import CHANCE
 from reward.cmi_rm.towers import MAX_SECONDS
 from reward.cmi_rm.weights import hash_tensors
+from reward.hearing import Hearing
 from reward.protocol import MUQ, Scorer, ScoreRequest
 
 # Part of every hash: raise it with any change of the head's code that moves scores; the towers have their own.
 ARITHMETIC = 1
+# Parameters of towers that take longer on several threads, which wait for each other, than on one of a busy CPU. On one
+# they also give the same bits whatever there are; those of the lab have 1.6 M, the published ones 708 M.
+_SMALL = 1 << 24
 _CACHE_BYTES = 256 << 20  # of tower outputs, and once more of prompts; 120 s of audio at width 768 are 9 MB
 
 
 class CMIRMScorer(Scorer):
-    """Scores of musicality and alignment.
+    """Scores of musicality and alignment, and of a head that gives distributions of ratings their spreads too.
 
     Text and lyrics are encoded once for each distinct text, audio once for each distinct content, the
     prompt stage of the head runs once for each distinct prompt; all within caches of fixed size.
@@ -43,15 +50,16 @@ class CMIRMScorer(Scorer):
     max_seconds
         Length of the beginning of audio and reference that is heard, s; by default that of a loaded model, else
         `MAX_SECONDS`.
+    chances
+        Whether the chance of each level of the ratings is a metric too (``musicality_chance_1`` ...).
 
     Raises
     ------
     InputError
-        If the folder does not hold a sound CMI-RM, the device does not exist, or a loaded model has another
-        `dtype` or `max_seconds`.
+        If the folder does not hold a sound CMI-RM, the device does not exist, a loaded model has another `dtype` or
+        `max_seconds`, or its head has no levels to give the chances of.
     """
 
-    metrics = tuple(COLUMNS)
     takes_clips = True
     batch_size = 16
     features = (MUQ,)
@@ -63,6 +71,7 @@ class CMIRMScorer(Scorer):
         device: str = "auto",
         dtype: str | None = None,
         max_seconds: float | None = None,
+        chances: bool = False,
     ) -> None:
         if isinstance(model, CMIRM):
             loaded, has = model, {"dtype": model.towers.dtype_name, "max_seconds": model.towers.max_seconds}
@@ -75,11 +84,20 @@ class CMIRMScorer(Scorer):
         self.name = name or (Path(model).resolve().name if isinstance(model, str | Path) else "cmi-rm")
         self.device = find_device(device)
         self.config, self.towers, self.head = loaded.config, loaded.towers, loaded.head
+        self.heads = [self.head]
         self.max_seconds = self.towers.max_seconds
-        self.hash = self._hash()  # taken while the weights are on the CPU
+        self.hears = (Hearing(True, self.towers.sample_rate, self.max_seconds),)
+        self._chances = chances
+        if chances and self.head.ratings is None:
+            raise InputError(f"{self.name} gives scores, and no chances of ratings: leave chances out")
+        self.metrics = tuple(self._measured(torch.zeros(1, self.head.outputs)))
+        self.hash = self._hash(self.head)  # taken while the weights are on the CPU
         self.towers.to(self.device)
         self.head.to(self.device)
         self._towers = [self.towers]  # of each core
+        self._cores = 1
+        parameters = sum(one.numel() for one in self.towers.parameters())
+        self._small = self.device.type == "cpu" and parameters < _SMALL
         self.forget()
 
     def forget(self) -> None:
@@ -87,24 +105,27 @@ class CMIRMScorer(Scorer):
         self._frames = TensorCache(_CACHE_BYTES)
         self._prompts = TensorCache(_CACHE_BYTES)
 
-    def _hash(self) -> str:
+    def _hash(self, head: RewardHead) -> str:
         """Return the SHA-256 over weights, config, towers, numeric type, `max_seconds` and versions, ours too."""
         facts = {
             "arithmetic": ARITHMETIC,
-            "head": hash_tensors(self.head.state_dict()),
-            "config": self.config.acting(),
+            "head": hash_tensors(head.state_dict()),
+            "config": head.config.acting(),
             "towers": self.towers.hash,  # with numeric type, seconds and versions
+            **({"chances": True} if self._chances else {}),
         }
         return sha256_text(canonical_json(facts))
 
     @torch.no_grad()
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
-        """Return musicality and alignment of each request; see `reward.protocol.Scorer`."""
+        """Return the metrics of each request; see `reward.protocol.Scorer`."""
+        self._cores = torch.get_num_threads() if self.device.type == "cpu" else 1
         scores = []
-        for start in range(0, len(requests), self.batch_size):
-            part = requests[start : start + self.batch_size]
-            audio = self._hear(part)
-            scores += [self._score(frames, request) for frames, request in zip(audio, part, strict=True)]
+        with threads_of_torch(1) if self._small else nullcontext():
+            for start in range(0, len(requests), self.batch_size):
+                part = requests[start : start + self.batch_size]
+                audio = self._hear(part)
+                scores += [self._score(frames, request) for frames, request in zip(audio, part, strict=True)]
         return scores
 
     def _hear(self, requests: Sequence[ScoreRequest]) -> list[torch.Tensor]:
@@ -112,7 +133,7 @@ class CMIRMScorer(Scorer):
         audio = [request.audio for request in requests]
         references = [one.prompt.reference for one in requests if one.prompt.reference is not None]
         try:
-            return self._encode([*audio, *references])[: len(audio)]
+            return self._encode([*audio, *references], partial(self._read, requests))[: len(audio)]
         except InputError:
             self._encode(audio)  # find out which it was
             for reference in references:
@@ -120,24 +141,41 @@ class CMIRMScorer(Scorer):
             raise
 
     def _score(self, frames: torch.Tensor, request: ScoreRequest) -> dict[str, float]:
-        if len(frames) < self.head.shortest_audio:
-            heard = f"{len(frames)} frames of audio ({len(frames) / 25:.2f} s)"
-            raise InputError(f"{heard} are too short: this model needs {self.head.shortest_audio}")
-        prompt, mask = self._prompt(request.prompt)
-        with self._autocast():
-            scores = self.head(prompt, mask, self._stream(frames))[0].float().tolist()
-        return {metric: scores[column] for metric, column in COLUMNS.items()}
+        return self._measured(self._outputs(self.head, frames, request))
 
-    def _prompt(self, prompt: Prompt) -> tuple[torch.Tensor, ...]:
+    def _outputs(self, head: RewardHead, frames: torch.Tensor, request: ScoreRequest) -> torch.Tensor:
+        """Return what a head gives `[1, O]` for the frames of one piece of audio."""
+        if len(frames) < head.shortest_audio:
+            heard = f"{len(frames)} frames of audio ({len(frames) / 25:.2f} s)"
+            raise InputError(f"{heard} are too short: this model needs {head.shortest_audio}")
+        prompt, mask = self._prompt(head, request.prompt)
+        with self._autocast():
+            return head(prompt, mask, self._stream(frames)).float()
+
+    def _measured(self, outputs: torch.Tensor) -> dict[str, float]:
+        """Return the metrics that the head's outputs `[1, O]` for one piece of audio stand for."""
+        found = {"": self.head.scores(outputs)}
+        if self.head.ratings is not None:
+            found["_spread"] = self.head.ratings.spread(outputs)
+            if self._chances:
+                levels = self.head.ratings.chances(outputs).unbind(dim=1)
+                found |= {CHANCE.format("", level): chances for level, chances in enumerate(levels, start=1)}
+        return {
+            f"{metric}{ending}": values[0, column].item()
+            for ending, values in found.items()
+            for metric, column in COLUMNS.items()
+        }
+
+    def _prompt(self, head: RewardHead, prompt: Prompt) -> tuple[torch.Tensor, ...]:
         reference = None if prompt.reference is None else sha256_file(prompt.reference)
-        key = (prompt.text, prompt.lyrics, reference)
+        key = (id(head), prompt.text, prompt.lyrics, reference)
 
         def make() -> tuple[torch.Tensor, ...]:
             text, lyrics = self._text(prompt.text), self._text(prompt.lyrics)
             absent = torch.zeros(0, self.config.dim)
             heard = absent if prompt.reference is None else self._reference(prompt.reference)
             with self._autocast():
-                return self.head.prompt(self._stream(text), self._stream(lyrics), self._stream(heard))
+                return head.prompt(self._stream(text), self._stream(lyrics), self._stream(heard))
 
         return self._prompts.get(key, make)
 
@@ -147,34 +185,45 @@ class CMIRMScorer(Scorer):
         except InputError as error:
             raise InputError(f"reference {path}: {error}") from error
 
+    def _read(self, requests: Sequence[ScoreRequest]) -> None:
+        """Work on the prompts of requests as far as that needs no reference, to remember it."""
+        for prompt in (one.prompt for one in requests):
+            if prompt.reference is None:
+                for head in self.heads:
+                    self._prompt(head, prompt)
+            else:
+                self._text(prompt.text)
+                self._text(prompt.lyrics)
+
     def _text(self, text: str) -> torch.Tensor:
         return self._frames.get(("text", text), lambda: (self.towers.encode_text(text),))[0]
 
-    def _encode(self, sources: Sequence[Path | Clip]) -> list[torch.Tensor]:
-        """Return the frames of each source; each distinct content is encoded once."""
+    def _encode(
+        self, sources: Sequence[Path | Clip], meanwhile: Callable[[], None] = lambda: None
+    ) -> list[torch.Tensor]:
+        """Return the frames of each source; each distinct content is encoded once; see `on_cores`."""
         keys = [_identity(source) for source in sources]
         known = {key: self._frames.get(key, tuple)[0] for key in dict.fromkeys(keys) if key in self._frames}
         new = {key: source for key, source in zip(keys, sources, strict=True) if key not in known}
         longest = self.towers.max_seconds
         clips = [read_clip(item, longest) if isinstance(item, Path) else item for item in new.values()]
-        for key, frames in zip(new, self._encode_clips(clips), strict=True):
+        for key, frames in zip(new, self._encode_clips(clips, meanwhile), strict=True):
             known[key] = frames
             self._frames.put(key, (frames,))
         return [known[key] for key in keys]
 
-    def _encode_clips(self, clips: Sequence[Clip]) -> list[torch.Tensor]:
+    def _encode_clips(self, clips: Sequence[Clip], meanwhile: Callable[[], None]) -> list[torch.Tensor]:
         """Return the frames of each clip; on a CPU every core takes a part of them."""
-        cores = torch.get_num_threads() if self.device.type == "cpu" else 1
         costs = [clip.seconds + 1 for clip in clips]  # even a short clip costs something
         order = sorted(range(len(clips)), key=lambda index: costs[index])
-        parts = _split_evenly(order, [costs[index] for index in order], cores)
+        parts = _split_evenly(order, [costs[index] for index in order], self._cores)
         while len(self._towers) < len(parts):
             self._towers.append(self.towers.sharing_weights())
 
         def encode(core: int) -> list[torch.Tensor]:
             return self._towers[core].encode_audios([clips[index] for index in parts[core]])
 
-        encoded = chain.from_iterable(on_cores(encode, range(len(parts))))
+        encoded = chain.from_iterable(on_cores(encode, range(len(parts)), self._cores, meanwhile))
         frames = dict(zip(chain.from_iterable(parts), encoded, strict=True))
         return [frames[index] for index in range(len(clips))]
 

@@ -29,7 +29,7 @@ from music.errors import InputError
 from music.jsonl import dump_line
 from music.paths import check_apart, exists, is_folder
 from music.progress import progress
-from music.provenance import write_run_record
+from music.provenance import claim_folder, write_run_record
 from reward.data import aime, cmi, music_arena, music_eval, pam, song_eval
 from reward.data.leakage import find_leaks, load_benchmark
 from reward.data.rows import Items, Row, Source, UnusableError
@@ -102,6 +102,7 @@ class Prepare:
 
 def main(options: Prepare) -> None:
     """Read, leave out what leaks, write, and tell what became of the items."""
+    claim_folder(options.output, options)
     make_folder(options.output)
     path, beside = options.output / "rows.jsonl", options.output / "skipped.jsonl"
     check_apart(options.source, path, beside)

@@ -30,7 +30,7 @@ from music.durable import make_folder
 from music.errors import InputError
 from music.paths import check_apart
 from music.progress import progress
-from music.provenance import write_run_record
+from music.provenance import claim_folder, write_run_record
 from reward.judge.answers import Answer, AnswerStore, parse_answer
 from reward.judge.batch_files import read_results, write_batches
 from reward.judge.client import JudgeClient, Patience
@@ -154,6 +154,7 @@ class LabelPairs:
 
 def main(options: LabelPairs) -> int:
     """Get answers, write labels, and return 1 if some questions have none."""
+    claim_folder(options.output, options)
     judge = options.judge()
     check_apart(options.pairs, *(options.output / name for name in ("answers.jsonl", "rows.jsonl")))
     pairs = load_pairs(options.pairs, options.limit)

@@ -4,6 +4,7 @@ Sound lies in [-1, 1] by convention, but files of floating-point numbers may hol
 divided, or a mix that nobody has turned down. A reward model has never heard such sound, and may like it best.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from music.clips import Clip, read_clip, read_header
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_text
 from music.prompts import Prompt
-from reward.protocol import Scorer, ScoreRequest, features_of
+from reward.protocol import Scorer, ScoreRequest, features_of, hearings_of
 from reward.scoring.in_memory import score_clips
 
 _LOUDEST = 2.0  # peak; decoders of lossy formats go beyond 1, but hardly so far
@@ -36,6 +37,14 @@ def at_level(clip: Clip, level: float) -> Clip:
     """Return a clip whose root mean square is `level`, dBFS; one of less than -100 dBFS becomes as much louder."""
     gain = level - max(level_of(clip.waveform), _FAINTEST)
     return Clip(clip.waveform * 10 ** (gain / 20), clip.sample_rate)
+
+
+def levelled(clip: Clip, level: float) -> str:
+    """Return what `at_level` does to a clip; an empty text of silence."""
+    found = level_of(clip.waveform)
+    if found < _FAINTEST:
+        return f"made {level - _FAINTEST:g} dB louder" if found > -math.inf else ""
+    return f"brought from {found:.1f} to {level:g} dBFS"
 
 
 def too_loud(audio: Path | Clip, seconds: float | None = None, level: float | None = None) -> str:
@@ -84,6 +93,7 @@ class AtLevel(Scorer):
         self.name, self.metrics = f"levelled-{scorer.name}", scorer.metrics
         self.higher_is_better, self.batch_size = scorer.higher_is_better, scorer.batch_size
         self.max_seconds, self.features = scorer.max_seconds, features_of(scorer)
+        self.hears = hearings_of(scorer)
         self.hash = sha256_text(canonical_json({"level": level, "scorer": scorer.hash}))
 
     def check_prompt(self, prompt: Prompt) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from music.command import refuse_below_one
+from music.command import refuse_below_one, refuse_negative
 from music.errors import InputError
 from music.options import Runtime
 from music.paths import is_folder
@@ -33,9 +33,8 @@ class Scoring(Runtime):
     workers: int = 2
 
     def __post_init__(self) -> None:
-        """`InputError` for a number of workers below 0."""
-        if self.workers < 0:
-            raise InputError(f"--workers must be at least 0, got {self.workers}")
+        """`InputError` for a number of workers below 0, or beyond what a machine has."""
+        refuse_negative(self, "workers")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,44 +2,48 @@
 
 A row of the input is ``id, audio`` and optionally ``text, lyrics, reference``; paths are relative to the
 file, and other fields are carried. A row of the output is the row of the input, then the metrics (or ``error`` with
-the cause) and ``model``, the scorer's hash; ``audio_warning`` is added where the audio is far above full scale.
+the cause) and ``model``, the scorer's hash; then what `reward.scoring.loaded_rows` tells of the audio: the hash of the
+file, what was done to it before it was heard, and a warning where it is far above full scale.
 
 While it runs, each process appends rows to ``<output>.part-0000R``; at the end they are merged into the output in the
 order of the input. So a killed run can be run again: rows that are there without an error, and are the same in the
-input, are kept; the others are scored. Threads decode audio ahead of the scorer.
+input and on disk, are kept; the others are scored. Threads decode audio ahead of the scorer.
 """
 
 import contextlib
 import glob
 import itertools
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from music.clips import read_clip
 from music.durable import write_text
 from music.errors import InputError
 from music.jsonl import dump_line, read_jsonl
 from music.paths import check_apart, check_file
 from music.processes import Processes
 from music.progress import progress
-from music.prompts import Prompt
 from music.shards import ShardedRows
-from reward.protocol import Scorer, ScoreRequest, scores_of
+from reward.protocol import Scorer, scores_of
 from reward.scoring.audio_files import audio_rows, folder_of, is_audio
-from reward.scoring.level import AtLevel, too_loud
+from reward.scoring.loaded_rows import (
+    TOLD,
+    WARNING,
+    FilesOnDisk,
+    LoadedRow,
+    Row,
+    load_row,
+    sound_request,
+    writable,
+)
 from reward.scoring.options import Scoring
 from reward.scoring.read_ahead import read_ahead
 from reward.scoring.threads import fastest_threads
 
-Row = dict[str, Any]
-
 _GPU_BATCH = 16
-WARNING = "audio_warning"
-_OWN = ("model", "error", WARNING)  # fields of results beside the metrics
+_OWN = ("model", "error", *TOLD)  # fields of results beside the metrics
 _FIELDS = ("id", "audio", "text", "lyrics", "reference")  # of a request
 _REQUESTS, _SCORES = "requests.jsonl", "scores.jsonl"
 
@@ -48,13 +52,21 @@ _REQUESTS, _SCORES = "requests.jsonl", "scores.jsonl"
 class RowCounts:
     """Numbers of rows that were scored now, kept from an earlier run, could not be scored, and have a warning.
 
-    `results` are the rows themselves.
+    Attributes
+    ----------
+    scored, kept, failed, warned
+        The numbers; no row is scored and kept.
+    changed
+        Number of those with a score of other audio, or another reference, than their files hold now.
+    results
+        The rows themselves.
     """
 
     scored: int
     kept: int
     failed: int
     warned: int = 0
+    changed: int = 0
     results: Sequence[Row] = field(default=(), repr=False)
 
 
@@ -113,18 +125,19 @@ def score_rows(
     _check(table, rows, source, scorer, accumulate)
     wanted = dict(itertools.islice(rows.items(), limit))
     older = _left_by_older_version(output, rows, scorer)
+    files = FilesOnDisk(root or folder_of(source))
     found = [*(place.row for place in table.rows()), *older]
-    done = {row["id"] for row in found if _is_finished(row, rows, scorer)} & wanted.keys()
+    finished = [row for row in found if row["id"] in wanted and _is_finished(row, rows, scorer)]
+    stale = files.changed(finished, max(1, workers), processes.is_main)
+    done = {row["id"] for row in finished if files.key(row) not in stale}
+    changed = len({row["id"] for row in finished} - done)
     missing = [identity for identity in wanted if identity not in done]
     # all have read before anybody writes
     processes.agree({"hash of the scorer": scorer.hash, "content of the rows": rows, "missing rows": missing})
     share = processes.shard([wanted[identity] for identity in missing])
     bar = progress(total=len(share), desc=f"score ({scorer.name})", disable=not (processes.is_main and share))
     with bar, table.appender(processes.rank) as file, fastest_threads(scorer, len(share)):
-        decode = workers > 0 and scorer.takes_clips
-        level = scorer.level if isinstance(scorer, AtLevel) else None
-        folder, seconds = root or folder_of(source), scorer.max_seconds
-        read = partial(_loaded, root=folder, seconds=seconds, decode=decode, level=level)
+        read = partial(load_row, files=files, scorer=scorer, decode=workers > 0 and scorer.takes_clips)
         loaded = read_ahead(read, share, workers, batch + workers)
         for start in range(0, len(share), batch):
             part = share[start : start + batch]
@@ -132,11 +145,17 @@ def score_rows(
             bar.update(len(part))
     processes.barrier()
     if processes.is_main:
-        table.merge(lambda located: _in_order([*(place.row for place in located), *older], rows, scorer))
+        table.merge(
+            lambda located: _in_order(
+                (row for row in [*(place.row for place in located), *older] if files.key(row) not in stale),
+                rows,
+                scorer,
+            )
+        )
     processes.barrier()
     results = [place.row for place in table.rows() if place.row["id"] in wanted]
     failed, warned = (sum(name in row for row in results) for name in ("error", WARNING))
-    return RowCounts(len(wanted) - len(done) - failed, len(done), failed, warned, results)
+    return RowCounts(len(wanted) - len(done) - failed, len(done), failed, warned, changed, results)
 
 
 def score_requests(
@@ -205,8 +224,9 @@ def _read(source: Path, scorer: Scorer, text: str) -> dict[str, Row]:
         place = f"{source} line {line}"
         identity = row.get("id")
         if not isinstance(identity, str) or not identity:
-            raise InputError(f"{place}: expected a field 'id' with a text, got {identity!r}")
-        if _writable(identity) != identity:
+            pool = f": score a pool by --pool {source.parent}" if "prompt_id" in row else ""
+            raise InputError(f"{place}: expected a field 'id' with a text, got {identity!r}{pool}")
+        if writable(identity) != identity:
             raise InputError(f"{place}: the id {identity!a} holds a lone surrogate, which is no character")
         if identity in rows:
             raise InputError(f"{place}: id {identity!r} comes twice, first in line {lines[identity]}")
@@ -255,7 +275,7 @@ def _is_finished(result: Row, rows: Mapping[str, Row], scorer: Scorer) -> bool:
     """Tell whether a result is a score of the row as it is in the input now; of one that is not there, a score."""
     if result["id"] not in rows:
         return "error" not in result
-    added = (*scorer.metrics, "model", WARNING)
+    added = (*scorer.metrics, "model", *TOLD)
     return {name: value for name, value in result.items() if name not in added} == rows[result["id"]]
 
 
@@ -268,62 +288,19 @@ def _in_order(found: Iterable[Row], rows: Mapping[str, Row], scorer: Scorer) -> 
     return [best[identity] for identity in dict.fromkeys([*rows, *best]) if identity in best]
 
 
-class _Loaded(NamedTuple):
-    """The request of a row, or what is wrong with it; and what is to be said of its audio."""
-
-    request: ScoreRequest | InputError
-    warning: str = ""
-
-
-def _loaded(row: Row, root: Path, seconds: float | None, decode: bool, level: float | None) -> _Loaded:
-    """Return the request of a row, with its audio decoded if that is wanted."""
-    try:
-        request = _request(row, root)
-        if decode and isinstance(request.audio, Path):
-            request = replace(request, audio=read_clip(request.audio, seconds))
-    except InputError as error:
-        return _Loaded(error)
-    return _Loaded(request, too_loud(request.audio, seconds, level))
-
-
-def _scored(rows: Sequence[Row], loaded: Sequence[_Loaded], scorer: Scorer) -> list[Row]:
+def _scored(rows: Sequence[Row], loaded: Sequence[LoadedRow], scorer: Scorer) -> list[Row]:
     """Return the rows with their results; a row that cannot be scored does not harm its neighbours."""
     try:
-        scores = scores_of(scorer, [_sound(one.request) for one in loaded])
+        scores = scores_of(scorer, [sound_request(one) for one in loaded])
     except InputError as error:
         if len(rows) == 1:
-            cause = f"{error} ({loaded[0].warning})" if loaded[0].warning else str(error)
-            return [_writable({**rows[0], "error": cause, "model": scorer.hash})]
+            warning = loaded[0].told.get(WARNING)
+            cause = f"{error} ({warning})" if warning else str(error)
+            return [writable({**rows[0], "error": cause, "model": scorer.hash})]
         return [
             result for row, one in zip(rows, loaded, strict=True) for result in _scored([row], [one], scorer)
         ]
     return [
-        {**row, **found, "model": scorer.hash, **({WARNING: one.warning} if one.warning else {})}
+        {**row, **found, "model": scorer.hash, **one.told}
         for row, found, one in zip(rows, scores, loaded, strict=True)
     ]
-
-
-def _sound(request: ScoreRequest | InputError) -> ScoreRequest:
-    if isinstance(request, InputError):
-        raise request
-    return request
-
-
-def _writable(value: Any) -> Any:
-    """Return a JSON value as UTF-8 can hold it: lone surrogates, which JSON can escape, become question marks."""
-    return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
-
-
-def _request(row: Row, root: Path) -> ScoreRequest:
-    for name, value in row.items():
-        if _writable([name, value]) != [name, value]:
-            raise InputError(f"field {name!a} holds a lone surrogate, which is no character: {value!a}")
-    fields = {name: row.get(name) or "" for name in ("audio", "text", "lyrics", "reference")}
-    for name, value in fields.items():
-        if not isinstance(value, str):
-            raise InputError(f"field {name!r} must be a text, got {value!r}")
-    if not fields["audio"]:
-        raise InputError("field 'audio' is missing")
-    reference = root / fields["reference"] if fields["reference"] else None
-    prompt = Prompt(row["id"], fields["text"], fields["lyrics"], reference)
-    return ScoreRequest(root / fields["audio"], prompt)

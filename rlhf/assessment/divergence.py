@@ -11,7 +11,7 @@ Other generators have none. A divergence is a scorer: its numbers lie beside the
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ from music.intervals import Array
 from music.optional_libraries import OptionalLibraries
 from music.pool import Pool
 from music.processes import Processes
-from reward.protocol import ScoreRequest
+from reward.protocol import Scorer, ScoreRequest
 from reward.scoring.candidates import score_candidates
 from rlhf.learners import of_class
 
@@ -67,7 +67,7 @@ class Sampled:
     options: Any
 
 
-class Divergence(ABC):
+class Divergence(Scorer):
     """Divergence of one model from another, as a scorer of the model's own pool; models are loaded when needed.
 
     Parameters
@@ -86,7 +86,6 @@ class Divergence(ABC):
     """
 
     name = "divergence"
-    metrics: ClassVar[tuple[str, ...]]
     libraries: ClassVar[OptionalLibraries | None] = None
 
     def __init__(self, base: Sampled, model: Sampled, pool: Pool, device: torch.device) -> None:

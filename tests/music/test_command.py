@@ -14,10 +14,11 @@ import pytest
 import torch
 
 from experiments.ab_test.__main__ import COMMANDS as LISTENING_TESTS
-from music.command import parse_command, refuse_below_one, run
+from music.command import parse_command, refuse_below_one, refuse_negative, run
 from music.errors import InputError
 from music.optional_libraries import OptionalLibraries
 from music.subcommands import Command, dispatch
+from reward.scoring.options import RowScoring
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -382,3 +383,35 @@ def test_all_listening_tests_but_plans_need_their_extra(monkeypatch, capsys):
     for word, command in LISTENING_TESTS.items():
         libraries = getattr(resolve_name(command.place), "LIBRARIES", ())
         assert [one.missing() for one in libraries] == ([] if word == "plan" else ["krippendorff"])
+
+
+@dataclass(frozen=True)
+class Counts:
+    batch_size: int = 1
+    n: int = 1
+    workers: int = 1
+    limit: int | None = None
+    beta: float = 0.1
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"batch_size": 100_000_000}, "--batch_size must be at most 65536, got 100000000"),
+        ({"n": 10_000_000_000}, "--n must be at most 1000000, got 10000000000"),
+        ({"workers": 100_000}, "--workers must be at most [0-9]+, got 100000"),
+        ({"limit": 10**30}, "--limit must be at most 2147483647, got 1000"),
+        ({"n": 0}, "--n must be at least 1, got 0"),
+    ],
+)
+def test_a_number_that_cannot_be_meant_is_refused(given, message):
+    with pytest.raises(InputError, match=message):
+        refuse_below_one(Counts(**given), *given)
+    refuse_below_one(Counts(batch_size=65_536, n=1_000_000, workers=64, limit=10**9), *given)
+    refuse_negative(Counts(beta=1e300), "beta")
+
+
+@pytest.mark.parametrize("option", ["workers", "limit"])
+def test_scoring_refuses_it_too(option):
+    with pytest.raises(InputError, match=f"--{option} must be at most"):
+        RowScoring(**{option: 10**12})

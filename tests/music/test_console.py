@@ -11,6 +11,7 @@ import pytest
 
 from music.command import examples_of, help_of, options_of, parse_command
 from music.console import COMMANDS
+from music.errors import InputError
 from music.subcommands import Command, dispatch
 
 
@@ -105,3 +106,33 @@ def test_usage_is_what_was_typed(launch):
     done = subprocess.run([sys.executable, *launch, "--help"], capture_output=True, text=True, check=True)
     typed = {"music.console": "music-reward best-of-n", "scaling.best_of_n": "python -m scaling.best_of_n"}
     assert done.stdout.startswith(f"usage: {typed.get(launch[1] if launch[1:] else '', launch[0])} ")
+
+
+FINISHED = {  # commands that leave a run.json, with what they must be given
+    "best-of-n": (),
+    "evaluate": ("pool",),
+    "benchmark": (),
+    "train-reward": ("--train", "rows.jsonl", "--validation", "rows.jsonl"),
+    "data prepare": ("--source", "somewhere", "--format", "cmi"),
+    "judge": ("pairs.jsonl", "--model", "judge", "--export", "true"),
+    "post-train": (),
+    "assess": ("--models", "model"),
+    "listening-test build": ("a=b,c=d",),
+    "listening-test analyze": ("study",),
+    "analyses arena": ("--results", "results.jsonl"),
+    "analyses windows": (),
+    "analyses leaderboard": ("--pools", "pool"),
+    "analyses anchors": ("--results", "results.jsonl"),
+    "analyses mirex": ("--data", "data.json"),
+}
+
+
+@pytest.mark.parametrize("words", FINISHED)
+def test_no_command_works_in_the_folder_of_another(words, tmp_path):
+    record = tmp_path / "run.json"
+    record.write_text('{"command": ["python", "/x/reward/other.py"], "job": "Other"}')
+    config = parse_command(config_of(ALL[words]), [*FINISHED[words], "--output", str(tmp_path)])
+    main = importlib.import_module(ALL[words].place.partition(":")[0]).main
+    with pytest.raises(InputError, match=r"holds the results of another command \(reward/other\.py\)"):
+        main(config)
+    assert list(tmp_path.iterdir()) == [record]

@@ -6,9 +6,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import torch
 
-from music.provenance import device_name, git_revision, write_run_record
+from music.distributed.same_inputs import meet
+from music.errors import InputError
+from music.provenance import claim_folder, device_name, git_revision, write_run_record
 
 
 @dataclass(frozen=True)
@@ -79,3 +82,31 @@ def test_a_git_that_hangs_does_not_harm_the_run(tmp_path, monkeypatch):
 
     monkeypatch.setattr(subprocess, "run", hang)
     assert json.loads(write_run_record(tmp_path, {}).read_text())["revision"] is None
+
+
+@dataclass(frozen=True)
+class OtherConfig(Config):
+    pass
+
+
+def test_a_folder_is_that_of_the_command_that_has_finished_there(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/somewhere/reward/train.py", "--steps", "3"])
+    claim_folder(tmp_path / "new", OtherConfig(tmp_path))
+    path = write_run_record(tmp_path, Config(tmp_path))
+    written = path.read_bytes()
+    told = rf"{tmp_path} holds the results of another command \(reward/train.py\): choose another --output"
+    with pytest.raises(InputError, match=told):
+        claim_folder(tmp_path, OtherConfig(tmp_path))
+    with pytest.raises(InputError, match=told):
+        write_run_record(tmp_path, OtherConfig(tmp_path))
+    with pytest.raises(InputError, match=told), meet(OtherConfig(tmp_path), tmp_path, alone=True):
+        pass
+    assert path.read_bytes() == written
+    assert [one.name for one in tmp_path.iterdir()] == ["run.json"]
+    claim_folder(tmp_path, Config(tmp_path, n=4))  # the same command again decides itself
+
+
+@pytest.mark.parametrize("content", ['{"command": ["python", "x.py"], "config": {}}', "[]", "no JSON"])
+def test_what_does_not_say_whose_it_is_may_be_anybodys(tmp_path, content):
+    (tmp_path / "run.json").write_text(content)
+    claim_folder(tmp_path, Config(tmp_path))

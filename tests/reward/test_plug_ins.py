@@ -7,16 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
+from music.clips import write_clip
 from music.command import parse_command
 from music.errors import InputError
 from music.options import read_options
 from music.prompts import Prompt
 from reward import RewardWeights, ScoreRequest, load_scorer
+from reward.baselines.batch_plug_in import BatchPlugIn
+from reward.plug_ins import PlugIn
 from reward.protocol import BrokenScorerError, scores_of
 from reward.registry import load_reward
 from reward.score import ScoreConfig
 from reward.score import main as score
+from reward.scoring.rows import score_rows
 
 HEAD = """
 from __future__ import annotations
@@ -362,3 +367,36 @@ def test_a_metric_of_two_rewards_is_called_after_each(request_):
 def test_a_length_that_is_none_is_refused(seconds):
     with pytest.raises(InputError, match="max_seconds must be above 0 and finite, got"):
         load_scorer("lab-cmi-rm", device="cpu", max_seconds=seconds)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried 2 GiB")])
+@pytest.mark.parametrize("of_batches", [False, True])
+def test_one_that_runs_out_of_memory_ends_the_run_which_goes_on_later(tmp_path, noise, error, of_batches):
+    class Judge:
+        name, metrics, hash, sr = "judge", ("musicality", "alignment"), "1", 8000
+
+        def score(self, requests):
+            self.remember(requests[0].prompt.id)
+            return [{"musicality": 1.0, "alignment": 1.0}]
+
+        def score_batch(self, inputs, batch_size, max_dur):
+            self.remember(Path(inputs[0].audio).stem)
+            return [[1.0, 1.0]]
+
+        def remember(self, name):
+            asked.append(name)
+            if full and name == "1":
+                raise error
+
+    asked, full = [], True
+    for index in range(3):
+        write_clip(tmp_path / f"{index}.flac", noise(2000, seed=index))
+    rows = "".join(json.dumps({"id": str(i), "audio": f"{i}.flac"}) + "\n" for i in range(3))
+    (tmp_path / "in.jsonl").write_text(rows)
+    scorer = BatchPlugIn(Judge()) if of_batches else PlugIn(Judge())
+    with pytest.raises(type(error)):
+        score_rows(tmp_path / "in.jsonl", tmp_path / "out.jsonl", scorer)
+    full = False
+    counts = score_rows(tmp_path / "in.jsonl", tmp_path / "out.jsonl", scorer)
+    assert (counts.scored, counts.kept, counts.failed) == (2, 1, 0)
+    assert asked == ["0", "1", "1", "2"]

@@ -82,3 +82,10 @@ def test_the_command_scores_the_rest_and_says_so(pool, scoring, noise, capsys):
     assert len(said.out.splitlines()) == 1 + 5
     pool.path(pool.candidates[1]).write_bytes(good)
     assert main(config) == 0
+
+
+def test_the_command_tells_what_was_done_to_clips(pool, scoring, tmp_path, capsys):
+    options = {"reward": str(scoring / "sa_conv"), "device": "cpu", "reward_options": "max_seconds=0.5"}
+    assert main(ScoreConfig(pool=str(pool.folder), csv=str(tmp_path / "all.csv"), **options)) == 0
+    assert "6 of 6 clips were heard in part\n" in capsys.readouterr().err
+    assert (tmp_path / "all.csv").read_text().count(",only the first 0.5 s of 1.0 s were heard,") == 6

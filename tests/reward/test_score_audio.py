@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 
@@ -119,6 +120,29 @@ def test_what_cannot_be_meant_is_refused(folder, monkeypatch, options, message):
     (folder.parent / "in.jsonl").write_text('{"id": "a", "audio": "clips/quiet.wav"}\n')
     with pytest.raises(InputError, match=message):
         score(*options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["pool/metadata.jsonl"],
+            "or --pool DIR: clips of a pool, whose rows these are, are scored by --pool pool",
+        ),
+        (
+            ["pool/metadata.jsonl", "out.jsonl"],
+            "line 1: expected a field 'id' .*: score a pool by --pool pool",
+        ),
+    ],
+)
+def test_rows_of_a_pool_are_known_for_what_they_are(folder, monkeypatch, capsys, options, message):
+    monkeypatch.chdir(folder.parent)
+    folder.rename("pool")
+    Path("pool/metadata.jsonl").write_text('{"file_name": "quiet.wav", "prompt_id": "a", "candidate": 0}\n')
+    with pytest.raises(InputError, match=message):
+        score(*options)
+    assert score("pool") == 0
+    assert "judged without a prompt (those of a pool are scored by --pool pool)" in capsys.readouterr().err
 
 
 CLIPS = [ScoredClip({"id": f"{i}\nx", "facts": {"a": i}}, {"m": float(i)}) for i in range(4)]

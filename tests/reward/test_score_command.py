@@ -15,6 +15,7 @@ import pytest
 
 from music.clips import write_clip
 from music.errors import InputError
+from music.hashing import sha256_file
 from reward import load_scorer, score
 from reward.plug_ins import PlugIn
 from reward.protocol import BrokenScorerError
@@ -85,7 +86,8 @@ class Job:
 def test_rows_keep_their_fields_and_order(job):
     assert job.run() == 0
     for row, result in zip(job.rows, job.results, strict=True):
-        assert list(result) == [*row, "energy", "model"]
+        assert list(result) == [*row, "energy", "model", "scored_audio"]
+        assert result["scored_audio"] == sha256_file(job.folder / row["audio"])
         assert {name: result[name] for name in row} == row
     assert [path.name for path in job.folder.glob("out*")] == ["out.jsonl"]
 
@@ -147,6 +149,44 @@ def test_a_second_run_scores_what_is_new_changed_or_was_bad(job):
     assert job.run() == 0
     assert len(job.asked) == before + 3
     assert job.output.read_bytes() == written
+
+
+@pytest.mark.parametrize("limit", [None, 4])
+def test_audio_that_has_changed_under_its_name_is_scored_anew(job, noise, capsys, limit):
+    for row in job.rows:
+        row["reference"] = "audio/5.flac"
+    job.run()
+    before = job.results
+    write_clip(job.folder / "audio" / "1.flac", noise(2000, seed=7))
+    (job.folder / "audio" / "2.flac").unlink()  # what is gone has not changed
+    capsys.readouterr()
+    assert job.run(limit=limit) == 0
+    assert job.asked[6:] == ["1"]
+    assert "1 rows scored" in (said := capsys.readouterr().err)
+    assert "0 failed; the audio of 1 has changed" in said
+    assert [old == new for old, new in zip(before, job.results, strict=True)] == [i != 1 for i in range(6)]
+    write_clip(job.folder / "audio" / "5.flac", noise(2000, seed=8))  # the reference of all
+    assert job.run() == 1  # one of them is gone
+    assert job.asked[7:] == list("012345")
+    assert "2.flac does not exist" in job.results[2]["error"]
+
+
+def test_changed_audio_that_cannot_be_scored_keeps_no_score(job):
+    job.run()
+    (job.folder / "audio" / "3.flac").write_bytes(b"no audio")
+    assert job.run() == 1
+    assert "error" in job.results[3]
+    assert "energy" not in job.results[3]
+
+
+def test_scores_of_an_earlier_version_say_nothing_of_the_audio_and_are_kept(job, noise):
+    job.run()
+    old = [{name: value for name, value in row.items() if name != "scored_audio"} for row in job.results]
+    job.output.write_text("".join(json.dumps(row) + "\n" for row in old))
+    write_clip(job.folder / "audio" / "1.flac", noise(2000, seed=7))
+    assert job.run() == 0
+    assert job.results == old
+    assert len(job.asked) == 6
 
 
 def test_a_limit_scores_the_first_rows_and_keeps_what_is_there_of_others(job):

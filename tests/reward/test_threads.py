@@ -15,13 +15,14 @@ from reward.scoring.threads import fastest_threads
 class Judge:
     """A scorer that takes so many seconds with one thread, and with two."""
 
-    takes_clips = True
+    takes_clips, batch_size = True, 1
 
     def __init__(self, *seconds):
-        self.seconds, self.asked = dict(zip((1, 2), seconds, strict=True)), 0
+        self.seconds, self.asked, self.clips = dict(zip((1, 2), seconds, strict=True)), 0, []
 
     def score(self, requests):
         self.asked += 1
+        self.clips += [request.audio.waveform for request in requests]
         if (seconds := self.seconds[torch.get_num_threads()]) is None:
             raise InputError("no lyrics")
         time.sleep(seconds)
@@ -54,6 +55,19 @@ def test_a_model_that_is_not_small_is_tried_once(two_threads, monkeypatch):
         assert (torch.get_num_threads(), judge.asked) == (2, 1)
 
 
+def test_each_trial_has_a_new_clip_as_a_scorer_may_remember_old_ones(two_threads):
+    judge = Judge(0.001, 0.001)
+    with fastest_threads(judge, 100):
+        assert judge.asked == len({tuple(clip[0, :4].tolist()) for clip in judge.clips}) == 7
+
+
+def test_a_scorer_that_asks_for_several_at_a_time_keeps_all_threads(two_threads):
+    judge = Judge(0.001, 0.02)
+    judge.batch_size = 16
+    with fastest_threads(judge, 100):
+        assert (torch.get_num_threads(), judge.asked) == (2, 0)
+
+
 def test_the_environment_has_the_last_word(two_threads, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     judge = Judge(0.001, 0.02)
@@ -72,8 +86,12 @@ def test_scores_of_the_lab_do_not_depend_on_the_number_of_threads(two_threads):
     found = []
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        found.append([scorer.score([request]) for request in requests])
-    assert found[0] == found[1]
+        for batch in (1, 2):
+            scorer.forget()
+            parts = [requests[start : start + batch] for start in range(0, 2, batch)]
+            found.append([scores for part in parts for scores in scorer.score(part)])
+            assert torch.get_num_threads() == threads
+    assert all(one == found[0] for one in found)
 
 
 def _generator(seed):

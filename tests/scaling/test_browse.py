@@ -8,12 +8,16 @@ import re
 
 import pytest
 
+from music.candidate import Origin
 from music.clips import write_clip
 from music.command import run
 from music.errors import InputError
 from music.pool import Pool
+from music.prompts import Prompt
 from scaling.browse import Browse, main
 from scaling.browsing.listing import read_listing
+from scaling.browsing.page import Shelf
+from scaling.browsing.selection import Query, select
 from tests.scaling.browsing import METRICS, BrowseServer, add_scores
 from tests.scaling.noise_pool import clip, make_noise_pool
 from tests.web_pages import Tags, assert_balanced
@@ -74,6 +78,23 @@ def test_each_candidate_comes_with_all_that_is_known_of_it(made, scores, server,
     numbers = [float(text.replace("−", "-")) for text in re.findall(r"</small>(−?[\d.]+)</span>", row)]
     wanted = [reward(scores, candidate.key), *scores[candidate.key].values()]
     assert numbers == pytest.approx(wanted, abs=0.006)
+
+
+def test_a_recorded_clip_comes_with_its_name_and_its_system(tmp_path):
+    prompt, pool = Prompt("p", "calm"), Pool(tmp_path / "pool", create=True)
+    origins = [Origin("take <1>.wav", "MusicGen & co"), Origin("take 2.wav"), Origin()]
+    with pool.writer("recorded", {}) as writer:
+        for index, origin in enumerate(origins):
+            writer.add(prompt, index, 40 + index, clip(index, 8000, 1), origin=origin)
+    pool.merge()
+    listings = [read_listing(tmp_path)]
+    page = Shelf(listings).page(Query(), select(listings, [{}], Query()), [{}])
+    assert_balanced(page)
+    rows = page.split('class="row"')[1:]
+    assert ">take &lt;1&gt;.wav<" in rows[0]
+    assert ">by MusicGen &amp; co<" in rows[0]
+    assert ">take 2.wav<" in rows[1]
+    assert [("by " in row, "seed" in row) for row in rows[1:]] == [(False, False), (False, True)]
 
 
 def test_the_choice_of_the_reward_is_marked_once_a_prompt(scores, page):

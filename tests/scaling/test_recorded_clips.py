@@ -80,7 +80,7 @@ def test_the_table_and_the_report_name_them(run):
 def test_one_prompt_has_no_interval(run, config, capsys):
     main(config)
     assert "best of 4 for 1 prompt: gain in reward +" in (said := capsys.readouterr().out)
-    assert "(no interval of one prompt)" in said
+    assert "(no interval of fewer than 10 prompts)" in said
     summary = json.loads((run / "summary.json").read_text())
     assert summary["gain"]["reward"]["ci95"] is None
     assert summary["by_n"]["2"]["musicality"]["ci95"] is None

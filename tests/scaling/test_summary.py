@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from music.errors import InputError
+from music.intervals import FEWEST
 from scaling.estimators import best_of_n
 from scaling.summary import measured_numbers, steps, summarise
 
@@ -97,7 +98,7 @@ def test_nothing_to_gain_has_no_share():
 
 
 def test_one_candidate_gains_nothing():
-    summary = summarise(np.array([[1.0], [3.0]]), {}, seed=0)
+    summary = summarise(np.array([[1.0], [3.0]] * 5), {}, seed=0)
     assert summary["by_n"]["1"]["reward"]["mean"] == 2.0
     assert summary["gain"]["reward"] == {"mean": 0.0, "ci95": [0.0, 0.0]}
 
@@ -107,3 +108,11 @@ def test_unusable_metrics_are_refused():
         summarise(np.zeros((2, 2)), {"gold": np.array([[0, np.nan], [0, 0]])}, seed=0)
     with pytest.raises(InputError, match="cannot be called 'reward'"):
         summarise(np.zeros((2, 2)), {"reward": np.zeros((2, 2))}, seed=0)
+
+
+@pytest.mark.parametrize("prompts", [1, 2, FEWEST - 1, FEWEST])
+def test_few_prompts_have_no_interval(prompts):
+    rewards = np.random.default_rng(2).standard_normal((prompts, 4))
+    summary = summarise(rewards, {"other": rewards**3}, seed=0)
+    found = [summary["gain"]["reward"], summary["by_n"]["2"]["other"], summary["captured"]["other"]]
+    assert [entry["ci95"] is not None for entry in found] == [prompts >= FEWEST] * 3

@@ -24,7 +24,7 @@ from experiments.ab_test.analysis.votes import ANSWERS
 from experiments.ab_test.study import LISTENING, Key, Study, load_study
 from music.command import split_names
 from music.options import Runtime
-from music.provenance import write_run_record
+from music.provenance import claim_folder, write_run_record
 from reward import load_scorer
 
 
@@ -55,12 +55,13 @@ class Analyze(Believing, Runtime):
 
 def main(options: Analyze) -> None:
     """Read, screen, count and write."""
+    output = options.output or options.study / "analysis"
+    claim_folder(output, options)
     study, key = load_study(options.study)
     votes, raters = believed_votes(options, options.study, study, key)
     loaded = [load_scorer(name, options.device, options.dtype) for name in split_names(options.scorers)]
     scorers = scorer_agreement(loaded, votes, options.study, study, key, options.seed)
     findings = find(votes, raters, key, scorers, options.seed)
-    output = options.output or options.study / "analysis"
     print(write_all(output, study.settings.title, findings, _facts(options, study, key)))
     write_run_record(output, options, study=study.id, votes=findings.votes)
 

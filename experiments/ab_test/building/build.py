@@ -57,7 +57,7 @@ from music.durable import make_folder, writing
 from music.errors import InputError
 from music.paths import exists
 from music.prompts import Prompt, load_prompts
-from music.provenance import write_run_record
+from music.provenance import claim_folder, write_run_record
 from reward import RewardWeights
 from reward.registry import load_reward
 
@@ -184,6 +184,7 @@ class Builder:
 
 def main(options: Build) -> None:
     """Find the clips, write the study and say what is in it."""
+    claim_folder(options.output, options)
     systems = parse_systems(options.systems)
     if {CLEAN, SPOILT} & {system.name for system in systems}:
         raise InputError(
@@ -211,8 +212,8 @@ def main(options: Build) -> None:
     write_record(options.output / KEY, key)
     write_record(blinded / STUDY, study)
     facts = summary(study, key) | {"prompts_without_a_clip_of_every_system": len(prompts) - len(sources)}
-    shown = {name: value for name, value in vars(options).items() if name != "seed"}
-    write_run_record(options.output, shown, scorer=scorer.hash if scorer else None, **facts)
+    hash_of_scorer = scorer.hash if scorer else None
+    write_run_record(options.output, options, scorer=hash_of_scorer, **facts)
     print(json.dumps({"output": str(options.output), **facts}, indent=1))
 
 

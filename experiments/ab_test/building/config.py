@@ -87,6 +87,7 @@ class Build(Rewarding, Runtime):
 
     POSITIONALS: ClassVar = ("systems",)
     LIBRARIES: ClassVar = (LISTENING,)
+    UNTOLD: ClassVar = ("seed",)
 
     systems: str
     output: Path = Path("runs/listening_test")

@@ -5,10 +5,8 @@ probes of its pooled frames for every fact and for the severity of the damage, a
 (`text_pretraining.py`). Then comes the contrast: a song must be nearer to its own words than to the words of the other
 songs in the batch and than to words in which one fact is changed, and the words nearer to their song than to others
 (InfoNCE in both directions). The words are a caption, half of the time with a remark on the quality, or the lyrics. The
-probes are trained on, so that frames remain informative, and are thrown away in the end. One of them is for the key,
-tonic and mode together: the mode alone is too hard a beginning. Half of the songs are damaged; a quarter have been
-through the generator's codec, and of a third the generator plays part (`regenerated.py`), since that is what the reward
-model is going to hear.
+probes are trained on, so that frames remain informative, and are thrown away in the end. Half of the songs are damaged,
+and a quarter have been through the generator's codec.
 """
 
 import json
@@ -24,7 +22,6 @@ from torch.nn import functional
 from experiments.lab.training.cached_rows import cached_rows
 from experiments.lab.training.loop import Schedule, train
 from experiments.lab.training.mulan_model import DIM, Contrast, build, configs
-from experiments.lab.training.regenerated import Player
 from experiments.lab.training.text_pretraining import SCHEDULE as READING
 from experiments.lab.training.text_pretraining import Captions, named_values, pretrain_text
 from experiments.lab.world.coded_audio import through_codec
@@ -33,20 +30,18 @@ from experiments.lab.world.facts import HEARD, LYRICS_FACTS, Facts, change_facts
 from experiments.lab.world.rendering import SAMPLE_RATE
 from experiments.lab.world.vocabulary import xlm_roberta_tokenizer
 from experiments.lab.world.wording import caption, lyrics, quality
+from generators.musicgen.spectral_codec import SpectralCodecModel
 from music.clips import Clip
 from music.durable import claim_work, finished_folder
 from reward.cmi_rm.weights import hash_tensors
 
 SECONDS = 5.0
-SONGS = {"train": 16_000, "validation": 400}
-DAMAGED, LYRICS, REMARK = 0.5, 0.3, 0.5
-#: how songs are heard, with their shares; the generator knows no singing, so it plays no sung song
-SOUNDS = {"clean": 0.3, "coded": 0.25, "played": 0.45}
+SONGS = {"train": 8_000, "validation": 400}
+DAMAGED, CODED, LYRICS, REMARK = 0.5, 0.25, 0.3, 0.5
 CROP = 320  # mel frames of a training item, 3.2 s
 PROBES_WEIGHT = 0.3  # weight of the probes' loss beside the contrast
 SEVERITY_WEIGHT = 40 / 3  # weight of the severity's squared error beside a fact's cross-entropy
-KEY_WEIGHT = 2.0  # weight of the key's cross-entropy beside a fact's
-HEARING = Schedule(steps=2_400, batch_size=32, learning_rate=1.5e-3)
+HEARING = Schedule(steps=900, batch_size=32, learning_rate=1.5e-3)
 SCHEDULE = Schedule(steps=1_400, batch_size=32, learning_rate=1e-3)
 
 
@@ -75,31 +70,19 @@ def training_song(split: str, index: int) -> Song:
     return song(split, "mulan", index, SECONDS, damaged=DAMAGED)
 
 
-def heard_wave(one: Song, player: Player) -> np.ndarray:
-    """Return how a song is heard in training, float32 [samples]."""
-    sound = str(stream(*one.key, "sound").choice(list(SOUNDS), p=list(SOUNDS.values())))
-    if sound == "played" and not one.facts.vocals:
-        return player.play(one)
-    wave = one.waveform()
-    return wave if sound == "clean" else through_codec(player.codec, wave)
-
-
-def mels_of_songs(mulan: Any, player: Player, split: str, work: Path) -> torch.Tensor:
+def mels_of_songs(mulan: Any, codec: SpectralCodecModel, split: str, work: Path) -> torch.Tensor:
     """Return MuQ's normalised mels float16 [songs, 128, N], from `work` if they were made before."""
     front = mulan.mulan.audio.model.model
 
     def mel(index: int) -> np.ndarray:
-        wave = heard_wave(training_song(split, index), player)
+        wave = training_song(split, index).waveform()
+        if stream(split, "mulan", index, "coded").random() < CODED:
+            wave = through_codec(codec, wave)
         audio = Clip(torch.from_numpy(wave)[None], SAMPLE_RATE).resampled(24_000).waveform
         found = front.normalize(front.preprocessing(audio, features=["melspec_2048"]))
         return found["melspec_2048"][0].half().numpy()
 
     return torch.from_numpy(cached_rows(mel, SONGS[split], work, f"mels_{split}"))
-
-
-def key_of(one: Song) -> int:
-    """Return the number of a song's key: the mode's index times 12, and the tonic."""
-    return 12 * fact_index("mode", one.facts) + one.tonic
 
 
 def captions_of_songs(songs: list[Song], tokenizer: Any) -> Captions:
@@ -114,21 +97,19 @@ def captions_of_songs(songs: list[Song], tokenizer: Any) -> Captions:
 def train_mulan(
     output: Path,
     work: Path,
-    player: Player,
+    codec: SpectralCodecModel,
     schedule: Schedule = SCHEDULE,
     hearing: Schedule = HEARING,
     reading: Schedule = READING,
 ) -> None:
     """Train, then save `mulan`, `muq` and `xlm-roberta` (configs and tokenizer) under `output`."""
     schedules = {"contrast": asdict(schedule), "hearing": asdict(hearing), "reading": asdict(reading)}
-    codec = hash_tensors(player.codec.state_dict())
-    claim_work(work, codec=codec, songs={**SONGS, "sounds": SOUNDS}, schedule=schedules)
+    claim_work(work, codec=hash_tensors(codec.state_dict()), songs=SONGS, schedule=schedules)
     tokenizer = xlm_roberta_tokenizer()
     torch.manual_seed(schedule.seed)
     model = Contrast(build(work / "inner", tokenizer))
-    mels = {split: mels_of_songs(model.mulan, player, split, work) for split in SONGS}
+    mels = {split: mels_of_songs(model.mulan, codec, split, work) for split in SONGS}
     songs = {split: [training_song(split, index) for index in range(SONGS[split])] for split in SONGS}
-    keys = {split: torch.tensor([key_of(one) for one in songs[split]]) for split in SONGS}
 
     def draw(rng: np.random.Generator, batch_size: int) -> tuple[np.ndarray, torch.Tensor]:
         rows = rng.choice(SONGS["train"], size=batch_size, replace=False)
@@ -139,8 +120,6 @@ def train_mulan(
         chosen = [songs["train"][row] for row in rows]
         severity = torch.tensor([one.severity for one in chosen])
         loss = SEVERITY_WEIGHT * functional.mse_loss(model.severity(pooled)[:, 0], severity)
-        heard = keys["train"][torch.from_numpy(rows)]
-        loss = loss + KEY_WEIGHT * functional.cross_entropy(model.key(pooled), heard)
         for name in HEARD:
             truth = torch.tensor([fact_index(name, one.facts) for one in chosen])
             loss = loss + functional.cross_entropy(model.probes[name](pooled), truth)
@@ -192,8 +171,6 @@ def _probed(model: Contrast, pooled: torch.Tensor, songs: list[Song]) -> dict[st
     for name in HEARD:
         truth = torch.tensor([fact_index(name, one.facts) for one in songs])
         numbers[name] = (model.probes[name](pooled).argmax(1) == truth).float().mean().item()
-    keys = torch.tensor([key_of(one) for one in songs])
-    numbers["key"] = (model.key(pooled).argmax(1) == keys).float().mean().item()
     severity = np.array([one.severity for one in songs])
     numbers["severity_r"] = float(np.corrcoef(severity, model.severity(pooled)[:, 0].numpy())[0, 1])
     return numbers

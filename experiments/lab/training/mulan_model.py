@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from experiments.lab.world.facts import HEARD, MODES
+from experiments.lab.world.facts import HEARD
 from music.progress import without_bars_of_transformers
 from reward.cmi_rm.muq_import import import_muq
 
@@ -102,13 +102,12 @@ def build(folder: Path, tokenizer) -> Any:
 
 
 class Contrast(nn.Module):
-    """A MuQ-MuLan, with the probes that its training needs beside it: of each fact, of the key and of the severity."""
+    """A MuQ-MuLan, with the probes that its training needs beside it: one for each fact, and one for the severity."""
 
     def __init__(self, mulan: Any):
         super().__init__()
         self.mulan: Any = mulan
         self.probes = nn.ModuleDict({name: nn.Linear(DIM, len(values)) for name, values in HEARD.items()})
-        self.key = nn.Linear(DIM, 12 * len(MODES))
         self.severity = nn.Linear(DIM, 1)
 
     def audio(self, mels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
