@@ -73,7 +73,7 @@ class MuQEvalHead(nn.Module):
 class MuQEval(ClipScorer):
     """The middle ten seconds of a clip of up to five minutes, filled up with silence, as the authors evaluate it.
 
-    ``mean10:muq-eval`` hears all of a clip. soxr resamples; mel front end and head stay in float32.
+    ``mean10:muq-eval`` hears two minutes in such pieces. soxr resamples; mel front end and head stay in float32.
 
     The place is a folder or hub id with ``config.yaml``, the files that it names as ``defaults``, and
     ``model_state_dict.pt``, of a frozen MuQ with attention pooling that was trained with the squared error (A1).
