@@ -30,10 +30,8 @@ from music.prompts import Prompt
 from reward.protocol import Scorer, ScoreRequest
 
 _ARITHMETIC = 1  # raise it with any change of the code that moves scores
-_TOLERANCE, _QUIET = (
-    0.05,
-    1e-4,
-)  # of a clip that is decoded again: share of its level, and what files round away
+#: of a clip that is decoded again: share of its level, and what files round away
+_TOLERANCE, _QUIET = 0.05, 1e-4
 
 
 class PMI(Scorer):
