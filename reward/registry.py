@@ -36,6 +36,8 @@ KINDS = {
     "audiobox": ("reward.baselines.audiobox:Audiobox", "facebook/audiobox-aesthetics"),
     "pam": ("reward.baselines.pam:Pam", "microsoft/msclap"),
     "songeval": ("reward.baselines.songeval:SongEval", "SongEval"),
+    "muq-eval": ("reward.baselines.muq_eval:MuQEval", "zhudi2825/MuQ-Eval-A1"),
+    "tunejury": ("reward.baselines.tunejury:TuneJury", "TuneJury/tunejury"),
     "lyrics": ("reward.baselines.lyrics:LyricsAccuracy", "openai/whisper-large-v3"),
     "llm-judge": ("reward.baselines.llm_judge:llm_judge", ""),
     "constant": ("reward.baselines.sanity:Constant", None),

@@ -20,7 +20,9 @@ from tests.reward.training_runs import rated, write_pairs, write_rows
 from tests.tiny_audiobox import build_tiny_audiobox, small_wavlm
 from tests.tiny_clap import build_tiny_clap
 from tests.tiny_msclap import build_tiny_msclap, small_htsat
+from tests.tiny_muq_eval import build_tiny_muq_eval
 from tests.tiny_songeval import build_tiny_songeval
+from tests.tiny_tunejury import build_tiny_tunejury
 from tests.tiny_whisper import build_tiny_whisper
 
 SCORING = Path(__file__).parents[1] / "data" / "scoring"
@@ -95,6 +97,16 @@ def pam_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def songeval_folder(tmp_path_factory):
     return build_tiny_songeval(tmp_path_factory.mktemp("models") / "tiny-songeval")
+
+
+@pytest.fixture(scope="session")
+def muq_eval_folder(tmp_path_factory):
+    return build_tiny_muq_eval(tmp_path_factory.mktemp("models") / "tiny-muq-eval")
+
+
+@pytest.fixture(scope="session")
+def tunejury_folder(tmp_path_factory):
+    return build_tiny_tunejury(tmp_path_factory.mktemp("models") / "tiny-tunejury")
 
 
 @pytest.fixture(scope="session")

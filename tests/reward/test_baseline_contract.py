@@ -11,10 +11,25 @@ from music.prompts import Prompt
 from reward import Scorer, ScoreRequest, load_scorer
 from reward.registry import KINDS
 
-MODELS = ("clap", "audiobox", "pam", "songeval", "lyrics")  # each has a tiny folder of the published format
+MODELS = (
+    "clap",
+    "audiobox",
+    "pam",
+    "songeval",
+    "muq-eval",
+    "lyrics",
+)  # each has a tiny folder of the published format
 PROMPT = Prompt("p", "slow piano", "[verse]\n" + "again night again dance " * 6)  # words of the tiny Whisper
 # how far scores may lie from those in float32; what Whisper writes down is no number to be near
-BFLOAT16 = {"mulan": 0.03, "clap": 0.03, "audiobox": 0.05, "pam": 0.03, "songeval": 0.05}
+BFLOAT16 = {
+    "mulan": 0.03,
+    "clap": 0.03,
+    "audiobox": 0.05,
+    "pam": 0.03,
+    "songeval": 0.05,
+    "muq-eval": 0.05,
+    "tunejury": 0.05,
+}
 
 
 @pytest.fixture(params=["mulan", *MODELS])
@@ -22,10 +37,15 @@ def kind(request):
     return request.param
 
 
+def folder_of(kind, request):
+    """Return the tiny folder of a kind; skips where its libraries are missing."""
+    return request.getfixturevalue(f"{kind.replace('-', '_')}_folder")
+
+
 @pytest.fixture
 def place(kind, request):
     """Return what stands behind ``--reward``."""
-    folder = "lab-mulan" if kind == "mulan" else request.getfixturevalue(f"{kind}_folder")
+    folder = "lab-mulan" if kind == "mulan" else folder_of(kind, request)
     return f"{kind}:{folder}"
 
 
@@ -107,14 +127,14 @@ def test_an_empty_clip_is_an_error(place):
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_a_place_without_a_model_is_an_error(kind, request, tmp_path):
-    request.getfixturevalue(f"{kind}_folder")  # skips where its libraries are missing
+    folder_of(kind, request)
     with pytest.raises(InputError, match=str(tmp_path)):
         load_scorer(f"{kind}:{tmp_path}", device="cpu")
 
 
 @pytest.mark.parametrize("kind", sorted({*MODELS} - {"songeval"}))  # whose weights are on no hub
 def test_without_a_place_the_published_model_is_asked_for(kind, request, monkeypatch):
-    folder, asked = request.getfixturevalue(f"{kind}_folder"), []
+    folder, asked = folder_of(kind, request), []
 
     def download(name, allow_patterns):
         asked.append(name)

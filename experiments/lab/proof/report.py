@@ -21,7 +21,8 @@ def draw_curves(summary: Mapping[str, Any], path: Path) -> None:
     with drawing(path, 1, len(METRICS), (11, 3.2)) as axes:
         for axis, name in zip(axes[0], METRICS, strict=True):
             rows = [summary["by_n"][str(n)][name] for n in numbers]
-            low, high = zip(*(row["ci95"] for row in rows), strict=True)
+            # without an interval, of few prompts, the band has no width
+            low, high = zip(*(row["ci95"] or [row["mean"]] * 2 for row in rows), strict=True)
             colour = COLOURS[name == "reward"]
             axis.fill_between(numbers, low, high, alpha=0.2, color=colour, linewidth=0)
             axis.plot(numbers, [row["mean"] for row in rows], "o-", markersize=3, color=colour)
@@ -116,7 +117,7 @@ def _best_of_n(best: Mapping[str, Any]) -> list[str]:
 
 
 def _mean(row: Mapping[str, Any], name: str = "mean") -> Estimate:
-    return Estimate(row[name], *row["ci95"])
+    return Estimate(row[name], *(row["ci95"] or ()))
 
 
 def _share(row: Mapping[str, Any]) -> str:
