@@ -81,12 +81,12 @@ def test_a_second_training_gives_the_same_models(trained):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("training", [train_musicgen.train_musicgen, train_gold.train_gold])
-def test_work_of_another_schedule_is_refused(trained, monkeypatch, training):
-    monkeypatch.setattr(
-        training, "__defaults__", (replace(TINY, steps=3), TINY)[: len(training.__defaults__)]
-    )
-    part = training.__name__.removeprefix("train_")
+@pytest.mark.parametrize("part", ["musicgen", "gold"])
+def test_work_of_another_schedule_is_refused(trained, monkeypatch, part):
+    longer = replace(TINY, steps=3)
+    monkeypatch.setattr(train_musicgen.train_musicgen, "__defaults__", (longer, TINY))
+    small = replace(train_gold.FIRST, songs={"train": 6, "validation": 4}, schedule=longer)
+    monkeypatch.setitem(train.PARTS, "gold", train.judges(small, "gold"))
     with pytest.raises(InputError, match=r"another schedule( \(.*\))?: delete it"):
         train.main(train.TrainLab(part, trained.output, trained.work))
 
