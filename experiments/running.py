@@ -5,9 +5,10 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,9 +35,11 @@ def spread(
     workers: int,
     name: str,
     chunk: int = 1,
-    threads: int = 1,
 ) -> list[T]:
     """Return `work` of each item, in order; the number of processes makes no difference.
+
+    Each works with one thread, this one too while it does: small models gain nothing from more, and another number
+    would give sums, and with them trained weights, other last bits.
 
     Parameters
     ----------
@@ -48,8 +51,6 @@ def spread(
         Name of the progress bar.
     chunk
         Number of items that a process takes at a time.
-    threads
-        Threads of each process; small models gain nothing from more than one.
 
     Raises
     ------
@@ -57,9 +58,10 @@ def spread(
         If the system ends a process, as it does where memory runs out.
     """
     if workers == 1:
-        return [work(item) for item in progress(items, desc=name)]
+        with _one_thread():
+            return [work(item) for item in progress(items, desc=name)]
     # as bytes: multiprocessing would hold an open file for every tensor
-    with ProcessPoolExecutor(workers, _context(), _begin, (pickle.dumps(work), threads)) as executor:
+    with ProcessPoolExecutor(workers, _context(), _begin, (pickle.dumps(work),)) as executor:
         found = executor.map(_do, items, chunksize=chunk)
         try:
             return list(progress(found, total=len(items), desc=name))
@@ -79,9 +81,19 @@ def _context() -> BaseContext:
     return context
 
 
-def _begin(work: bytes, threads: int) -> None:
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _begin(work: bytes) -> None:
     global _work
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     _work = pickle.loads(work)
 
 
@@ -95,10 +107,9 @@ def run_command(
     arguments: Sequence[str] = (),
     *,
     processes: int = 1,
-    threads: int = 1,
     log: Path | None = None,
 ) -> None:
-    """Run a command of this project, under torchrun if it gets several processes.
+    """Run a command of this project, under torchrun if it gets several processes; each has one thread, as in `spread`.
 
     Parameters
     ----------
@@ -110,8 +121,6 @@ def run_command(
         Positionals of the command.
     processes
         Number of processes.
-    threads
-        Threads of each process.
     log
         File to append all output to; it is printed by default.
 
@@ -124,7 +133,7 @@ def run_command(
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "--"]
     words = [sys.executable, *(torchrun if processes > 1 else []), script, *arguments]
     words += [str(word) for name, value in options.items() for word in (f"--{name}", value)]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     if log is None:
         code, told = subprocess.run(words, env=environment).returncode, "see above"
     else:

@@ -13,9 +13,10 @@ learned to please one of them may please another that shares its features in the
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from music.clips import Clip
@@ -73,6 +74,8 @@ class Scorer(ABC):
         Least number of requests that it should be handed at a time, whatever the device.
     features : tuple of str
         Trained networks that it hears with, such as ``("MuQ",)``; if empty, it shares them with its own kind only.
+    twins : mapping of str to str
+        For each of its metrics that another judge measures as well, in other ears, the name of that judge's metric.
     hears : tuple of Hearing
         What its models are given of a clip, which is told beside scores; if empty, no more is known than `max_seconds`.
     """
@@ -85,6 +88,7 @@ class Scorer(ABC):
     max_seconds: float | None = None
     batch_size: int = 1
     features: tuple[str, ...] = ()
+    twins: Mapping[str, str] = MappingProxyType({})
     hears: tuple[Hearing, ...] = ()
 
     def check_prompt(self, prompt: Prompt) -> None:

@@ -23,8 +23,10 @@ def measured_numbers(n: int) -> list[int]:
     return sorted({*range(1, min(n, _ALL) + 1), *steps(n)})
 
 
-def summarise(rewards: Array, metrics: Mapping[str, Array], seed: int) -> dict[str, Any]:
-    """Return ``by_n``, ``gain``, ``captured`` and ``ties`` of ``summary.json``.
+def summarise(
+    rewards: Array, metrics: Mapping[str, Array], seed: int, twins: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return ``by_n``, ``gain``, ``captured``, ``reached`` and ``ties`` of ``summary.json``.
 
     Parameters
     ----------
@@ -34,6 +36,8 @@ def summarise(rewards: Array, metrics: Mapping[str, Array], seed: int) -> dict[s
         Further metrics by name, `[P, N]` each; none may be called "reward".
     seed
         Seed of the bootstrap over prompts.
+    twins
+        For some metrics the one by which another judge measures the same thing.
 
     Returns
     -------
@@ -41,8 +45,10 @@ def summarise(rewards: Array, metrics: Mapping[str, Array], seed: int) -> dict[s
         ``by_n[str(n)][metric] = {"mean", "ci95": [low, high], "gain": {"mean", "ci95"}}`` for every n of
         `measured_numbers`, the gain over n = 1 paired over prompts; ``gain[metric]`` that of n = N;
         ``captured[metric] = {"share", "ci95"}`` that gain as a share of what choosing by the metric itself
-        would gain, None if that is nothing; ``ties`` the number of prompts whose best reward is shared. Of fewer
-        than `music.intervals.FEWEST` prompts there is no interval: each ``ci95`` is None.
+        would gain, None if that is nothing; ``reached[metric]`` as a share of what choosing by its twin gains in it,
+        for those that have one: a metric that chooses for itself gains by its own errors too; ``ties`` the number of
+        prompts whose best reward is shared. Of fewer than `music.intervals.FEWEST` prompts there is
+        no interval: each ``ci95`` is None.
 
     Raises
     ------
@@ -60,21 +66,31 @@ def summarise(rewards: Array, metrics: Mapping[str, Array], seed: int) -> dict[s
     chosen = {(n, name): best_of_n(rewards, values, n) for n in numbers for name, values in measured.items()}
     gains = {(n, name): values - chosen[1, name] for (n, name), values in chosen.items()}
     possible = {name: best_of_n(values, values, total) - chosen[1, name] for name, values in measured.items()}
-    columns = [*chosen.values(), *gains.values(), *possible.values()]
+    pairs = {name: twin for name, twin in (twins or {}).items() if name in metrics and twin in metrics}
+    reachable = {
+        name: best_of_n(metrics[twin], metrics[name], total) - chosen[1, name] for name, twin in pairs.items()
+    }
+    columns = [*chosen.values(), *gains.values(), *possible.values(), *reachable.values()]
     resampled = bootstrap_means(np.stack(columns, axis=1), seed)
     entries = _entries(columns, resampled)
     level, gain = (
         dict(zip(chosen, entries[start : start + len(chosen)], strict=True)) for start in (0, len(chosen))
     )
-    count = len(measured)
+    place = {name: len(chosen) + len(gains) - len(measured) + row for row, name in enumerate(measured)}
+
+    def share(name: str, of: Array, where: int) -> dict[str, Any] | None:
+        return _share(gains[total, name], of, resampled[:, [place[name], where]])
+
+    first = len(chosen) + len(gains)
     return {
         "by_n": {
             str(n): {name: {**level[n, name], "gain": gain[n, name]} for name in measured} for n in numbers
         },
         "gain": {name: gain[total, name] for name in measured},
-        "captured": {
-            name: _share(gains[total, name], possible[name], resampled[:, [index - 2 * count, index - count]])
-            for index, name in enumerate(measured)
+        "captured": {name: share(name, possible[name], first + index) for index, name in enumerate(measured)},
+        "reached": {
+            name: share(name, reachable[name], first + len(measured) + index)
+            for index, name in enumerate(reachable)
         },
         "ties": count_ties(rewards),
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.ablations.lab_data import SETS, LabData
-from experiments.running import cores, spread
+from experiments.running import spread
 from music.errors import InputError
 from music.jsonl import read_jsonl
 from reward import train
@@ -125,12 +125,12 @@ def train_all(recipe: Recipe, jobs: Iterable[tuple[str, int]], workers: int) -> 
     jobs
         Stages with their seeds.
     workers
-        Number of trainings side by side, which share the cores; each holds all embeddings in memory.
+        Number of trainings side by side, of one thread each; each holds all embeddings in memory.
     """
     wanted = dict.fromkeys((stage, seed) for name, seed in jobs for stage in (STAGES[name].start, name))
     for later in (False, True):
         ready = [(name, seed) for name, seed in wanted if name and bool(STAGES[name].start) == later]
-        spread(partial(_train, recipe), ready, workers, "trainings", threads=max(1, cores() // workers))
+        spread(partial(_train, recipe), ready, workers, "trainings")
 
 
 def _train(recipe: Recipe, job: tuple[str, int]) -> None:

@@ -13,6 +13,10 @@ COMMANDS = {
     "prove": Command("experiments.lab.prove:Prove", "measure anew what the models can do"),
     "pairs": Command("experiments.lab.pairs:WritePairs", "write held-out preference pairs with their audio"),
     "gold-check": Command("experiments.lab.gold_check:GoldCheck", "measure how right the gold judges are"),
+    "gold-agreement": Command(
+        "experiments.lab.gold_agreement:GoldAgreement",
+        "measure how far the two gold judges agree about generated clips",
+    ),
     "judgement-sets": Command(
         "experiments.lab.judgement_sets:WriteSets", "write sets of human-like judgements in published layouts"
     ),

@@ -1,20 +1,27 @@
-"""The gold judges as a scorer: the share of the prompt's facts that a clip meets, and how free of damage it sounds.
+"""The gold judges as scorers: the share of the prompt's facts that a clip meets, and how free of damage it sounds.
 
     python -m reward.score --reward experiments.lab.gold:Gold --pool runs/best_of_n/pool
 
 They check the reward model, so they share nothing with it: they have their own features, networks, songs, damage and
-random streams (`gold_judge/`).
+random streams (`gold_judge/`). There are two of them, who share nothing with each other either (`gold_b/`). `Gold` may
+teach, as the truth that simulated raters hear; what was learned from it is judged by `GoldB`. What choosing by the one
+brings in the ears of the other can be reached; an oracle that picks by its own ears picks its own noise as well.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
+from torch import nn
 
+from experiments.lab.gold_b.features import loudness_and_pitches
+from experiments.lab.gold_b.model import GoldBModel
 from experiments.lab.gold_judge.features import MAX_SECONDS, SAMPLE_RATE, prepared, spectrograms
 from experiments.lab.gold_judge.model import GoldModel
 from experiments.lab.world.damage import KINDS
@@ -35,7 +42,9 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 #: facts that count in `gold_alignment`: those that are heard in about nine of ten held-out songs after the codec
 #: (`gold_check.py`); the rate of syllables is heard in 89 % of sung ones, where guessing gives 52 %
 JUDGED = tuple(name for name in HEARD if name != "syllable_rate")
-ARITHMETIC = 1  # part of every hash: raise it with any change of the code that moves scores
+MOST_ODDS = 5.0  # log odds beyond which a fact is as good as certain
+_MEASURED = ("alignment", "margin", "musicality")
+ARITHMETIC = 2  # part of every hash: raise it with any change of the code that moves scores
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,15 @@ class Impression:
         """Return the share of the requested facts that are heard."""
         return sum(self.best(name) == value for name, value in requested.items()) / len(requested)
 
+    def margin(self, requested: Mapping[str, Any]) -> float:
+        """Return the mean log odds of the requested facts, each between -`MOST_ODDS` and `MOST_ODDS`."""
+        return sum(map(self._log_odds, requested, requested.values())) / len(requested)
+
+    def _log_odds(self, name: str, value: Any) -> float:
+        chance = self.facts[name][value]
+        odds = math.log(max(chance, 1e-9)) - math.log(max(1 - chance, 1e-9))
+        return min(MOST_ODDS, max(-MOST_ODDS, odds))
+
 
 def requested_facts(prompt: Prompt) -> dict[str, Any]:
     """Return the facts of a prompt that gold can judge; a fact of value None is not requested.
@@ -92,10 +110,11 @@ def config_of_model() -> dict[str, Any]:
 
 
 class Gold(Scorer):
-    """Share of the prompt's facts that are heard, and 1 - the severity of damage that is heard; both in [0, 1].
+    """Share and log odds of the prompt's facts that are heard, and 1 - the severity of damage that is heard.
 
-    Each requested fact of `JUDGED` counts 1 if its likeliest value is the requested one, and 0 if not. Computed in
-    float32, one clip at a time.
+    `gold_alignment`, in [0, 1]: each requested fact of `JUDGED` counts 1 if its likeliest value is the requested one,
+    and 0 if not. `gold_margin`, in [-`MOST_ODDS`, `MOST_ODDS`], tells the same in finer steps: the mean of their log
+    odds. `gold_musicality`, in [0, 1]. Computed in float32, one clip at a time.
 
     Parameters
     ----------
@@ -111,24 +130,34 @@ class Gold(Scorer):
     """
 
     name = "gold"
-    metrics = ("gold_alignment", "gold_musicality")
+    metrics = ("gold_alignment", "gold_margin", "gold_musicality")
+    twins = MappingProxyType({f"gold_{name}": f"gold_b_{name}" for name in _MEASURED})
+    PLACE = "lab/gold"
+    PART = "gold"  # of `experiments.lab.train`
 
     def __init__(self, folder: str | Path | None = None, device: str = "auto") -> None:
-        place = asset("lab/gold") if folder is None else Path(folder)
+        place = asset(self.PLACE) if folder is None else Path(folder)
         if not is_file(place / CONFIG):
             raise InputError(
-                f"{place} holds no gold judges (no {CONFIG}): train them with `python -m experiments.lab.train gold`"
+                f"{place} holds no gold judges (no {CONFIG}): "
+                f"train them with `python -m experiments.lab.train {self.PART}`"
             )
         self.config = read_object(place / CONFIG)
         if self.config != config_of_model():
             raise InputError(f"{place} holds judges of other facts or damage: train them anew")
         self.device = find_device(device)
         self.hears = (Hearing(True, SAMPLE_RATE, MAX_SECONDS),)
-        self.model = GoldModel()
+        self.model = self._network()
         load_strictly(self.model, read_tensors(place / WEIGHTS), "the gold judges")
         self.model.eval().requires_grad_(False)
         self.hash = self._hash()  # taken while the weights are on the CPU
         self.model.to(self.device)
+
+    def _network(self) -> nn.Module:
+        return GoldModel()
+
+    def _features(self, wave: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return spectrograms(wave)
 
     def check_prompt(self, prompt: Prompt) -> None:
         """`InputError` for a prompt without a fact that gold can judge; see `reward.protocol.Scorer`."""
@@ -147,11 +176,11 @@ class Gold(Scorer):
         return sha256_text(canonical_json(facts))
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
-        """Return `gold_alignment` and `gold_musicality` of each request; see `reward.protocol.Scorer`."""
+        """Return the metrics of each request; see `reward.protocol.Scorer`."""
         requested = [requested_facts(request.prompt) for request in requests]
         heard = [self.hear(request.audio) for request in requests]
         return [
-            {"gold_alignment": one.alignment(facts), "gold_musicality": 1 - one.severity}
+            dict(zip(self.metrics, (one.alignment(facts), one.margin(facts), 1 - one.severity), strict=True))
             for one, facts in zip(heard, requested, strict=True)
         ]
 
@@ -171,7 +200,7 @@ class Gold(Scorer):
             raise InputError(f"{source}: {error}" if isinstance(source, Path) else str(error)) from error
         found = {
             name: value[0].cpu()
-            for name, value in self.model(*spectrograms(wave[None].to(self.device))).items()
+            for name, value in self.model(*self._features(wave[None].to(self.device))).items()
         }
         facts = {
             name: dict(zip(values, found[name].softmax(0).tolist(), strict=True))
@@ -179,3 +208,22 @@ class Gold(Scorer):
         }
         strengths = found["damage"].sigmoid().tolist()
         return Impression(facts, found["severity"].sigmoid().item(), dict(zip(KINDS, strengths, strict=True)))
+
+
+class GoldB(Gold):
+    """The second gold judges, who have heard other songs through other features and networks: the same three metrics.
+
+    Parameters and errors are those of `Gold`.
+    """
+
+    name = "gold_b"
+    metrics = ("gold_b_alignment", "gold_b_margin", "gold_b_musicality")
+    twins = MappingProxyType({f"gold_b_{name}": f"gold_{name}" for name in _MEASURED})
+    PLACE = "lab/gold_b"
+    PART = "gold_b"
+
+    def _network(self) -> nn.Module:
+        return GoldBModel()
+
+    def _features(self, wave: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return loudness_and_pitches(wave)

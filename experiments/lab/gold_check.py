@@ -1,6 +1,7 @@
 """Measures the gold judges on held-out songs, as they are and through the codec, and lets them judge a pool.
 
     python -m experiments.lab.gold_check --pool runs/best_of_n/pool    # prints, and writes runs/lab/gold_check.json
+    python -m experiments.lab.gold_check --judges gold_b               # the second judges
 
 - facts: share of songs in which the likeliest value is the true one, with 95 % Wilson intervals, beside the share of
   the most frequent value, which a judge that hears nothing would reach; without and with damage.
@@ -13,13 +14,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from scipy.stats import spearmanr
 
-from experiments.lab.gold import Gold, Impression, requested_facts
+from experiments.lab.gold import Gold, GoldB, Impression, requested_facts
 from experiments.lab.gold_judge.songs import SECONDS, gold_song, pcm16
 from experiments.lab.options import Suite, Workers
 from experiments.lab.training.cached_rows import cached_rows
@@ -46,6 +47,8 @@ class GoldCheck(Suite, Workers):
 
     Parameters
     ----------
+    judges
+        Judges to measure: gold, or gold_b, the second ones; both on songs that neither has learned from.
     songs
         Number of held-out songs, the first of the test split; each is heard undamaged and damaged, as it is and coded.
     seconds
@@ -61,6 +64,7 @@ class GoldCheck(Suite, Workers):
     LIBRARIES: ClassVar = (RENDERING,)
     RENAMED: ClassVar = {"n": "songs"}
 
+    judges: Literal["gold", "gold_b"] = "gold"
     songs: int = 600
     seconds: float = SECONDS
     pool: Path | None = None
@@ -178,7 +182,7 @@ def spread_of_scores(candidates: Sequence[Candidate], scores: Sequence[float]) -
 
 def main(options: GoldCheck) -> None:
     """Measure, print and write."""
-    gold = Gold(options.suite / "gold")
+    gold = (Gold if options.judges == "gold" else GoldB)(options.suite / options.judges)
     songs = check_songs(gold, shipped_codec(options.suite), options)
     for sound, groups in songs.items():
         for state in ("undamaged", "damaged"):

@@ -120,7 +120,7 @@ def main(options: Prove) -> None:
 def measure_gold(options: Prove, codec: SpectralCodecModel) -> Any:
     """Return what gold hears rightly in held-out songs."""
     output = options.output / "gold_songs.json"
-    check = GoldCheck(options.songs, output=output, seed=options.seed, workers=options.workers)
+    check = GoldCheck(songs=options.songs, output=output, seed=options.seed, workers=options.workers)
     return check_songs(Gold(options.suite / "gold"), codec, check)
 
 

@@ -18,9 +18,10 @@ from typing import ClassVar, Literal
 from experiments.lab.pairs import write_rows
 from experiments.lab.training.cmi_rm import train_cmi_rm
 from experiments.lab.training.codec import load_codec, train_codec
-from experiments.lab.training.gold import train_gold
+from experiments.lab.training.gold import FIRST, SECOND, Judges, train_gold
 from experiments.lab.training.mulan import train_mulan
 from experiments.lab.training.musicgen import train_musicgen
+from experiments.lab.training.regenerated import Player
 from experiments.lab.training.stable_audio import train_stable_audio
 from experiments.lab.training.vae import train_vae
 from experiments.lab.world.prompts import SHIPPED, write_prompts
@@ -37,7 +38,8 @@ class TrainLab:
     Parameters
     ----------
     part
-        Part to train: codec, musicgen, vae, stable_audio, mulan, cmi_rm, gold, prompts, pairs; or all, in this order.
+        Part to train: codec, musicgen, vae, stable_audio, mulan, cmi_rm, gold, gold_b, prompts,
+        pairs; or all, in this order.
     output
         Folder of the finished models.
     work
@@ -47,7 +49,17 @@ class TrainLab:
     POSITIONALS: ClassVar = ("part",)
 
     part: Literal[
-        "all", "codec", "musicgen", "vae", "stable_audio", "mulan", "cmi_rm", "gold", "prompts", "pairs"
+        "all",
+        "codec",
+        "musicgen",
+        "vae",
+        "stable_audio",
+        "mulan",
+        "cmi_rm",
+        "gold",
+        "gold_b",
+        "prompts",
+        "pairs",
     ] = "all"
     output: Path = Path("runs/lab/models")
     work: Path = Path("runs/lab")
@@ -63,9 +75,8 @@ def _write_prompts(output: Path, work: Path) -> None:
         write_prompts(output / name, prompts)
 
 
-def _over_codec(train: Callable[..., None], place: str, model: str = "") -> Callable[[Path, Path], None]:
-    """Return a training over the codec, which works in a folder `place` and writes to `model` of the output."""
-    return lambda output, work: train(output / model, work / place, load_codec(work / "codec"))
+def _fit_musicgen(output: Path, work: Path) -> None:
+    train_musicgen(output / "musicgen", work / "musicgen", load_codec(work / "codec"))
 
 
 def _fit_cmi_rm(output: Path, work: Path) -> None:
@@ -76,17 +87,32 @@ def _fit_cmi_rm(output: Path, work: Path) -> None:
     train_cmi_rm(output, work / "cmi_rm", load_codec(work / "codec"))
 
 
+def _player(name: str, output: Path) -> Player:
+    """Return the MusicGen of the output, which plays songs for the part `name`."""
+    if not (output / "musicgen").exists():
+        raise InputError(
+            f"{name} needs {output / 'musicgen'}: train the part musicgen first, with the same --output"
+        )
+    return Player(output / "musicgen")
+
+
+def judges(trained: Judges, name: str) -> Callable[[Path, Path], None]:
+    """Return the training of gold judges."""
+    return lambda output, work: train_gold(trained, output / name, work / name, _player(name, output))
+
+
 #: what makes each part from the folders of --output and --work; each comes after those that it needs
 PARTS: dict[str, Callable[[Path, Path], None]] = {
     "codec": _fit_codec,
-    "musicgen": _over_codec(train_musicgen, "musicgen", "musicgen"),
+    "musicgen": _fit_musicgen,
     "vae": lambda output, work: train_vae(work / "vae" / "finished", work / "vae"),
     "stable_audio": lambda output, work: train_stable_audio(
         output / "stable_audio", work / "stable_audio", work / "vae" / "finished"
     ),
-    "mulan": _over_codec(train_mulan, "mulan"),
+    "mulan": lambda output, work: train_mulan(output, work / "mulan", load_codec(work / "codec")),
     "cmi_rm": _fit_cmi_rm,
-    "gold": _over_codec(train_gold, "gold", "gold"),
+    "gold": judges(FIRST, "gold"),
+    "gold_b": judges(SECOND, "gold_b"),
     "prompts": _write_prompts,
     "pairs": lambda output, work: write_rows(output / "pairs.jsonl"),
 }

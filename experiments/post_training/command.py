@@ -38,7 +38,7 @@ class ComparePostTraining:
     seeds
         Number of trainings of each algorithm; one on a CPU and three on a GPU if not given.
     workers
-        Number of trainings side by side, which share the cores.
+        Number of trainings side by side, of one thread each.
     device
         Device of the models: auto, cpu, cuda ...
     """

@@ -9,7 +9,7 @@ from pathlib import Path
 import rlhf.assess
 import rlhf.train
 from experiments.post_training.comparisons import Comparison
-from experiments.running import cores, run_command
+from experiments.running import run_command
 from rlhf.rounds import MODEL
 
 ASSESSMENT = "held_out"
@@ -35,7 +35,7 @@ def train_arms(
     seeds
         Seeds of the trainings.
     workers
-        Number of trainings side by side, which share the cores.
+        Number of trainings side by side, of one thread each.
     device
         Device of the models: auto, cpu, cuda ...
 
@@ -45,13 +45,12 @@ def train_arms(
         If one fails; the others are finished.
     """
     jobs = [(arm, seed) for seed in seeds for arm in comparison.arms]
-    threads = max(1, cores() // workers)
 
     def work(job: tuple[str, int]) -> None:
         arm, seed = job
         place = place_of(folder, arm, seed)
         options = {**comparison.training(arm), "seed": seed, "output": place, "device": device}
-        run_command(rlhf.train.__file__, options, threads=threads, log=place / _LOG)
+        run_command(rlhf.train.__file__, options, log=place / _LOG)
         print(f"{arm}, seed {seed}: trained", flush=True)
 
     with ThreadPoolExecutor(workers) as executor:
@@ -67,8 +66,5 @@ def assess(
     place = folder / ASSESSMENT
     named = ",".join(f"{name}={model}" for name, model in models.items())
     options = {**comparison.assessment(), "models": named, "output": place, "device": device}
-    threads = max(1, cores() // workers)
-    run_command(
-        rlhf.assess.__file__, options, processes=workers, threads=threads, log=folder / "assessment.txt"
-    )
+    run_command(rlhf.assess.__file__, options, processes=workers, log=folder / "assessment.txt")
     return place

@@ -63,6 +63,7 @@ PARSED = {
     "experiments.lab.train": "hours; tests/lab/test_lab_training.py",
     "experiments.lab.pairs": "thousands of songs; tests/lab/test_pairs.py",
     "experiments.lab.check": "thousands of songs; tests/lab/test_lab_suite.py",
+    "experiments.lab.gold_agreement": "needs a pool of the page before; tests/lab/test_gold.py",
     "experiments.lab.gold_check": "hundreds of songs; tests/lab/test_gold.py",
     "experiments.lab.prove": "half an hour; tests/lab/test_prove.py",
     "experiments.lab.show": "writes a picture of songs; tests/lab/test_lab_songs.py",

@@ -32,7 +32,7 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     options = train.TrainLab(output=folder / "models", work=folder / "work")
     with pytest.MonkeyPatch.context() as patch:
-        for module in (train_musicgen, train_vae, train_stable_audio, train_mulan, train_gold):
+        for module in (train_musicgen, train_vae, train_stable_audio, train_mulan):
             patch.setattr(module, "SONGS", {"train": 6, "validation": 4})
         patch.setattr(train_musicgen.train_musicgen, "__defaults__", (TINY, TINY))
         small = VaeShape(latent=12, envelopes=2, bands=8, stride=40, decoder=12)
@@ -40,7 +40,9 @@ def trained(tmp_path_factory):
         denoiser = (DitShape(1, 2, 16), (TINY,), TINY)
         patch.setattr(train_stable_audio.train_stable_audio, "__defaults__", denoiser)
         patch.setattr(train_mulan.train_mulan, "__defaults__", (TINY, TINY, TINY))
-        patch.setattr(train_gold.train_gold, "__defaults__", (TINY,))
+        for name, judges in (("gold", train_gold.FIRST), ("gold_b", train_gold.SECOND)):
+            small_judges = replace(judges, songs={"train": 6, "validation": 4}, schedule=TINY)
+            patch.setitem(train.PARTS, name, train.judges(small_judges, name))
         patch.setattr(pairs, "HELD_OUT", dict.fromkeys(pairs.HELD_OUT, 1))
         config = SpectralCodecConfig(codebook_size=128, num_codebooks=3, griffin_lim_iterations=2)
         patch.setattr(train_codec.train_codec, "__defaults__", (4, config))
@@ -79,12 +81,12 @@ def test_a_second_training_gives_the_same_models(trained):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("training", [train_musicgen.train_musicgen, train_gold.train_gold])
-def test_work_of_another_schedule_is_refused(trained, monkeypatch, training):
-    monkeypatch.setattr(
-        training, "__defaults__", (replace(TINY, steps=3), TINY)[: len(training.__defaults__)]
-    )
-    part = training.__name__.removeprefix("train_")
+@pytest.mark.parametrize("part", ["musicgen", "gold"])
+def test_work_of_another_schedule_is_refused(trained, monkeypatch, part):
+    longer = replace(TINY, steps=3)
+    monkeypatch.setattr(train_musicgen.train_musicgen, "__defaults__", (longer, TINY))
+    small = replace(train_gold.FIRST, songs={"train": 6, "validation": 4}, schedule=longer)
+    monkeypatch.setitem(train.PARTS, "gold", train.judges(small, "gold"))
     with pytest.raises(InputError, match=r"another schedule( \(.*\))?: delete it"):
         train.main(train.TrainLab(part, trained.output, trained.work))
 

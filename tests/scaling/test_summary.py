@@ -28,7 +28,7 @@ def test_schema_and_numbers():
     rewards = generator.standard_normal((24, 10))
     gold = 0.5 * rewards + generator.standard_normal((24, 10))
     summary = summarise(rewards, {"gold": gold}, seed=0)
-    assert list(summary) == ["by_n", "gain", "captured", "ties"]
+    assert list(summary) == ["by_n", "gain", "captured", "reached", "ties"]
     assert list(summary["by_n"]) == [str(n) for n in range(1, 11)]
     for entry in summary["by_n"].values():
         assert list(entry) == ["reward", "gold"]
@@ -73,6 +73,23 @@ def test_captured_is_the_share_of_what_the_metric_itself_would_gain():
     # correlation of reward and metric, here sqrt(1/2)
     assert captured["half"]["share"] == pytest.approx(0.71, abs=0.08)
     assert captured["half"]["ci95"][0] < captured["half"]["share"] < captured["half"]["ci95"][1]
+
+
+def test_reached_is_the_share_of_what_a_second_judge_of_the_same_thing_gains():
+    generator = np.random.default_rng(3)
+    truth = generator.standard_normal((300, 10))
+    ears = {name: truth + generator.standard_normal((300, 10)) for name in ("one", "other")}
+    twins = {"one": "other", "other": "one", "absent": "one"}
+    summary = summarise(truth, ears, seed=0, twins=twins)
+    assert summary["reached"].keys() == {"one", "other"}
+    # the truth correlates sqrt(1/2) with what either hears, they with each other 1/2
+    for name in ears:
+        assert summary["captured"][name]["share"] == pytest.approx(0.71, abs=0.06)
+        assert summary["reached"][name]["share"] == pytest.approx(1.41, abs=0.15)
+        low, high = summary["reached"][name]["ci95"]
+        assert low < summary["reached"][name]["share"] < high
+    assert summarise(truth, ears, seed=0)["reached"] == {}
+    assert summary["captured"] == summarise(truth, ears, seed=0)["captured"]
 
 
 def test_nothing_to_gain_has_no_share():

@@ -137,8 +137,10 @@ def _initialise(model) -> None:
         head.weight.data.copy_(0.1 * embedding.weight.data[: head.out_features])
 
 
-def loss_on(model, codes, ids, mask, hidden, steps=None, forgotten=None) -> torch.Tensor:
-    """Return the mean cross-entropy of each codebook, [K].
+def predicted(
+    model, codes, ids, mask, hidden, steps=None, forgotten=None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what the model expects of each step of the sampler, and what comes.
 
     Parameters
     ----------
@@ -152,11 +154,16 @@ def loss_on(model, codes, ids, mask, hidden, steps=None, forgotten=None) -> torc
         Number of the sampler's steps to predict; all if None.
     forgotten
         Steps at which what was sampled before is not seen, boolean [B, steps].
+
+    Returns
+    -------
+    tuple
+        Logits [B, K, steps, V], and the codes [B, K, steps], which are the special token outside of the song.
     """
     pad = model.config.decoder.pad_token_id
     # position 0 holds the special token everywhere; position s + 1 what step s of the sampler predicts
-    predicted = DelayPattern(codes.shape[1], 1, codes.shape[2]).delay(codes, pad).transpose(1, 2)
-    target = predicted[..., :steps]
+    delayed = DelayPattern(codes.shape[1], 1, codes.shape[2]).delay(codes, pad).transpose(1, 2)
+    target = delayed[..., :steps]
     seen = functional.pad(target, (1, 0), value=pad)[..., :-1]
     if forgotten is not None:
         seen = seen.masked_fill(forgotten[:, None], pad)
@@ -170,6 +177,13 @@ def loss_on(model, codes, ids, mask, hidden, steps=None, forgotten=None) -> torc
         encoder_attention_mask=mask,
         use_cache=False,
     ).logits.view(*target.shape, pad)
+    return logits, target
+
+
+def loss_on(model, codes, ids, mask, hidden, steps=None, forgotten=None) -> torch.Tensor:
+    """Return the mean cross-entropy of each codebook, [K]; see `predicted`."""
+    logits, target = predicted(model, codes, ids, mask, hidden, steps, forgotten)
+    pad = model.config.decoder.pad_token_id
     losses = functional.cross_entropy(logits.permute(0, 3, 1, 2), target, ignore_index=pad, reduction="none")
     return losses.sum((0, 2)) / (target != pad).sum((0, 2))
 

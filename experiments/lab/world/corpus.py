@@ -67,6 +67,11 @@ class Song:
         """Return the notes before any damage."""
         return compose(self.facts, self.seconds, stream(*self.key, "notes"), self.bpm)
 
+    @property
+    def tonic(self) -> int:
+        """Pitch class of the key, C is 0: every progression begins on it, in the bass."""
+        return self.composition().parts["bass"][0].pitch % 12
+
     def waveform(self) -> np.ndarray:
         """Render to float32 [samples] at 16 kHz."""
         rng = stream(*self.key, "damage")
