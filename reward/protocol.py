@@ -3,13 +3,17 @@
 A scorer is handed requests (one piece of audio and the prompt it was made for) and returns one number for each of its
 metrics. The numbers of a request never depend on its neighbours.
 
+How sure a scorer is of a metric may be a metric too: ``NAME_spread``, a standard deviation, and ``NAME_chance_K``, the
+chance that a rating has level K. Of these, more is not better (`judging`).
+
 Two scorers may check each other only if they hear with different features (`are_independent`): a generator that
 learned to please one of them may please another that shares its features in the same way, without better music.
 """
 
 import math
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +22,7 @@ from music.clips import Clip
 from music.errors import InputError, ServiceError
 from music.prompts import Prompt
 
+_OF_ANOTHER = re.compile(r"(.+)_(?:spread|chance_\d+)")
 MUQ = "MuQ"  # every training of it, that of MuQ-MuLan included
 
 
@@ -140,6 +145,12 @@ def _number(name: str, value: Any) -> float:
     if not math.isfinite(number):
         raise InputError(f"{name} is {number}, not a finite number")
     return number
+
+
+def judging(metrics: Collection[str]) -> list[str]:
+    """Return the metrics that judge clips, without those that tell how sure the scorer is of another one."""
+    found = {name: _OF_ANOTHER.fullmatch(name) for name in metrics}
+    return [name for name, match in found.items() if not (match and match[1] in metrics)]
 
 
 def features_of(scorer: Scorer) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ SCORERS = {
 }
 # kind: (class or function of place, device and dtype; place where none is given, as in "clap:laion/larger_clap_music")
 KINDS = {
+    "ensemble": ("reward.cmi_rm.ensemble:HeadEnsemble", ""),
     "mulan": ("reward.baselines.mulan:mulan_similarity", "OpenMuQ/MuQ-MuLan-large"),
     "mulan-reference": ("reward.baselines.mulan:mulan_reference_similarity", "OpenMuQ/MuQ-MuLan-large"),
     "clap": ("reward.baselines.clap:clap_similarity", "laion/clap-htsat-unfused"),
@@ -172,6 +173,8 @@ def _checkpoint(folder: Path) -> Path:
     from reward.cmi_rm.checkpoint import CONFIG, WEIGHTS, is_checkpoint
 
     if not is_checkpoint(folder):
+        if any(map(is_checkpoint, folder.iterdir())):
+            raise InputError(f"{folder} holds several heads: give ensemble:{folder}, or one of its folders")
         raise InputError(f"{folder} holds no scorer: expected the files {CONFIG} and {WEIGHTS}")
     return folder
 

@@ -20,11 +20,14 @@ step and a row a validation; ``curves.png``, drawn at the end; ``run.json``; and
 from there: the weights are bit for bit those of a run never killed (one device type, library set, thread and process
 count). Order, modality dropout and the noise of dropout depend on seed, step and row only, so another
 number of processes changes sums in their last digits only, and so does --gradient_accumulation_steps.
+
+With --ensemble K the folders OUTPUT/head-00 ... hold K such models, for --reward ensemble:OUTPUT
+(`reward.training.several_heads`). With more of them the same command goes on to train those that are missing.
 """
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from music.command import run
 from music.devices import find_device
@@ -45,6 +48,7 @@ from reward.training.batches import JudgementData
 from reward.training.config import TrainConfig
 from reward.training.embeddings import EmbeddingStore, audio_keys, fill_store, text_key
 from reward.training.live_frames import LiveFrames
+from reward.training.several_heads import trainings
 from reward.training.trainer import Trainer
 
 
@@ -74,14 +78,24 @@ def main(config: TrainConfig) -> int:
         towers = load_towers(config.towers, Locator(), weights or None, max_seconds=config.max_seconds)
         towers = towers.to(accelerator.device)
         frames, train, held_out = prepare_data(config, rows, processes, towers)
-        trainer = Trainer(config, accelerator, processes, towers, frames)
-        trainer.run(train, held_out)
+        trained: dict[str, dict[str, Any]] = {}  # facts of each head by its folder
+        for own, rows_of_head in trainings(config, train):
+            trainer = Trainer(own, accelerator, processes, towers, frames)
+            trainer.run(rows_of_head, held_out)
+            state = trainer.state
+            trained[own.output] = {
+                "best_step": state.best_step,
+                "last_step": state.step,
+                "validation": state.best,
+            }
+            accelerator.free_memory()
+        accelerator.end_training()
         if processes.is_main:
-            output, state = Path(config.output), trainer.state
-            facts = {"best_step": state.best_step, "last_step": state.step, "validation": state.best}
+            output = Path(config.output)
+            facts = {"heads": trained} if config.ensemble else trained[config.output]
             settings = {**in_force(accelerator), "mixed_precision": config.mixed_precision}
             write_run_record(output, config, towers=towers.hash, **facts, accelerate=settings)
-            draw_curves([output], output / "curves.png")
+            draw_curves(list(map(Path, trained)), output / "curves.png")
             print(json.dumps({"output": str(output), **facts}))
         return 0
 

@@ -13,7 +13,7 @@ from statistics import fmean, pvariance
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_text
 from reward.baselines.members import OfMembers
-from reward.protocol import Scorer, ScoreRequest
+from reward.protocol import Scorer, ScoreRequest, judging
 
 RULES: dict[str, Callable[[Sequence[float]], float]] = {
     "mean": fmean,
@@ -23,7 +23,7 @@ RULES: dict[str, Callable[[Sequence[float]], float]] = {
 
 
 class Ensemble(OfMembers):
-    """The metrics that all members have, put together by a rule.
+    """The metrics by which all members judge, put together by a rule.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Ensemble(OfMembers):
         for member in members:
             if not member.higher_is_better:
                 raise InputError(f"{member.name} cannot be in an ensemble: more of its metrics is not better")
-        shared = set.intersection(*(set(member.metrics) for member in members))
+        shared = set.intersection(*(set(judging(member.metrics)) for member in members))
         self.metrics = tuple(metric for metric in members[0].metrics if metric in shared)
         if not self.metrics:
             measured = "; ".join(f"{member.name}: {', '.join(member.metrics)}" for member in members)

@@ -15,7 +15,8 @@ from music.file_hashes import file_hashes
 from music.hashing import canonical_json, sha256_text
 from music.paths import is_readable
 from reward.benchmark.metrics import PREFERENCE_TASKS
-from reward.benchmark.result_rows import PREFERRED, RATED, Row, dataset_of, preferred
+from reward.benchmark.result_rows import LOG_ODDS, PREFERRED, RATED, Row, dataset_of, preferred
+from reward.cmi_rm.ordinal import chances_in, log_odds_of_chances
 
 #: field of a clip -> what its predictions end with
 SIDES = {"audio-path": "", "audio2": "_b"}
@@ -104,8 +105,8 @@ def with_predictions(
         name: value for name, value in row.items() if not name.startswith("predicted_") and name not in _OURS
     }
     found: dict[str, Any] = {}
-    sides = sides_of(row)
-    for side in sides:
+    results = []
+    for side in sides_of(row):
         if not row.get(side):
             return {**given, "error": f"{side} is missing"}
         request = requests.of(row, side)
@@ -116,13 +117,17 @@ def with_predictions(
             header = read_header(Path(request["audio"]))  # which a scorer may never have opened
         except InputError as error:
             return {**given, "error": f"{row[side]}: {error}"}
+        results.append(result)
         for task, metric in metrics.items():
             found[f"predicted_{RATED[task]}{SIDES[side]}"] = result[metric]
         found[f"seconds{SIDES[side]}"] = header.samples / header.sample_rate
-    if len(sides) == 2:
-        for task in metrics:
-            name = f"predicted_{RATED[task]}"
-            found[f"predicted_{PREFERRED[task]}"] = _NAMES[preferred(found[name] - found[f"{name}_b"])]
+    if len(results) == 2:
+        for task, metric in metrics.items():
+            a, b = (chances_in(result, metric) for result in results)
+            gap = results[0][metric] - results[1][metric]
+            if a and b:
+                gap = found[LOG_ODDS.format(task)] = log_odds_of_chances(a, b)
+            found[f"predicted_{PREFERRED[task]}"] = _NAMES[preferred(gap)]
         if "musicality" in metrics:
             found[f"predicted_{PREFERRED['preference']}"] = found[f"predicted_{PREFERRED['musicality']}"]
     return {**given, **found}

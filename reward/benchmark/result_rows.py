@@ -2,7 +2,8 @@
 
 A row is published as it stands (`source`, `split`, `audio-path`, `preference-musicality` ...); predictions are added as
 `predicted_musicality` and `predicted_text-music alignment` (each also with `_b` for the second clip of a pair), and as
-`predicted_preference`, `predicted_preference-musicality` and `predicted_preference-alignment`.
+`predicted_preference`, `predicted_preference-musicality` and `predicted_preference-alignment`. A scorer that tells the
+chances of ratings adds `predicted_log_odds-musicality` and `predicted_log_odds-alignment` of pairs.
 """
 
 import math
@@ -33,6 +34,7 @@ PREFERRED = {
     "musicality": "preference-musicality",
     "alignment": "preference-alignment",
 }
+LOG_ODDS = "predicted_log_odds-{}"  # of a task of `RATED`
 TIE = "both"
 _LABELS = {name: label if label in ("a", "b", "") else TIE for name, label in PUBLISHED_LABELS.items()}
 
@@ -68,7 +70,7 @@ def checked(rows: Iterable[tuple[str, Row]]) -> list[Row]:
             dump_line(row)  # a time, say, is no JSON
             dataset_of(row)
             for task in RATED:
-                rating_of(row, task)
+                rating_of(row, task), number_of(row, LOG_ODDS.format(task))
             for task in PREFERRED:
                 preference_of(row, task), prediction_of(row, task), confidence_of(row, task)
         except (TypeError, ValueError) as error:
@@ -107,9 +109,16 @@ def prediction_of(row: Row, task: str) -> str:
 
 
 def gap_of(row: Row, metrics: Sequence[str]) -> float | None:
-    """Return the mean predicted score of a minus that of b over metrics of `RATED`; None if one is missing."""
+    """Return the mean over metrics of `RATED` of the log-odds that a is preferred; None if one is missing.
+
+    They are those that the scorer's chances of ratings give, or else the predicted score of a minus that of b, as
+    Bradley-Terry models mean it.
+    """
     gaps = []
     for metric in metrics:
+        if (told := number_of(row, LOG_ODDS.format(metric))) is not None:
+            gaps.append(told)
+            continue
         a, b = (number_of(row, f"predicted_{RATED[metric]}{side}") for side in ("", "_b"))
         if a is None or b is None:
             return None
@@ -118,7 +127,7 @@ def gap_of(row: Row, metrics: Sequence[str]) -> float | None:
 
 
 def preferred(gap: float) -> str:
-    """Return the label of a difference, score of a minus score of b; 0 is a tie."""
+    """Return the label of log-odds, or of a difference, score of a minus score of b; 0 is a tie."""
     return "a" if gap > 0 else "b" if gap < 0 else TIE
 
 

@@ -105,6 +105,9 @@ class CMIRMConfig:
         Modality dropout of training; with `skip_null`, as always at inference, a missing modality is masked out.
     eval_downsampler, reference_downsampler, text_downsampler
         Downsampler of each stream; lyrics use that of text, with weights of their own.
+    rating_levels
+        Number of levels of a head that gives a distribution of ratings (`reward.cmi_rm.ordinal`), 2 to 20; None for
+        the published head, which gives scores. The schema has the field only if there is one.
     carried
         Fields of the schema that have no influence on scores, kept so that a saved file still has them.
 
@@ -135,6 +138,7 @@ class CMIRMConfig:
     eval_downsampler: DownsamplerConfig = DownsamplerConfig()
     reference_downsampler: DownsamplerConfig = DownsamplerConfig()
     text_downsampler: DownsamplerConfig = DownsamplerConfig()
+    rating_levels: int | None = None
     carried: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -145,11 +149,15 @@ class CMIRMConfig:
             raise InputError(f"output_dim must be 2 (alignment, musicality), got {self.output_dim}")
         if self.sr != 24_000:
             raise InputError(f"sr must be 24000 Hz, the rate of the MuQ-MuLan towers, got {self.sr}")
+        if self.rating_levels is not None and not 2 <= self.rating_levels <= 20:
+            raise InputError(f"rating_levels must be from 2 to 20, got {self.rating_levels}")
 
     def acting(self) -> dict[str, Any]:
         """Return the fields that decide scores, as JSON: neither names of places nor settings of training."""
         nulls = ("skip_null", "null_text", "null_lyrics", "null_audio")
-        idle = ("carried", "model_name", *nulls, "attn_dropout", "ff_dropout")
+        # the hashes of published heads know no such field
+        unset = ("rating_levels",) if self.rating_levels is None else ()
+        idle = ("carried", "model_name", *nulls, "attn_dropout", "ff_dropout", *unset)
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in idle}
 
 
@@ -180,9 +188,8 @@ def config_from_dict(fields: Any) -> CMIRMConfig:
         raise InputError(f"mode {mode!r} is not supported: expected concat_text_late")
     nulls = _nulls(rest.pop("null_embedding", None))
     downsamplers = _downsamplers(rest.pop("downsample", None))
-    return CMIRMConfig(
-        **_checked(rest, _plain(CMIRMConfig), "model"), **nulls, **downsamplers, carried=carried
-    )
+    types = {**_plain(CMIRMConfig), "rating_levels": int}
+    return CMIRMConfig(**_checked(rest, types, "model"), **nulls, **downsamplers, carried=carried)
 
 
 def config_to_dict(config: CMIRMConfig) -> dict[str, Any]:
@@ -194,6 +201,7 @@ def config_to_dict(config: CMIRMConfig) -> dict[str, Any]:
         **config.carried,
         "mode": "concat_text_late",
         **{name: values[name] for name in _plain(CMIRMConfig)},
+        **({} if config.rating_levels is None else {"rating_levels": config.rating_levels}),
         "null_embedding": {**nulls, "skip_null": config.skip_null},
         "downsample": {"configs": downsamplers, **{stream: stream for stream in _STREAMS}},
     }

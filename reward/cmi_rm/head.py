@@ -1,4 +1,4 @@
-"""The head of CMI-RM (arXiv 2603.00610), which maps tower outputs to the two scores."""
+"""The head of CMI-RM (arXiv 2603.00610), which maps tower outputs to the two scores, or to distributions of ratings."""
 
 import torch
 from torch import nn
@@ -6,6 +6,7 @@ from torch import nn
 from reward.cmi_rm.config import CMIRMConfig
 from reward.cmi_rm.downsamplers import Stream, build_downsampler, valid
 from reward.cmi_rm.layers import DecoderLayer, Transformer
+from reward.cmi_rm.ordinal import OrdinalRatings
 
 OUTPUTS = ("alignment", "musicality")  # columns of the scores, as published
 ALIGNMENT, MUSICALITY = range(len(OUTPUTS))
@@ -17,6 +18,8 @@ class RewardHead(nn.Module):
 
     A stream is `(x [B, T, dim], lengths [B])`: frames of one modality, the valid ones first. An absent modality has
     length 0. The work on a prompt (`prompt`) is separate from that on audio (`forward`), so that it can be reused.
+
+    Outputs `[B, O]` are the two scores, or with `rating_levels` what `ratings` makes distributions of.
     """
 
     def __init__(self, config: CMIRMConfig) -> None:
@@ -33,7 +36,9 @@ class RewardHead(nn.Module):
             self.joint_transformer = Transformer(config, config.joint_tf_depth)
         else:
             self.joint_transformer = nn.ModuleList(DecoderLayer(config) for _ in range(config.joint_tf_depth))
-        self.score_projector = _projector(dim, config.mlp_dim, config.output_dim)
+        self.ratings = None if config.rating_levels is None else OrdinalRatings(config.rating_levels)
+        self.outputs = config.output_dim if self.ratings is None else 2 * config.output_dim
+        self.score_projector = _projector(dim, config.mlp_dim, self.outputs)
         # The published files carry these three; training of the released model left them unused.
         self.single_score_projector = _projector(dim, config.mlp_dim, 1)
         self.alignment_head = _projector(dim, config.mlp_dim, 1)
@@ -54,7 +59,7 @@ class RewardHead(nn.Module):
         return self.prompt_transformer(x, mask), mask
 
     def forward(self, prompt: torch.Tensor, prompt_mask: torch.Tensor, audio: Stream) -> torch.Tensor:
-        """Return scores `[B, 2]` (alignment, musicality) of audio under prompts from `prompt`.
+        """Return outputs `[B, O]` for audio under prompts from `prompt`; of a published head the scores `[B, 2]`.
 
         The audio must be long enough to keep a frame after downsampling: see `shortest_audio`.
         """
@@ -68,6 +73,14 @@ class RewardHead(nn.Module):
             x = self.joint_transformer(both, torch.cat([prompt_mask, mask], dim=1), prompt.shape[1])
         mean = (x * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
         return self.score_projector(mean)
+
+    def scores(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Return the scores `[..., 2]` (alignment, musicality) that outputs stand for."""
+        return outputs if self.ratings is None else self.ratings.mean(outputs)
+
+    def log_odds(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        """Return the log-odds `[..., 2]` that audio of outputs `a` is preferred to audio of outputs `b`."""
+        return a - b if self.ratings is None else self.ratings.log_odds(a, b)
 
     @property
     def shortest_audio(self) -> int:

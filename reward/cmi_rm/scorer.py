@@ -14,7 +14,8 @@ from music.hashing import canonical_json, sha256_file, sha256_text
 from music.prompts import Prompt
 from reward.caches import TensorCache
 from reward.cmi_rm.checkpoint import CMIRM, load_checkpoint
-from reward.cmi_rm.head import COLUMNS
+from reward.cmi_rm.head import COLUMNS, RewardHead
+from reward.cmi_rm.ordinal import CHANCE
 from reward.cmi_rm.towers import MAX_SECONDS
 from reward.cmi_rm.weights import hash_tensors
 from reward.protocol import MUQ, Scorer, ScoreRequest
@@ -25,7 +26,7 @@ _CACHE_BYTES = 256 << 20  # of tower outputs, and once more of prompts; 120 s of
 
 
 class CMIRMScorer(Scorer):
-    """Scores of musicality and alignment.
+    """Scores of musicality and alignment, and of a head that gives distributions of ratings their spreads too.
 
     Text and lyrics are encoded once for each distinct text, audio once for each distinct content, the
     prompt stage of the head runs once for each distinct prompt; all within caches of fixed size.
@@ -43,15 +44,16 @@ class CMIRMScorer(Scorer):
     max_seconds
         Length of the beginning of audio and reference that is heard, s; by default that of a loaded model, else
         `MAX_SECONDS`.
+    chances
+        Whether the chance of each level of the ratings is a metric too (``musicality_chance_1`` ...).
 
     Raises
     ------
     InputError
-        If the folder does not hold a sound CMI-RM, the device does not exist, or a loaded model has another
-        `dtype` or `max_seconds`.
+        If the folder does not hold a sound CMI-RM, the device does not exist, a loaded model has another `dtype` or
+        `max_seconds`, or its head has no levels to give the chances of.
     """
 
-    metrics = tuple(COLUMNS)
     takes_clips = True
     batch_size = 16
     features = (MUQ,)
@@ -63,6 +65,7 @@ class CMIRMScorer(Scorer):
         device: str = "auto",
         dtype: str | None = None,
         max_seconds: float | None = None,
+        chances: bool = False,
     ) -> None:
         if isinstance(model, CMIRM):
             loaded, has = model, {"dtype": model.towers.dtype_name, "max_seconds": model.towers.max_seconds}
@@ -76,7 +79,11 @@ class CMIRMScorer(Scorer):
         self.device = find_device(device)
         self.config, self.towers, self.head = loaded.config, loaded.towers, loaded.head
         self.max_seconds = self.towers.max_seconds
-        self.hash = self._hash()  # taken while the weights are on the CPU
+        self._chances = chances
+        if chances and self.head.ratings is None:
+            raise InputError(f"{self.name} gives scores, and no chances of ratings: leave chances out")
+        self.metrics = tuple(self._measured(torch.zeros(1, self.head.outputs)))
+        self.hash = self._hash(self.head)  # taken while the weights are on the CPU
         self.towers.to(self.device)
         self.head.to(self.device)
         self._towers = [self.towers]  # of each core
@@ -87,19 +94,20 @@ class CMIRMScorer(Scorer):
         self._frames = TensorCache(_CACHE_BYTES)
         self._prompts = TensorCache(_CACHE_BYTES)
 
-    def _hash(self) -> str:
+    def _hash(self, head: RewardHead) -> str:
         """Return the SHA-256 over weights, config, towers, numeric type, `max_seconds` and versions, ours too."""
         facts = {
             "arithmetic": ARITHMETIC,
-            "head": hash_tensors(self.head.state_dict()),
-            "config": self.config.acting(),
+            "head": hash_tensors(head.state_dict()),
+            "config": head.config.acting(),
             "towers": self.towers.hash,  # with numeric type, seconds and versions
+            **({"chances": True} if self._chances else {}),
         }
         return sha256_text(canonical_json(facts))
 
     @torch.no_grad()
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
-        """Return musicality and alignment of each request; see `reward.protocol.Scorer`."""
+        """Return the metrics of each request; see `reward.protocol.Scorer`."""
         scores = []
         for start in range(0, len(requests), self.batch_size):
             part = requests[start : start + self.batch_size]
@@ -120,24 +128,41 @@ class CMIRMScorer(Scorer):
             raise
 
     def _score(self, frames: torch.Tensor, request: ScoreRequest) -> dict[str, float]:
-        if len(frames) < self.head.shortest_audio:
-            heard = f"{len(frames)} frames of audio ({len(frames) / 25:.2f} s)"
-            raise InputError(f"{heard} are too short: this model needs {self.head.shortest_audio}")
-        prompt, mask = self._prompt(request.prompt)
-        with self._autocast():
-            scores = self.head(prompt, mask, self._stream(frames))[0].float().tolist()
-        return {metric: scores[column] for metric, column in COLUMNS.items()}
+        return self._measured(self._outputs(self.head, frames, request))
 
-    def _prompt(self, prompt: Prompt) -> tuple[torch.Tensor, ...]:
+    def _outputs(self, head: RewardHead, frames: torch.Tensor, request: ScoreRequest) -> torch.Tensor:
+        """Return what a head gives `[1, O]` for the frames of one piece of audio."""
+        if len(frames) < head.shortest_audio:
+            heard = f"{len(frames)} frames of audio ({len(frames) / 25:.2f} s)"
+            raise InputError(f"{heard} are too short: this model needs {head.shortest_audio}")
+        prompt, mask = self._prompt(head, request.prompt)
+        with self._autocast():
+            return head(prompt, mask, self._stream(frames)).float()
+
+    def _measured(self, outputs: torch.Tensor) -> dict[str, float]:
+        """Return the metrics that the head's outputs `[1, O]` for one piece of audio stand for."""
+        found = {"": self.head.scores(outputs)}
+        if self.head.ratings is not None:
+            found["_spread"] = self.head.ratings.spread(outputs)
+            if self._chances:
+                levels = self.head.ratings.chances(outputs).unbind(dim=1)
+                found |= {CHANCE.format("", level): chances for level, chances in enumerate(levels, start=1)}
+        return {
+            f"{metric}{ending}": values[0, column].item()
+            for ending, values in found.items()
+            for metric, column in COLUMNS.items()
+        }
+
+    def _prompt(self, head: RewardHead, prompt: Prompt) -> tuple[torch.Tensor, ...]:
         reference = None if prompt.reference is None else sha256_file(prompt.reference)
-        key = (prompt.text, prompt.lyrics, reference)
+        key = (id(head), prompt.text, prompt.lyrics, reference)
 
         def make() -> tuple[torch.Tensor, ...]:
             text, lyrics = self._text(prompt.text), self._text(prompt.lyrics)
             absent = torch.zeros(0, self.config.dim)
             heard = absent if prompt.reference is None else self._reference(prompt.reference)
             with self._autocast():
-                return self.head.prompt(self._stream(text), self._stream(lyrics), self._stream(heard))
+                return head.prompt(self._stream(text), self._stream(lyrics), self._stream(heard))
 
         return self._prompts.get(key, make)
 

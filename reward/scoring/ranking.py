@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from music.tables import csv_table
+from reward.protocol import judging
 
 _REASONS = 10
 _LONGEST = 60  # characters of a name in the list
@@ -37,8 +38,9 @@ class ScoredClip:
 
     @property
     def mean(self) -> float:
-        """Mean of its metrics, which orders the list; lower than any if there are none."""
-        return math.fsum(self.scores.values()) / len(self.scores) if self.scores else -math.inf
+        """Mean of the metrics that judge it, which orders the list; lower than any if there are none."""
+        names = judging(self.scores)
+        return math.fsum(self.scores[name] for name in names) / len(names) if names else -math.inf
 
 
 def ranked(clips: Sequence[ScoredClip]) -> list[ScoredClip]:
@@ -59,7 +61,7 @@ def ranked_list(clips: Sequence[ScoredClip], metrics: Sequence[str], most: int |
         Number of lines; the rest is counted.
     """
     order = [clip for clip in ranked(clips) if clip.scores]
-    columns = list(dict.fromkeys([*(["mean"] if len(metrics) > 1 else []), *metrics]))
+    columns = list(dict.fromkeys([*(["mean"] if len(judging(metrics)) > 1 else []), *metrics]))
     rows = [["", *columns, "clip"]]
     for place, clip in enumerate(order[:most], start=1):
         numbers = {"mean": clip.mean, **clip.scores}

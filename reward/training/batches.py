@@ -163,6 +163,17 @@ class JudgementData:
             rating_weights=rating_weights,
         )
 
+    def resampled(self, seed: int) -> "JudgementData":
+        """Return as many rows of each file, drawn with replacement."""
+        generator = torch.Generator().manual_seed(seed)
+        rows: list[Judgement] = []
+        first = 0
+        for count, _ in self.mixture:
+            drawn = torch.randint(count, (count,), generator=generator).tolist()
+            rows += [self.rows[first + place] for place in drawn]
+            first += count
+        return JudgementData(rows, self._store, self._keys, self._smoothing, self.mixture)
+
     def prompt_length(self, index: int) -> int:
         """Return the number of frames of the prompt of a row."""
         keys = self._keys_of([self.rows[index]])

@@ -106,6 +106,12 @@ class TrainConfig:
         Smoothing of preferences: 0.2 turns the targets 1 and 0 into 0.9 and 0.1.
     rating_map
         Map from scores to ratings; see `reward.training.objective`.
+    rating_levels
+        Number of levels, 2 to 20, of a head that gives each clip a distribution of ratings (`reward.cmi_rm.ordinal`).
+        If not given, the head gives scores, as the published one does.
+    ensemble
+        Number of heads to train over the same frames, each from rows and weights drawn for it, for --reward
+        ensemble:OUTPUT. If not given, there is one head, which OUTPUT itself holds.
     evaluate_every
         Steps between validations; the model of the lowest validation loss is kept.
     patience
@@ -164,6 +170,8 @@ class TrainConfig:
     clip_norm: float = 1.0
     label_smoothing: float = 0.2
     rating_map: Literal["tanh", "linear", "none", "ordinal"] = "tanh"
+    rating_levels: int | None = None
+    ensemble: int | None = None
     evaluate_every: int = 100
     patience: int = 10
     checkpoint_every: int = 100
@@ -193,7 +201,26 @@ class TrainConfig:
             )
         if min(self.learning_rate, self.tower_learning_rate, self.clip_norm) <= 0:
             raise InputError("--learning_rate, --tower_learning_rate and --clip_norm must be above 0")
+        if self.rating_levels is not None and self.rating_map != "tanh":
+            raise InputError(
+                f"--rating_map {self.rating_map} is for a head that gives scores: leave it out, or --rating_levels"
+            )
+        if self.ensemble is not None:
+            self._check_ensemble(self.ensemble)
         _ = self.tuning
+
+    def _check_ensemble(self, heads: int) -> None:
+        if heads < 2:
+            raise InputError(f"--ensemble must be at least 2, got {heads}: leave it out for one head")
+        if self.tuning.kinds:
+            raise InputError(
+                "--ensemble needs frozen towers, which its heads share: leave --text_encoder_tune, --lora_r and "
+                "--train_muq_depth out"
+            )
+        if self.tracker != "none":
+            raise InputError(
+                f"--ensemble draws the curves of its heads into curves.png: leave --tracker {self.tracker} out"
+            )
 
     @property
     def tuning(self) -> Tuning:
@@ -254,5 +281,6 @@ class TrainConfig:
             skip_null=self.skip_null,
             eval_downsampler=downsampler,
             reference_downsampler=downsampler,
+            rating_levels=self.rating_levels,
             carried=self.tuning.published(),
         )

@@ -8,7 +8,8 @@ A score s becomes a rating in one of these ways; at inference the score alone re
     ordinal   P(rating above k) = sigmoid(s - c_k) for k = 1 to 4, cross-entropy; a mean opinion of 3.4 is above 3
               with probability 0.4
 
-a, b and c are learned, for each head its own.
+a, b and c are learned, for each head its own. A head that gives distributions of ratings (`reward.cmi_rm.ordinal`) has
+losses of its own for both, and no map.
 """
 
 import torch
@@ -71,7 +72,7 @@ class RatingMap(nn.Module):
 
 
 class BatchModel(nn.Module):
-    """Scores every piece of audio of a batch; the prompt of a pair is worked on once for both.
+    """Applies a head to every piece of audio of a batch; the prompt of a pair is worked on once for both.
 
     A dropped modality is replaced by its learned null embedding, or masked out where the config says
     `skip_null`, which is what inference does with a missing one.
@@ -82,7 +83,7 @@ class BatchModel(nn.Module):
         self.head = head
 
     def forward(self, batch: Batch, seed: int | None = None) -> torch.Tensor:
-        """Return scores `[M, 2]` of the pieces of audio; columns alignment, musicality.
+        """Return the head's outputs `[M, O]` for the pieces of audio.
 
         With the `seed` of a step, dropout does not depend on which part of the step the batch is.
         """
@@ -91,9 +92,9 @@ class BatchModel(nn.Module):
         prompt, mask = self.head.prompt(*self._drop(batch))
         if seed is not None:
             lend_noise(self.head, Noise(2 * seed + 1, batch.audio_places, 2 * batch.step_size))
-        scores = self.head(prompt[batch.asker], mask[batch.asker], batch.audio)
+        outputs = self.head(prompt[batch.asker], mask[batch.asker], batch.audio)
         lend_noise(self.head, None)
-        return scores
+        return outputs
 
     def _drop(self, batch: Batch) -> list[Stream]:
         head, streams = self.head, (batch.text, batch.lyrics, batch.reference)
@@ -115,7 +116,15 @@ def _replace(stream: Stream, null: torch.Tensor, dropped: torch.Tensor) -> Strea
 
 
 class Objective(nn.Module):
-    """The loss of a head, with the map from scores to ratings, which learns too and is left behind."""
+    """The loss of a head.
+
+    Parameters
+    ----------
+    head
+        The head.
+    ratings
+        Map from scores to ratings, which learns too and is left behind; unused by a head that gives distributions.
+    """
 
     def __init__(self, head: RewardHead, ratings: RatingMap) -> None:
         super().__init__()
@@ -126,10 +135,14 @@ class Objective(nn.Module):
 
         `seed` is that of the step's dropout; see `BatchModel`.
         """
-        scores, pairs = self.scores(batch, seed).float(), len(batch.targets)
-        differences = scores[:pairs] - scores[pairs : 2 * pairs]
-        sums = (losses_of(differences, batch.targets) * batch.pair_weights).sum(dim=0)
+        outputs, pairs = self.scores(batch, seed).float(), len(batch.targets)
+        log_odds = self.scores.head.log_odds(outputs[:pairs], outputs[pairs : 2 * pairs])
+        sums = (losses_of(log_odds, batch.targets) * batch.pair_weights).sum(dim=0)
         if len(batch.ratings):
-            errors = self.ratings.losses(scores[2 * pairs :], batch.ratings)
+            errors = self.rating_losses(outputs[2 * pairs :], batch.ratings)
             sums = sums + (errors * batch.rating_weights).sum(dim=0)
         return sums
+
+    def rating_losses(self, outputs: torch.Tensor, ratings: torch.Tensor) -> torch.Tensor:
+        """Return the loss `[R, 2]` of outputs `[R, O]` beside ratings `[R, 2]` from 1 to 5."""
+        return (self.scores.head.ratings or self.ratings).losses(outputs, ratings)

@@ -29,6 +29,7 @@ from reward.training.config import TrainConfig
 from reward.training.embeddings import EmbeddingStore
 from reward.training.live_frames import LiveFrames
 from reward.training.objective import Objective, RatingMap
+from reward.training.several_heads import STATE, centred
 from reward.training.validation import validate
 
 #: options that change nothing of what is learned, as states hold them
@@ -74,18 +75,20 @@ class Trainer:
         if config.init_from:
             self.own_towers |= _start_from(Path(config.init_from), self.head)
         # moved before the optimiser, whose restored state follows it
-        self.objective = Objective(self.head, RatingMap(config.rating_map)).to(accelerator.device)
+        ratings = RatingMap("none" if config.rating_levels else config.rating_map)
+        self.objective = Objective(self.head, ratings).to(accelerator.device)
         # eps: Bradley-Terry leaves directions free (such as the last bias), which rounding must not move
         optimiser = torch.optim.AdamW(self._groups(), lr=config.learning_rate, eps=1e-6)
         files = [*(path for path, _ in config.training_files()), config.validation]
         identity = {
             **dataclasses.asdict(config),
             **_FREE,
+            "ensemble": None if config.ensemble is None else "a head of it",  # however many there are
             "init_from": sha256_file(Path(config.init_from) / WEIGHTS) if config.init_from else "",
             "towers": towers.hash,
             "data": {path: sha256_file(path) for path in files},
         }
-        self.state = TrainState(self.output / "training.pt", identity)
+        self.state = TrainState(self.output / STATE, identity)
         #: all that learns
         self.learning: nn.Module = self.objective
         if self.tuned:
@@ -117,7 +120,7 @@ class Trainer:
                 found = validate(self.objective, held_out, config.batch_size)
                 accuracies = {head: found[head]["accuracy"] for head in COLUMNS}
                 bar.set_postfix({head: round(x, 3) for head, x in accuracies.items() if x is not None})
-                self._keep_if_best(found)
+                self._keep_if_best(found, held_out)
                 self.accelerator.log(_flat(found), state.step)
                 if log is not None:
                     log.add({"step": state.step, "validation": found})
@@ -131,7 +134,6 @@ class Trainer:
             if asked:
                 raise stop.stopped(state.step, config.steps)
         bar.close()
-        self.accelerator.end_training()
 
     def _step(self, data: JudgementData) -> dict[str, float]:
         """Take one step; return its losses and learning rate."""
@@ -170,10 +172,10 @@ class Trainer:
         return {**{head: means[column].item() for head, column in COLUMNS.items()}, "learning_rate": rate}
 
     def _groups(self) -> list[dict[str, Any]]:
-        """Return what learns: matrices and kernels decay; gains, biases, null embeddings and the rating map do not."""
+        """Return what learns: matrices and kernels decay; gains, biases, null embeddings, limits of ratings do not."""
         decays: dict[bool, list[nn.Parameter]] = {True: [], False: []}
         for name, value in self.head.named_parameters():
-            decays[value.ndim > 1 and not name.startswith("null_")].append(value)
+            decays[value.ndim > 1 and not name.startswith(("null_", "ratings."))].append(value)
         decays[False] += self.objective.ratings.parameters()
         rates = {True: self.config.weight_decay, False: 0.0}
         groups: list[dict[str, Any]] = [{"params": decays[one], "weight_decay": rates[one]} for one in rates]
@@ -209,17 +211,24 @@ class Trainer:
         size = -(-len(own) // self.config.gradient_accumulation_steps)
         return [own[start : start + size] for start in range(0, len(own), size)]
 
-    def _keep_if_best(self, found: Mapping[str, Any]) -> None:
+    def _keep_if_best(self, found: Mapping[str, Any], held_out: JudgementData) -> None:
         """Save the model if none was better before; otherwise patience may end."""
         state = self.state
         if state.best is None or found["loss"] < state.best["loss"]:
             state.best, state.best_step, state.waited = dict(found), state.step, 0
             if self.processes.is_main:
                 weights = merged_weights(self.towers) if self.own_towers else None
-                save_checkpoint(self.output, self.head.config, self.head, weights)
+                save_checkpoint(self.output, self.head.config, self._saved(held_out), weights)
         else:
             state.waited += 1
         state.stopped = 0 < self.config.patience <= state.waited
+
+    def _saved(self, held_out: JudgementData) -> RewardHead:
+        """Return what is saved of the head: itself, or centred where others of an ensemble stand beside it."""
+        config = self.config
+        if config.ensemble is None or config.rating_levels or config.rating_map == "none":
+            return self.head
+        return centred(self.head, held_out, config.batch_size)
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -240,7 +249,7 @@ def _model_name(config: TrainConfig) -> str:
 def _start_from(folder: Path, head: RewardHead) -> bool:
     """Give a head the weights of that in a folder, of the same shape, and return whether towers lie there too."""
     before, towers = load_head(folder)
-    wanted, found = head.config.acting(), before.config.acting()
+    wanted, found = ({"rating_levels": None} | one.config.acting() for one in (head, before))
     if changed := [
         f"{name} is {found[name]}, not {wanted[name]}" for name in wanted if found[name] != wanted[name]
     ]:

@@ -12,10 +12,10 @@ from reward.training.objective import BatchModel, Objective
 
 
 @torch.no_grad()
-def scores_of(head: RewardHead, data: JudgementData, batch_size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return score of a minus score of b of every pair `[P, 2]`, and the score of every rated clip `[R, 2]`.
+def outputs_of(head: RewardHead, data: JudgementData, batch_size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the outputs of a and b of every pair `[P, 2, O]`, and those of every rated clip `[R, O]`.
 
-    The columns are alignment and musicality; both have the order of the rows.
+    Both have the order of the rows, and lie where the head does. It is left in eval mode.
     """
     device = next(head.parameters()).device
     model = BatchModel(head).eval()
@@ -25,15 +25,28 @@ def scores_of(head: RewardHead, data: JudgementData, batch_size: int) -> tuple[t
     for start in range(0, len(order), batch_size):
         indices = order[start : start + batch_size]
         batch = data.batch(indices).to(device)
-        scores, pairs = model(batch).float().cpu(), len(batch.targets)
+        outputs, pairs = model(batch).float(), len(batch.targets)
         rows = [indices[place] for place in batch.places.tolist()]
-        of_pair |= dict(zip(rows[:pairs], scores[:pairs] - scores[pairs : 2 * pairs], strict=True))
-        of_clip |= dict(zip(rows[pairs:], scores[2 * pairs :], strict=True))
-    return _stacked(of_pair), _stacked(of_clip)
+        both = torch.stack([outputs[:pairs], outputs[pairs : 2 * pairs]], dim=1)
+        of_pair |= dict(zip(rows[:pairs], both, strict=True))
+        of_clip |= dict(zip(rows[pairs:], outputs[2 * pairs :], strict=True))
+    none = torch.empty(0, 2, head.outputs, device=device)
+    return _stacked(of_pair, none), _stacked(of_clip, none[:, 0])
 
 
-def _stacked(found: dict[int, torch.Tensor]) -> torch.Tensor:
-    return torch.stack([found[row] for row in sorted(found)]) if found else torch.empty(0, 2)
+def _stacked(found: dict[int, torch.Tensor], none: torch.Tensor) -> torch.Tensor:
+    return torch.stack([found[row] for row in sorted(found)]) if found else none
+
+
+@torch.no_grad()
+def scores_of(head: RewardHead, data: JudgementData, batch_size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the log-odds that a is preferred to b of every pair `[P, 2]`, and the score of every rated clip `[R, 2]`.
+
+    The columns are alignment and musicality; both have the order of the rows. The log-odds of a published head are
+    score of a minus score of b.
+    """
+    pairs, clips = outputs_of(head, data, batch_size)
+    return head.log_odds(*pairs.unbind(dim=1)).cpu(), head.scores(clips).cpu()
 
 
 @torch.no_grad()
@@ -41,24 +54,25 @@ def validate(model: Objective, data: JudgementData, batch_size: int) -> dict[str
     """Return the loss (mean over heads, smoothed as in training) and, for each head, how good it is.
 
     A head has a `loss`; for pairs the `accuracy` with its interval, the `cross_entropy` of unsmoothed labels, and
-    `ece`, the calibration error; and where clips are rated, their number and `srcc`, Spearman's correlation of scores
-    with ratings. The head is left in eval mode.
+    `ece`, the calibration error, of the probabilities that it gives; and where clips are rated, their number and
+    `srcc`, Spearman's correlation of scores with ratings. The head is left in eval mode.
     """
     from scipy.stats import spearmanr
 
-    differences, scores = scores_of(model.scores.head, data, batch_size)
+    head = model.scores.head
+    of_pairs, of_clips = outputs_of(head, data, batch_size)
+    log_odds, scores = head.log_odds(*of_pairs.unbind(dim=1)).cpu(), head.scores(of_clips).cpu()
     pairs, clips = data.preferences, data.rated
     targets, pair_weights = data.targets(pairs)
     ratings, rating_weights = data.ratings(clips)
-    losses = (losses_of(differences, targets) * pair_weights).sum(dim=0)
+    losses = (losses_of(log_odds, targets) * pair_weights).sum(dim=0)
     if clips:
-        device = next(model.parameters()).device
-        errors = model.ratings.losses(scores.to(device), ratings.to(device)).cpu()
+        errors = model.rating_losses(of_clips, ratings.to(of_clips.device)).cpu()
         losses += (errors * rating_weights).sum(dim=0)
     counts = pair_weights.sum(dim=0) + rating_weights.sum(dim=0)
     found: dict[str, Any] = {}
     for name, column in COLUMNS.items():
-        gaps, labels = differences[:, column].tolist(), [getattr(row, name) for row in pairs]
+        gaps, labels = log_odds[:, column].tolist(), [getattr(row, name) for row in pairs]
         counted = dataclasses.asdict(accuracy_of(gaps, labels))
         value = counted.pop("value")  # NaN without pairs, which JSON lacks
         accuracy = {"accuracy": value if counted["pairs"] else None, **counted}

@@ -22,7 +22,7 @@ from music.processes import Processes
 from music.prompts import Prompt
 from reward import RewardWeights, Scorer
 from reward.baselines.similarity import JointEmbedding
-from reward.protocol import are_independent
+from reward.protocol import are_independent, judging
 from reward.scoring.candidates import metric_names, refuse_unscorable, score_candidates
 from rlhf.assessment.comparison import DIVERGENCE, DIVERSITY, JUDGE, PROXY, REWARD, SOUND, Measured, Metric
 from rlhf.assessment.divergence import METRICS, Sampled, measure_divergence, sampled
@@ -166,8 +166,14 @@ class HeldOut:
         proxy, *judges = self._scorers
         found = [Metric(name, PROXY) for name in (REWARD, *names[0].values())]
         for judge, called in zip(judges, names[1:], strict=True):
-            kind, independent = JUDGE if judge.higher_is_better else SOUND, are_independent(proxy, judge)
-            found += [Metric(name, kind, independent) for name in called.values()]
+            better, independent = (
+                judging(called) if judge.higher_is_better else (),
+                are_independent(proxy, judge),
+            )
+            found += [
+                Metric(name, JUDGE if metric in better else SOUND, independent)
+                for metric, name in called.items()
+            ]
         return found
 
     def _others(self) -> list[Metric]:

@@ -2,6 +2,7 @@
 
 import csv
 import importlib
+import math
 import re
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from music.prompts import Prompt
 from reward import ScoreRequest, load_scorer
 from reward.benchmark.command import Benchmark, main
 from reward.benchmark.predictions import answers
+from reward.benchmark.result_rows import gap_of
 from tests.reward.conftest import SCORING
 
 
@@ -232,6 +234,33 @@ def test_a_scorer_of_musicality_alone_predicts_nothing_else(job, module):
     with (job["output"] / "metrics_summary.csv").open(newline="") as file:
         tasks = [line["task"] for line in csv.DictReader(file) if line["n"] != "0"]
     assert tasks == ["musicality", "musicality", "preference", "musicality"]
+
+
+CHANCES = """
+from music.clips import read_clip
+class Chances:
+    name, hash = "chances", "1"
+    metrics = ("musicality", "musicality_spread", *(f"musicality_chance_{level}" for level in (1, 2, 3)))
+    def score(self, requests):
+        levels = [float(read_clip(one.audio).waveform.abs().mean()) for one in requests]
+        high = [level / (1 + level) for level in levels]
+        return [dict(zip(self.metrics, (2 + 2 * x, 0.5, 0.6 * (1 - x), 0.4, 0.6 * x))) for x in high]
+"""
+
+
+def test_pairs_have_the_odds_of_chances_that_a_scorer_tells(job, module):
+    module("chances", CHANCES)
+    main(Benchmark(**job | {"reward": "chances:Chances"}))
+    _, _, _, first, turned, _ = results(job["output"])
+    high, low = ((row["predicted_musicality"] - 2) / 2 for row in (first, turned))
+    a, b = ((0.6 * (1 - x), 0.4, 0.6 * x) for x in (high, low))
+    over = a[2] * (b[0] + b[1] + b[2] / 2) + a[1] * (b[0] + b[1] / 2) + a[0] * b[0] / 2
+    odds = math.log(over / (1 - over))
+    assert first["predicted_log_odds-musicality"] == pytest.approx(odds)
+    assert turned["predicted_log_odds-musicality"] == pytest.approx(-odds)
+    assert first["predicted_preference-musicality"] == ("model_a" if high > low else "model_b")
+    assert gap_of(first, ("musicality",)) == pytest.approx(odds)
+    assert "predicted_log_odds-musicality" not in results(job["output"])[0]
 
 
 def test_a_scorer_of_which_more_is_not_better_is_refused(job, module):

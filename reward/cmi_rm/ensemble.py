@@ -1,0 +1,107 @@
+"""Several heads over the same frozen towers as one scorer: what they agree on, and how far they differ.
+
+    --reward ensemble:runs/four     the heads in the subfolders of runs/four, written by reward/train.py --ensemble 4
+
+A clip is heard once for all heads. The score of each metric is the mean over heads, and ``METRIC_spread`` their
+standard deviation: small where the data that the heads learned from decide, large far from it. Heads that learned from
+other draws of the data differ more there than in one place (Lakshminarayanan et al. 2017, Osband et al. 2016).
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import fmean, pstdev
+
+import torch
+
+from music.errors import InputError
+from music.hashing import canonical_json, sha256_text
+from music.paths import is_folder
+from reward.cmi_rm.checkpoint import is_checkpoint, load_checkpoint, load_head
+from reward.cmi_rm.head import COLUMNS, RewardHead
+from reward.cmi_rm.scorer import CMIRMScorer
+from reward.cmi_rm.towers import MAX_SECONDS
+from reward.cmi_rm.weights import hash_tensors
+from reward.protocol import ScoreRequest
+
+
+class HeadEnsemble(CMIRMScorer):
+    """Means and standard deviations of musicality and alignment over heads.
+
+    Parameters
+    ----------
+    folder
+        Folder whose subfolders hold CMI-RM, one or more each with the same towers.
+    name
+        Name in pools and tables; that of the folder by default.
+    device, dtype, max_seconds
+        As of `CMIRMScorer`.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two heads, one is not sound, their towers differ, or only some of them give ratings.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        name: str | None = None,
+        device: str = "auto",
+        dtype: str = "float32",
+        max_seconds: float = MAX_SECONDS,
+    ) -> None:
+        places = head_folders(Path(folder))
+        self.heads = _load_heads(places)
+        model = load_checkpoint(places[0], max_seconds, dtype)
+        super().__init__(model, name or Path(folder).resolve().name, device)
+        for head in self.heads:
+            head.to(self.device)
+        self.metrics = (*COLUMNS, *(f"{metric}_spread" for metric in COLUMNS))
+
+    def _hash(self, _: RewardHead) -> str:
+        """Return the SHA-256 over what decides the scores of each head."""
+        hashes = [CMIRMScorer._hash(self, one) for one in self.heads]
+        return sha256_text(canonical_json({"heads": hashes}))
+
+    def _score(self, frames: torch.Tensor, request: ScoreRequest) -> dict[str, float]:
+        scores = [head.scores(self._outputs(head, frames, request))[0].tolist() for head in self.heads]
+        rules: dict[str, Callable[[list[float]], float]] = {"": fmean, "_spread": pstdev}
+        found: dict[str, float] = {}
+        for ending, rule in rules.items():
+            found |= {
+                f"{metric}{ending}": rule([one[column] for one in scores])
+                for metric, column in COLUMNS.items()
+            }
+        return found
+
+
+def head_folders(folder: Path) -> Sequence[Path]:
+    """Return the subfolders of an ensemble's folder that hold a head, by name.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two.
+    """
+    places = sorted(filter(is_checkpoint, folder.iterdir())) if is_folder(folder) else []
+    if len(places) < 2:
+        raise InputError(
+            f"an ensemble needs a folder of two heads or more, each in a folder of its own, as reward/train.py "
+            f"--ensemble writes them; {str(folder)!r} has {len(places)}"
+        )
+    return places
+
+
+def _load_heads(places: Sequence[Path]) -> list[RewardHead]:
+    """Load heads onto the CPU; `InputError` unless they have the same towers, and all or none give ratings."""
+    heads, heard = [], []
+    for place in places:
+        head, towers = load_head(place)
+        heads.append(head.eval().requires_grad_(False))
+        config = head.config
+        heard.append((config.model_name, config.dim, config.use_layer_idx, hash_tensors(towers)))
+        if heard[-1] != heard[0]:
+            raise InputError(f"{place} hears with other towers than {places[0]}: an ensemble shares them")
+        if (head.ratings is None) != (heads[0].ratings is None):
+            raise InputError(f"of {places[0]} and {place}, one gives scores and one ratings: keep them apart")
+    return heads
