@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from music.durable import write_text
+from music.errors import InputError
 from music.files import read_object
 from music.hashing import candidate_seed
 from music.intervals import Array
@@ -133,7 +134,11 @@ class Rounds:
             if not has_answers(study):
                 write_pairs(study, questions, self.pool, self._rows)
                 return what_to_do(study, len(questions), self.options.seconds)
-            answers = read_answers(study, questions)
+            answers = read_answers(study, questions, self._rows)
+            if len({answer.question.held_out for answer in answers}) < 2:
+                raise InputError(
+                    f"{study}: its {len(answers)} answers are all about prompts that only measure, or none is: get more"
+                )
         write_answers(place / ANSWERS, answers, self.pool, self._rows)
         return None
 

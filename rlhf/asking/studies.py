@@ -13,18 +13,20 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from music.candidate import Candidate
 from music.durable import finished_folder, write_text
 from music.errors import InputError
+from music.files import read_text
 from music.jsonl import dump_line, read_jsonl
-from music.paths import is_file
+from music.paths import exists, is_file
 from music.pool import Pool
 from reward.judgements import HEADS, load_preferences
 from rlhf.asking.questions import Answer, Question, relative
 
 SIDES = ("side-1", "side-2")  # names that no prompt holds, or the test would refuse it
-_PAIRS, _STUDY, _ANSWERS = "pairs", "study", "preferences.jsonl"
+_PAIRS, _STUDY, _ANSWERS, _PROMPTS = "pairs", "study", "preferences.jsonl", "prompts.jsonl"
 _TURNS = 25  # pairs that one person hears
 
 
@@ -34,27 +36,48 @@ def write_pairs(
     pool: Pool,
     candidates: Mapping[str, Sequence[Candidate]],
 ) -> None:
-    """Write what `build` takes for some questions; it is whole or absent."""
-    with finished_folder(folder / _PAIRS) as part:
-        place = folder / _PAIRS
-        for side, name in zip(SIDES, ("a", "b"), strict=True):
+    """Write what `build` takes for some questions; it is whole or absent.
+
+    Raises
+    ------
+    InputError
+        If the folder holds the pairs of another run.
+    """
+    place = folder / _PAIRS
+    prompts = "".join(dump_line(_prompt_row(one, pool, candidates, place)) for one in questions)
+    if exists(place):
+        if not is_file(place / _PROMPTS) or read_text(place / _PROMPTS) != prompts:
+            raise InputError(f"{place} holds the pairs of another run: choose another --raters folder")
+        return
+    with finished_folder(place) as part:
+        for side in SIDES:
             rows = [
                 {
-                    "file_name": relative(
-                        pool.path(candidates[one.prompt_id][getattr(one, name)]), place / side
-                    ),
+                    "file_name": relative(pool.path(_clips(one, candidates)[side]), place / side),
                     "prompt_id": one.id,
                 }
                 for one in questions
             ]
             write_text(part / side / "metadata.jsonl", "".join(map(dump_line, rows)))
-        prompts = []
-        for one in questions:
-            prompt = pool.prompt(candidates[one.prompt_id][0])
-            asked = {"id": one.id, "text": prompt.text, "lyrics": prompt.lyrics}
-            reference = relative(prompt.reference, place) if prompt.reference else ""
-            prompts.append(asked | ({"reference": reference} if reference else {}))
-        write_text(part / "prompts.jsonl", "".join(map(dump_line, prompts)))
+        write_text(part / _PROMPTS, prompts)
+
+
+def _clips(question: Question, candidates: Mapping[str, Sequence[Candidate]]) -> dict[str, Candidate]:
+    """Return the clip of each side."""
+    clips = candidates[question.prompt_id]
+    return dict(zip(SIDES, (clips[question.a], clips[question.b]), strict=True))
+
+
+def _prompt_row(
+    question: Question, pool: Pool, candidates: Mapping[str, Sequence[Candidate]], folder: Path
+) -> dict[str, Any]:
+    """Return the prompt of a question; its facts tell the bytes of both clips, so that answers find their pair."""
+    clips = _clips(question, candidates)
+    prompt = pool.prompt(clips[SIDES[0]])
+    row: dict[str, Any] = {"id": question.id, "text": prompt.text, "lyrics": prompt.lyrics}
+    if prompt.reference:
+        row["reference"] = relative(prompt.reference, folder)
+    return row | {"facts": {**prompt.facts, **{side: clip.sha256 for side, clip in clips.items()}}}
 
 
 def answers_file(folder: Path) -> Path:
@@ -72,7 +95,7 @@ def what_to_do(folder: Path, questions: int, seconds: float) -> str:
     study, pairs = folder / _STUDY, folder / _PAIRS
     systems = ",".join(f"{side}={pairs / side}" for side in SIDES)
     people = -(-questions // _TURNS)
-    build = ["build", systems, "--prompts", str(pairs / "prompts.jsonl"), "--output", str(study)]
+    build = ["build", systems, "--prompts", str(pairs / _PROMPTS), "--output", str(study)]
     build += ["--trials_per_rater", str(_TURNS), "--raters", str(people), "--seconds", f"{seconds:g}"]
     steps = [
         build,
@@ -87,7 +110,9 @@ def what_to_do(folder: Path, questions: int, seconds: float) -> str:
     )
 
 
-def read_answers(folder: Path, questions: Sequence[Question]) -> list[Answer]:
+def read_answers(
+    folder: Path, questions: Sequence[Question], candidates: Mapping[str, Sequence[Candidate]]
+) -> list[Answer]:
     """Return what people said, as far as it is about these questions.
 
     Raises
@@ -100,11 +125,14 @@ def read_answers(folder: Path, questions: Sequence[Question]) -> list[Answer]:
     loaded = load_preferences(path)
     for (line, row), judged in zip(read_jsonl(path), loaded, strict=True):
         facts = row.get("facts") or {}
-        question, systems = (
-            asked.get(facts.get("prompt_id", "")),
-            [facts.get(f"system_{side}") for side in "ab"],
-        )
-        if question is None or sorted(map(str, systems)) != list(SIDES):
+        question = asked.get(str(facts.get("prompt_id")))
+        systems = [str(facts.get(f"system_{side}")) for side in "ab"]
+        clips = _clips(question, candidates) if question else {}
+        if (
+            question is None
+            or sorted(systems) != list(SIDES)
+            or any(facts.get(side) != clip.sha256 for side, clip in clips.items())
+        ):
             raise InputError(
                 f"{path} line {line}: is not about a pair of this round: export the study of {folder / _PAIRS}"
             )

@@ -128,6 +128,7 @@ def test_people_are_waited_for_and_the_run_goes_on_with_their_answers(options, t
     questions = read_questions(options.output / ROUND / "questions.jsonl")
     shown = {side: rows_of(study / "round-0" / "pairs" / side / "metadata.jsonl") for side in SIDES}
     assert [row["prompt_id"] for row in shown[SIDES[0]]] == [one.id for one in questions]
+    facts = [row["facts"] for row in rows_of(study / "round-0" / "pairs" / "prompts.jsonl")]
     answers = []
     for place, one in enumerate(questions):
         sides = SIDES if place % 2 else SIDES[::-1]  # as people saw them
@@ -139,9 +140,13 @@ def test_people_are_waited_for_and_the_run_goes_on_with_their_answers(options, t
         first = "a" if sides == SIDES else "b"  # everybody prefers the first clip of the question
         answers.append(
             {"id": f"{place}", "text": "x", **audio, "preference_musicality": first, "preference_alignment": "tie",
-             "confidence_musicality": 4.0, "facts": {"prompt_id": one.id, "rater": "r", **systems}}
+             "confidence_musicality": 4.0, "facts": {**facts[place], "prompt_id": one.id, "rater": "r", **systems}}
         )  # fmt: skip
     waited.parent.mkdir(parents=True)
+    alike = [row for one, row in zip(questions, answers, strict=True) if not one.held_out]
+    waited.write_text("".join(json.dumps(row) + "\n" for row in alike))
+    with pytest.raises(InputError, match="its 4 answers are all about prompts that only measure, or none is"):
+        main(options)
     waited.write_text("".join(json.dumps(row) + "\n" for row in answers))
     main(options)
     assert "is the last reward" in capsys.readouterr().out
@@ -161,6 +166,10 @@ def test_answers_of_another_study_are_refused(options, tmp_path):
     write_pairs(place / "preferences.jsonl", 2, 0)
     with pytest.raises(InputError, match="line 1: is not about a pair of this round: export the study of"):
         main(options)
+    (place / "preferences.jsonl").unlink()
+    other = replace(options, output=tmp_path / "other", seed=1)
+    with pytest.raises(InputError, match="holds the pairs of another run: choose another --raters folder"):
+        main(other)
 
 
 def test_older_rows_are_learned_again_and_measured_but_never_both(options, tmp_path):
