@@ -60,7 +60,7 @@ def main(options: RewardLoop) -> None:
         _refuse_shared(options, prompts, held_out)
         schedule = Schedule(options, [prompt.id for prompt in prompts])
         scorer, *judges = load_scorers(options, reward, options.judges)
-        start(options)
+        source = start(options)
         refuse_unscorable([scorer], prompts)
         refuse_unscorable([scorer, *judges], held_out)
         rater_judge = None
@@ -97,7 +97,19 @@ def main(options: RewardLoop) -> None:
         raters = None
         if rater_judge is not None:
             raters = raters_of(rater_judge, pool, candidates, options, options.seed, processes)
-        rounds = Rounds(options, pool, candidates, schedule, reward, raters, replay, measured, processes)
+        rounds = Rounds(
+            options,
+            pool,
+            candidates,
+            schedule,
+            source,
+            scorer,
+            reward,
+            raters,
+            replay,
+            measured,
+            processes,
+        )
         waits = rounds.run()
         rows = log_of(options)
         write_text(options.output / LOG, "".join(map(dump_line, rows)))

@@ -54,6 +54,7 @@ def write_report(path: Path, rows: Sequence[Mapping[str, Any]], options: RewardL
             for title, lines in sections
         ],
         "panels": panels,
+        "curves": _curves(rows),
         "facts": {
             "Generator": options.generator,
             "Reward": f"{options.weights} by {options.reward}",
@@ -130,6 +131,29 @@ def _cell(entry: Entry) -> str:
     if entry["ci95"]:
         value += " [{:.3f}, {:.3f}]".format(*entry["ci95"])
     return value.replace("-", "−")
+
+
+def _curves(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return for each judge's metric a drawing of the reward's best of n, of the first reward and the last."""
+    first, last = (row.get("held_out", {}).get("by_n", {}) for row in (rows[0], rows[-1]))
+    if len(rows) < 2 or len(first) < 2:
+        return []
+    return [(judge, _curve(judge, first, last)) for judge in first["1"] if judge != REWARD]
+
+
+def _curve(judge: str, first: Mapping[str, Any], last: Mapping[str, Any]) -> str:
+    figure, axes = figure_and_axes(4.2, 2.3)
+    numbers = [int(n) for n in first]
+    for by_n, colour in ((first, MUTED), (last, ACCENT)):
+        found = [by_n[str(n)][judge] for n in numbers]
+        axes.plot(numbers, [one["mean"] for one in found], color=colour, linewidth=2.2)
+        if all(one["ci95"] for one in found):
+            low, high = zip(*(one["ci95"] for one in found), strict=True)
+            axes.fill_between(numbers, low, high, color=colour, alpha=0.16, linewidth=0)
+    axes.set_xlabel("candidates to choose from, n", color=MUTED)
+    axes.xaxis.set_major_locator(round_ticks(6))
+    axes.yaxis.set_major_locator(round_ticks(5))
+    return svg(figure, f"{judge} of the reward's best of n, of the first reward and the last")
 
 
 def _drawn(names: Sequence[str], title: str, entries: Sequence[Entry]) -> str:

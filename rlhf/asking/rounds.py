@@ -36,10 +36,9 @@ from reward.cmi_rm.checkpoint import is_checkpoint
 from reward.cmi_rm.head import COLUMNS
 from reward.cmi_rm.last_layer import heads_of, last_layer
 from reward.judgements import HEADS, Preference, load_preferences
-from reward.registry import load_reward
 from reward.scoring.candidates import score_candidates
 from rlhf.asking.acquisition import ACQUISITIONS, Insight, Known, Pair
-from rlhf.asking.learning import REWARD, Replay, learn, publish, start, write_rows
+from rlhf.asking.learning import REWARD, Replay, learn, publish, write_rows
 from rlhf.asking.measuring import HeldOut, agreement, agreement_of
 from rlhf.asking.options import RewardLoop
 from rlhf.asking.questions import Answer, Question, read_questions, write_answers, write_questions
@@ -64,6 +63,8 @@ class Rounds:
         N candidates of each of P prompts.
     schedule
         How many questions each prompt has.
+    source, first
+        The reward that the first round begins with: its folder, and the scorer.
     reward
         Weights of the reward's metrics.
     raters
@@ -80,6 +81,8 @@ class Rounds:
     pool: Pool
     candidates: Sequence[Sequence[Candidate]]
     schedule: Schedule
+    source: Path
+    first: Scorer
     reward: RewardWeights
     raters: Raters | None
     replay: Replay | None
@@ -93,9 +96,9 @@ class Rounds:
 
     def run(self) -> str | None:
         """Do all rounds; return what the run waits for if people have yet to answer."""
-        source = start(self.options)
-        scorer: Scorer | None = load_reward(self.options)
-        self._measure_start(scorer)
+        source = self.source
+        scorer: Scorer | None = self.first
+        self._measure_start(self.first)
         for index in range(self.options.rounds):
             place = place_of(self.options, index)
             if not is_file(place / ROUND):

@@ -223,6 +223,7 @@ def test_judges_are_compared_on_held_out_prompts(options, tmp_path):
     assert_loads_nothing(page)
     assert_balanced(page)
     assert "6 answers about lab-musicgen" in page
+    assert page.count("<svg") == 2 + 6  # curves of two metrics, and what changed from round to round
 
 
 def test_correlation_within_a_prompt():
