@@ -122,7 +122,7 @@ class RewardLoop(SimulatedRaters, Judging, Sampling, Runtime):
     replay_share: float = 0.5
     ensemble: int | None = None
     steps: int = 100
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-4
     batch_size: int = 48
     held_out: str | None = None
     held_out_n: int = 8
