@@ -17,8 +17,9 @@ import torch
 
 from music.errors import InputError
 from music.hashing import candidate_seed
-from music.paths import is_file
+from music.paths import is_file, is_folder
 from reward.cmi_rm.checkpoint import is_checkpoint
+from reward.cmi_rm.ensemble import head_folders
 from reward.cmi_rm.head import RewardHead
 from reward.training.batches import JudgementData
 from reward.training.config import TrainConfig
@@ -52,9 +53,11 @@ def trainings(config: TrainConfig, data: JudgementData) -> list[tuple[TrainConfi
 
 
 def start_of(folder: Path, number: int) -> Path:
-    """Return the folder that a head starts from, given that of a CMI-RM, or of an ensemble that has such a head."""
-    own = _folder(folder, number)
-    return own if is_checkpoint(own) else folder
+    """Return the folder that a head starts from: that of a CMI-RM, or of an ensemble each of its heads in turn."""
+    if is_checkpoint(folder) or not is_folder(folder) or not any(map(is_checkpoint, folder.iterdir())):
+        return folder
+    heads = head_folders(folder)
+    return heads[number % len(heads)]
 
 
 def _folder(output: Path, number: int) -> Path:
