@@ -13,7 +13,8 @@ scores is answered for a pair, so there are M matrices
 where I, the information before any answer, keeps them invertible; h is scaled so that the mean of d . d over all open
 pairs is the number of dimensions. Pairs are taken one by one, each time that which raises the sum of log det A_m most,
 which it does by sum over m of log(1 + p_m (1 - p_m) d^T A_m^-1 d). That is greedy: no pair is taken back. p is that of
-the present model, for earlier pairs too. All prompts compete, but each gets the number of questions that it is due.
+the present model, for earlier pairs too. The score of an ensemble is linear in the features of all of its heads side by
+side, and is the mean over heads. All prompts compete, but each gets the number of questions that it is due.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def most_informative(
     known = [(place, pair) for place, pairs in enumerate(asked) for pair in sorted(pairs)]
     inverses = _inverses(_differences(features, known) / typical, _uncertainty(scores, known))
     # d^T A_m^-1 d of each open pair and score, which an answer lowers
-    unknown = np.stack([np.einsum("fd,de,fe->f", differences, one, differences) for one in inverses], axis=1)
+    unknown = np.stack([((differences @ one) * differences).sum(axis=1) for one in inverses], axis=1)
     due = np.array(counts)
     prompts = np.array([place for place, _ in flat])
     free = np.ones(len(flat), bool)
