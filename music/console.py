@@ -44,6 +44,9 @@ COMMANDS = {
     "data": Command("reward.data.__main__:COMMANDS", "prepare, check and count preferences and ratings"),
     "judge": Command("reward.judge.command:LabelPairs", "let an audio language model label pairs"),
     "post-train": Command("rlhf.train:PostTraining", "train a generator with a reward", shares=True),
+    "loop": Command(
+        "rlhf.loop:RewardLoop", "teach a reward what people say of a generator's clips, round by round"
+    ),
     "assess": Command(
         "rlhf.assess:Assess",
         "tell trained generators that are better from those that look better",

@@ -116,6 +116,30 @@ def load_scorer(name: str | Path, /, device: str = "auto", dtype: str = "float32
     raise InputError(f"unknown scorer {text!r}: expected {known}, a folder, a hub id, {EXPECTED}")
 
 
+def model_folder(name: str) -> Path:
+    """Return the folder of the CMI-RM, or of the ensemble of them, that a name of `load_scorer` stands for.
+
+    Raises
+    ------
+    InputError
+        If it stands for another kind of scorer, or cannot be found.
+    """
+    kind, _, place = name.partition(":")
+    if is_folder(name):
+        return Path(name)
+    if kind == "ensemble" and place:
+        return Path(place)
+    if name in SCORERS:
+        source, _, place = SCORERS[name][1].partition(":")
+        return asset(place) if source == "asset" else _from_hub(place)
+    if name.count("/") == 1 and ":" not in name and not name.startswith((".", "/", "~")):
+        return _from_hub(name)
+    raise InputError(
+        f"--reward {name} is no CMI-RM, and nothing else can be trained further: expected {', '.join(SCORERS)}, "
+        "a folder, a hub id or ensemble:FOLDER"
+    )
+
+
 def load_reward(options: Any) -> Scorer:
     """Load the reward model of a command, from its `reward`, `reward_options`, `checkpoint`, `device` and `dtype`.
 

@@ -48,7 +48,7 @@ from reward.training.batches import JudgementData
 from reward.training.config import TrainConfig
 from reward.training.embeddings import EmbeddingStore, audio_keys, fill_store, text_key
 from reward.training.live_frames import LiveFrames
-from reward.training.several_heads import trainings
+from reward.training.several_heads import start_of, trainings
 from reward.training.trainer import Trainer
 
 
@@ -74,7 +74,7 @@ def main(config: TrainConfig) -> int:
             log_with=None if config.tracker == "none" else config.tracker,
             project_dir=str(Path(config.output) / "tracker"),
         )
-        weights = load_head(Path(config.init_from))[1] if config.init_from else None
+        weights = load_head(start_of(Path(config.init_from), 0))[1] if config.init_from else None
         towers = load_towers(config.towers, Locator(), weights or None, max_seconds=config.max_seconds)
         towers = towers.to(accelerator.device)
         frames, train, held_out = prepare_data(config, rows, processes, towers)

@@ -3,11 +3,9 @@
     python -m experiments.ab_test serve runs/listening_test/blinded &
     python -m experiments.ab_test simulate runs/listening_test --raters 40 --strengths "top-10=0.6,top-1=0"
 
-They try a study and its analysis before people spend their time on it. A rater hears a difference between two clips as
-utility of the first - utility of the second + logistic noise, so that P(first preferred) = sigmoid(difference), the
-Bradley-Terry model; small differences are ties, and the larger one is, the surer is the rater. The utility of a clip is
-the strength of its system, or, with ``--judge``, what a scorer says of it, in standard deviations over the study.
-Spoilt clips are far worse. Careless raters toss a coin.
+They try a study and its analysis before people spend their time on it. `reward.simulated_votes` says what a rater
+hears and answers. The utility of a clip is the strength of its system, or, with ``--judge``, what a scorer says of it,
+in standard deviations over the study. Spoilt clips are far worse. Careless raters toss a coin.
 """
 
 import asyncio
@@ -32,9 +30,9 @@ from music.errors import InputError
 from music.options import Runtime
 from music.progress import progress
 from reward import Scorer, load_scorer
+from reward.simulated_votes import judgement, utilities_of
 
 _SPOILT = -6.0  # utility of a clip that is drowned in noise, beside that of the clip itself
-_SURE = (0.5, 1.0, 2.0, 3.0)  # heard differences above which a rater is surer by one
 _SENT = 3  # times at most
 _ALLOWED = 0.8  # s that the server allows clocks to differ
 
@@ -56,8 +54,8 @@ class Simulate(Runtime):
     strengths
         Strengths of systems, NAME=NUMBER separated by commas, on the scale of Bradley and Terry; others have 0.
     judge
-        Scorer whose taste the raters have, in place of strengths: a metric whose name ends in alignment or musicality
-        answers that question; otherwise the mean of all metrics answers both.
+        Scorer whose taste the raters have, in place of strengths: a metric whose name ends in alignment (or margin, if
+        there is one) or musicality answers that question; otherwise the mean of all metrics answers both.
     careless
         Share of raters who toss a coin.
     tie_threshold
@@ -159,16 +157,14 @@ def system_utilities(key: Key, strengths: Mapping[str, float]) -> Utilities:
 def judged_utilities(scorer: Scorer, folder: Path, study: Study, key: Key) -> Utilities:
     """Return for each head what a scorer says of each clip, in standard deviations over the study."""
     scores = clip_scores(scorer, study.trials.values(), folder, study, key)
-    found = {}
-    for head in HEADS:
-        columns = [metric for metric in scorer.metrics if metric.endswith(head)] or list(scorer.metrics)
-        values = np.array([[row[metric] for metric in columns] for row in scores.values()])
-        standard = ((values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-9)).mean(axis=1)
-        found[head] = {
+    columns = {metric: np.array([row[metric] for row in scores.values()]) for metric in scorer.metrics}
+    return {
+        head: {
             name: float(value) + _spoiling(key.clips[name])
-            for name, value in zip(scores, standard, strict=True)
+            for name, value in zip(scores, values, strict=True)
         }
-    return found
+        for head, values in utilities_of(columns).items()
+    }
 
 
 def _spoiling(clip: KeyClip) -> float:
@@ -262,11 +258,3 @@ async def take_part(
     async with httpx.AsyncClient(base_url=address, limits=limits, timeout=120) as client:
         await asyncio.gather(*(rater.rate(client, bar) for rater in raters))
     return [wait for rater in raters for wait in rater.waits]
-
-
-def judgement(difference: float, tie_threshold: float, stream: random.Random) -> dict[str, Any]:
-    """Return what a rater says who hears a difference (of A over B) through logistic noise."""
-    share = stream.uniform(1e-9, 1 - 1e-9)
-    heard = difference + math.log(share / (1 - share))
-    choice = "tie" if abs(heard) < tie_threshold else "a" if heard > 0 else "b"
-    return {"choice": choice, "confidence": 1 + sum(abs(heard) > step for step in _SURE)}

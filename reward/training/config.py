@@ -36,8 +36,8 @@ class TrainConfig:
     towers
         MuQ-MuLan that encodes audio and texts: a folder, a hub id, or lab-mulan.
     init_from
-        Folder of a CMI-RM to start from, as stage 2 does from stage 1: its head, and its towers if it holds them. If
-        empty, the head starts from random weights.
+        Folder of a CMI-RM to start from, as stage 2 does from stage 1: its head, and its towers if it holds them; or of
+        an ensemble, for another ensemble. If empty, the head starts from random weights.
     model_name
         Name of the towers in the saved config. If empty, a folder is named relative to the parent of OUTPUT, so that
         both can be moved together, and anything else as given.

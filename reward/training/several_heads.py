@@ -1,7 +1,8 @@
 """The heads of an ensemble, which learn one after another from the same frames (``--ensemble``).
 
-Each head begins with weights of its own and learns from a draw of its own: of every file as many rows as it has, drawn
-with replacement (the bootstrap, Efron 1979), so that heads differ where the rows leave a choice.
+Each head begins with weights of its own, or with ``--init_from`` with those of the head of its number there, and
+learns from a draw of its own: of every file as many rows as it has, drawn with replacement (the bootstrap, Efron 1979),
+so that heads differ where the rows leave a choice.
 
 Preferences tell scores but for a number that is added to all of them, so heads of the same judgement may lie apart.
 What is saved is therefore centred: the mean score of the clips of the validation file is 0 for every head. Ratings of
@@ -16,7 +17,9 @@ import torch
 
 from music.errors import InputError
 from music.hashing import candidate_seed
-from music.paths import is_file
+from music.paths import is_file, is_folder
+from reward.cmi_rm.checkpoint import is_checkpoint
+from reward.cmi_rm.ensemble import head_folders
 from reward.cmi_rm.head import RewardHead
 from reward.training.batches import JudgementData
 from reward.training.config import TrainConfig
@@ -43,9 +46,18 @@ def trainings(config: TrainConfig, data: JudgementData) -> list[tuple[TrainConfi
     found = []
     for number in range(config.ensemble):
         seed = candidate_seed(config.seed, "head", number)
-        own = dataclasses.replace(config, output=str(_folder(output, number)), seed=seed)
+        start = str(start_of(Path(config.init_from), number)) if config.init_from else ""
+        own = dataclasses.replace(config, output=str(_folder(output, number)), seed=seed, init_from=start)
         found.append((own, data.resampled(seed)))
     return found
+
+
+def start_of(folder: Path, number: int) -> Path:
+    """Return the folder that a head starts from: that of a CMI-RM, or of an ensemble each of its heads in turn."""
+    if is_checkpoint(folder) or not is_folder(folder) or not any(map(is_checkpoint, folder.iterdir())):
+        return folder
+    heads = head_folders(folder)
+    return heads[number % len(heads)]
 
 
 def _folder(output: Path, number: int) -> Path:

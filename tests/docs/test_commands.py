@@ -35,6 +35,7 @@ RUN = {
     "reward.benchmark": "",
     "rlhf.train": f"{FEW} --n 2 --rounds 1 --steps 1 --batch_size 2 --micro_batch_size 2 --samples 1",
     "rlhf.assess": f"{FEW} --n 2",
+    "rlhf.loop": f"{FEW} --n 4 --rounds 1 --budget 8 --steps 1 --batch_size 4",
     "experiments.ab_test.build": "--sample 2 --raters 2 --catches 0 --repeats 0 --identicals 0 --minimum_listening 0.2",
     "experiments.ab_test.check": "",
     "experiments.ab_test.plan": "",

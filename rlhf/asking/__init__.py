@@ -1,0 +1,1 @@
+"""Teaching a reward by questions about what a generator makes: which pairs, who answers, what was learned."""

@@ -1,0 +1,135 @@
+"""Teach a reward what people say of a generator's clips, round by round.
+
+    python -m rlhf.loop --held_out lab-held-out --judges experiments.lab.gold:Gold --output runs/loop
+
+A reward that has learned from other music errs on what a generator makes, and best of n and post-training look for its
+errors. Each round of the loop (`rlhf.asking.rounds`):
+
+1. scores the candidates of the prompts (``OUT/pool``, made once by the generator) by the present reward;
+2. chooses `budget` pairs to ask about (`rlhf.asking.acquisition`); those of held-out prompts are drawn at random;
+3. asks: simulated raters, who answer at once (`rlhf.asking.raters`), or people in a listening test, for whom the run
+   ends with the commands to run and goes on when their answers are there (`rlhf.asking.studies`);
+4. lets the heads of the reward go on from where they were, over frozen towers, with the answers of all rounds and a
+   share of older rows (`rlhf.asking.learning`);
+5. measures (`rlhf.asking.measuring`): agreement with answers about held-out prompts, with older preferences that are
+   held out (what is forgotten), and with judges on the candidates of other prompts, among it what they say of the
+   reward's best of n.
+
+``OUT/reward`` is the last reward, for every command that takes one (``--reward OUT/reward``). Beside it lie
+``log.jsonl``, a row for the first reward and one for that of each round; ``report.html``, which shows them side by
+side; ``rounds/`` and ``run.json``. A killed run resumes where it was, and ends with the same weights; with more
+`rounds` a finished one goes on. The generator stays as it is: to train it with the new reward is the work of
+`rlhf.train`, and a loop with the generator that comes of it is another run.
+"""
+
+from typing import Any
+
+from generators import fill_pool, load_generator
+from generators.registry import given_sampling
+from music.command import run
+from music.distributed.same_inputs import meet
+from music.durable import claim_work, write_text
+from music.errors import InputError
+from music.hashing import sha256_file
+from music.jsonl import dump_line
+from music.options import Sampling
+from music.pool import Candidate, Pool
+from music.prompts import Prompt, load_prompts, prompts_record
+from music.provenance import write_run_record
+from reward import RewardWeights, load_scorer
+from reward.scoring.candidates import load_scorers, refuse_unscorable
+from rlhf.asking.learning import REWARD, Replay, start
+from rlhf.asking.measuring import HeldOut
+from rlhf.asking.options import SIMULATED, RewardLoop
+from rlhf.asking.raters import raters_of
+from rlhf.asking.report import write_report
+from rlhf.asking.rounds import Rounds, log_of
+from rlhf.asking.schedule import Schedule
+
+LOG = "log.jsonl"
+
+
+def main(options: RewardLoop) -> None:
+    """Run the loop, or what of it is not done."""
+    with meet(options, options.output, alone=True) as processes:
+        if processes.world_size > 1:
+            raise InputError("the loop runs in one process: start it without a launcher")
+        reward = RewardWeights.parse(options.weights)
+        prompts = load_prompts(options.prompts, options.limit)
+        held_out = load_prompts(options.held_out) if options.held_out else []
+        _refuse_shared(options, prompts, held_out)
+        schedule = Schedule(options, [prompt.id for prompt in prompts])
+        scorer, *judges = load_scorers(options, reward, options.judges)
+        source = start(options)
+        refuse_unscorable([scorer], prompts)
+        refuse_unscorable([scorer, *judges], held_out)
+        rater_judge = None
+        if options.raters == SIMULATED:
+            rater_judge = load_scorer(options.rater_judge, options.device, options.dtype)
+            refuse_unscorable([rater_judge], prompts)
+        replay = None
+        if options.replay is not None:
+            memory = options.output / "embeddings"
+            replay = Replay(options.replay, options.validation, options.seed, memory)
+        sampling = given_sampling(options, Sampling)
+        generator = load_generator(options.generator, device=options.device, dtype=options.dtype, **sampling)
+        facts = {
+            "prompts": prompts_record(options.prompts, prompts),
+            "held_out": prompts_record(options.held_out, held_out) if options.held_out else None,
+            "spec": dict(generator.spec),
+            "reward_hash": scorer.hash,
+            "judges": {judge.name: judge.hash for judge in judges},
+            "rater_judge": rater_judge.hash if rater_judge else None,
+            "replay": sha256_file(options.replay) if options.replay else None,
+        }
+        claim_work(options.output, **facts, options=_deciding(options))
+
+        def made(name: str, wanted: list[Prompt], n: int) -> tuple[Pool, list[list[Candidate]]]:
+            pool = Pool(options.output / name, create=True)
+            fill_pool(generator, wanted, n, options.seconds, pool, options.seed, processes)
+            return pool, pool.candidates_of(wanted, n)
+
+        pool, candidates = made("pool", prompts, options.n)
+        measured = None
+        if held_out:
+            clips = made("held_out/pool", held_out, options.held_out_n)
+            measured = HeldOut(*clips, judges, reward, processes, options.seed)
+        raters = None
+        if rater_judge is not None:
+            raters = raters_of(rater_judge, pool, candidates, options, options.seed, processes)
+        rounds = Rounds(
+            options,
+            pool,
+            candidates,
+            schedule,
+            source,
+            scorer,
+            reward,
+            raters,
+            replay,
+            measured,
+            processes,
+        )
+        waits = rounds.run()
+        rows = log_of(options)
+        write_text(options.output / LOG, "".join(map(dump_line, rows)))
+        write_report(options.output / "report.html", rows, options)
+        write_run_record(options.output, options, **facts)
+        print(waits if waits else f"{options.output / REWARD} is the last reward")
+
+
+def _refuse_shared(options: RewardLoop, prompts: list[Prompt], held_out: list[Prompt]) -> None:
+    known = {prompt.text for prompt in prompts}
+    if shared := [prompt.id for prompt in held_out if prompt.text in known]:
+        raise InputError(f"--held_out {options.held_out}: prompt {shared[0]!r} is one of --prompts")
+
+
+def _deciding(options: RewardLoop) -> dict[str, Any]:
+    """Return the options that decide what is learned or measured, but for how many rounds there are."""
+    free = {"output", "device", "rounds"}
+    told_by_facts = {"prompts", "held_out", "generator", "reward", "judges", "rater_judge", "replay"}
+    return {name: value for name, value in vars(options).items() if name not in free | told_by_facts}
+
+
+if __name__ == "__main__":
+    run(main, RewardLoop)
