@@ -49,12 +49,7 @@ class HeadEnsemble(CMIRMScorer):
         dtype: str = "float32",
         max_seconds: float = MAX_SECONDS,
     ) -> None:
-        places = checkpoints_in(Path(folder))
-        if len(places) < 2:
-            raise InputError(
-                "an ensemble needs a folder of two heads or more, each in a folder of its own, as reward/train.py "
-                f"--ensemble writes them; {str(folder)!r} has {len(places)}"
-            )
+        places = head_folders(Path(folder))
         self._loaded = _load_heads(places)
         model = load_checkpoint(places[0], max_seconds, dtype)
         super().__init__(model, name or Path(folder).resolve().name, device)
@@ -76,6 +71,23 @@ class HeadEnsemble(CMIRMScorer):
                 for metric, column in COLUMNS.items()
             }
         return found
+
+
+def head_folders(folder: Path) -> Sequence[Path]:
+    """Return the subfolders of an ensemble's folder that hold a head, by name.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two.
+    """
+    places = checkpoints_in(folder)
+    if len(places) < 2:
+        raise InputError(
+            "an ensemble needs a folder of two heads or more, each in a folder of its own, as reward/train.py "
+            f"--ensemble writes them; {str(folder)!r} has {len(places)}"
+        )
+    return places
 
 
 def _load_heads(places: Sequence[Path]) -> list[RewardHead]:
