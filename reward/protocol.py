@@ -173,6 +173,11 @@ def hearings_of(scorer: Scorer) -> tuple[Hearing, ...]:
     return tuple(scorer.hears) or (Hearing(seconds=scorer.max_seconds),)
 
 
+def twins_of(scorers: Sequence[Scorer]) -> dict[str, str]:
+    """Return for metrics of scorers the metric by which another judge measures the same; not all scorers say."""
+    return {name: twin for one in scorers for name, twin in (getattr(one, "twins", None) or {}).items()}
+
+
 def are_independent(one: Scorer, other: Scorer) -> bool:
     """Return whether two scorers have no features in common."""
     return not {*features_of(one)} & {*features_of(other)}

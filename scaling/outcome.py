@@ -20,6 +20,7 @@ from music.pool import Candidate, Pool
 from music.prompts import prompts_record
 from music.provenance import device_name, write_run_record
 from reward import RewardWeights, Scorer
+from reward.protocol import twins_of
 from scaling.browsing.favourites import Favourite, favourite_places
 from scaling.choose_best import ranking, write_best
 from scaling.ranking_table import write_ranking
@@ -104,7 +105,7 @@ class Outcome:
                 "n_prompts": len(self.candidates),
                 "n": rewards.shape[1],
                 "reward": self.scorers[0].name,
-                **summarise(rewards, self.metrics, self.config.seed, self._twins()),
+                **summarise(rewards, self.metrics, self.config.seed, twins_of(self.scorers)),
                 **self._by_hand(chosen),
             }
         with self.stages.time("report"):
@@ -139,12 +140,6 @@ class Outcome:
     def rewards(self) -> Array:
         """Return the reward of every candidate, `[P, N]`: the weighted sum of metrics of the reward model."""
         return self.reward(self.metrics)
-
-    def _twins(self) -> dict[str, str]:
-        """Return the metrics by which another judge measures the same; a class of anybody's need not say."""
-        return {
-            name: twin for one in self.scorers for name, twin in (getattr(one, "twins", None) or {}).items()
-        }
 
     def _order(self, rewards: Array) -> NDArray[np.int64]:
         """Return the candidates of each prompt from the best to the worst, `[P, N]`, favourites first."""

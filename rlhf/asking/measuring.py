@@ -20,7 +20,7 @@ from music.processes import Processes
 from reward import RewardWeights, Scorer
 from reward.bradley_terry import accuracy_of, calibration_error_of, cross_entropy_of
 from reward.judgements import HEADS, Preference
-from reward.protocol import ScoreRequest, judging, scores_of
+from reward.protocol import ScoreRequest, judging, scores_of, twins_of
 from reward.scoring.candidates import metric_names, score_candidates
 from reward.simulated_votes import answering
 from scaling.estimators import best_of_n
@@ -124,7 +124,7 @@ class HeldOut:
         judged = {name: metrics[name] for name in better}
         mine = {REWARD: rewards, **{name: metrics[name] for name in judging(own)}}
         found: dict[str, Any] = {"within_prompt": self._correlations(mine, judged)}
-        found |= summarise(rewards, judged, self._seed)
+        found |= summarise(rewards, judged, self._seed, twins_of(self._judges))
         chosen = {name: best_of_n(rewards, values, rewards.shape[1]) for name, values in judged.items()}
         if self._first is None:
             self._first = chosen

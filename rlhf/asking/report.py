@@ -98,11 +98,16 @@ def sections_of(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Line]
         for judge, _ in chosen
         if len(rows) > 1
     ]
+    reached = [
+        (judge, [_share(one.get("reached", {}).get(judge)) for one in held])
+        for judge in held[0].get("reached", {})
+    ]
     return [
         (_ANSWERS, _known(answered)),
         ("Agreement with older preferences", _known(replayed)),
         ("Order within a prompt, beside judges (Spearman)", within),
         (f"What judges say of the best of {best[0] if best else 'n'}", chosen),
+        ("Share of what choosing by a second judge of the same thing gains", _known(reached)),
         (_SINCE, since),
     ]
 
@@ -122,6 +127,10 @@ def _accuracy(found: Mapping[str, Any] | None, head: str) -> Entry:
 def _within(found: Mapping[str, Any], mine: str, judge: str) -> Entry:
     entry = found.get("within_prompt", {}).get(mine, {}).get(judge)
     return None if entry is None or entry["mean"] is None else entry
+
+
+def _share(found: Mapping[str, Any] | None) -> Entry:
+    return None if found is None else {"mean": found["share"], "ci95": found["ci95"]}
 
 
 def _cell(entry: Entry) -> str:
