@@ -400,3 +400,15 @@ def test_one_that_runs_out_of_memory_ends_the_run_which_goes_on_later(tmp_path, 
     counts = score_rows(tmp_path / "in.jsonl", tmp_path / "out.jsonl", scorer)
     assert (counts.scored, counts.kept, counts.failed) == (2, 1, 0)
     assert asked == ["0", "1", "1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("chances=maybe", "the option 'chances' of .* must be true or false, got 'maybe'"),
+        ("chances=1", "the option 'chances' of .* must be true or false, got 1"),
+    ],
+)
+def test_an_option_that_says_what_it_is_takes_nothing_else(options, message):
+    with pytest.raises(InputError, match=message):
+        load_scorer("lab-cmi-rm", device="cpu", **read_options(options))
