@@ -208,7 +208,9 @@ def check_options(
             takes = ", ".join(one.name for one in named) or "none"
             raise UnknownOptionError(option, f"{name} has no option {option!r}: it takes {takes}")
     for one in named:
-        what, kind = _KINDS.get(str(getattr(one.annotation, "__name__", one.annotation)), ("", object))
+        what, kind = _KINDS.get(
+            str(getattr(one.annotation, "__name__", one.annotation)).removesuffix(" | None"), ("", object)
+        )
         value = options.get(one.name)
         fits = value is None or (
             isinstance(value, kind) and isinstance(value, bool) <= (kind in (bool, object))
