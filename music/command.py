@@ -169,6 +169,7 @@ _MOST = {
     **dict.fromkeys(("batch_size", "micro_batch_size"), 65_536),
     **dict.fromkeys(("n", "held_out_n"), 1_000_000),
     "seeds": 10_000,
+    "ensemble": 1_000,
     "concurrency": 4_096,
 }
 _MOST_OF_ALL = 2**31 - 1

@@ -9,6 +9,7 @@ It runs what ``python -m`` runs, in several processes if it is asked to. What th
 it is asked for, so that no floor knows the ones above it.
 """
 
+import signal
 import sys
 
 from music.closed_pipes import outlive_readers
@@ -67,9 +68,19 @@ COMMANDS = {
 
 def main() -> None:
     """Run the command that the first word names, in as many processes as the words before it ask for."""
+    try:
+        _main()
+    except KeyboardInterrupt:  # while the command is still being imported
+        print("interrupted", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+
+
+def _main() -> None:
     outlive_readers()
     try:
         count, words = count_of(sys.argv[1:])
+        if any(word.partition("=")[0] == OPTION for word in words):
+            raise InputError(f"{OPTION} comes once, before the command: music-reward {OPTION} N COMMAND ...")
         if count > 1 and (found := find(COMMANDS, words)) and not _TELL & set(words):
             name, command = found
             if not command.shares:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from music.errors import InputError
-from music.paths import is_folder, reading
+from music.paths import exists, is_file, is_folder, reading
 
 _BLOCK = 1 << 20
 # Dataset loaders take a path like audio/test-1/ for the test split of the data; audio/xtest-1/ is left alone.
@@ -41,8 +41,10 @@ def sha256_file(path: str | Path) -> str:
     Raises
     ------
     InputError
-        If the file cannot be read.
+        If the file cannot be read, or is a pipe or a device, which may have no end.
     """
+    if exists(path) and not (is_file(path) or is_folder(path)):
+        raise InputError(f"cannot read {path}: it is no regular file")
     digest = hashlib.sha256()
     with reading(path), open(path, "rb") as file:
         while block := file.read(_BLOCK):

@@ -21,6 +21,7 @@ import torch
 from music.durable import write_text
 from music.errors import InputError
 from music.files import read_object
+from music.paths import is_file
 
 _BEGAN = time.monotonic()  # which no clock that is set changes
 _START = time.time()  # a little after the command: torch, imported above, is loaded by now
@@ -55,7 +56,8 @@ def claim_folder(folder: str | Path, config: Any) -> None:
     """
     record: dict[str, Any] = {}
     with contextlib.suppress(InputError):
-        record = read_object(Path(folder) / _RECORD)
+        if is_file(path := Path(folder) / _RECORD):  # a pipe might never end
+            record = read_object(path)
     job, command = record.get("job"), record.get("command")
     if job not in (None, _job(config)):
         script = command[1] if isinstance(command, list) and len(command) > 1 else job

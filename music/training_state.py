@@ -12,6 +12,9 @@ from torch import nn
 from music.durable import write_bytes, write_text
 from music.errors import InputError
 from music.jsonl import dump_line, read_jsonl
+from music.torch_files import read_torch_file
+
+_FIELDS = {"identity", "best", "step", "best_step", "waited", "stopped", "model", "optimiser"}
 
 
 class TrainState:
@@ -40,9 +43,11 @@ class TrainState:
 
     def _read(self, identity: Mapping[str, Any]) -> None:
         try:
-            saved = torch.load(self.path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises many kinds for a damaged file
-            raise InputError(f"{self.path} is damaged ({error}): delete it to start again") from error
+            saved = read_torch_file(self.path, "state of a training")
+        except InputError as error:
+            raise InputError(f"{error}: delete it to start again") from error
+        if not isinstance(saved, dict) or not saved.keys() >= _FIELDS:
+            raise InputError(f"{self.path} holds no state of a training: delete it to start again")
         before = json.loads(saved["identity"])
         changed = [name for name in identity if before.get(name) != json.loads(self.identity)[name]]
         if changed:

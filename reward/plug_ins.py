@@ -1,6 +1,7 @@
 """Scorers from anywhere: anybody's class, function that makes a scorer, or plain function that gives a number."""
 
 import inspect
+import numbers
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -197,7 +198,7 @@ def check_options(
     UnknownOptionError
         If it does not take one.
     InputError
-        If it needs another.
+        If it needs another, or one is no number, or not true or false, where it says that it is.
     """
     parameters = _parameters(factory, name)
     takes_any = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters)
@@ -207,10 +208,25 @@ def check_options(
             takes = ", ".join(one.name for one in named) or "none"
             raise UnknownOptionError(option, f"{name} has no option {option!r}: it takes {takes}")
     for one in named:
+        what, kind = _KINDS.get(
+            str(getattr(one.annotation, "__name__", one.annotation)).removesuffix(" | None"), ("", object)
+        )
+        value = options.get(one.name)
+        fits = value is None or (
+            isinstance(value, kind) and isinstance(value, bool) <= (kind in (bool, object))
+        )
+        if not fits:
+            raise InputError(f"the option {one.name!r} of {name} must be {what}, got {value!r}")
         if one.default is one.empty and one.name not in options:
             raise InputError(f"{name} needs the option {one.name!r}: give --reward_options {one.name}=VALUE")
 
 
+# what options may be that say so; 'maybe' would count as true
+_KINDS: dict[str, tuple[str, type]] = {
+    "bool": ("true or false", bool),
+    "int": ("a whole number", numbers.Integral),
+    "float": ("a number", numbers.Real),
+}
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 

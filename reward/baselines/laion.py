@@ -7,7 +7,6 @@ They are not the CLAPs that LAION has on the hub in the files of transformers: t
 from collections.abc import Iterator, Mapping
 from math import isqrt
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from music.errors import InputError
 from music.files import read_object
 from music.hashing import sha256_text
 from music.library_repairs import repair_torchaudio
+from music.torch_files import read_torch_tensors
 from reward.cmi_rm.weights import load_strictly
 
 RATE, LONGEST = 48_000, 480_000  # Hz; samples that are heard at a time
@@ -117,13 +117,9 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
     kinds = {type(dtype(kind)) for kind in ("float32", "float64", "int32", "int64")}
     # progress of the training lies beside the weights, as numbers of NumPy; older versions have them elsewhere
     harmless: list[Any] = [scalar, (scalar, "numpy.core.multiarray.scalar"), dtype, *kinds]
-    try:
-        with torch.serialization.safe_globals(harmless):
-            found = torch.load(path, map_location="cpu", weights_only=True)
-        tensors = found.get("state_dict", found)
-        return {key.removeprefix("module."): value for key, value in tensors.items()}
-    except (OSError, RuntimeError, UnpicklingError, EOFError, AttributeError) as error:
-        raise InputError(f"{path} holds no CLAP of laion_clap: {str(error).splitlines()[0]}") from error
+    with torch.serialization.safe_globals(harmless):
+        tensors = read_torch_tensors(path, "CLAP of laion_clap", "state_dict")
+    return {key.removeprefix("module."): value for key, value in tensors.items()}
 
 
 def _renamed(tensors: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:

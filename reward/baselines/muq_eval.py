@@ -9,7 +9,6 @@ are the checkpoint's own.
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ from music.errors import InputError
 from music.files import read_object, read_yaml
 from music.paths import is_file
 from music.prompts import Prompt
+from music.torch_files import read_torch_tensors
 from reward.baselines.clip_scorer import ClipScorer
 from reward.cmi_rm import towers
 from reward.cmi_rm.folded_subsampling import FoldedSubsampling
@@ -156,13 +156,10 @@ def _over(base: Any, own: Any) -> Any:
 
 
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-        return {
-            new + key.removeprefix(old): value
-            for old, new in _PARTS.items()
-            for key, value in tensors.items()
-            if key.startswith(old)
-        }
-    except (OSError, RuntimeError, UnpicklingError, EOFError, AttributeError) as error:
-        raise InputError(f"{path} holds no weights of a MuQ-Eval: {str(error).splitlines()[0]}") from error
+    tensors = read_torch_tensors(path, "weights of a MuQ-Eval")
+    return {
+        new + key.removeprefix(old): value
+        for old, new in _PARTS.items()
+        for key, value in tensors.items()
+        if key.startswith(old)
+    }

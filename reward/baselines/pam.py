@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -23,6 +22,7 @@ from music.files import read_yaml
 from music.library_repairs import repair_torchaudio
 from music.optional_libraries import OptionalLibraries, install_extra
 from music.prompts import Prompt
+from music.torch_files import read_torch_tensors
 from reward.baselines.clip_scorer import ClipScorer
 from reward.baselines.in_float32 import InFloat32
 from reward.cmi_rm.locations import Locator
@@ -103,11 +103,11 @@ def cut(wave: torch.Tensor, length: int) -> list[torch.Tensor]:
 def _load_clap(path: Path, gpt2: Path, settings: Mapping[str, Any]) -> Any:
     from transformers import GPT2Config
 
+    tensors = read_torch_tensors(path, "CLAP of msclap", "model")
     try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)["model"]
         shared, width = tensors["audio_encoder.projection.linear1.weight"].shape
-    except (OSError, RuntimeError, UnpicklingError, KeyError, TypeError) as error:
-        raise InputError(f"{path} holds no CLAP of msclap: {str(error).splitlines()[0]}") from error
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{path} holds no CLAP of msclap: {error}") from error
     tensors = {key: value for key, value in tensors.items() if not key.endswith(_CAUSAL_MASKS)}
     with torch.random.fork_rng(devices=[]):  # its first weights are thrown away
         model = _build(GPT2Config.from_pretrained(str(gpt2)), settings, width, shared)

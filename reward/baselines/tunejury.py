@@ -11,7 +11,6 @@ hub, where MERT-v1-330M asks for a login.
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -22,6 +21,7 @@ from music.errors import InputError
 from music.files import read_object
 from music.paths import is_file
 from music.prompts import Prompt
+from music.torch_files import read_torch_tensors
 from reward.baselines import laion
 from reward.baselines.clip_scorer import ClipScorer
 from reward.baselines.in_float32 import InFloat32
@@ -83,7 +83,7 @@ class TuneJury(ClipScorer):
         self.name = path.stem  # tunejury, or what a variant is called
         locator = Locator().beside(path.parent.resolve())
         left_out = _left_out(path.with_suffix(".json"))
-        tensors = _read_head(path)
+        tensors = read_torch_tensors(path, "head of TuneJury", "state_dict")
         linear = [f"net.{number}.weight" for number in range(0, len(tensors), _STEP)]
         shapes = [tensors[name].shape for name in linear if name in tensors]
         if not shapes or any(len(shape) != 2 for shape in shapes):
@@ -146,14 +146,6 @@ def _left_out(path: Path) -> list[str]:
     if not isinstance(named, list) or any(one not in _BLOCKS for one in named):
         raise InputError(f"{path}: exclude must be a list of {', '.join(_BLOCKS)}, got {named!r}")
     return sorted(named)
-
-
-def _read_head(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-        return dict(found.get("state_dict", found))
-    except (OSError, RuntimeError, UnpicklingError, EOFError, AttributeError) as error:
-        raise InputError(f"{path} holds no head of TuneJury: {str(error).splitlines()[0]}") from error
 
 
 def _clap_file(locator: Locator) -> Path:

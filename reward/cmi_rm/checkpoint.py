@@ -17,6 +17,7 @@ from safetensors.torch import save
 from music.durable import write_bytes, write_text
 from music.errors import InputError
 from music.paths import is_file
+from music.torch_files import read_torch_tensors
 from reward.cmi_rm.config import CMIRMConfig, config_to_dict, read_config
 from reward.cmi_rm.head import RewardHead
 from reward.cmi_rm.locations import Locator
@@ -129,5 +130,5 @@ def muq_tensors(folder: Path) -> dict[str, torch.Tensor]:
         return read_tensors(folder / WEIGHTS)
     binary = folder / "pytorch_model.bin"
     if is_file(binary):
-        return torch.load(binary, map_location="cpu", weights_only=True)
+        return read_torch_tensors(binary, "weights")
     raise InputError(f"{folder} holds no weights: expected {WEIGHTS} or pytorch_model.bin")

@@ -15,7 +15,7 @@ import torch
 
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_text
-from reward.cmi_rm.checkpoint import checkpoints_in, load_checkpoint, load_head
+from reward.cmi_rm.checkpoint import CONFIG, WEIGHTS, checkpoints_in, load_checkpoint, load_head
 from reward.cmi_rm.head import COLUMNS, RewardHead
 from reward.cmi_rm.scorer import CMIRMScorer
 from reward.cmi_rm.towers import MAX_SECONDS
@@ -38,7 +38,8 @@ class HeadEnsemble(CMIRMScorer):
     Raises
     ------
     InputError
-        If there are fewer than two heads, one is not sound, their towers differ, or only some of them give ratings.
+        If there are fewer than two heads, one is not sound or not whole, their towers differ, or only some of them give
+        ratings.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ def head_folders(folder: Path) -> Sequence[Path]:
     Raises
     ------
     InputError
-        If there are fewer than two.
+        If there are fewer than two, or one has lost a file.
     """
     places = checkpoints_in(folder)
     if len(places) < 2:
@@ -87,6 +88,10 @@ def head_folders(folder: Path) -> Sequence[Path]:
             "an ensemble needs a folder of two heads or more, each in a folder of its own, as reward/train.py "
             f"--ensemble writes them; {str(folder)!r} has {len(places)}"
         )
+    for needed in (CONFIG, WEIGHTS):
+        for part in sorted(folder.glob(f"*/{needed}")):
+            if part.parent not in places:
+                raise InputError(f"{part.parent} holds half a head: it needs {CONFIG} and {WEIGHTS}")
     return places
 
 

@@ -267,12 +267,17 @@ def _left_by_older_version(output: Path, rows: Mapping[str, Row], scorer: Scorer
 
 def _is_score(row: Row, rows: Mapping[str, Row], scorer: Scorer) -> bool:
     """Tell whether any row at all is a score of one of the rows as they are now."""
-    scored = row.get("model") == scorer.hash and row.keys() >= set(scorer.metrics)
-    return scored and isinstance(row.get("id"), str) and row["id"] in rows and _is_finished(row, rows, scorer)
+    known = row.get("model") == scorer.hash and isinstance(row.get("id"), str) and row["id"] in rows
+    return known and _is_finished(row, rows, scorer)
 
 
 def _is_finished(result: Row, rows: Mapping[str, Row], scorer: Scorer) -> bool:
     """Tell whether a result is a score of the row as it is in the input now; of one that is not there, a score."""
+    numbers, texts = map(result.get, scorer.metrics), (result.get(name, "") for name in TOLD)
+    if not (
+        all(isinstance(one, int | float) for one in numbers) and all(isinstance(one, str) for one in texts)
+    ):
+        return False  # an error, or damage
     if result["id"] not in rows:
         return "error" not in result
     added = (*scorer.metrics, "model", *TOLD)

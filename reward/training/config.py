@@ -212,6 +212,7 @@ class TrainConfig:
     def _check_ensemble(self, heads: int) -> None:
         if heads < 2:
             raise InputError(f"--ensemble must be at least 2, got {heads}: leave it out for one head")
+        refuse_below_one(self, "ensemble")
         if self.tuning.kinds:
             raise InputError(
                 "--ensemble needs frozen towers, which its heads share: leave --text_encoder_tune, --lora_r and "

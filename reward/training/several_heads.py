@@ -34,7 +34,7 @@ def trainings(config: TrainConfig, data: JudgementData) -> list[tuple[TrainConfi
     Raises
     ------
     InputError
-        If the output holds a training of the other kind.
+        If the output holds a training of the other kind, or more heads.
     """
     output = Path(config.output)
     single, first = (is_file(folder / STATE) for folder in (output, _folder(output, 0)))
@@ -43,6 +43,10 @@ def trainings(config: TrainConfig, data: JudgementData) -> list[tuple[TrainConfi
         raise InputError(f"{output} holds a training of {kind}: choose another --output")
     if config.ensemble is None:
         return [(config, data)]
+    if is_file(_folder(output, config.ensemble) / STATE):
+        raise InputError(
+            f"{output} holds more heads than --ensemble {config.ensemble}: ask for all, or choose another --output"
+        )
     found = []
     for number in range(config.ensemble):
         seed = candidate_seed(config.seed, "head", number)

@@ -140,7 +140,7 @@ def test_damaged_weights_are_refused(copy: Path):
     with pytest.raises(InputError, match=r"holds no weights: expected model\.safetensors or model\.ckpt"):
         load(copy)
     (copy / "model.ckpt").write_bytes(b"nothing")
-    with pytest.raises(InputError, match="cannot be loaded as Stable Audio"):
+    with pytest.raises(InputError, match="holds no Stable Audio: it is damaged"):
         load(copy)
 
 

@@ -1,5 +1,8 @@
 """Hashes, seeds and path names are stable and tell things apart."""
 
+import os
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +31,13 @@ def test_sha256_of_text_and_file_agree(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert sha256_text("abc") == sha256_file(tmp_path / "a") == known
+
+
+def test_what_may_have_no_end_is_not_hashed(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(InputError, match=f"cannot read {path}: it is no regular file"):
+            sha256_file(path)
 
 
 def test_folder_hash_sees_names_and_bytes_but_not_place_or_hidden_files(tmp_path):

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from music import console
 from music.distributed.launched import launched
 from music.distributed.launching import count_of
 from music.errors import InputError
@@ -229,3 +230,25 @@ def test_the_number_comes_before_the_command():
 def test_a_number_that_makes_no_sense_is_refused(given):
     with pytest.raises(InputError, match=r"--num_processes must be from 1 to \d+, the cores of this machine"):
         count_of(["--num_processes", *([] if given is None else [given])])
+
+
+@pytest.mark.parametrize("words", [["--num_processes", "2"], ["--num_processes=2"]])
+@pytest.mark.parametrize("before", [[], ["--num_processes", "1"]])
+def test_the_number_behind_the_command_is_told_where_it_belongs(words, before, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["music-reward", *before, "score", *words])
+    with pytest.raises(SystemExit, match="2"):
+        console.main()
+    assert capsys.readouterr().err == (
+        "error: --num_processes comes once, before the command: music-reward --num_processes N COMMAND ...\n"
+    )
+
+
+def test_ctrl_c_is_one_line_while_a_command_is_imported(monkeypatch, capsys):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(console, "dispatch", stopped)
+    monkeypatch.setattr(sys, "argv", ["music-reward", "score"])
+    with pytest.raises(SystemExit, match="130"):
+        console.main()
+    assert capsys.readouterr().err == "interrupted\n"

@@ -119,6 +119,12 @@ def test_heads_that_do_not_belong_together_are_refused(heads, scoring, tmp_path)
     config = yaml.safe_load((places[1] / "config.yaml").read_text())
     config["model"]["model_name"] = "other"
     (places[1] / "config.yaml").write_text(yaml.safe_dump(config))
+    (places[1] / "config.yaml").rename(places[1] / "config")
+    with pytest.raises(
+        InputError, match=r"b holds half a head: it needs config\.yaml and model\.safetensors"
+    ):
+        load_scorer(f"ensemble:{folder}")
+    (places[1] / "config").rename(places[1] / "config.yaml")
     with pytest.raises(InputError, match=r"b hears with other towers than .*a: an ensemble shares them"):
         load_scorer(f"ensemble:{folder}")
 
@@ -154,6 +160,8 @@ def test_a_killed_training_goes_on_and_may_get_more_heads(several, tmp_path):
     more = weights_of(again.output)
     assert whole.items() < more.items()
     assert len(set(more.values())) == 3
+    with pytest.raises(InputError, match=r"holds more heads than --ensemble 2: ask for all"):
+        main(again)
     with pytest.raises(InputError, match=r"holds a training of an ensemble: choose another --output"):
         main(dataclasses.replace(again, ensemble=None))
 
@@ -181,6 +189,7 @@ def test_heads_that_give_ratings_keep_them(mixed):
     ("options", "message"),
     [
         ({"ensemble": 1}, "--ensemble must be at least 2, got 1"),
+        ({"ensemble": 10**12}, "--ensemble must be at most 1000, got 1000000000000"),
         ({"ensemble": 2, "train_muq_depth": 1}, "--ensemble needs frozen towers"),
         ({"ensemble": 2, "tracker": "tensorboard"}, "leave --tracker tensorboard out"),
     ],

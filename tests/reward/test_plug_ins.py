@@ -365,7 +365,7 @@ def test_a_metric_of_two_rewards_is_called_after_each(request_):
 
 @pytest.mark.parametrize("seconds", [-1, 0, float("nan"), float("inf"), "short", [1]])
 def test_a_length_that_is_none_is_refused(seconds):
-    with pytest.raises(InputError, match="max_seconds must be above 0 and finite, got"):
+    with pytest.raises(InputError, match=r"max_seconds.? .*must be (above 0 and finite|a number), got"):
         load_scorer("lab-cmi-rm", device="cpu", max_seconds=seconds)
 
 
@@ -400,3 +400,16 @@ def test_one_that_runs_out_of_memory_ends_the_run_which_goes_on_later(tmp_path, 
     counts = score_rows(tmp_path / "in.jsonl", tmp_path / "out.jsonl", scorer)
     assert (counts.scored, counts.kept, counts.failed) == (2, 1, 0)
     assert asked == ["0", "1", "1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("chances=maybe", "the option 'chances' of .* must be true or false, got 'maybe'"),
+        ("chances=1", "the option 'chances' of .* must be true or false, got 1"),
+        ("max_seconds=true", "the option 'max_seconds' of .* must be a number, got True"),
+    ],
+)
+def test_an_option_that_says_what_it_is_takes_nothing_else(options, message):
+    with pytest.raises(InputError, match=message):
+        load_scorer("lab-cmi-rm", device="cpu", **read_options(options))

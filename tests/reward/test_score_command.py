@@ -189,6 +189,27 @@ def test_scores_of_an_earlier_version_say_nothing_of_the_audio_and_are_kept(job,
     assert len(job.asked) == 6
 
 
+@pytest.mark.parametrize(
+    "damage", [{"energy": "x"}, {"energy": None}, {"audio_heard": 5}, {"scored_audio": [1]}], ids=str
+)
+def test_a_damaged_result_is_scored_anew(job, damage):
+    job.run()
+    before = job.results
+    damaged = [{**before[0], **damage}, *before[1:]]
+    job.output.write_text("".join(json.dumps(row) + "\n" for row in damaged))
+    assert job.run() == 0
+    assert job.asked[6:] == ["0"]
+    assert job.results == before
+
+
+def test_pipes_and_devices_are_the_error_of_their_rows(job):
+    os.mkfifo(job.folder / "pipe")
+    job.rows[0]["audio"], job.rows[1]["audio"] = "pipe", "/dev/zero"
+    job.rows[2]["reference"] = "pipe"  # which this scorer does not hear
+    assert job.run() == 1
+    assert ["no regular file" in row.get("error", "") for row in job.results[:3]] == [True, True, False]
+
+
 def test_a_limit_scores_the_first_rows_and_keeps_what_is_there_of_others(job):
     job.rows[5]["audio"] = "audio/missing.flac"
     assert job.run(limit=2) == 0

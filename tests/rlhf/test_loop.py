@@ -215,15 +215,16 @@ def test_judges_are_compared_on_held_out_prompts(options, tmp_path):
     )
     main(options)
     start, after = rows_of(options.output / "log.jsonl")
-    assert set(start["held_out"]["within_prompt"]["reward"]) == {"gold_alignment", "gold_musicality"}
+    judged = {"gold_alignment", "gold_margin", "gold_musicality"}
+    assert set(start["held_out"]["within_prompt"]["reward"]) == judged
     assert set(after["held_out"]["by_n"]) == {"1", "2"}
     assert "since_first" not in start["held_out"]
-    assert set(after["held_out"]["since_first"]) == {"gold_alignment", "gold_musicality"}
+    assert set(after["held_out"]["since_first"]) == judged
     page = (options.output / "report.html").read_text()
     assert_loads_nothing(page)
     assert_balanced(page)
     assert "6 answers about lab-musicgen" in page
-    assert page.count("<svg") == 2 + 6  # curves of two metrics, and what changed from round to round
+    assert page.count("<svg") == 3 + 8  # curves of three metrics, and what changed from round to round
 
 
 def test_correlation_within_a_prompt():

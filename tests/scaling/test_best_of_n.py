@@ -43,7 +43,17 @@ def test_what_a_run_leaves(whole):
         "summary.json",
     ]
     summary = json.loads((whole / "summary.json").read_text())
-    assert list(summary) == ["n_prompts", "n", "reward", "by_n", "gain", "captured", "ties", "seconds"]
+    assert list(summary) == [
+        "n_prompts",
+        "n",
+        "reward",
+        "by_n",
+        "gain",
+        "captured",
+        "reached",
+        "ties",
+        "seconds",
+    ]
     assert (summary["n_prompts"], summary["n"], summary["reward"], summary["ties"]) == (3, 4, "loudness", 0)
     assert list(summary["by_n"]) == ["1", "2", "3", "4"]
     assert (

@@ -19,6 +19,7 @@ from torch import nn
 
 from music.durable import write_bytes, writing
 from music.progress import progress
+from music.torch_files import read_torch_file
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def train(
     checkpoint, first = work / "checkpoint.pt", 0
     state: dict[str, Any] = {}
     if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
+        state = read_torch_file(checkpoint, "state of a training")
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         first = state["step"]

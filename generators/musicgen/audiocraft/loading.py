@@ -28,6 +28,7 @@ from generators.shared.model_loading import (
 from generators.shared.stand_ins import module, stand_ins
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_folder, sha256_text
+from music.torch_files import read_torch_file
 
 LANGUAGE_MODEL, CODEC = "state_dict.bin", "compression_state_dict.bin"
 TEXT, MELODY = "description", "self_wav"  # the conditions that published models know
@@ -154,7 +155,7 @@ def build_language_model(config: Any, t5: Path, dtype: torch.dtype) -> Any:
 
 def _read(path: Path) -> tuple[Any, Mapping[str, torch.Tensor]]:
     """Return configuration and weights of a checkpoint."""
-    package = torch.load(path, map_location="cpu", weights_only=True)
+    package = read_torch_file(path, "MusicGen of audiocraft")
     return import_audiocraft().create_config(package["xp.cfg"]), package["best_state"]
 
 
@@ -184,7 +185,7 @@ def _check_config(path: Path, config: Any) -> None:
 def _load_codec(folder: Path) -> tuple[Any, Fraction, list[Path]]:
     """Return the codec, its samples a frame, and the folders of what its checkpoint only names."""
     library = import_audiocraft()
-    package = torch.load(folder / CODEC, map_location="cpu", weights_only=True)
+    package = read_torch_file(folder / CODEC, "codec of a MusicGen of audiocraft")
     if "pretrained" in package:
         from transformers import EncodecModel
 

@@ -20,6 +20,7 @@ from music.errors import InputError
 from music.files import read_object
 from music.hashing import canonical_json, sha256_folder, sha256_text
 from music.paths import is_file
+from music.torch_files import read_torch_tensors
 
 CONFIG = "model_config.json"
 _WEIGHTS = ("model.safetensors", "model.ckpt")  # the first that is there
@@ -180,7 +181,7 @@ def _read_weights(path: Path) -> Mapping[str, torch.Tensor]:
         from safetensors.torch import load_file
 
         return load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    return read_torch_tensors(path, "Stable Audio", "state_dict")
 
 
 def _text_options(config: Mapping[str, Any]) -> dict[str, Any]:
