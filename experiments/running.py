@@ -5,16 +5,16 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
+from music.devices import threads_of_torch
 from music.durable import make_folder
 from music.errors import InputError
 from music.progress import progress
@@ -58,7 +58,7 @@ def spread(
         If the system ends a process, as it does where memory runs out.
     """
     if workers == 1:
-        with _one_thread():
+        with threads_of_torch(1):
             return [work(item) for item in progress(items, desc=name)]
     # as bytes: multiprocessing would hold an open file for every tensor
     with ProcessPoolExecutor(workers, _context(), _begin, (pickle.dumps(work),)) as executor:
@@ -79,16 +79,6 @@ def _context() -> BaseContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
     return context
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _begin(work: bytes) -> None:

@@ -73,15 +73,14 @@ class Heard:
 
 def heard_in(impressions: Sequence[Impression], asked: Sequence[dict[str, Any]], n: int) -> Heard:
     """Return what was heard of what was asked, `n` clips for each prompt."""
+    pairs = list(zip(impressions, asked, strict=True))
     right = {
         name: _table(
-            [float(one.best(name) == facts[name]) if name in facts else np.nan for one, facts in rows], n
+            [float(one.best(name) == facts[name]) if name in facts else np.nan for one, facts in pairs], n
         )
         for name in JUDGED
-        for rows in [list(zip(impressions, asked, strict=True))]
         if any(name in facts for facts in asked)
     }
-    pairs = list(zip(impressions, asked, strict=True))
     scores = {
         "alignment": [one.alignment(facts) for one, facts in pairs],
         "margin": [one.margin(facts) for one, facts in pairs],

@@ -44,8 +44,8 @@ def agreement(
     Returns
     -------
     dict
-        Of each head `accuracy` with its Wilson interval `low` and `high`, `pairs` that are no ties, `equal` scores,
-        `cross_entropy` and `ece`, the calibration error; None without pairs.
+        ``found[head]`` with `accuracy` and its Wilson interval `low` and `high`, `pairs` that are no ties, `equal`
+        scores, `cross_entropy` and `ece`, the calibration error; None without pairs.
     """
     found = {}
     for head in HEADS:
