@@ -81,9 +81,8 @@ class Clip:
         frames = soxr.resample(
             self.waveform.T.contiguous().cpu().numpy(), self.sample_rate, rate, quality="HQ"
         ).reshape(-1, self.channels)[:target]
-        waveform = np.zeros(
-            (self.channels, target), np.float32
-        )  # padding by torch takes as long as resampling
+        # padding by torch takes as long as resampling
+        waveform = np.zeros((self.channels, target), np.float32)
         waveform[:, : len(frames)] = frames.T
         return Clip(torch.from_numpy(waveform), rate)
 

@@ -153,9 +153,8 @@ class PMI(Scorer):
         decoder, special = self._model.decoder, self._model.config.decoder.vocab_size
         pattern = DelayPattern(len(codes), self._model.config.decoder.audio_channels, codes.shape[1])
         delayed = pattern.delay(codes[None], special)
-        written = torch.cat(
-            [torch.full_like(delayed[:, :1], special), delayed[:, :-1]], dim=1
-        )  # [1, steps, K]
+        begin = torch.full_like(delayed[:, :1], special)
+        written = torch.cat([begin, delayed[:, :-1]], dim=1)  # [1, steps, K]
         states = self._texts.states(text)
         # without text its states are zeros, which cross-attention adds as zeros
         both = torch.cat([states, torch.zeros_like(states)]).to(decoder.dtype)

@@ -138,9 +138,8 @@ def heard(path: Path, audio: Path | Clip, scorer: Scorer, level: float | None = 
     except InputError:
         if not isinstance(audio, Clip):
             return ""  # which the scorer tells
-        header = ClipHeader(
-            audio.sample_rate, audio.channels, audio.samples
-        )  # it is damaged behind what is heard
+        # the file is damaged behind what is heard
+        header = ClipHeader(audio.sample_rate, audio.channels, audio.samples)
     made = levelled(audio, level) if level is not None and isinstance(audio, Clip) else ""
     return told_of(header, hearings_of(scorer), [made] if made else [])
 
