@@ -58,7 +58,7 @@ class Judges:
     song
         Song of a split by its number.
     sound
-        How song is heard, by its split and number: clean, coded or played.
+        How a song is heard, by its split and number: clean, coded or played.
     songs
         Number of songs of each split.
     recipe
