@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from experiments.lab.pairs import write_rows
-from experiments.lab.training.cmi_rm import train_cmi_rm
+from experiments.lab.training import gold
+from experiments.lab.training.cmi_rm import train_cmi_rm, train_cmi_rm_played
 from experiments.lab.training.codec import load_codec, train_codec
-from experiments.lab.training.gold import FIRST, SECOND, Judges, train_gold
+from experiments.lab.training.gold import Judges, train_gold
 from experiments.lab.training.mulan import train_mulan
+from experiments.lab.training.mulan_played import train_mulan_played
 from experiments.lab.training.musicgen import train_musicgen
 from experiments.lab.training.regenerated import Player
 from experiments.lab.training.stable_audio import train_stable_audio
@@ -30,6 +32,8 @@ from generators.diffusion.pipeline_folder import LIBRARIES as DIFFUSERS
 from music.command import run
 from music.errors import InputError
 
+FIRST = "first"  # folder of the towers and the reward that have heard nothing of what the generator plays
+
 
 @dataclass(frozen=True)
 class TrainLab:
@@ -38,8 +42,8 @@ class TrainLab:
     Parameters
     ----------
     part
-        Part to train: codec, musicgen, vae, stable_audio, mulan, cmi_rm, gold, gold_b, prompts,
-        pairs; or all, in this order.
+        Part to train: codec, musicgen, vae, stable_audio, mulan, cmi_rm, mulan_played, cmi_rm_played, gold, gold_b,
+        prompts, pairs; or all, in this order. The parts mulan and cmi_rm save in the folder `first`.
     output
         Folder of the finished models.
     work
@@ -56,6 +60,8 @@ class TrainLab:
         "stable_audio",
         "mulan",
         "cmi_rm",
+        "mulan_played",
+        "cmi_rm_played",
         "gold",
         "gold_b",
         "prompts",
@@ -80,20 +86,31 @@ def _fit_musicgen(output: Path, work: Path) -> None:
 
 
 def _fit_cmi_rm(output: Path, work: Path) -> None:
-    if not (output / "mulan").exists():
-        raise InputError(
-            f"cmi_rm needs {output / 'mulan'}: train the part mulan first, with the same --output"
-        )
-    train_cmi_rm(output, work / "cmi_rm", load_codec(work / "codec"))
+    _made("cmi_rm", output / FIRST / "mulan", "mulan")
+    train_cmi_rm(output / FIRST, work / "cmi_rm", load_codec(work / "codec"))
+
+
+def _fit_mulan_played(output: Path, work: Path) -> None:
+    first = _made("mulan_played", output / FIRST / "mulan", "mulan")
+    train_mulan_played(output, work / "mulan_played", first, _player("mulan_played", output))
+
+
+def _fit_cmi_rm_played(output: Path, work: Path) -> None:
+    _made("cmi_rm_played", output / "mulan", "mulan_played")
+    first = _made("cmi_rm_played", output / FIRST / "cmi_rm", "cmi_rm")
+    train_cmi_rm_played(output, work / "cmi_rm_played", first, _player("cmi_rm_played", output))
 
 
 def _player(name: str, output: Path) -> Player:
     """Return the MusicGen of the output, which plays songs for the part `name`."""
-    if not (output / "musicgen").exists():
-        raise InputError(
-            f"{name} needs {output / 'musicgen'}: train the part musicgen first, with the same --output"
-        )
-    return Player(output / "musicgen")
+    return Player(_made(name, output / "musicgen", "musicgen"))
+
+
+def _made(name: str, folder: Path, by: str) -> Path:
+    """Return a folder that the part `name` needs and the part `by` makes."""
+    if not folder.exists():
+        raise InputError(f"{name} needs {folder}: train the part {by} first, with the same --output")
+    return folder
 
 
 def judges(trained: Judges, name: str) -> Callable[[Path, Path], None]:
@@ -109,10 +126,12 @@ PARTS: dict[str, Callable[[Path, Path], None]] = {
     "stable_audio": lambda output, work: train_stable_audio(
         output / "stable_audio", work / "stable_audio", work / "vae" / "finished"
     ),
-    "mulan": lambda output, work: train_mulan(output, work / "mulan", load_codec(work / "codec")),
+    "mulan": lambda output, work: train_mulan(output / FIRST, work / "mulan", load_codec(work / "codec")),
     "cmi_rm": _fit_cmi_rm,
-    "gold": judges(FIRST, "gold"),
-    "gold_b": judges(SECOND, "gold_b"),
+    "mulan_played": _fit_mulan_played,
+    "cmi_rm_played": _fit_cmi_rm_played,
+    "gold": judges(gold.FIRST, "gold"),
+    "gold_b": judges(gold.SECOND, "gold_b"),
     "prompts": _write_prompts,
     "pairs": lambda output, work: write_rows(output / "pairs.jsonl"),
 }

@@ -9,6 +9,7 @@ from experiments.lab.training import cmi_rm as train_cmi_rm
 from experiments.lab.training import codec as train_codec
 from experiments.lab.training import gold as train_gold
 from experiments.lab.training import mulan as train_mulan
+from experiments.lab.training import mulan_played as train_mulan_played
 from experiments.lab.training import musicgen as train_musicgen
 from experiments.lab.training import stable_audio as train_stable_audio
 from experiments.lab.training import vae as train_vae
@@ -32,7 +33,7 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     options = train.TrainLab(output=folder / "models", work=folder / "work")
     with pytest.MonkeyPatch.context() as patch:
-        for module in (train_musicgen, train_vae, train_stable_audio, train_mulan):
+        for module in (train_musicgen, train_vae, train_stable_audio, train_mulan, train_mulan_played):
             patch.setattr(module, "SONGS", {"train": 6, "validation": 4})
         patch.setattr(train_musicgen.train_musicgen, "__defaults__", (TINY, TINY))
         small = VaeShape(latent=12, envelopes=2, bands=8, stride=40, decoder=12)
@@ -40,15 +41,21 @@ def trained(tmp_path_factory):
         denoiser = (DitShape(1, 2, 16), (TINY,), TINY)
         patch.setattr(train_stable_audio.train_stable_audio, "__defaults__", denoiser)
         patch.setattr(train_mulan.train_mulan, "__defaults__", (TINY, TINY, TINY))
+        patch.setattr(train_mulan_played.train_mulan_played, "__defaults__", (TINY,))
         for name, judges in (("gold", train_gold.FIRST), ("gold_b", train_gold.SECOND)):
             small_judges = replace(judges, songs={"train": 6, "validation": 4}, schedule=TINY)
             patch.setitem(train.PARTS, name, train.judges(small_judges, name))
         patch.setattr(pairs, "HELD_OUT", dict.fromkeys(pairs.HELD_OUT, 1))
         config = SpectralCodecConfig(codebook_size=128, num_codebooks=3, griffin_lim_iterations=2)
         patch.setattr(train_codec.train_codec, "__defaults__", (4, config))
-        patch.setattr(train_cmi_rm, "PAIRS", dict.fromkeys(("train", "validation"), pairs.HELD_OUT))
-        patch.setattr(train_cmi_rm, "ACROSS", {"train": 3, "validation": 0})
-        patch.setattr(train_cmi_rm, "STEPS", (2, 2))
+        for more in ("", "_ON"):
+            patch.setattr(
+                train_cmi_rm, f"PAIRS{more}", dict.fromkeys(("train", "validation"), pairs.HELD_OUT)
+            )
+            patch.setattr(train_cmi_rm, f"ACROSS{more}", {"train": 3, "validation": 0})
+            patch.setattr(train_cmi_rm, f"STEPS{more}", (2, 2))
+        patch.setattr(train_cmi_rm, "PLAYED", {"train": 3, "validation": 2})
+        patch.setattr(train_cmi_rm, "PLAYED_ACROSS", {"train": 2, "validation": 0})
         train.main(options)
         yield options
 
@@ -59,10 +66,12 @@ def test_what_is_saved_loads_and_works(trained):
     generator = load_generator(trained.output / "musicgen", device="cpu", batch_size=2)
     assert generator.max_seconds == pytest.approx(5.0, abs=0.1)
     samples = list(generator.generate([Job(prompt, 0, 1) for prompt in prompts], 1.0))
-    scorer = load_scorer(trained.output / "cmi_rm", device="cpu")
-    scores = scorer.score([ScoreRequest(sample.clip, sample.job.prompt) for sample in samples])
-    assert all(set(row) == {"musicality", "alignment"} for row in scores)
-    assert [row["step"] for _, row in read_jsonl(trained.work / "mulan" / "log.jsonl")] == [1, 2]
+    for folder in (trained.output / "first", trained.output):
+        scorer = load_scorer(folder / "cmi_rm", device="cpu")
+        scores = scorer.score([ScoreRequest(sample.clip, sample.job.prompt) for sample in samples])
+        assert all(set(row) == {"musicality", "alignment"} for row in scores)
+    for part in ("mulan", "mulan_played"):
+        assert [row["step"] for _, row in read_jsonl(trained.work / part / "log.jsonl")] == [1, 2]
 
 
 @pytest.mark.slow

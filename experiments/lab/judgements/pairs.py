@@ -41,7 +41,7 @@ SHORT = {5.0: 0.8, 8.0: 0.2}
 LENGTHS = {5.0: 0.8, 8.0: 0.1, 12.0: 0.07, 20.0: 0.02, 40.0: 0.01}
 
 
-def _damages(rng: np.random.Generator) -> list[dict[str, float]]:
+def damages_of_pair(rng: np.random.Generator) -> list[dict[str, float]]:
     """Draw damage for two clips, often none for one, until they are `GAP` apart."""
     while True:
         drawn = [draw_damage(rng) if rng.random() < 0.75 else {} for _ in range(2)]
@@ -49,7 +49,7 @@ def _damages(rng: np.random.Generator) -> list[dict[str, float]]:
             return drawn
 
 
-def _changed(requested: tuple[str, ...], split: str, rng: np.random.Generator) -> tuple[str, ...]:
+def facts_to_change(requested: tuple[str, ...], split: str, rng: np.random.Generator) -> tuple[str, ...]:
     """Draw which of the requested facts the wrong clip misses."""
     if split != "test" and rng.random() < ALL_CHANGED:
         return requested
@@ -84,7 +84,7 @@ def pair(split: str, kind: str, index: int) -> tuple[dict, dict[str, Song]]:
     facts = draw_facts(rng, vocals=True if with_lyrics else None)
     asker = Song((split, f"prompt {kind}", index), facts, seconds)
     named, requested = _requested(kind, asker.named_facts(), rng)
-    changed = _changed(requested, split, rng)
+    changed = facts_to_change(requested, split, rng)
     wrong = change_facts(facts, changed, rng)
     right_is_a = bool(rng.random() < 0.5)
     both = (facts, wrong) if right_is_a else (wrong, facts)
@@ -96,7 +96,7 @@ def pair(split: str, kind: str, index: int) -> tuple[dict, dict[str, Song]]:
     else:
         songs = {
             part: Song((split, f"{kind} {part}", index), one, seconds, damage)
-            for part, one, damage in zip("ab", both, _damages(rng), strict=True)
+            for part, one, damage in zip("ab", both, damages_of_pair(rng), strict=True)
         }
         musicality = "a" if songs["a"].severity < songs["b"].severity else "b"
     if kind in ("text+reference", "all", "reference only"):

@@ -5,11 +5,14 @@ and ratings of the same clips, which tell how far apart two clips are.
 """
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from experiments.lab.judgements.pairs import CONDITIONS, CONTRASTS, ratings
+from experiments.lab.judgements.played_pairs import write_played_pairs
 from experiments.lab.pairs import write_pairs
+from experiments.lab.training.regenerated import Player
 from generators.musicgen.spectral_codec import SpectralCodecModel
 from music.durable import finished_folder, write_text
 from music.jsonl import dump_line, read_jsonl
@@ -26,17 +29,55 @@ ACROSS = {"train": 12_500, "validation": 0}
 STEPS = (1_800, 300)  # optimiser steps of the two stages
 
 
+#: the same of the training that goes on with what the generator plays, and pairs that it plays
+PAIRS_ON = {
+    "train": {**dict.fromkeys(CONDITIONS, 900), **dict.fromkeys(CONTRASTS, 450)},
+    "validation": dict.fromkeys((*CONDITIONS, *CONTRASTS), 60),
+}
+ACROSS_ON = {"train": 4_500, "validation": 0}
+PLAYED = {"train": 3_000, "validation": 160}
+PLAYED_ACROSS = {"train": 3_000, "validation": 0}
+STEPS_ON = (900, 250)
+
+
 def train_cmi_rm(output: Path, work: Path, codec: SpectralCodecModel) -> None:
     """Write the judgements, train over the towers in `output / "mulan"`, and save `output / "cmi_rm"`."""
     pairs = {
         split: write_pairs(work / "pairs", split, counts, codec, more=ACROSS[split])
         for split, counts in PAIRS.items()
     }
+    _two_stages(output, work, [pairs["train"]], pairs["validation"], STEPS)
+
+
+def train_cmi_rm_played(output: Path, work: Path, first: Path, player: Player) -> None:
+    """Do the same from the head of `first`, with pairs that the generator plays among the judgements."""
+    folder = work / "pairs"
+    pairs = {
+        split: [
+            write_pairs(folder, split, counts, player.codec, more=ACROSS_ON[split]),
+            write_played_pairs(folder, split, PLAYED[split], player, more=PLAYED_ACROSS[split]),
+        ]
+        for split, counts in PAIRS_ON.items()
+    }
+    validation = folder / "validation_all.jsonl"
+    write_text(validation, "".join(path.read_text() for path in pairs["validation"]))
+    _two_stages(output, work, pairs["train"], validation, STEPS_ON, first)
+
+
+def _two_stages(
+    output: Path,
+    work: Path,
+    train: Sequence[Path],
+    validation: Path,
+    steps: tuple[int, int],
+    start: Path | None = None,
+) -> None:
     first = TrainConfig(
-        train=str(pairs["train"]),
-        validation=str(pairs["validation"]),
+        train=",".join(map(str, train)),
+        validation=str(validation),
         output=str(work / "model" / "first"),
         towers=str(output / "mulan"),
+        init_from=str(start or ""),
         model_name="mulan",
         embeddings=str(work / "embeddings"),
         embedding_dtype="float16",
@@ -50,7 +91,7 @@ def train_cmi_rm(output: Path, work: Path, codec: SpectralCodecModel) -> None:
         lyrics_dropout=0.1,
         reference_dropout=0.1,
         label_smoothing=0.1,
-        steps=STEPS[0],
+        steps=steps[0],
         batch_size=48,
         learning_rate=7e-4,
         patience=8,
@@ -58,10 +99,10 @@ def train_cmi_rm(output: Path, work: Path, codec: SpectralCodecModel) -> None:
     reward_training.main(first)
     second = replace(
         first,
-        train=str(write_ratings(pairs["train"])),
+        train=",".join(str(write_ratings(path)) for path in train),
         init_from=first.output,
         output=str(work / "model" / "second"),
-        steps=STEPS[1],
+        steps=steps[1],
         learning_rate=3e-4,
     )
     reward_training.main(second)

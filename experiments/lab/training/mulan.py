@@ -11,6 +11,7 @@ and a quarter have been through the generator's codec.
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ SONGS = {"train": 8_000, "validation": 400}
 DAMAGED, CODED, LYRICS, REMARK = 0.5, 0.25, 0.3, 0.5
 CROP = 320  # mel frames of a training item, 3.2 s
 PROBES_WEIGHT = 0.3  # weight of the probes' loss beside the contrast
+NOTES_WEIGHT = 10.0  # weight of the cross-entropy of what sounds in a frame
 SEVERITY_WEIGHT = 40 / 3  # weight of the severity's squared error beside a fact's cross-entropy
 HEARING = Schedule(steps=900, batch_size=32, learning_rate=1.5e-3)
 SCHEDULE = Schedule(steps=1_400, batch_size=32, learning_rate=1e-3)
@@ -70,6 +72,13 @@ def training_song(split: str, index: int) -> Song:
     return song(split, "mulan", index, SECONDS, damaged=DAMAGED)
 
 
+def mel_of_wave(front: Any, wave: np.ndarray) -> np.ndarray:
+    """Return MuQ's normalised mel float16 [128, N] of a waveform at the songs' rate."""
+    audio = Clip(torch.from_numpy(wave)[None], SAMPLE_RATE).resampled(24_000).waveform
+    found = front.normalize(front.preprocessing(audio, features=["melspec_2048"]))
+    return found["melspec_2048"][0].half().numpy()
+
+
 def mels_of_songs(mulan: Any, codec: SpectralCodecModel, split: str, work: Path) -> torch.Tensor:
     """Return MuQ's normalised mels float16 [songs, 128, N], from `work` if they were made before."""
     front = mulan.mulan.audio.model.model
@@ -78,9 +87,7 @@ def mels_of_songs(mulan: Any, codec: SpectralCodecModel, split: str, work: Path)
         wave = training_song(split, index).waveform()
         if stream(split, "mulan", index, "coded").random() < CODED:
             wave = through_codec(codec, wave)
-        audio = Clip(torch.from_numpy(wave)[None], SAMPLE_RATE).resampled(24_000).waveform
-        found = front.normalize(front.preprocessing(audio, features=["melspec_2048"]))
-        return found["melspec_2048"][0].half().numpy()
+        return mel_of_wave(front, wave)
 
     return torch.from_numpy(cached_rows(mel, SONGS[split], work, f"mels_{split}"))
 
@@ -92,6 +99,115 @@ def captions_of_songs(songs: list[Song], tokenizer: Any) -> Captions:
     batch = tokenizer(texts, padding=True, return_tensors="pt")
     facts = [named_values(one.facts, names) for one, names in zip(songs, named, strict=True)]
     return Captions(batch["input_ids"], batch["attention_mask"], torch.tensor(facts))
+
+
+class Lessons:
+    """What the towers learn by: losses of steps over songs, and what they get right of songs held out.
+
+    Parameters
+    ----------
+    model
+        Towers and probes.
+    tokenizer
+        Tokenizer of the text tower.
+    songs
+        Songs of each split.
+    mels
+        Normalised mels [songs, 128, N] of each split.
+    key_weight
+        Weight of the key's cross-entropy beside a fact's; 0 if the probes have none.
+    notes
+        What sounds in each frame of each training song [songs, N / 4, NOTES] (`notes.py`), if that is learned.
+    """
+
+    def __init__(
+        self,
+        model: Contrast,
+        tokenizer: Any,
+        songs: Mapping[str, list[Song]],
+        mels: Mapping[str, torch.Tensor],
+        key_weight: float = 0.0,
+        notes: torch.Tensor | None = None,
+    ) -> None:
+        self.model, self.tokenizer, self.songs, self.mels = model, tokenizer, songs, mels
+        self.key_weight, self.notes = key_weight, notes
+        self.truths = {split: truths_of(some, key_weight > 0) for split, some in songs.items()}
+
+    def hearing_step(self, rng: np.random.Generator, batch_size: int) -> torch.Tensor:
+        """Return the probes' loss on a batch."""
+        rows, _, waves = self._draw(rng, batch_size)
+        return self._probes_loss(self.model.audio(waves)[1], rows)
+
+    def contrast_step(
+        self, rng: np.random.Generator, batch_size: int, probes_weight: float = PROBES_WEIGHT
+    ) -> torch.Tensor:
+        """Return the loss of songs and words in both directions, and with it the probes'."""
+        rows, start, waves = self._draw(rng, batch_size)
+        audio, pooled, frames = self.model.audio(waves)
+        turns = rng.integers(1 << 30, size=batch_size)
+        words = self._text(
+            [(self.songs["train"][row], int(turn)) for row, turn in zip(rows, turns, strict=True)]
+        )
+        scale = self.model.mulan.mulan.contrast.temperatures.exp().clamp(max=50).squeeze()
+        own = torch.arange(batch_size)
+        loss = functional.cross_entropy(scale * audio @ words.T, own)
+        loss = loss + functional.cross_entropy(scale * words[:batch_size] @ audio.T, own)
+        loss = loss + probes_weight * self._probes_loss(pooled, rows)
+        if self.notes is not None:
+            truth = self.notes[rows, start // 4 : start // 4 + frames.shape[1]].float()
+            found = functional.binary_cross_entropy_with_logits(self.model.notes(frames), truth)
+            loss = loss + NOTES_WEIGHT * found
+        return loss
+
+    def validate_hearing(self) -> dict[str, float]:
+        """Return what the probes get right of the validation songs."""
+        parts = self.mels["validation"].split(100)
+        return self._probed(torch.cat([self.model.audio(part.float())[1] for part in parts]))
+
+    def validate(self) -> dict[str, float]:
+        """Return how often a validation song is nearer to its own words than to wrong ones, and what probes hear."""
+        found = [self.model.audio(part.float()) for part in self.mels["validation"].split(100)]
+        audio, pooled, _ = (torch.cat(parts) for parts in zip(*found, strict=True))
+        own, other = self._text(list(zip(self.songs["validation"], range(len(audio)), strict=True))).chunk(2)
+        right = (audio * own).sum(1) > (audio * other).sum(1)
+        return {"right_words": right.float().mean().item(), **self._probed(pooled)}
+
+    def _draw(self, rng: np.random.Generator, batch_size: int) -> tuple[np.ndarray, int, torch.Tensor]:
+        mels = self.mels["train"]
+        rows = rng.choice(len(mels), size=batch_size, replace=False)
+        step = 1 if self.notes is None else 4  # mel frames in a frame of the tower
+        start = step * int(rng.integers((mels.shape[-1] - CROP) // step + 1))
+        return rows, start, mels[torch.from_numpy(rows), :, start : start + CROP].float()
+
+    def _probes_loss(self, pooled: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
+        severity = torch.tensor([self.songs["train"][row].severity for row in rows])
+        loss = SEVERITY_WEIGHT * functional.mse_loss(self.model.severity(pooled)[:, 0], severity)
+        for name, truth in self.truths["train"].items():
+            found = functional.cross_entropy(self.model.probes[name](pooled), truth[rows])
+            loss = loss + (self.key_weight if name == "key" else 1.0) * found
+        return loss
+
+    def _text(self, chosen: list[tuple[Song, int]]) -> torch.Tensor:
+        texts = [words_of(one.facts, one, turn) for one, turn in chosen]
+        texts += [other_words(one, turn) for one, turn in chosen]
+        batch = self.tokenizer(texts, padding=True, truncation=True, max_length=128, return_tensors="pt")
+        return self.model.text(batch["input_ids"], batch["attention_mask"])
+
+    def _probed(self, pooled: torch.Tensor) -> dict[str, float]:
+        numbers = {}
+        for name, truth in self.truths["validation"].items():
+            numbers[name] = (self.model.probes[name](pooled).argmax(1) == truth).float().mean().item()
+        severity = np.array([one.severity for one in self.songs["validation"]])
+        numbers["severity_r"] = float(np.corrcoef(severity, self.model.severity(pooled)[:, 0].numpy())[0, 1])
+        return numbers
+
+
+def truths_of(songs: list[Song], keys: bool) -> dict[str, torch.Tensor]:
+    """Return what the probes are to say of each song: every fact and, if asked, the key (12 major, then 12 minor)."""
+    truths = {name: torch.tensor([fact_index(name, one.facts) for one in songs]) for name in HEARD}
+    if keys:
+        truths["key"] = truths["mode"] * 12 + torch.tensor([one.tonic for one in songs])
+    return truths
 
 
 def train_mulan(
@@ -110,73 +226,16 @@ def train_mulan(
     model = Contrast(build(work / "inner", tokenizer))
     mels = {split: mels_of_songs(model.mulan, codec, split, work) for split in SONGS}
     songs = {split: [training_song(split, index) for index in range(SONGS[split])] for split in SONGS}
-
-    def draw(rng: np.random.Generator, batch_size: int) -> tuple[np.ndarray, torch.Tensor]:
-        rows = rng.choice(SONGS["train"], size=batch_size, replace=False)
-        start = int(rng.integers(mels["train"].shape[-1] - CROP + 1))
-        return rows, mels["train"][torch.from_numpy(rows), :, start : start + CROP].float()
-
-    def probes_loss(pooled: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
-        chosen = [songs["train"][row] for row in rows]
-        severity = torch.tensor([one.severity for one in chosen])
-        loss = SEVERITY_WEIGHT * functional.mse_loss(model.severity(pooled)[:, 0], severity)
-        for name in HEARD:
-            truth = torch.tensor([fact_index(name, one.facts) for one in chosen])
-            loss = loss + functional.cross_entropy(model.probes[name](pooled), truth)
-        return loss
-
-    def hearing_step(rng: np.random.Generator, batch_size: int) -> torch.Tensor:
-        rows, waves = draw(rng, batch_size)
-        return probes_loss(model.audio(waves)[1], rows)
-
-    def text(chosen: list[tuple[Song, int]]) -> torch.Tensor:
-        texts = [words_of(one.facts, one, turn) for one, turn in chosen]
-        texts += [other_words(one, turn) for one, turn in chosen]
-        batch = tokenizer(texts, padding=True, truncation=True, max_length=128, return_tensors="pt")
-        return model.text(batch["input_ids"], batch["attention_mask"])
-
-    def contrast_step(rng: np.random.Generator, batch_size: int) -> torch.Tensor:
-        rows, waves = draw(rng, batch_size)
-        audio, pooled = model.audio(waves)
-        turns = rng.integers(1 << 30, size=batch_size)
-        words = text([(songs["train"][row], int(turn)) for row, turn in zip(rows, turns, strict=True)])
-        scale = model.mulan.mulan.contrast.temperatures.exp().clamp(max=50).squeeze()
-        own = torch.arange(batch_size)
-        loss = functional.cross_entropy(scale * audio @ words.T, own)
-        loss = loss + functional.cross_entropy(scale * words[:batch_size] @ audio.T, own)
-        return loss + PROBES_WEIGHT * probes_loss(pooled, rows)
-
-    def validate_hearing() -> dict[str, float]:
-        pooled = torch.cat([model.audio(part.float())[1] for part in mels["validation"].split(100)])
-        return _probed(model, pooled, songs["validation"])
-
-    def validate() -> dict[str, float]:
-        found = [model.audio(part.float()) for part in mels["validation"].split(100)]
-        audio, pooled = (torch.cat(parts) for parts in zip(*found, strict=True))
-        own, other = text(list(zip(songs["validation"], range(len(audio)), strict=True))).chunk(2)
-        right = (audio * own).sum(1) > (audio * other).sum(1)
-        return {"right_words": right.float().mean().item(), **_probed(model, pooled, songs["validation"])}
-
-    train("hearing", model, hearing, hearing_step, validate_hearing, work / "hearing")
+    lessons = Lessons(model, tokenizer, songs, mels)
+    train("hearing", model, hearing, lessons.hearing_step, lessons.validate_hearing, work / "hearing")
     captions = {split: captions_of_songs(songs[split], tokenizer) for split in SONGS}
     encoder = model.mulan.mulan.text.model
     pretrain_text(encoder, DIM, captions["train"], captions["validation"], work / "reading", reading)
-    train("contrast", model, schedule, contrast_step, validate, work)
-    _save(model.mulan, work / "inner", output)
+    train("contrast", model, schedule, lessons.contrast_step, lessons.validate, work)
+    save_towers(model.mulan, work / "inner", output)
 
 
-def _probed(model: Contrast, pooled: torch.Tensor, songs: list[Song]) -> dict[str, float]:
-    """Return what the probes get right of the pooled frames of songs."""
-    numbers = {}
-    for name in HEARD:
-        truth = torch.tensor([fact_index(name, one.facts) for one in songs])
-        numbers[name] = (model.probes[name](pooled).argmax(1) == truth).float().mean().item()
-    severity = np.array([one.severity for one in songs])
-    numbers["severity_r"] = float(np.corrcoef(severity, model.severity(pooled)[:, 0].numpy())[0, 1])
-    return numbers
-
-
-def _save(mulan: Any, inner: Path, output: Path) -> None:
+def save_towers(mulan: Any, inner: Path, output: Path) -> None:
     """Save the towers in half precision, and of the inner models only what is needed to build them."""
     for name in ("muq", "xlm-roberta"):
         with finished_folder(output / name) as folder:

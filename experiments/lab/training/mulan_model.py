@@ -102,20 +102,35 @@ def build(folder: Path, tokenizer) -> Any:
 
 
 class Contrast(nn.Module):
-    """A MuQ-MuLan, with the probes that its training needs beside it: one for each fact, and one for the severity."""
+    """A MuQ-MuLan, with the probes that its training needs beside it: one for each fact, and one for the severity.
 
-    def __init__(self, mulan: Any):
+    Parameters
+    ----------
+    mulan
+        Towers.
+    keys
+        Number of keys that a further probe tells apart, 0 for no such probe.
+    notes
+        Number of things that a probe hears in each frame (`notes.py`), 0 for no such probe.
+    """
+
+    def __init__(self, mulan: Any, keys: int = 0, notes: int = 0):
         super().__init__()
         self.mulan: Any = mulan
         self.probes = nn.ModuleDict({name: nn.Linear(DIM, len(values)) for name, values in HEARD.items()})
         self.severity = nn.Linear(DIM, 1)
+        if keys:
+            self.probes["key"] = nn.Linear(DIM, keys)
+        if notes:
+            self.notes = nn.Linear(DIM, notes)
 
-    def audio(self, mels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return unit latents [B, 64] and pooled frames [B, DIM] of normalised mels [B, 128, N]."""
+    def audio(self, mels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return unit latents [B, 64], pooled frames [B, DIM] and frames [B, N / 4, DIM] of mels [B, 128, N]."""
         tower = self.mulan.mulan.audio
         hidden = tower.model.model.encoder(mels)[1][-1]
-        pooled = tower.transformer(tower.proj(hidden)).mean(1)
-        return functional.normalize(self.mulan.mulan.audio_to_latents(pooled), dim=-1), pooled
+        frames = tower.transformer(tower.proj(hidden))
+        pooled = frames.mean(1)
+        return functional.normalize(self.mulan.mulan.audio_to_latents(pooled), dim=-1), pooled, frames
 
     def text(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return unit latents [B, 64] of tokens [B, L] with their mask."""
