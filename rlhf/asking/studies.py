@@ -106,7 +106,7 @@ def what_to_do(folder: Path, questions: int, seconds: float) -> str:
     commands = "".join(f"  python -m experiments.ab_test {shlex.join(step)}\n" for step in steps)
     return (
         f"waiting for {answers_file(folder)}: let people ({people}, if each hears up to {_TURNS} pairs) answer "
-        f"{questions} questions, then run the same command again\n{commands}"
+        f"{questions} questions while `serve` runs, export their answers, and run the same command again\n{commands}"
     )
 
 
