@@ -17,9 +17,10 @@ errors. Each round of the loop (`rlhf.asking.rounds`):
 
 ``OUT/reward`` is the last reward, for every command that takes one (``--reward OUT/reward``). Beside it lie
 ``log.jsonl``, a row for the first reward and one for that of each round; ``report.html``, which shows them side by
-side; ``rounds/`` and ``run.json``. A killed run resumes where it was, and ends with the same weights; with more
-`rounds` a finished one goes on. The generator stays as it is: to train it with the new reward is the work of
-`rlhf.train`, and a loop with the generator that comes of it is another run.
+side; ``rounds/``, ``run.json`` and ``embeddings/``: the towers are frozen, so they hear each clip once, for the scores
+and the training of every round (`reward.training.stored_frames`). A killed run resumes where it was, and ends with the
+same weights; with more `rounds` a finished one goes on. The generator stays as it is: to train it with the new reward
+is the work of `rlhf.train`, and a loop with the generator that comes of it is another run.
 """
 
 from typing import Any
@@ -38,6 +39,7 @@ from music.prompts import Prompt, load_prompts, prompts_record
 from music.provenance import write_run_record
 from reward import RewardWeights, load_scorer
 from reward.scoring.candidates import load_scorers, refuse_unscorable
+from reward.training.stored_frames import FrameFolder
 from rlhf.asking.learning import REWARD, Replay, start
 from rlhf.asking.measuring import HeldOut
 from rlhf.asking.options import SIMULATED, RewardLoop
@@ -69,8 +71,7 @@ def main(options: RewardLoop) -> None:
             refuse_unscorable([rater_judge], prompts)
         replay = None
         if options.replay is not None:
-            memory = options.output / "embeddings"
-            replay = Replay(options.replay, options.validation, options.seed, memory)
+            replay = Replay(options.replay, options.validation, options.seed, options.frames)
         sampling = given_sampling(options, Sampling)
         generator = load_generator(options.generator, device=options.device, dtype=options.dtype, **sampling)
         facts = {
@@ -97,20 +98,22 @@ def main(options: RewardLoop) -> None:
         raters = None
         if rater_judge is not None:
             raters = raters_of(rater_judge, pool, candidates, options, options.seed, processes)
-        rounds = Rounds(
-            options,
-            pool,
-            candidates,
-            schedule,
-            source,
-            scorer,
-            reward,
-            raters,
-            replay,
-            measured,
-            processes,
-        )
-        waits = rounds.run()
+        with FrameFolder(options.frames) as frames:
+            rounds = Rounds(
+                options,
+                pool,
+                candidates,
+                schedule,
+                source,
+                scorer,
+                reward,
+                raters,
+                replay,
+                measured,
+                frames,
+                processes,
+            )
+            waits = rounds.run()
         rows = log_of(options)
         write_text(options.output / LOG, "".join(map(dump_line, rows)))
         write_report(options.output / "report.html", rows, options)
@@ -126,7 +129,7 @@ def _refuse_shared(options: RewardLoop, prompts: list[Prompt], held_out: list[Pr
 
 def _deciding(options: RewardLoop) -> dict[str, Any]:
     """Return the options that decide what is learned or measured, but for how many rounds there are."""
-    free = {"output", "device", "rounds"}
+    free = {"output", "device", "rounds", "embeddings"}
     told_by_facts = {"prompts", "held_out", "generator", "reward", "judges", "rater_judge", "replay"}
     return {name: value for name, value in vars(options).items() if name not in free | told_by_facts}
 

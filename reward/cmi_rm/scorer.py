@@ -28,7 +28,7 @@ ARITHMETIC = 1
 # Parameters of towers that take longer on several threads, which wait for each other, than on one of a busy CPU. On one
 # they also give the same bits whatever there are; those of the lab have 1.6 M, the published ones 708 M.
 _SMALL = 1 << 24
-_CACHE_BYTES = 256 << 20  # of tower outputs, and once more of prompts; 120 s of audio at width 768 are 9 MB
+CACHE_BYTES = 256 << 20  # of tower outputs, and once more of prompts; 120 s of audio at width 768 are 9 MB
 
 
 class CMIRMScorer(Scorer):
@@ -58,6 +58,12 @@ class CMIRMScorer(Scorer):
     InputError
         If the folder does not hold a sound CMI-RM, the device does not exist, a loaded model has another `dtype` or
         `max_seconds`, or its head has no levels to give the chances of.
+
+    Attributes
+    ----------
+    frames
+        What the towers gave, by ``("text", TEXT)``, ``("file", SHA-256)`` or ``("clip", SHA-256)``; others that hear
+        with the same towers may share it (`reward.training.stored_frames`).
     """
 
     takes_clips = True
@@ -102,8 +108,8 @@ class CMIRMScorer(Scorer):
 
     def forget(self) -> None:
         """Empty the caches of audio, texts and prompts."""
-        self._frames = TensorCache(_CACHE_BYTES)
-        self._prompts = TensorCache(_CACHE_BYTES)
+        self.frames: TensorCache = TensorCache(CACHE_BYTES)
+        self._prompts = TensorCache(CACHE_BYTES)
 
     def _hash(self, head: RewardHead) -> str:
         """Return the SHA-256 over weights, config, towers, numeric type, `max_seconds` and versions, ours too."""
@@ -196,20 +202,20 @@ class CMIRMScorer(Scorer):
                 self._text(prompt.lyrics)
 
     def _text(self, text: str) -> torch.Tensor:
-        return self._frames.get(("text", text), lambda: (self.towers.encode_text(text),))[0]
+        return self.frames.get(("text", text), lambda: (self.towers.encode_text(text),))[0]
 
     def _encode(
         self, sources: Sequence[Path | Clip], meanwhile: Callable[[], None] = lambda: None
     ) -> list[torch.Tensor]:
         """Return the frames of each source; each distinct content is encoded once; see `on_cores`."""
         keys = [_identity(source) for source in sources]
-        known = {key: self._frames.get(key, tuple)[0] for key in dict.fromkeys(keys) if key in self._frames}
+        known = {key: self.frames.get(key, tuple)[0] for key in dict.fromkeys(keys) if key in self.frames}
         new = {key: source for key, source in zip(keys, sources, strict=True) if key not in known}
         longest = self.towers.max_seconds
         clips = [read_clip(item, longest) if isinstance(item, Path) else item for item in new.values()]
         for key, frames in zip(new, self._encode_clips(clips, meanwhile), strict=True):
             known[key] = frames
-            self._frames.put(key, (frames,))
+            self.frames.put(key, (frames,))
         return [known[key] for key in keys]
 
     def _encode_clips(self, clips: Sequence[Clip], meanwhile: Callable[[], None]) -> list[torch.Tensor]:

@@ -131,7 +131,7 @@ def training(options: RewardLoop, source: Path, place: Path, index: int) -> Trai
         train=str(place / TRAIN),
         validation=str(place / VALIDATION),
         output=str(place / REWARD),
-        embeddings=str(options.output / "embeddings"),
+        embeddings=str(options.frames),
         ensemble=options.ensemble or (heads if heads > 1 else None),
         steps=options.steps,
         warmup_steps=options.steps // 10,

@@ -104,6 +104,9 @@ class RewardLoop(SimulatedRaters, Judging, Sampling, Runtime):
         Seed of all noise, choices and simulated raters.
     limit
         Number of prompts to take from the beginning; all if not given.
+    embeddings
+        Folder of outputs of the frozen towers, which several runs may share; the folder embeddings of the output by
+        default.
     output
         Folder for all that is made. The same folder again resumes.
     """
@@ -129,6 +132,7 @@ class RewardLoop(SimulatedRaters, Judging, Sampling, Runtime):
     seconds: float = 5.0
     seed: int = 0
     limit: int | None = None
+    embeddings: Path | None = None
     output: Path = Path("runs/loop")
 
     def __post_init__(self) -> None:
@@ -151,3 +155,8 @@ class RewardLoop(SimulatedRaters, Judging, Sampling, Runtime):
             raise InputError("--judges are for held-out prompts: give --held_out too")
         if "," in str(self.output):  # reward.train takes several files with commas between
             raise InputError(f"--output {self.output} must not hold a comma")
+
+    @property
+    def frames(self) -> Path:
+        """Folder of outputs of the frozen towers."""
+        return self.embeddings or self.output / "embeddings"

@@ -37,6 +37,7 @@ from reward.cmi_rm.head import COLUMNS
 from reward.cmi_rm.last_layer import heads_of, last_layer
 from reward.judgements import HEADS, Preference, load_preferences
 from reward.scoring.candidates import score_candidates
+from reward.training.stored_frames import FrameFolder
 from rlhf.asking.acquisition import ACQUISITIONS, Insight, Known, Pair
 from rlhf.asking.learning import REWARD, Replay, learn, publish, write_rows
 from rlhf.asking.measuring import HeldOut, agreement, agreement_of
@@ -73,6 +74,8 @@ class Rounds:
         Older rows, if there are any.
     held_out
         What compares rewards with judges, if anything does.
+    frames
+        Where rewards keep what their towers give, as the training does.
     processes
         The process of the run.
     """
@@ -87,6 +90,7 @@ class Rounds:
     raters: Raters | None
     replay: Replay | None
     held_out: HeldOut | None
+    frames: FrameFolder
     processes: Processes
     _rows: dict[str, Sequence[Candidate]] = field(default_factory=dict)
 
@@ -98,6 +102,7 @@ class Rounds:
         """Do all rounds; return what the run waits for if people have yet to answer."""
         source = self.source
         scorer: Scorer | None = self.first
+        self.frames.lend(self.first)
         self._measure_start(self.first)
         for index in range(self.options.rounds):
             place = place_of(self.options, index)
@@ -107,6 +112,7 @@ class Rounds:
                     return waits
                 answers = [place_of(self.options, one) / ANSWERS for one in range(index + 1)]
                 write_rows(place, answers, self.replay, self.options.replay_share, index)
+                self.frames.flush()
                 learn(self.options, source, place, index)
                 publish(place / REWARD, self.options.output / REWARD)
                 learned = self._load(place / REWARD, index)
@@ -120,7 +126,9 @@ class Rounds:
     def _load(self, source: Path, index: int) -> Scorer:
         options, name = self.options, str(source) if is_checkpoint(source) else f"ensemble:{source}"
         own = {"name": f"round-{index}", **read_options(options.reward_options)}
-        return load_scorer(name, options.device, options.dtype, **own)
+        scorer = load_scorer(name, options.device, options.dtype, **own)
+        self.frames.lend(scorer)
+        return scorer
 
     def _ask(self, index: int, place: Path, scorer: Scorer) -> str | None:
         """Choose pairs and get them answered; return what it waits for if people have yet to answer."""

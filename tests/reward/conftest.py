@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
+from safetensors.torch import load_file, save_file
 
 from music.clips import Clip
 from music.prompts import Prompt
@@ -73,6 +75,22 @@ def towers():
 def scorer(scoring):
     """Return a fresh scorer, with empty caches."""
     return load_scorer(scoring / "sa_conv", device="cpu")
+
+
+@pytest.fixture
+def heads(scoring, tmp_path):
+    """Return the folder of three heads of one shape, made of a golden one, and theirs."""
+    folder = tmp_path / "three"
+    places = [folder / name for name in ("a", "b", "c")]
+    for place, size in zip(places, (1.0, 0.9, 1.2), strict=True):
+        place.mkdir(parents=True)
+        config = yaml.safe_load((scoring / "sa_conv" / "config.yaml").read_text())
+        config["model"]["model_name"] = str(scoring / "mulan-tiny")
+        (place / "config.yaml").write_text(yaml.safe_dump(config))
+        weights = load_file(scoring / "sa_conv" / "model.safetensors")
+        moved = {name: value * (size if "projector" in name else 1.0) for name, value in weights.items()}
+        save_file(moved, place / "model.safetensors")
+    return folder, places
 
 
 @pytest.fixture(scope="session")

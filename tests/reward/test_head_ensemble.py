@@ -26,24 +26,6 @@ def several(config):
     return dataclasses.replace(config, ensemble=2, steps=4, evaluate_every=2)
 
 
-@pytest.fixture
-def heads(scoring, tmp_path):
-    """Return the folder of three heads of one shape, made of a golden one, and theirs."""
-    from safetensors.torch import load_file, save_file
-
-    folder = tmp_path / "three"
-    places = [folder / name for name in ("a", "b", "c")]
-    for place, size in zip(places, (1.0, 0.9, 1.2), strict=True):
-        place.mkdir(parents=True)
-        config = yaml.safe_load((scoring / "sa_conv" / "config.yaml").read_text())
-        config["model"]["model_name"] = str(scoring / "mulan-tiny")
-        (place / "config.yaml").write_text(yaml.safe_dump(config))
-        weights = load_file(scoring / "sa_conv" / "model.safetensors")
-        moved = {name: value * (size if "projector" in name else 1.0) for name, value in weights.items()}
-        save_file(moved, place / "model.safetensors")
-    return folder, places
-
-
 def weights_of(folder):
     return {path.parent.name: path.read_bytes() for path in sorted(Path(folder).rglob("model.safetensors"))}
 

@@ -10,7 +10,10 @@ import torch
 from safetensors.torch import load_file
 
 from music.errors import InputError
-from reward import load_scorer
+from music.pool import Pool
+from music.scores import ScoreTable
+from reward import ScoreRequest, load_scorer
+from reward.cmi_rm.towers import Towers
 from reward.judgements import load_preferences
 from rlhf.asking import rounds as loop_rounds
 from rlhf.asking.measuring import within_prompt
@@ -85,6 +88,27 @@ def test_a_reward_learns_from_answers_and_only_from_those_that_may_train(finishe
     log = rows_of(options.output / "log.jsonl")
     assert [row["round"] for row in log] == ["start", 0, 1]
     assert log[1]["after"]["musicality"]["pairs"] <= len(rows_of(first / "validation.jsonl"))
+
+
+def test_what_the_towers_gave_is_heard_again_and_scores_are_those_of_a_reward_alone(
+    options, finished, monkeypatch
+):
+    pool = Pool(finished.output / "pool")
+    requests = [ScoreRequest(pool.path(one), pool.prompt(one)) for one in pool]
+    for index in range(2):
+        scorer = load_scorer(
+            finished.output / "rounds" / f"{index}" / "reward", device="cpu", name=f"round-{index}"
+        )
+        table = ScoreTable(pool.folder, scorer.name, scorer.hash, scorer.metrics)
+        known = [place for place, one in enumerate(pool) if not table.missing([one])]
+        assert known
+        alone = scorer.score([requests[place] for place in known])
+        assert table.table([pool.candidates[place] for place in known]) == alone
+    monkeypatch.setattr(Towers, "encode_audios", None)
+    monkeypatch.setattr(Towers, "encode_text", None)
+    main(options)
+    assert (options.output / "log.jsonl").read_bytes() == (finished.output / "log.jsonl").read_bytes()
+    assert same(weights_of(options.output), weights_of(finished.output))
 
 
 @pytest.mark.parametrize("moment", ["asking", "learning", "measuring"])
