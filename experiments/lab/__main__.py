@@ -17,6 +17,9 @@ COMMANDS = {
         "experiments.lab.gold_agreement:GoldAgreement",
         "measure how far the two gold judges agree about generated clips",
     ),
+    "fact-gains": Command(
+        "experiments.lab.fact_gains:FactGains", "measure what a reward's choice brings, fact by fact"
+    ),
     "judgement-sets": Command(
         "experiments.lab.judgement_sets:WriteSets", "write sets of human-like judgements in published layouts"
     ),

@@ -27,7 +27,7 @@ from music.command import run
 from music.durable import write_json
 from music.errors import InputError
 from music.intervals import Array, Estimate, estimate_columns, estimate_each
-from music.pool import Pool
+from music.pool import Candidate, Pool
 from scaling.estimators import best_of_n
 
 CHUNK = 32  # clips that a process takes at a time
@@ -132,24 +132,30 @@ def agreement(first: Heard, second: Heard, seed: int) -> dict[str, Any]:
     return {"facts": facts, "scores": scores, "reachable": reachable, "prompts": prompts, "n": n}
 
 
-def measure(pool: Pool, suite: Path, workers: int, seed: int) -> dict[str, Any]:
-    """Return the agreement about a pool.
+def complete(pool: Pool) -> list[list[Candidate]]:
+    """Return the candidates of each prompt of a pool.
 
     Raises
     ------
     InputError
         If its prompts have different numbers of candidates, or fewer than two.
     """
-    candidates = sorted(pool.candidates, key=lambda one: (one.prompt_id, one.candidate))
-    counts = {one.prompt_id: 0 for one in candidates}
-    for one in candidates:
-        counts[one.prompt_id] += 1
-    if len({*counts.values()}) != 1 or min(counts.values()) < 2:
+    by_prompt: dict[str, list[Candidate]] = {}
+    for one in sorted(pool.candidates, key=lambda one: (one.prompt_id, one.candidate)):
+        by_prompt.setdefault(one.prompt_id, []).append(one)
+    counts = [len(row) for row in by_prompt.values()]
+    if len({*counts}) != 1 or min(counts) < 2:
         raise InputError(
             f"{pool.folder}: every prompt needs as many candidates, and at least two; "
-            f"there are {min(counts.values(), default=0)} to {max(counts.values(), default=0)}"
+            f"there are {min(counts, default=0)} to {max(counts, default=0)}"
         )
-    n = next(iter(counts.values()))
+    return list(by_prompt.values())
+
+
+def measure(pool: Pool, suite: Path, workers: int, seed: int) -> dict[str, Any]:
+    """Return the agreement about a pool; `InputError` if it is not `complete`."""
+    rows = complete(pool)
+    candidates, n = [one for row in rows for one in row], len(rows[0])
     asked = [requested_facts(pool.prompt(one)) for one in candidates]
     paths = [pool.path(one) for one in candidates]
     first, second = (
