@@ -61,6 +61,9 @@ COMMANDS = {
     "compare-algorithms": Command(
         "experiments.post_training.command:ComparePostTraining", "compare post-training algorithms on the lab"
     ),
+    "compare-acquisitions": Command(
+        "experiments.acquisition.command:CompareAcquisitions", "compare ways to choose the pairs of the loop"
+    ),
     "lab": Command("experiments.lab.__main__:COMMANDS", "train and measure the lab's models"),
     "bench": Command("experiments.benchmarks.__main__:COMMANDS", "measure how fast this machine is"),
 }

@@ -87,7 +87,7 @@ def main(options: RewardLoop) -> None:
 
         def made(name: str, wanted: list[Prompt], n: int) -> tuple[Pool, list[list[Candidate]]]:
             pool = Pool(options.output / name, create=True)
-            fill_pool(generator, wanted, n, options.seconds, pool, options.seed, processes)
+            fill_pool(generator, wanted, n, options.seconds, pool, options.seed_of_clips, processes)
             return pool, pool.candidates_of(wanted, n)
 
         pool, candidates = made("pool", prompts, options.n)

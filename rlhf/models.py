@@ -25,7 +25,7 @@ def load_sampler(options: Measuring, name: str | Path) -> Generator:
     return load_generator(name, device=options.device, dtype=options.dtype, **sampling)
 
 
-def copy_model(source: Path, folder: Path) -> None:
+def copy_folder(source: Path, folder: Path) -> None:
     """Make a folder that holds the files of another, as hard links where the disk has them; it appears whole or not."""
     with finished_folder(folder) as part:
         shutil.copytree(source, part, dirs_exist_ok=True, copy_function=_link)

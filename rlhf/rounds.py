@@ -25,7 +25,7 @@ from rlhf.assessment.watching import Watch, held_out_row
 from rlhf.choosing import Judged
 from rlhf.guarded_reward import ClipReward
 from rlhf.learners import Learner
-from rlhf.models import copy_model, load_sampler
+from rlhf.models import copy_folder, load_sampler
 from rlhf.options import LOG, ONLINE, PostTraining
 
 MODEL = "model"
@@ -73,7 +73,7 @@ class Rounds:
                 break
             source = place / MODEL
         if self.processes.is_main:
-            copy_model(source, self.options.output / MODEL)
+            copy_folder(source, self.options.output / MODEL)
         self.processes.barrier()
 
     def _learn(self, index: int, source: Path, place: Path) -> None:

@@ -102,6 +102,8 @@ class RewardLoop(SimulatedRaters, Judging, Sampling, Runtime):
         Length of each clip, s.
     seed
         Seed of all noise, choices and simulated raters.
+    pool_seed
+        Seed of the clips alone, for loops about the same clips; that of all if not given.
     limit
         Number of prompts to take from the beginning; all if not given.
     embeddings
@@ -131,6 +133,7 @@ class RewardLoop(SimulatedRaters, Judging, Sampling, Runtime):
     held_out_n: int = 8
     seconds: float = 5.0
     seed: int = 0
+    pool_seed: int | None = None
     limit: int | None = None
     embeddings: Path | None = None
     output: Path = Path("runs/loop")
@@ -155,6 +158,11 @@ class RewardLoop(SimulatedRaters, Judging, Sampling, Runtime):
             raise InputError("--judges are for held-out prompts: give --held_out too")
         if "," in str(self.output):  # reward.train takes several files with commas between
             raise InputError(f"--output {self.output} must not hold a comma")
+
+    @property
+    def seed_of_clips(self) -> int:
+        """Seed of the clips."""
+        return self.seed if self.pool_seed is None else self.pool_seed
 
     @property
     def frames(self) -> Path:

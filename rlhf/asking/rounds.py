@@ -125,7 +125,7 @@ class Rounds:
 
     def _load(self, source: Path, index: int) -> Scorer:
         options, name = self.options, str(source) if is_checkpoint(source) else f"ensemble:{source}"
-        own = {"name": f"round-{index}", **read_options(options.reward_options)}
+        own = {"name": name_of(index), **read_options(options.reward_options)}
         scorer = load_scorer(name, options.device, options.dtype, **own)
         self.frames.lend(scorer)
         return scorer
@@ -248,6 +248,11 @@ class Rounds:
 def place_of(options: RewardLoop, index: int) -> Path:
     """Return the folder of a round."""
     return options.output / "rounds" / f"{index}"
+
+
+def name_of(index: int) -> str:
+    """Return what tables call the reward that has learned in a round."""
+    return f"round-{index}"
 
 
 def acquisition_of(options: RewardLoop, scorer: Scorer) -> str:

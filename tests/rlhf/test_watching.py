@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from music.errors import InputError
 from rlhf.assessment import watching
-from rlhf.models import copy_model
+from rlhf.models import copy_folder
 from rlhf.train import main
 from tests.rlhf.trained_models import log_of
 
@@ -109,6 +109,6 @@ def test_what_cannot_be_watched_is_refused_before_anything_is_made(options, chan
 
 def test_a_copied_model_stays_when_the_other_goes(tiny, tmp_path):
     shutil.copytree(tiny, tmp_path / "a")
-    copy_model(tmp_path / "a", tmp_path / "b")
+    copy_folder(tmp_path / "a", tmp_path / "b")
     shutil.rmtree(tmp_path / "a")
     assert equal(tmp_path / "b", tiny)
