@@ -12,7 +12,7 @@ leaves it where it was. Here every fact stands alone, over the prompts that ask 
   no error with the judge, so that this much can be reached;
 - oracle: the same of the candidate that the judge itself likes best, which holds its own errors.
 
-Alignment, the mean over the asked facts, and musicality stand below, as they are in other reports.
+Alignment, the mean over the asked facts, for which the other chooses by its margin, and musicality stand below.
 """
 
 from collections.abc import Mapping
@@ -39,7 +39,8 @@ from scaling.estimators import best_of_n
 
 #: columns of the table
 HEARD, REWARD, OTHER, ORACLE = ("heard", "reward", "other", "oracle")
-_WHOLE = ("alignment", "musicality")
+#: what stands below the facts, and by what the other judge chooses for it
+_WHOLE = {"alignment": "margin", "musicality": "musicality"}
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def main(options: FactGains) -> None:
     ears = [spread(one.hear, paths, options.workers, one.name, CHUNK) for one in (judge, other)]
     whole, twin = (heard_in(impressions, asked, n) for impressions in ears)
     judged = whole.right | {name: whole.scores[name] for name in _WHOLE}
-    choosing = odds_in(ears[1], asked, n) | {name: twin.scores[name] for name in _WHOLE}
+    choosing = odds_in(ears[1], asked, n) | {name: twin.scores[by] for name, by in _WHOLE.items()}
     found = gains(rewards, judged, choosing, options.seed)
     print(
         f"{options.pool}: best of {n} by {options.weights} of {scorers[0].name}, as {judge.name} hears it\n"

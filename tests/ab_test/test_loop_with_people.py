@@ -79,7 +79,7 @@ def brightness(source) -> float:
     return float(spectrum @ np.fft.rfftfreq(len(wave), 1 / rate) / spectrum.sum())
 
 
-def rate_all(browser, address: str, dull: bool) -> tuple[str, list[dict]]:
+def rate_all(browser, address: str, dull: bool) -> tuple[str, list[tuple[str, str, str]]]:
     """Answer every turn in the page: the duller clip, or the brighter one, is the better music, the other fits better.
 
     Returns

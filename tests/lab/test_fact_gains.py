@@ -62,6 +62,7 @@ def test_a_pool_is_scored_and_listened_to(tmp_path, capsys):
         assert row["reward"]["value"] <= row["oracle"]["value"]
         assert row["oracle"]["low"] <= row["oracle"]["value"] <= row["oracle"]["high"]
     assert found["alignment"]["prompts"] == 20
+    assert found["alignment"]["reward"] == found["alignment"]["other"]
     heard = [found[name]["heard"]["value"] for name in ("tempo", "drums", "alignment")]
     assert heard[2] == pytest.approx((heard[0] + heard[1]) / 2)
     table = capsys.readouterr().out
