@@ -31,13 +31,24 @@ def answering(metrics: Collection[str], head: str) -> list[str]:
     return next(filter(None, found), judged)
 
 
-def utilities_of(scores: Mapping[str, Array]) -> dict[str, Array]:
-    """Return for each head the utilities of C clips, `[C]`, of a judge's metrics by name, `[C]` each."""
+def utilities_of(scores: Mapping[str, Array], among: Mapping[str, Array] | None = None) -> dict[str, Array]:
+    """Return for each head the utilities of C clips, `[C]`.
+
+    Parameters
+    ----------
+    scores
+        A judge's metrics of them by name, `[C]` each.
+    among
+        Its metrics of the clips whose mean is 0 and whose standard deviation is 1; the same by default.
+    """
     found = {}
     for head in HEADS:
-        values = np.stack([scores[name] for name in answering(scores, head)], axis=1)
-        spread = np.maximum(values.std(axis=0), 1e-9)
-        found[head] = ((values - values.mean(axis=0)) / spread).mean(axis=1)
+        names = answering(scores, head)
+        values, others = (
+            np.stack([one[name] for name in names], axis=1) for one in (scores, among or scores)
+        )
+        spread = np.maximum(others.std(axis=0), 1e-9)
+        found[head] = ((values - others.mean(axis=0)) / spread).mean(axis=1)
     return found
 
 

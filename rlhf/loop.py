@@ -13,40 +13,44 @@ errors. Each round of the loop (`rlhf.asking.rounds`):
    share of older rows (`rlhf.asking.learning`);
 5. measures (`rlhf.asking.measuring`): agreement with answers about held-out prompts, with older preferences that are
    held out (what is forgotten), and with judges on the candidates of other prompts, among it what they say of the
-   reward's best of n.
+   reward's best of n;
+6. with `policy`, lets the generator learn from the new reward (`rlhf.asking.policy`): the next round asks about its
+   clips, and judges say what has become of it. ``OUT/policy`` is the last.
 
 ``OUT/reward`` is the last reward, for every command that takes one (``--reward OUT/reward``). Beside it lie
 ``log.jsonl``, a row for the first reward and one for that of each round; ``report.html``, which shows them side by
 side; ``rounds/``, ``run.json`` and ``embeddings/``: the towers are frozen, so they hear each clip once, for the scores
 and the training of every round (`reward.training.stored_frames`). A killed run resumes where it was, and ends with the
-same weights; with more `rounds` a finished one goes on. The generator stays as it is: to train it with the new reward
-is the work of `rlhf.train`, and a loop with the generator that comes of it is another run.
+same weights; with more `rounds` a finished one goes on.
 """
 
+from pathlib import Path
 from typing import Any
 
-from generators import fill_pool, load_generator
+from generators import load_generator
 from generators.registry import given_sampling
 from music.command import run
+from music.devices import find_device
 from music.distributed.same_inputs import meet
 from music.durable import claim_work, write_text
 from music.errors import InputError
 from music.hashing import sha256_file
 from music.jsonl import dump_line
 from music.options import Sampling
-from music.pool import Candidate, Pool
 from music.prompts import Prompt, load_prompts, prompts_record
 from music.provenance import write_run_record
 from reward import RewardWeights, load_scorer
 from reward.scoring.candidates import load_scorers, refuse_unscorable
 from reward.training.stored_frames import FrameFolder
+from rlhf.asking.clips import Clipmaker
 from rlhf.asking.learning import REWARD, Replay, start
 from rlhf.asking.measuring import HeldOut
 from rlhf.asking.options import SIMULATED, RewardLoop
-from rlhf.asking.raters import raters_of
+from rlhf.asking.policy import Policy, model_of, training
 from rlhf.asking.report import write_report
 from rlhf.asking.rounds import Rounds, log_of
 from rlhf.asking.schedule import Schedule
+from rlhf.learners import learner_of
 
 LOG = "log.jsonl"
 
@@ -83,33 +87,37 @@ def main(options: RewardLoop) -> None:
             "rater_judge": rater_judge.hash if rater_judge else None,
             "replay": sha256_file(options.replay) if options.replay else None,
         }
+        if options.policy:  # refuse what cannot learn
+            learning = training(options, options.reward, 0)
+            learner_of(learning, generator, find_device(options.device), processes)
         claim_work(options.output, **facts, options=_deciding(options))
+        maker = Clipmaker(options, generator, prompts, rater_judge, processes)
 
-        def made(name: str, wanted: list[Prompt], n: int) -> tuple[Pool, list[list[Candidate]]]:
-            pool = Pool(options.output / name, create=True)
-            fill_pool(generator, wanted, n, options.seconds, pool, options.seed_of_clips, processes)
-            return pool, pool.candidates_of(wanted, n)
+        def heard(place: Path, model: Path | None = None) -> HeldOut:
+            """Return what measures on the clips of the generator, or of a model that came of it."""
+            pool, n, seed = place / "held_out/pool", options.held_out_n, options.seed_of_clips
+            return HeldOut(
+                *maker.made(pool, held_out, n, seed, model), judges, reward, processes, options.seed
+            )
 
-        pool, candidates = made("pool", prompts, options.n)
-        measured = None
-        if held_out:
-            clips = made("held_out/pool", held_out, options.held_out_n)
-            measured = HeldOut(*clips, judges, reward, processes, options.seed)
-        raters = None
-        if rater_judge is not None:
-            raters = raters_of(rater_judge, pool, candidates, options, options.seed, processes)
+        maker.of_round(0)
+        measured = heard(options.output) if held_out else None
+        policy = None
+        if options.policy:
+            policy = Policy(
+                options, measured, lambda index: heard(options.place(index), model_of(options, index))
+            )
         with FrameFolder(options.frames) as frames:
             rounds = Rounds(
                 options,
-                pool,
-                candidates,
+                maker.of_round,
                 schedule,
                 source,
                 scorer,
                 reward,
-                raters,
                 replay,
                 measured,
+                policy,
                 frames,
                 processes,
             )

@@ -100,6 +100,7 @@ class HeldOut:
         self._pool, self._candidates, self._judges = pool, candidates, list(judges)
         self._reward, self._processes, self._seed = reward, processes, seed
         self._first: dict[str, Array] | None = None
+        self._judged: dict[str, Array] = {}
 
     def measure(self, scorer: Scorer) -> dict[str, Any]:
         """Return what was found of a reward, and beside it what changed since the first that was measured.
@@ -121,7 +122,7 @@ class HeldOut:
             for name in judging(names)
             if judge.higher_is_better
         ]
-        judged = {name: metrics[name] for name in better}
+        judged = self._judged = {name: metrics[name] for name in better}
         mine = {REWARD: rewards, **{name: metrics[name] for name in judging(own)}}
         found: dict[str, Any] = {"within_prompt": self._correlations(mine, judged)}
         found |= summarise(rewards, judged, self._seed, twins_of(self._judges))
@@ -129,10 +130,22 @@ class HeldOut:
         if self._first is None:
             self._first = chosen
         elif chosen:
-            moved = np.stack([chosen[name] - self._first[name] for name in chosen], axis=1)
-            estimates = estimate_columns(moved, self._seed)
-            found["since_first"] = {name: _entry(one) for name, one in zip(chosen, estimates, strict=True)}
+            found["since_first"] = self._moved(chosen, self._first)
         return found
+
+    def change_from(self, other: HeldOut) -> dict[str, Any]:
+        """Return how far judges' means over the candidates of a prompt differ from those of another generator.
+
+        Both were measured, and have the same judges and prompts.
+        """
+        now, then = ({name: one.mean(axis=1) for name, one in each._judged.items()} for each in (self, other))
+        return self._moved(now, then) if now else {}
+
+    def _moved(self, now: Mapping[str, Array], then: Mapping[str, Array]) -> dict[str, Any]:
+        """Return differences of metrics `[P]`, paired by prompt."""
+        moved = np.stack([now[name] - then[name] for name in now], axis=1)
+        estimates = estimate_columns(moved, self._seed)
+        return {name: _entry(one) for name, one in zip(now, estimates, strict=True)}
 
     def _correlations(
         self, mine: Mapping[str, Array], judged: Mapping[str, Array]

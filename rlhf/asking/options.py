@@ -11,7 +11,7 @@ What the loop does with them is told in `rlhf.loop`.
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from music.command import refuse_below_one, refuse_negative
 from music.errors import InputError
@@ -82,6 +82,9 @@ class RewardLoop(SimulatedRaters, Judging, Sampling, Runtime):
         (`rlhf.asking.acquisition`). What needs several heads asks at random as long as the reward has one.
     validation
         Share of the prompts whose answers never train, but measure; all of their pairs are drawn at random.
+    policy
+        Options of post-training (rlhf.train), such as algorithm=dpo,steps=32, by which the generator learns from the
+        reward of each round; the next round asks about clips of what it has become. If empty it stays as it is.
     replay
         File of older preferences and ratings, so that they are not forgotten; a share of its preferences only measures.
     replay_share
@@ -123,6 +126,7 @@ class RewardLoop(SimulatedRaters, Judging, Sampling, Runtime):
         "random"
     )
     validation: float = 0.2
+    policy: str | dict[str, Any] = ""
     replay: Path | None = None
     replay_share: float = 0.5
     ensemble: int | None = None
@@ -163,6 +167,10 @@ class RewardLoop(SimulatedRaters, Judging, Sampling, Runtime):
     def seed_of_clips(self) -> int:
         """Seed of the clips."""
         return self.seed if self.pool_seed is None else self.pool_seed
+
+    def place(self, index: int) -> Path:
+        """Return the folder of a round."""
+        return self.output / "rounds" / f"{index}"
 
     @property
     def frames(self) -> Path:

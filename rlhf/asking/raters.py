@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -44,11 +44,17 @@ class Raters:
         How they err.
     seed
         Seed of tastes and answers.
+    scores
+        What the judge says of all candidates by metric, `[P, N]`.
+    pool
+        Which clips they are, if others of the same prompts were there before: the errors are new.
     """
 
     utilities: Mapping[str, Mapping[str, Array]]
     options: SimulatedRaters
     seed: int
+    scores: Mapping[str, Array] = field(default_factory=dict)
+    pool: str = ""
 
     def answer(self, questions: Sequence[Question]) -> list[Answer]:
         """Return an answer to each question, each by one of them."""
@@ -56,7 +62,7 @@ class Raters:
 
     def _answer(self, question: Question) -> Answer:
         options, (low, high) = self.options, sorted((question.a, question.b))
-        stream = random.Random(f"answer {self.seed} {question.prompt_id} {low} {high}")
+        stream = random.Random(f"answer {self.seed} {self.pool}{question.prompt_id} {low} {high}")
         number = stream.randrange(options.rater_count)
         lapses = stream.random() < options.lapses
         taste = random.Random(f"taste {self.seed} {number}")
@@ -85,13 +91,24 @@ def raters_of(
     options: SimulatedRaters,
     seed: int,
     processes: Processes,
+    first: Raters | None = None,
 ) -> Raters:
-    """Return raters whose truth is what a judge says of the N candidates of each prompt."""
+    """Return raters whose truth is what a judge says of the N candidates of each prompt.
+
+    If they are the raters of clips that were asked about before, `first`, they hear what they heard there: in the
+    standard deviations of those clips.
+    """
     scores = score_candidates([judge], pool, candidates, processes)
     prompts, shape = [row[0].prompt_id for row in candidates], np.shape(next(iter(scores.values())))
-    found = utilities_of({name: values.ravel() for name, values in scores.items()})
+    found = utilities_of(_flat(scores), None if first is None else _flat(first.scores))
     return Raters(
         {head: dict(zip(prompts, values.reshape(shape), strict=True)) for head, values in found.items()},
         options,
         seed,
+        scores,
+        "" if first is None else f"{pool.folder.parent.name} ",
     )
+
+
+def _flat(scores: Mapping[str, Array]) -> dict[str, Array]:
+    return {name: values.ravel() for name, values in scores.items()}

@@ -19,6 +19,7 @@ Entry = Mapping[str, Any] | None  # "mean" and "ci95"
 Line = tuple[str, list[Entry]]  # what is measured, and its value for each reward
 _ANSWERS = "Agreement with answers about held-out prompts of all rounds so far"
 _SINCE = "Difference of that from the first reward"
+_MOVED = "Difference of that from the first generator"
 
 
 def write_report(path: Path, rows: Sequence[Mapping[str, Any]], options: RewardLoop) -> None:
@@ -39,7 +40,7 @@ def write_report(path: Path, rows: Sequence[Mapping[str, Any]], options: RewardL
         (title, name, _drawn(names, f"{title}: {name}", entries))
         for title, lines in sections
         for name, entries in lines
-        if title not in (_ANSWERS, _SINCE) and sum(entry is not None for entry in entries) > 1
+        if title not in (_ANSWERS, _SINCE, _MOVED) and sum(entry is not None for entry in entries) > 1
     ]
     answers = sum(row.get("answers", 0) for row in rows)
     asked = " and ".join(dict.fromkeys(row["acquisition"] for row in rows if "acquisition" in row))
@@ -109,6 +110,32 @@ def sections_of(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Line]
         (f"What judges say of the best of {best[0] if best else 'n'}", chosen),
         ("Share of what choosing by a second judge of the same thing gains", _known(reached)),
         (_SINCE, since),
+        *_of_generators(rows),
+    ]
+
+
+def _of_generators(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Line]]]:
+    """Return what is shown of the generators that learned from the rewards, the first one among them."""
+    made = [rows[0].get("held_out", {}), *(row.get("policy", {}) for row in rows[1:])]
+    if not any(made[1:]):
+        return []
+    judges = [judge for judge in made[0]["by_n"]["1"] if judge != REWARD]
+    return [
+        (
+            "What judges say of the generator's clips",
+            [(judge, [one.get("by_n", {}).get("1", {}).get(judge) for one in made]) for judge in judges],
+        ),
+        (
+            _MOVED,
+            [
+                (judge, [None, *(one.get("since_first", {}).get(judge) for one in made[1:])])
+                for judge in judges
+            ],
+        ),
+        (
+            "Order within a prompt, of the generator's clips by the reward that it learned from",
+            [(judge, [_within(one, REWARD, judge) for one in made]) for judge in judges],
+        ),
     ]
 
 

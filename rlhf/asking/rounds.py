@@ -7,6 +7,7 @@ In the folder of a round lie, each written whole and never again,
     train.jsonl, validation.jsonl       what is learned, and what only measures (`rlhf.asking.learning`)
     reward/                             the reward that has learned it
     round.json                          what was measured of it; the round is done
+    policy/, policy.json                the generator that has learned from it, where one does (`rlhf.asking.policy`)
 
 `rounds/start.json` has what was measured of the reward that the first round began with.
 """
@@ -15,7 +16,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,6 @@ from music.intervals import Array
 from music.jsonl import dump_line
 from music.options import read_options
 from music.paths import is_file
-from music.pool import Candidate, Pool
 from music.processes import Processes
 from reward import RewardWeights, Scorer, ScoreRequest, load_scorer
 from reward.cmi_rm.checkpoint import is_checkpoint
@@ -39,11 +40,12 @@ from reward.judgements import HEADS, Preference, load_preferences
 from reward.scoring.candidates import score_candidates
 from reward.training.stored_frames import FrameFolder
 from rlhf.asking.acquisition import ACQUISITIONS, Insight, Known, Pair
+from rlhf.asking.clips import Clips
 from rlhf.asking.learning import REWARD, Replay, learn, publish, write_rows
 from rlhf.asking.measuring import HeldOut, agreement, agreement_of
 from rlhf.asking.options import RewardLoop
+from rlhf.asking.policy import MEASURED, POLICY, Policy
 from rlhf.asking.questions import Answer, Question, read_questions, write_answers, write_questions
-from rlhf.asking.raters import Raters
 from rlhf.asking.schedule import Schedule
 from rlhf.asking.studies import has_answers, read_answers, what_to_do, write_pairs
 
@@ -58,22 +60,20 @@ class Rounds:
     ----------
     options
         Options of the run.
-    pool
-        Pool of the clips that are asked about.
-    candidates
-        N candidates of each of P prompts.
+    clips
+        What returns the clips of a round.
     schedule
         How many questions each prompt has.
     source, first
         The reward that the first round begins with: its folder, and the scorer.
     reward
         Weights of the reward's metrics.
-    raters
-        Simulated raters; None where people answer.
     replay
         Older rows, if there are any.
     held_out
         What compares rewards with judges, if anything does.
+    policy
+        What trains the generator, if anything does.
     frames
         Where rewards keep what their towers give, as the training does.
     processes
@@ -81,22 +81,16 @@ class Rounds:
     """
 
     options: RewardLoop
-    pool: Pool
-    candidates: Sequence[Sequence[Candidate]]
+    clips: Callable[[int], Clips]
     schedule: Schedule
     source: Path
     first: Scorer
     reward: RewardWeights
-    raters: Raters | None
     replay: Replay | None
     held_out: HeldOut | None
+    policy: Policy | None
     frames: FrameFolder
     processes: Processes
-    _rows: dict[str, Sequence[Candidate]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Note the candidates by prompt."""
-        self._rows.update({row[0].prompt_id: row for row in self.candidates})
 
     def run(self) -> str | None:
         """Do all rounds; return what the run waits for if people have yet to answer."""
@@ -105,12 +99,12 @@ class Rounds:
         self.frames.lend(self.first)
         self._measure_start(self.first)
         for index in range(self.options.rounds):
-            place = place_of(self.options, index)
+            place = self.options.place(index)
             if not is_file(place / ROUND):
                 scorer = scorer or self._load(source, index - 1)
                 if waits := self._ask(index, place, scorer):
                     return waits
-                answers = [place_of(self.options, one) / ANSWERS for one in range(index + 1)]
+                answers = [self.options.place(one) / ANSWERS for one in range(index + 1)]
                 write_rows(place, answers, self.replay, self.options.replay_share, index)
                 self.frames.flush()
                 learn(self.options, source, place, index)
@@ -121,12 +115,14 @@ class Rounds:
             else:
                 scorer = None
             source = place / REWARD
+            if self.policy is not None:
+                self.policy.follow(index, loadable(source), partial(self._load, source, index))
         return None
 
     def _load(self, source: Path, index: int) -> Scorer:
-        options, name = self.options, str(source) if is_checkpoint(source) else f"ensemble:{source}"
+        options = self.options
         own = {"name": name_of(index), **read_options(options.reward_options)}
-        scorer = load_scorer(name, options.device, options.dtype, **own)
+        scorer = load_scorer(loadable(source), options.device, options.dtype, **own)
         self.frames.lend(scorer)
         return scorer
 
@@ -138,35 +134,38 @@ class Rounds:
         if is_file(place / ANSWERS):
             return None
         answers: list[Answer]
-        if self.raters is not None:
-            answers = self.raters.answer(questions)
+        clips = self.clips(index)
+        if clips.raters is not None:
+            answers = clips.raters.answer(questions)
         else:
             study = Path(self.options.raters) / f"round-{index}"
             if not has_answers(study):
-                write_pairs(study, questions, self.pool, self._rows)
+                write_pairs(study, questions, clips.pool, clips.by_prompt)
                 return what_to_do(study, len(questions), self.options.seconds)
-            answers = read_answers(study, questions, self._rows)
+            answers = read_answers(study, questions, clips.by_prompt)
             if len({answer.question.held_out for answer in answers}) < 2:
                 raise InputError(
                     f"{study}: its {len(answers)} answers are all about prompts that only measure, or none is: get more"
                 )
-        write_answers(place / ANSWERS, answers, self.pool, self._rows)
+        write_answers(place / ANSWERS, answers, clips.pool, clips.by_prompt)
         return None
 
     def _choose(self, index: int, scorer: Scorer) -> list[Question]:
         seed, due = candidate_seed(self.options.seed, "asking", index), self.schedule.counts(index)
-        metrics = score_candidates([scorer], self.pool, self.candidates, self.processes)
+        clips = self.clips(index)
+        metrics = score_candidates([scorer], clips.pool, clips.candidates, self.processes)
         rewards, asked = self.reward(metrics), self._asked(index)
         questions: list[Question] = []
         stream = random.Random(f"sides {seed}")
         for held_out in (False, True):
             places = [
                 place
-                for place, row in enumerate(self.candidates)
+                for place, row in enumerate(clips.candidates)
                 if (row[0].prompt_id in self.schedule.held_out) == held_out
             ]
-            ids = [self.candidates[place][0].prompt_id for place in places]
-            known = Known(ids, rewards[places], [asked[one] for one in ids], self._insight(scorer, places))
+            ids = [clips.candidates[place][0].prompt_id for place in places]
+            insight = partial(self._insight, scorer, clips, places)
+            known = Known(ids, rewards[places], [asked[one] for one in ids], insight)
             name = "random" if held_out else acquisition_of(self.options, scorer)
             chosen = ACQUISITIONS[name](known, [due[one] for one in ids], seed)
             for prompt, pairs in zip(ids, chosen, strict=True):
@@ -175,35 +174,32 @@ class Rounds:
                     questions.append(Question(f"{index}-{len(questions):05d}", prompt, a, b, held_out))
         return questions
 
-    def _insight(self, scorer: Scorer, places: Sequence[int]) -> Callable[[], Insight]:
-        """Return what gives the insight of the reward into the candidates of some prompts."""
-
-        def find() -> Insight:
-            clips = [one for place in places for one in self.candidates[place]]
-            requests = [ScoreRequest(self.pool.path(one), self.pool.prompt(one)) for one in clips]
-            found, shape = last_layer(scorer, requests), (len(places), self.options.n)
-            named = [name for name in COLUMNS if self.reward.weights.get(name)] or list(COLUMNS)
-            weights = np.array([self.reward.weights.get(name, 0.0) for name in named])
-            of_heads: Array = found.scores[..., [COLUMNS[name] for name in named]]
-            return Insight(
-                (of_heads @ weights).reshape(-1, *shape),
-                found.features.reshape(*shape, -1),
-                of_heads.mean(axis=0).reshape(*shape, -1),
-            )
-
-        return find
+    def _insight(self, scorer: Scorer, clips: Clips, places: Sequence[int]) -> Insight:
+        """Return the insight of the reward into the candidates of some prompts."""
+        chosen = [one for place in places for one in clips.candidates[place]]
+        requests = [ScoreRequest(clips.pool.path(one), clips.pool.prompt(one)) for one in chosen]
+        found, shape = last_layer(scorer, requests), (len(places), self.options.n)
+        named = [name for name in COLUMNS if self.reward.weights.get(name)] or list(COLUMNS)
+        weights = np.array([self.reward.weights.get(name, 0.0) for name in named])
+        of_heads: Array = found.scores[..., [COLUMNS[name] for name in named]]
+        return Insight(
+            (of_heads @ weights).reshape(-1, *shape),
+            found.features.reshape(*shape, -1),
+            of_heads.mean(axis=0).reshape(*shape, -1),
+        )
 
     def _asked(self, index: int) -> Mapping[str, set[Pair]]:
-        """Return the pairs that were asked about in the rounds before, by prompt id."""
-        found: dict[str, set[Pair]] = {name: set() for name in self._rows}
-        for before in range(index):
-            for one in read_questions(place_of(self.options, before) / QUESTIONS):
+        """Return the pairs of these clips that were asked about in the rounds before, by prompt id."""
+        clips = self.clips(index)
+        found: dict[str, set[Pair]] = {name: set() for name in clips.by_prompt}
+        for before in [one for one in range(index) if self.clips(one) is clips]:
+            for one in read_questions(self.options.place(before) / QUESTIONS):
                 found[one.prompt_id].add((min(one.a, one.b), max(one.a, one.b)))
         return found
 
     def _measure_start(self, scorer: Scorer) -> None:
         """Measure the first reward, which later ones are compared with."""
-        path = place_of(self.options, 0).with_name(START)
+        path = self.options.place(0).with_name(START)
         found = {"held_out": self.held_out.measure(scorer)} if self.held_out else {}
         if not is_file(path):
             if self.replay is not None:
@@ -212,13 +208,14 @@ class Rounds:
 
     def _measure(self, place: Path, index: int, before: Scorer, learned: Scorer) -> None:
         """Write what is found of the reward that has learned in a round, and of that before it."""
-        rows = self._answered(index)
+        rows = [self._answered(one) for one in range(index + 1)]
+        flat = [row for of_round in rows for row in of_round]
         row: dict[str, Any] = {
             "round": index,
             "acquisition": acquisition_of(self.options, before),
             "answers": len(load_preferences(place / ANSWERS)),
-            "before": agreement(rows, self._differences(before, rows)),
-            "after": agreement(rows, self._differences(learned, rows)),
+            "before": agreement(flat, self._differences(before, rows)),
+            "after": agreement(flat, self._differences(learned, rows)),
         }
         if self.replay is not None:
             row["replay"] = agreement_of(learned, self.replay.held_out)
@@ -227,27 +224,29 @@ class Rounds:
         write_text(place / ROUND, dump_line(row))
 
     def _answered(self, index: int) -> list[Preference]:
-        """Return the answers until a round that nothing is learned from."""
-        files = [place_of(self.options, one) / ANSWERS for one in range(index + 1)]
-        return [row for path in files for row in load_preferences(path) if row.prompt.facts["held_out"]]
+        """Return the answers of a round that nothing is learned from."""
+        rows = load_preferences(self.options.place(index) / ANSWERS)
+        return [row for row in rows if row.prompt.facts["held_out"]]
 
-    def _differences(self, scorer: Scorer, rows: Sequence[Preference]) -> dict[str, list[float]]:
-        """Return for each head a reward's score of a - score of b for each answer about held-out prompts."""
-        held = [row for row in self.candidates if row[0].prompt_id in self.schedule.held_out]
-        metrics = score_candidates([scorer], self.pool, held, self.processes)
-        places = {row[0].prompt_id: place for place, row in enumerate(held)}
+    def _differences(self, scorer: Scorer, rows: Sequence[Sequence[Preference]]) -> dict[str, list[float]]:
+        """Return for each head a reward's score of a - score of b for each answer about held-out prompts, by rounds."""
         found: dict[str, list[float]] = {head: [] for head in HEADS}
-        for row in rows:
-            facts = row.prompt.facts
-            for head in HEADS:
-                scores = metrics[head][places[facts["prompt_id"]]]
-                found[head].append(float(scores[facts["candidate_a"]] - scores[facts["candidate_b"]]))
+        for index, of_round in enumerate(rows):
+            clips = self.clips(index)
+            held = [row for row in clips.candidates if row[0].prompt_id in self.schedule.held_out]
+            metrics = score_candidates([scorer], clips.pool, held, self.processes)
+            places = {row[0].prompt_id: place for place, row in enumerate(held)}
+            for row in of_round:
+                facts = row.prompt.facts
+                for head in HEADS:
+                    scores = metrics[head][places[facts["prompt_id"]]]
+                    found[head].append(float(scores[facts["candidate_a"]] - scores[facts["candidate_b"]]))
         return found
 
 
-def place_of(options: RewardLoop, index: int) -> Path:
-    """Return the folder of a round."""
-    return options.output / "rounds" / f"{index}"
+def loadable(source: Path) -> str:
+    """Return the name by which `load_scorer` takes the reward in a folder."""
+    return str(source) if is_checkpoint(source) else f"ensemble:{source}"
 
 
 def name_of(index: int) -> str:
@@ -262,7 +261,14 @@ def acquisition_of(options: RewardLoop, scorer: Scorer) -> str:
 
 
 def log_of(options: RewardLoop) -> list[dict[str, Any]]:
-    """Return what was measured: of the first reward, then of that of each round."""
-    places = [place_of(options, index) / ROUND for index in range(options.rounds)]
-    files = [place_of(options, 0).with_name(START), *places]
-    return [dict(read_object(path)) for path in files if is_file(path)]
+    """Return what was measured of the first reward, then of that of each round and of the generator it trained."""
+    rows = []
+    for path in [
+        options.place(0).with_name(START),
+        *(options.place(one) / ROUND for one in range(options.rounds)),
+    ]:
+        if is_file(path):
+            trained = path.with_name(MEASURED)
+            found = {POLICY: dict(read_object(trained))} if path.name == ROUND and is_file(trained) else {}
+            rows.append({**read_object(path), **found})
+    return rows

@@ -40,9 +40,10 @@ class Schedule:
         count = min(len(self._ids) - 1, max(1, round(options.validation * len(self._ids))))
         self.held_out = set(random.Random(f"held out {options.seed}").sample(self._ids, count))
         pairs = options.n * (options.n - 1) // 2 * len(self._ids)
-        if options.budget * options.rounds > pairs:
+        rounds = 1 if options.policy else options.rounds  # a generator that learns makes new pairs in each
+        if options.budget * rounds > pairs:
             raise InputError(
-                f"--budget {options.budget} in {options.rounds} rounds: {len(self._ids)} prompts of {options.n} "
+                f"--budget {options.budget} in {rounds} rounds: {len(self._ids)} prompts of {options.n} "
                 f"candidates have {pairs} pairs, and none is asked about twice; raise --n, or add prompts"
             )
         first = set(self.counts(0))

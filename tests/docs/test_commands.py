@@ -85,6 +85,7 @@ PARSED_WHERE = {
     "runs/after": "needs a reward that people have taught; tests/ab_test/test_loop_with_people.py",
     "cmi_rm_head_": "33 to 102 million parameters; tests/experiments/test_cmi_rm_configs.py",
     "lab-held-out": "128 prompts; tests/rlhf/test_watching.py",
+    "--policy": "a training in each round; tests/rlhf/test_loop.py",
     "runs/lab/pairs": "thousands of songs; tests/lab/test_judge_server.py",
 }
 #: commands that need what `reward.benchmark` takes minutes to make

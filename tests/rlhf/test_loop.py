@@ -66,6 +66,10 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+def die(*_, **__):
+    raise KeyboardInterrupt
+
+
 def rows_of(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
@@ -113,9 +117,6 @@ def test_what_the_towers_gave_is_heard_again_and_scores_are_those_of_a_reward_al
 
 @pytest.mark.parametrize("moment", ["asking", "learning", "measuring"])
 def test_a_killed_run_ends_with_the_same_weights(options, finished, monkeypatch, moment):
-    def die(*_):
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patched:
         if moment == "learning":
             die_at(patched, 2)
@@ -285,6 +286,12 @@ def test_options_that_make_no_sense_are_refused(changes, message):
         ({"limit": 1}, "the loop needs at least 2 prompts"),
         ({"reward": "loudness", "weights": "loudness=1"}, "--reward loudness is no CMI-RM"),
         ({"acquisition": "disagreement"}, "--acquisition disagreement needs several heads"),
+        ({"policy": "algorithm=nft"}, "nft"),
+        (
+            {"policy": "reward=loudness"},
+            "--policy reward: is no option of post-training, or the loop decides it",
+        ),
+        ({"policy": "speed=1"}, "--policy speed: is no option of post-training"),
         ({"held_out": "lab-train"}, "--held_out lab-train: prompt 'train-00' is one of --prompts"),
     ],
 )
@@ -293,3 +300,53 @@ def test_what_cannot_work_is_refused_before_anything_is_made(tmp_path, changes, 
     with pytest.raises(InputError, match=message):
         main(RewardLoop(**asked))
     assert not (tmp_path / "out" / "pool").exists()
+
+
+@pytest.fixture
+def learning(options, tmp_path):
+    """Return the options of a loop whose generator learns too."""
+    rows = Path("assets/lab/prompts_choosing.jsonl").read_text().splitlines(keepends=True)[:2]
+    (tmp_path / "held_out.jsonl").write_text("".join(rows))
+    policy = (
+        "algorithm=expert_iteration,steps=2,learning_rate=0.05,n=2,batch_size=2,micro_batch_size=2,samples=1"
+    )
+    held_out = {"held_out": str(tmp_path / "held_out.jsonl"), "held_out_n": 2}
+    return replace(options, policy=policy, judges="experiments.lab.gold:GoldB", **held_out)
+
+
+@pytest.mark.slow
+def test_a_generator_learns_from_each_reward_and_the_next_round_asks_about_its_clips(
+    learning, tmp_path, monkeypatch
+):
+    main(learning)
+    first, second = (learning.output / "rounds" / f"{index}" for index in range(2))
+    specs = [{one.spec for one in Pool(place)} for place in (learning.output / "pool", second / "pool")]
+    assert specs[0] != specs[1]
+    assert rows_of(second / "answers.jsonl")[0]["audio_a"].startswith("pool/audio/")
+    trained = json.loads((second / "policy" / "run.json").read_text())["config"]
+    assert trained["generator"] == str(first / "policy" / "model")
+    assert trained["reward"] == str(second / "reward")
+    weights = [
+        load_file(place / "model.safetensors")
+        for place in (first / "policy/model", learning.output / "policy")
+    ]
+    assert not same(*weights)
+    start, *rounds = rows_of(learning.output / "log.jsonl")
+    for row in rounds:
+        assert set(row["policy"]["since_first"]) == {"gold_b_alignment", "gold_b_margin", "gold_b_musicality"}
+        assert row["policy"]["by_n"]["1"] != start["held_out"]["by_n"]["1"]
+    page = (learning.output / "report.html").read_text()
+    assert "What judges say of the generator" in page
+
+    killed = replace(learning, output=tmp_path / "killed")
+    for name in ("pool", "embeddings"):
+        shutil.copytree(learning.output / name, killed.output / name)
+    for moment in ("rounds.load_sampler", "asking.policy.copy_folder", "asking.clips.load_generator"):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"rlhf.{moment}", die)
+            with pytest.raises(KeyboardInterrupt):
+                main(killed)
+    main(killed)
+    assert same(load_file(killed.output / "policy" / "model.safetensors"), weights[1])
+    for name in ("rounds/1/questions.jsonl", "rounds/1/answers.jsonl", "log.jsonl"):
+        assert (killed.output / name).read_bytes() == (learning.output / name).read_bytes()
