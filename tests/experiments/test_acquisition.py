@@ -17,6 +17,7 @@ from music.candidate import Candidate
 from music.durable import write_text
 from music.errors import InputError
 from music.jsonl import dump_line
+from music.pool import Pool
 
 PROMPTS, N = 20, 6
 OPTIONS = CompareAcquisitions(
@@ -131,11 +132,8 @@ def test_loops_share_clips_and_a_second_run_does_nothing_again(tmp_path, monkeyp
     )  # fmt: skip
     command.main(options)
     assert "at random" not in capsys.readouterr().out  # one round: nobody asked twice as often
-    files = [
-        options.output / place / "pool" / "audio" / "train-00" / "0.flac"
-        for place in ("clips", "loops/random-0", "loops/mix-0")
-    ]
-    assert len({os.stat(path).st_ino for path in files}) == 1
+    pools = [Pool(options.output / place / "pool") for place in ("clips", "loops/random-0", "loops/mix-0")]
+    assert len({os.stat(pool.path(pool.candidates[0])).st_ino for pool in pools}) == 1
     assert not list((options.output / "loops" / "mix-0").glob("embeddings"))
     monkeypatch.setattr("experiments.acquisition.loops.run_command", lambda *_, **__: None)
     before = (options.output / "table.csv").read_text()
