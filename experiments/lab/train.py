@@ -32,7 +32,7 @@ from generators.diffusion.pipeline_folder import LIBRARIES as DIFFUSERS
 from music.command import run
 from music.errors import InputError
 
-FIRST = "first"  # folder of the towers and the reward that have heard nothing of what the generator plays
+PLAYED = "played"  # folder of the towers and the reward that have heard what the generator plays
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class TrainLab:
     ----------
     part
         Part to train: codec, musicgen, vae, stable_audio, mulan, cmi_rm, mulan_played, cmi_rm_played, gold, gold_b,
-        prompts, pairs; or all, in this order. The parts mulan and cmi_rm save in the folder `first`.
+        prompts, pairs; or all, in this order. The parts mulan_played and cmi_rm_played save in the folder `played`.
     output
         Folder of the finished models.
     work
@@ -86,19 +86,19 @@ def _fit_musicgen(output: Path, work: Path) -> None:
 
 
 def _fit_cmi_rm(output: Path, work: Path) -> None:
-    _made("cmi_rm", output / FIRST / "mulan", "mulan")
-    train_cmi_rm(output / FIRST, work / "cmi_rm", load_codec(work / "codec"))
+    _made("cmi_rm", output / "mulan", "mulan")
+    train_cmi_rm(output, work / "cmi_rm", load_codec(work / "codec"))
 
 
 def _fit_mulan_played(output: Path, work: Path) -> None:
-    first = _made("mulan_played", output / FIRST / "mulan", "mulan")
-    train_mulan_played(output, work / "mulan_played", first, _player("mulan_played", output))
+    first = _made("mulan_played", output / "mulan", "mulan")
+    train_mulan_played(output / PLAYED, work / "mulan_played", first, _player("mulan_played", output))
 
 
 def _fit_cmi_rm_played(output: Path, work: Path) -> None:
-    _made("cmi_rm_played", output / "mulan", "mulan_played")
-    first = _made("cmi_rm_played", output / FIRST / "cmi_rm", "cmi_rm")
-    train_cmi_rm_played(output, work / "cmi_rm_played", first, _player("cmi_rm_played", output))
+    _made("cmi_rm_played", output / PLAYED / "mulan", "mulan_played")
+    first = _made("cmi_rm_played", output / "cmi_rm", "cmi_rm")
+    train_cmi_rm_played(output / PLAYED, work / "cmi_rm_played", first, _player("cmi_rm_played", output))
 
 
 def _player(name: str, output: Path) -> Player:
@@ -126,7 +126,7 @@ PARTS: dict[str, Callable[[Path, Path], None]] = {
     "stable_audio": lambda output, work: train_stable_audio(
         output / "stable_audio", work / "stable_audio", work / "vae" / "finished"
     ),
-    "mulan": lambda output, work: train_mulan(output / FIRST, work / "mulan", load_codec(work / "codec")),
+    "mulan": lambda output, work: train_mulan(output, work / "mulan", load_codec(work / "codec")),
     "cmi_rm": _fit_cmi_rm,
     "mulan_played": _fit_mulan_played,
     "cmi_rm_played": _fit_cmi_rm_played,

@@ -70,7 +70,7 @@ class Trainer:
         self.towers, self.frames, self.output = towers, frames, Path(config.output)
         self.tuned = [parameter for parameter in towers.parameters() if parameter.requires_grad]
         torch.manual_seed(config.seed)
-        self.head = RewardHead(config.head(towers.dim, _model_name(config)))
+        self.head = RewardHead(config.head(towers.dim, model_name(config)))
         self.own_towers = bool(self.tuned)
         if config.init_from:
             self.own_towers |= _start_from(Path(config.init_from), self.head)
@@ -239,7 +239,7 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return config.learning_rate * (1 + math.cos(math.pi * done)) / 2
 
 
-def _model_name(config: TrainConfig) -> str:
+def model_name(config: TrainConfig) -> str:
     """Return the name of the towers in the saved config."""
     if config.model_name or not is_folder(config.towers):
         return config.model_name or config.towers

@@ -5,23 +5,27 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from music.durable import finished_folder, write_text
+from music.durable import finished_folder, write_json, write_text
 from music.errors import InputError
 from music.hashing import candidate_seed
 from music.jsonl import dump_line
 from music.options import read_options
-from music.paths import is_file
-from reward import train
-from reward.cmi_rm.checkpoint import CONFIG, WEIGHTS, is_checkpoint
+from music.paths import exists, is_file
+from reward import load_scorer, train
+from reward.cmi_rm.checkpoint import CONFIG, WEIGHTS, is_checkpoint, load_head, save_checkpoint
 from reward.cmi_rm.ensemble import head_folders
-from reward.judgements import Preference, load_judgements
+from reward.judgements import Preference, load_judgements, load_preferences
 from reward.registry import model_folder
 from reward.training.config import TrainConfig
 from reward.training.continuing import continued
 from reward.training.embeddings import audio_keys
+from reward.training.last_layer import learn_last_layer
+from reward.training.stored_frames import FrameFolder
+from reward.training.trainer import model_name
 from rlhf.asking.options import RewardLoop
 from rlhf.asking.questions import read_rows
 
@@ -156,6 +160,10 @@ def start(options: RewardLoop) -> Path:
     """
     source = model_folder(options.reward)
     config = training(options, source, options.output, 0)
+    if options.learn == "last_layer" and (config.ensemble is not None or config.rating_levels is not None):
+        raise InputError(
+            "--learn last_layer is for a reward of one head that gives scores: use --learn heads"
+        )
     if options.acquisition == "disagreement" and config.ensemble is None:
         raise InputError("--acquisition disagreement needs several heads, which differ: give --ensemble 4")
     return source
@@ -166,6 +174,31 @@ def learn(options: RewardLoop, source: Path, place: Path, index: int) -> None:
     config = training(options, source, place, index)
     if not is_file(Path(config.output) / "run.json"):
         train.main(config)
+
+
+def learn_by_last_layer(options: RewardLoop, source: Path, place: Path, frames: FrameFolder) -> None:
+    """Let the last layer of the reward in a folder learn the rows of a round; what is done is not done again.
+
+    Parameters
+    ----------
+    source
+        Folder of the reward of before any round: as rows of all rounds are learned from, it has seen none of them.
+    frames
+        Where the reward keeps what its towers give.
+    """
+    if exists(place / REWARD):
+        return
+    scorer = load_scorer(str(source), options.device, **read_options(options.reward_options))
+    frames.lend(scorer)
+    head, fits = learn_last_layer(scorer, load_preferences(place / TRAIN))
+    config = replace(head.config, model_name=model_name(training(options, source, place, 0)))
+    with finished_folder(place / REWARD) as folder:
+        save_checkpoint(folder, config, head, load_head(source)[1])
+        learned = {
+            name: {"strength": one.strength, "cross_entropy": one.cross_entropy, "answers": one.answers}
+            for name, one in fits.items()
+        }
+        write_json(folder / "last_layer.json", learned)
 
 
 def publish(source: Path, folder: Path) -> str:

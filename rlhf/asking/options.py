@@ -91,6 +91,9 @@ class RewardLoop(SimulatedRaters, Judging, Sampling, Runtime):
         Share of the rows that are learned from that is drawn from the replay, if there is one.
     ensemble
         Number of heads of the reward, each from a draw of the rows; as many as it has if not given.
+    learn
+        Part of the reward that learns: heads, by gradient descent; or last_layer, that of its one head alone, solved
+        exactly with a prior (`reward.training.last_layer`). Steps, learning rate and batch size are for heads.
     steps
         Steps of the optimiser, in each round; nothing is chosen among them.
     learning_rate
@@ -130,6 +133,7 @@ class RewardLoop(SimulatedRaters, Judging, Sampling, Runtime):
     replay: Path | None = None
     replay_share: float = 0.5
     ensemble: int | None = None
+    learn: Literal["heads", "last_layer"] = "heads"
     steps: int = 100
     learning_rate: float = 1e-4
     batch_size: int = 48

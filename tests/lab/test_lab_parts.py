@@ -66,7 +66,7 @@ def test_what_is_saved_loads_and_works(trained):
     generator = load_generator(trained.output / "musicgen", device="cpu", batch_size=2)
     assert generator.max_seconds == pytest.approx(5.0, abs=0.1)
     samples = list(generator.generate([Job(prompt, 0, 1) for prompt in prompts], 1.0))
-    for folder in (trained.output / "first", trained.output):
+    for folder in (trained.output, trained.output / "played"):
         scorer = load_scorer(folder / "cmi_rm", device="cpu")
         scores = scorer.score([ScoreRequest(sample.clip, sample.job.prompt) for sample in samples])
         assert all(set(row) == {"musicality", "alignment"} for row in scores)

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from music.errors import InputError
 from music.pool import Pool
 from music.scores import ScoreTable
+from music.shipped_files import asset
 from reward import ScoreRequest, load_scorer
 from reward.cmi_rm.towers import Towers
 from reward.judgements import load_preferences
@@ -350,3 +351,25 @@ def test_a_generator_learns_from_each_reward_and_the_next_round_asks_about_its_c
     assert same(load_file(killed.output / "policy" / "model.safetensors"), weights[1])
     for name in ("rounds/1/questions.jsonl", "rounds/1/answers.jsonl", "log.jsonl"):
         assert (killed.output / name).read_bytes() == (learning.output / name).read_bytes()
+
+
+def test_the_last_layer_can_learn_alone_and_goes_on_from_a_kill_to_the_same_bits(options, monkeypatch):
+    alone = replace(options, learn="last_layer", limit=4)
+    monkeypatch.setattr(loop_rounds, "publish", die)
+    with pytest.raises(KeyboardInterrupt):
+        main(alone)
+    monkeypatch.undo()
+    main(alone)
+    other = replace(alone, output=options.output.with_name("other"))
+    main(other)
+    for index in range(2):
+        place = alone.output / "rounds" / f"{index}"
+        assert same(weights_of(place), weights_of(other.output / "rounds" / f"{index}"))
+        first = load_file(asset("lab/cmi_rm") / "model.safetensors")
+        moved = [name for name, values in weights_of(place).items() if not torch.equal(values, first[name])]
+        assert moved == ["score_projector.3.weight"]
+        fits = json.loads((place / "reward" / "last_layer.json").read_text())
+        assert set(fits) == {"musicality", "alignment"}
+    load_scorer(alone.output / "reward", device="cpu")
+    with pytest.raises(InputError, match="--learn last_layer is for a reward of one head"):
+        main(replace(alone, ensemble=2, output=options.output.with_name("several")))

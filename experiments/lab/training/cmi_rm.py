@@ -37,7 +37,7 @@ PAIRS_ON = {
 ACROSS_ON = {"train": 4_500, "validation": 0}
 PLAYED = {"train": 3_000, "validation": 160}
 PLAYED_ACROSS = {"train": 3_000, "validation": 0}
-STEPS_ON = (900, 250)
+STEPS_ON = (600, 150)
 
 
 def train_cmi_rm(output: Path, work: Path, codec: SpectralCodecModel) -> None:

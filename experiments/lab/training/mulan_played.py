@@ -23,7 +23,6 @@ from experiments.lab.training.regenerated import Player
 from experiments.lab.world.coded_audio import through_codec
 from experiments.lab.world.corpus import Song, song, stream
 from experiments.lab.world.facts import draw_facts
-from experiments.lab.world.vocabulary import xlm_roberta_tokenizer
 from music.durable import claim_work
 from reward.cmi_rm.weights import hash_tensors, load_strictly, read_tensors
 
@@ -82,6 +81,8 @@ def train_mulan_played(
     output: Path, work: Path, first: Path, player: Player, schedule: Schedule = SCHEDULE
 ) -> None:
     """Train the towers of `first` on, then save `mulan`, `muq` and `xlm-roberta` under `output`."""
+    from transformers import AutoTokenizer
+
     weights = read_tensors(first / "model.safetensors")
     claim_work(
         work,
@@ -90,7 +91,9 @@ def train_mulan_played(
         songs={**SONGS, **SOUNDS},
         schedule=asdict(schedule),
     )
-    tokenizer = xlm_roberta_tokenizer()
+    tokenizer = AutoTokenizer.from_pretrained(
+        first.parent / "xlm-roberta"
+    )  # whose tokens the first towers know
     torch.manual_seed(schedule.seed)
     model = HalfContrast(build(work / "inner", tokenizer), KEYS, NOTES)
     load_strictly(model.mulan, {name: values.float() for name, values in weights.items()}, str(first))
