@@ -9,8 +9,8 @@ errors. Each round of the loop (`rlhf.asking.rounds`):
 2. chooses `budget` pairs to ask about (`rlhf.asking.acquisition`); those of held-out prompts are drawn at random;
 3. asks: simulated raters, who answer at once (`rlhf.asking.raters`), or people in a listening test, for whom the run
    ends with the commands to run and goes on when their answers are there (`rlhf.asking.studies`);
-4. lets the heads of the reward go on from where they were, over frozen towers, with the answers of all rounds and a
-   share of older rows (`rlhf.asking.learning`);
+4. lets the reward learn from the answers of all rounds and a share of older rows, over frozen towers: its heads go on
+   from where they were (`rlhf.asking.learning`), or the last layer is solved alone (`reward.training.last_layer`);
 5. measures (`rlhf.asking.measuring`): agreement with answers about held-out prompts, with older preferences that are
    held out (what is forgotten), and with judges on the candidates of other prompts, among it what they say of the
    reward's best of n;

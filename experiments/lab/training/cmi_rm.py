@@ -95,6 +95,7 @@ def _two_stages(
         batch_size=48,
         learning_rate=7e-4,
         patience=8,
+        mixed_precision="bf16" if start else "no",
     )
     reward_training.main(first)
     second = replace(

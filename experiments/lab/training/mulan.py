@@ -198,7 +198,9 @@ class Lessons:
         for name, truth in self.truths["validation"].items():
             numbers[name] = (self.model.probes[name](pooled).argmax(1) == truth).float().mean().item()
         severity = np.array([one.severity for one in self.songs["validation"]])
-        numbers["severity_r"] = float(np.corrcoef(severity, self.model.severity(pooled)[:, 0].numpy())[0, 1])
+        if severity.std() > 0:  # a handful of songs may all be undamaged
+            heard = self.model.severity(pooled)[:, 0].numpy()
+            numbers["severity_r"] = float(np.corrcoef(severity, heard)[0, 1])
         return numbers
 
 
