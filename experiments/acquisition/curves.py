@@ -16,7 +16,7 @@ from music.scores import read_scores
 from reward import RewardWeights
 from rlhf.asking.measuring import within_prompt
 from rlhf.asking.options import RewardLoop
-from rlhf.asking.rounds import name_of
+from rlhf.asking.rounds import log_of, name_of
 from scaling.estimators import best_of_n
 
 BEST, ORDER = "best of n", "order"
@@ -103,10 +103,11 @@ def _best(rewards: Array, heard: Array) -> Array:
 def _rewards(options: RewardLoop, judged: Judged) -> list[tuple[int, Array]]:
     """Return the number of answers after each round of a loop, and how its reward rewards held-out clips, `[P, N]`."""
     weighed, folder = RewardWeights.parse(options.weights), options.output / HELD_OUT
-    known: dict[str, Mapping] = {name: found for (name, _), found in read_scores(folder).items()}
+    known = read_scores(folder)
+    hashes = {row["round"]: row.get("reward_hash", "") for row in log_of(options)}
     found = []
     for index in range(options.rounds):
-        rows = known.get(name_of(index), {})
+        rows: Mapping = known.get((name_of(index), hashes.get(index, "")), {})
         keys = [[(*one.key, one.sha256) for one in row] for row in judged.candidates]
         if any(key not in rows for row in keys for key in row):
             raise InputError(

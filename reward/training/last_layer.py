@@ -5,10 +5,10 @@ clip is linear in what that layer is given, h, so that
 
     P(a is preferred to b) = sigmoid(w . (h_a - h_b)),    w = c w_0 + v,
 
-with w_0 the weights before. What maximises the likelihood less (|v|^2 s + c^2) / 2, with h at unit variance, is found
-by L-BFGS; a tie counts half for either side. The strength s of the prior is that of the highest likelihood in
-cross-validation over prompts, so it grows as answers are few or contradict each other. The two scores of a CMI-RM have
-a row of weights each, and learn apart.
+with w_0 the weights before and c above 0. What maximises the likelihood less (|v|^2 s + c^2) / 2, with h and w_0 . h at
+unit variance, is found by L-BFGS; a tie counts half for either side. The strength s of the prior is that of the highest
+likelihood in cross-validation over prompts, so it grows as answers are few or contradict each other. The two scores of
+a CMI-RM have a row of weights each, and learn apart.
 """
 
 from collections.abc import Sequence
@@ -26,6 +26,7 @@ from reward.protocol import Scorer, ScoreRequest
 
 STRENGTHS = (10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0, 10_000.0)
 FOLDS = 5
+LEAST = 0.05  # log-odds that a difference of one standard deviation of the score before counts at least
 TARGETS = {"a": 1.0, "tie": 0.5, "b": 0.0}
 
 
@@ -162,12 +163,15 @@ def _solve(known: Array, targets: Array, strength: float) -> Array:
     from scipy.special import expit
 
     penalty = np.full(known.shape[1], strength)
-    penalty[-1] = 1.0  # of the score before, which is to be believed until answers say otherwise
+    penalty[-1] = 1.0
+    # the score before is never turned round: some answers that contradict it by chance must not do that
+    bounds = [(None, None)] * (known.shape[1] - 1) + [(LEAST, None)]
 
     def loss(learned: Array) -> tuple[float, Array]:
         odds = known @ learned
         value = np.logaddexp(0, odds).sum() - targets @ odds + penalty @ learned**2 / 2
         return float(value), known.T @ (expit(odds) - targets) + penalty * learned
 
-    found = minimize(loss, np.zeros(known.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 500})
+    start = np.append(np.zeros(known.shape[1] - 1), LEAST)
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 500})
     return np.asarray(found.x)

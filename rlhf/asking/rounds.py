@@ -215,6 +215,7 @@ class Rounds:
         flat = [row for of_round in rows for row in of_round]
         row: dict[str, Any] = {
             "round": index,
+            "reward_hash": learned.hash,
             "acquisition": acquisition_of(self.options, before),
             "answers": len(load_preferences(place / ANSWERS)),
             "before": agreement(flat, self._differences(before, rows)),
