@@ -57,8 +57,8 @@ def test_which_clip_is_called_a_makes_no_difference_and_a_tie_is_half_of_both(an
     turned = fit(-differences, 1 - targets, prompts, before, np.ones(WIDTH))
     np.testing.assert_allclose(one.weights, turned.weights, rtol=1e-3, atol=1e-4)
     equal = fit(differences, np.full(len(prompts), 0.5), prompts, before, np.ones(WIDTH))
-    np.testing.assert_allclose(equal.weights / equal.weights[0], before, rtol=1e-3)  # the order stays
-    assert equal.weights[0] > 0
+    assert np.linalg.norm(equal.weights) < 0.1 * np.linalg.norm(before)
+    assert equal.weights @ before > 0  # small, but not turned round
 
 
 def test_the_unit_of_a_feature_makes_no_difference(answers):
