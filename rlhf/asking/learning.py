@@ -18,7 +18,7 @@ from music.paths import exists, is_file
 from reward import load_scorer, train
 from reward.cmi_rm.checkpoint import CONFIG, WEIGHTS, is_checkpoint, load_head, save_checkpoint
 from reward.cmi_rm.ensemble import head_folders
-from reward.judgements import Preference, load_judgements, load_preferences
+from reward.judgements import Preference, load_judgements
 from reward.registry import model_folder
 from reward.training.config import TrainConfig
 from reward.training.continuing import continued
@@ -190,7 +190,8 @@ def learn_by_last_layer(options: RewardLoop, source: Path, place: Path, frames: 
         return
     scorer = load_scorer(str(source), options.device, **read_options(options.reward_options))
     frames.lend(scorer)
-    head, fits = learn_last_layer(scorer, load_preferences(place / TRAIN))
+    rows = load_judgements(place / TRAIN)
+    head, fits = learn_last_layer(scorer, [row for row in rows if isinstance(row, Preference)])
     config = replace(head.config, model_name=model_name(training(options, source, place, 0)))
     with finished_folder(place / REWARD) as folder:
         save_checkpoint(folder, config, head, load_head(source)[1])

@@ -93,7 +93,8 @@ class RewardLoop(SimulatedRaters, Judging, Sampling, Runtime):
         Number of heads of the reward, each from a draw of the rows; as many as it has if not given.
     learn
         Part of the reward that learns: heads, by gradient descent; or last_layer, that of its one head alone, solved
-        exactly with a prior (`reward.training.last_layer`). Steps, learning rate and batch size are for heads.
+        exactly with a prior (`reward.training.last_layer`). Steps, learning rate, batch size and older ratings are for
+        heads.
     steps
         Steps of the optimiser, in each round; nothing is chosen among them.
     learning_rate

@@ -22,7 +22,7 @@ from rlhf.asking.options import RewardLoop
 from rlhf.asking.questions import read_questions
 from rlhf.asking.studies import SIDES
 from rlhf.loop import main
-from tests.reward.training_runs import die_at, write_pairs
+from tests.reward.training_runs import die_at, rated, write_pairs, write_rows
 from tests.web_pages import assert_balanced, assert_loads_nothing
 
 ROUND = Path("rounds", "0")
@@ -353,8 +353,14 @@ def test_a_generator_learns_from_each_reward_and_the_next_round_asks_about_its_c
         assert (killed.output / name).read_bytes() == (learning.output / name).read_bytes()
 
 
-def test_the_last_layer_can_learn_alone_and_goes_on_from_a_kill_to_the_same_bits(options, monkeypatch):
-    alone = replace(options, learn="last_layer", limit=4)
+def test_the_last_layer_can_learn_alone_and_goes_on_from_a_kill_to_the_same_bits(
+    options, monkeypatch, tmp_path
+):
+    old = tmp_path / "old" / "rows.jsonl"
+    write_pairs(old, 12, 1)
+    rows = rows_of(old)
+    write_rows(old, [*rows, *map(rated, rows)])  # ratings are passed over
+    alone = replace(options, learn="last_layer", limit=4, replay=old)
     monkeypatch.setattr(loop_rounds, "publish", die)
     with pytest.raises(KeyboardInterrupt):
         main(alone)
