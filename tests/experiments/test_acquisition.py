@@ -57,8 +57,14 @@ def study(tmp_path):
                 for row, values in zip(clips, rewards, strict=True)
                 for one, value in zip(row, values, strict=True)
             ]
+            # those of another loop that the clips came from have the same name and no say
+            foreign = [
+                row | {"hash": "other", "scores": {"musicality": 0.0, "alignment": 0.0}} for row in rows
+            ]
             folder = loop.output / "held_out" / "pool" / "scores"
-            write_text(folder / f"round-{index}.jsonl", "".join(map(dump_line, rows)))
+            write_text(folder / f"round-{index}.jsonl", "".join(map(dump_line, [*rows, *foreign])))
+            done = {"round": index, "reward_hash": shared["hash"]}
+            write_text(loop.place(index) / "round.json", dump_line(done))
     return options, loops, Judged(clips, first, {"judge": heard})
 
 
