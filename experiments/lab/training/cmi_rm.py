@@ -35,12 +35,12 @@ STEPS = (1_800, 300)  # optimiser steps of the two stages
 
 #: the same of the training that goes on with what the generator plays, and pairs that it plays
 PAIRS_ON = {
-    "train": {**dict.fromkeys(CONDITIONS, 450), **dict.fromkeys(CONTRASTS, 225)},
+    "train": {**dict.fromkeys(CONDITIONS, 300), **dict.fromkeys(CONTRASTS, 150)},
     "validation": dict.fromkeys((*CONDITIONS, *CONTRASTS), 60),
 }
-ACROSS_ON = {"train": 2_250, "validation": 0}
-PLAYED = {"train": 2_000, "validation": 160}
-PLAYED_ACROSS = {"train": 2_000, "validation": 0}
+ACROSS_ON = {"train": 1_500, "validation": 0}
+PLAYED = {"train": 1_500, "validation": 160}
+PLAYED_ACROSS = {"train": 1_500, "validation": 0}
 #: pairs of the clips of the latter under other captions, and of what the generator makes
 MATCHED = {"played": 8_000, "generated": 8_000}
 STEPS_ON = (600, 150)

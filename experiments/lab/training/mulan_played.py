@@ -45,7 +45,7 @@ CLIPS = {"train": 6_000, "validation": 400}
 WHOLE = 480  # mel frames of an item of the second training, 4.8 s
 NAMING = 0.75  # chance that a caption of a clip names a fact beside the instrument
 GENERATED = 0.375  # share of its items that the generator makes by itself
-SCHEDULE_ON = Schedule(steps=2_000, batch_size=32, learning_rate=7e-4, seed=31)
+SCHEDULE_ON = Schedule(steps=1_500, batch_size=32, learning_rate=7e-4, seed=31)
 
 
 class HalfContrast(Contrast):
