@@ -43,9 +43,7 @@ def write_report(path: Path, rows: Sequence[Mapping[str, Any]], options: RewardL
         if title not in (_ANSWERS, _SINCE, _MOVED) and sum(entry is not None for entry in entries) > 1
     ]
     answers = sum(row.get("answers", 0) for row in rows)
-    asked = " and --acquisition ".join(
-        dict.fromkeys(row["acquisition"] for row in rows if "acquisition" in row)
-    )
+    asked = " and ".join(dict.fromkeys(row["acquisition"] for row in rows if "acquisition" in row))
     context: dict[str, Any] = {
         "answers": answers,
         "rounds": len(rows) - 1,
