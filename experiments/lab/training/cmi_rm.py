@@ -42,7 +42,10 @@ ACROSS_ON = {"train": 1_500, "validation": 0}
 PLAYED = {"train": 1_500, "validation": 160}
 PLAYED_ACROSS = {"train": 1_500, "validation": 0}
 #: pairs of the clips of the latter under other captions, and of what the generator makes
-MATCHED = {"played": 8_000, "generated": 8_000}
+MATCHED = {
+    "train": {"played": 8_000, "generated": 8_000},
+    "validation": {"played": 200, "generated": 300},
+}
 STEPS_ON = (600, 150)
 
 
@@ -73,21 +76,22 @@ def train_cmi_rm_played(output: Path, work: Path, first: Path, generator: Path, 
         ]
         for split, counts in PAIRS_ON.items()
     }
+    for split, counts in MATCHED.items():
+        made = generated_clips(clips / f"generated_{split}", split, CLIPS[split], generator)
+        known = {
+            "played": played_clips(split, PLAYED[split]),
+            "generated": [
+                Known(os.path.relpath(path, folder), facts_of_clip(split, index), TRUSTED)
+                for index, path in enumerate(made)
+            ],
+        }
+        for kind, some in known.items():
+            matching = Matching(some)
+            path = folder / f"{split}_matched_{kind}.jsonl"
+            write_text(path, "".join(dump_line(matching.pair(split, index)) for index in range(counts[kind])))
+            pairs[split].append(path)
     validation = folder / "validation_all.jsonl"
     write_text(validation, "".join(path.read_text() for path in pairs["validation"]))
-    made = generated_clips(clips / "generated_train", "train", CLIPS["train"], generator)
-    known = {
-        "played": played_clips("train", PLAYED["train"]),
-        "generated": [
-            Known(os.path.relpath(path, folder), facts_of_clip("train", index), TRUSTED)
-            for index, path in enumerate(made)
-        ],
-    }
-    for kind, some in known.items():
-        matching = Matching(some)
-        path = folder / f"train_matched_{kind}.jsonl"
-        write_text(path, "".join(dump_line(matching.pair("train", i)) for i in range(MATCHED[kind])))
-        pairs["train"].append(path)
     _two_stages(output, work, pairs["train"], validation, STEPS_ON, first)
 
 
