@@ -86,7 +86,7 @@ def train_cmi_rm_played(output: Path, work: Path, first: Path, generator: Path, 
             ],
         }
         for kind, some in known.items():
-            matching = Matching(some)
+            matching = Matching(kind, some)
             path = folder / f"{split}_matched_{kind}.jsonl"
             write_text(path, "".join(dump_line(matching.pair(split, index)) for index in range(counts[kind])))
             pairs[split].append(path)
