@@ -39,10 +39,9 @@ def hashes_of(scorers: Sequence[Scorer]) -> dict[str, str]:
 
 def tell_flat(reward: RewardWeights, processes: Processes, place: object = "") -> None:
     """Say once which standardised metrics of a reward contribute nothing to it, in a place if it has a name."""
-    if reward.flat and processes.is_main:
-        where = f" in {place}" if place else ""
-        told = f"note: {', '.join(reward.flat)} does not vary{where}: standardised, it contributes nothing"
-        print(told, file=sys.stderr)
+    where = f" in {place}" if place else ""
+    for name in reward.flat if processes.is_main else []:
+        print(f"note: {name} does not vary{where}: standardised, it contributes nothing", file=sys.stderr)
 
 
 def refuse_unscorable(scorers: Sequence[Scorer], prompts: Iterable[Prompt]) -> None:
