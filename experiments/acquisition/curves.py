@@ -9,7 +9,7 @@ from math import nan
 import numpy as np
 
 from experiments.ablations.testing import resampled_mean
-from experiments.acquisition.loops import HELD_OUT, Judged, Loops
+from experiments.acquisition.loops import HELD_OUT, HeldOutClips, Loops
 from music.errors import InputError
 from music.intervals import Array, Estimate
 from music.scores import read_scores
@@ -56,7 +56,7 @@ class Point:
     to_twice: Estimate
 
 
-def curves_of(loops: Loops, judged: Judged) -> list[Point]:
+def curves_of(loops: Loops, judged: HeldOutClips) -> list[Point]:
     """Return all points of all loops that have ended."""
     rewards = {
         (*key, answers): found for key, one in loops.items() for answers, found in _rewards(one, judged)
@@ -100,7 +100,7 @@ def _best(rewards: Array, heard: Array) -> Array:
     return best_of_n(rewards, heard, rewards.shape[1])
 
 
-def _rewards(options: RewardLoop, judged: Judged) -> list[tuple[int, Array]]:
+def _rewards(options: RewardLoop, judged: HeldOutClips) -> list[tuple[int, Array]]:
     """Return the number of answers after each round of a loop, and how its reward rewards held-out clips, `[P, N]`."""
     weighed = RewardWeights.parse(options.weights) if options.weights else RewardWeights()
     folder = options.output / HELD_OUT

@@ -32,7 +32,7 @@ Loops = Mapping[tuple[str, int], RewardLoop]  # (way, seed) -> options
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class HeldOutClips:
     """What is known of held-out clips before any loop.
 
     Attributes
@@ -50,7 +50,7 @@ class Judged:
     judges: Mapping[str, Array]
 
 
-def make_clips(options: RewardLoop, folder: Path) -> Judged:
+def make_clips(options: RewardLoop, folder: Path) -> HeldOutClips:
     """Make the clips of a loop in a folder, have them judged by all who will, and return the held-out ones."""
     processes = Processes()
     prompts = {
@@ -82,7 +82,7 @@ def make_clips(options: RewardLoop, folder: Path) -> Judged:
         for metric in judging(names)
         if judge.higher_is_better
     ]
-    return Judged(candidates, reward(metrics), {name: metrics[name] for name in names})
+    return HeldOutClips(candidates, reward(metrics), {name: metrics[name] for name in names})
 
 
 def run_loops(loops: Loops, clips: Path, workers: int) -> None:

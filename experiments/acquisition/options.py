@@ -37,7 +37,8 @@ class CompareAcquisitions(Judging, Runtime):
     budget
         Answers in each round.
     ensemble
-        Number of heads of each reward, the same for all ways; disagreement needs several.
+        Number of heads of each reward, the same for all ways: several learn by gradient descent, and only among these
+        can disagreement choose.
     generator
         Generator whose clips are asked about.
     prompts
@@ -61,11 +62,11 @@ class CompareAcquisitions(Judging, Runtime):
     """
 
     judges: str = "experiments.lab.gold:GoldB"
-    acquisitions: str = "random,best_second,best_median,disagreement,information,mix"
+    acquisitions: str = "random,best_second,best_median,information,mix"
     seeds: int = 3
     rounds: int = 4
     budget: int = 125
-    ensemble: int | None = 2
+    ensemble: int | None = None
     generator: str = "lab-musicgen"
     prompts: str = "lab-train"
     n: int = 8

@@ -25,6 +25,7 @@ from experiments.lab.training.mulan_played import train_mulan_played
 from experiments.lab.training.musicgen import train_musicgen
 from experiments.lab.training.regenerated import Player
 from experiments.lab.training.stable_audio import train_stable_audio
+from experiments.lab.training.taught import train_cmi_rm_taught
 from experiments.lab.training.vae import train_vae
 from experiments.lab.world.prompts import SHIPPED, write_prompts
 from experiments.lab.world.rendering import RENDERING
@@ -43,7 +44,8 @@ class TrainLab:
     ----------
     part
         Part to train: codec, musicgen, vae, stable_audio, mulan, cmi_rm, mulan_played, cmi_rm_played, gold, gold_b,
-        prompts, pairs; or all, in this order. The parts mulan_played and cmi_rm_played save in the folder `played`.
+        prompts, cmi_rm_taught, pairs; or all, in this order. The parts mulan_played, cmi_rm_played and cmi_rm_taught
+        save in the folder `played`.
     output
         Folder of the finished models.
     work
@@ -65,6 +67,7 @@ class TrainLab:
         "gold",
         "gold_b",
         "prompts",
+        "cmi_rm_taught",
         "pairs",
     ] = "all"
     output: Path = Path("runs/lab/models")
@@ -92,13 +95,22 @@ def _fit_cmi_rm(output: Path, work: Path) -> None:
 
 def _fit_mulan_played(output: Path, work: Path) -> None:
     first = _made("mulan_played", output / "mulan", "mulan")
-    train_mulan_played(output / PLAYED, work / "mulan_played", first, _player("mulan_played", output))
+    generator = _made("mulan_played", output / "musicgen", "musicgen")
+    train_mulan_played(output / PLAYED, work / "mulan_played", first, generator)
 
 
 def _fit_cmi_rm_played(output: Path, work: Path) -> None:
     _made("cmi_rm_played", output / PLAYED / "mulan", "mulan_played")
     first = _made("cmi_rm_played", output / "cmi_rm", "cmi_rm")
-    train_cmi_rm_played(output / PLAYED, work / "cmi_rm_played", first, _player("cmi_rm_played", output))
+    generator = _made("cmi_rm_played", output / "musicgen", "musicgen")
+    train_cmi_rm_played(output / PLAYED, work / "cmi_rm_played", first, generator, work / "mulan_played")
+
+
+def _fit_cmi_rm_taught(output: Path, work: Path) -> None:
+    _made("cmi_rm_taught", output / PLAYED / "cmi_rm", "cmi_rm_played")
+    pairs = _made("cmi_rm_taught", work / "cmi_rm_played" / "pairs", "cmi_rm_played")
+    generator = _made("cmi_rm_taught", output / "musicgen", "musicgen")
+    train_cmi_rm_taught(output / PLAYED, work / "cmi_rm_taught", generator, pairs)
 
 
 def _player(name: str, output: Path) -> Player:
@@ -133,6 +145,7 @@ PARTS: dict[str, Callable[[Path, Path], None]] = {
     "gold": judges(gold.FIRST, "gold"),
     "gold_b": judges(gold.SECOND, "gold_b"),
     "prompts": _write_prompts,
+    "cmi_rm_taught": _fit_cmi_rm_taught,
     "pairs": lambda output, work: write_rows(output / "pairs.jsonl"),
 }
 

@@ -160,13 +160,24 @@ def start(options: RewardLoop) -> Path:
     """
     source = model_folder(options.reward)
     config = training(options, source, options.output, 0)
-    if options.learn == "last_layer" and (config.ensemble is not None or config.rating_levels is not None):
+    if options.learn == "last_layer" and not _one_head_of_scores(config):
         raise InputError(
             "--learn last_layer is for a reward of one head that gives scores: use --learn heads"
         )
     if options.acquisition == "disagreement" and config.ensemble is None:
         raise InputError("--acquisition disagreement needs several heads, which differ: give --ensemble 4")
     return source
+
+
+def learns_by_last_layer(options: RewardLoop, source: Path) -> bool:
+    """Return whether the reward in a folder learns by its last layer alone."""
+    if options.learn is None:
+        return _one_head_of_scores(training(options, source, options.output, 0))
+    return options.learn == "last_layer"
+
+
+def _one_head_of_scores(config: TrainConfig) -> bool:
+    return config.ensemble is None and config.rating_levels is None
 
 
 def learn(options: RewardLoop, source: Path, place: Path, index: int) -> None:

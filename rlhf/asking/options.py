@@ -93,9 +93,9 @@ class RewardLoop(SimulatedRaters, Judging, Sampling, Runtime):
     ensemble
         Number of heads of the reward, each from a draw of the rows; as many as it has if not given.
     learn
-        Part of the reward that learns: heads, by gradient descent; or last_layer, that of its one head alone, solved
-        exactly with a prior (`reward.training.last_layer`). Steps, learning rate, batch size and older ratings are for
-        heads.
+        Part of the reward that learns: last_layer, that of its one head alone, solved exactly with a prior
+        (`reward.training.last_layer`); or heads, by gradient descent. If not given, the last layer where the reward has
+        and gets one head of scores, else heads. Steps, learning rate, batch size and older ratings are for heads.
     steps
         Steps of the optimiser, in each round; nothing is chosen among them.
     learning_rate
@@ -135,7 +135,7 @@ class RewardLoop(SimulatedRaters, Judging, Sampling, Runtime):
     replay: Path | None = None
     replay_share: float = 0.5
     ensemble: int | None = None
-    learn: Literal["heads", "last_layer"] = "heads"
+    learn: Literal["heads", "last_layer"] | None = None
     steps: int = 100
     learning_rate: float = 1e-4
     batch_size: int = 48

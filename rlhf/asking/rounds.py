@@ -41,7 +41,15 @@ from reward.scoring.candidates import score_candidates
 from reward.training.stored_frames import FrameFolder
 from rlhf.asking.acquisition import ACQUISITIONS, Insight, Known, Pair
 from rlhf.asking.clips import Clips
-from rlhf.asking.learning import REWARD, Replay, learn, learn_by_last_layer, publish, write_rows
+from rlhf.asking.learning import (
+    REWARD,
+    Replay,
+    learn,
+    learn_by_last_layer,
+    learns_by_last_layer,
+    publish,
+    write_rows,
+)
 from rlhf.asking.measuring import HeldOut, agreement, agreement_of
 from rlhf.asking.options import RewardLoop
 from rlhf.asking.policy import MEASURED, POLICY, Policy
@@ -107,7 +115,7 @@ class Rounds:
                 answers = [self.options.place(one) / ANSWERS for one in range(index + 1)]
                 write_rows(place, answers, self.replay, self.options.replay_share, index)
                 self.frames.flush()
-                if self.options.learn == "last_layer":
+                if learns_by_last_layer(self.options, self.source):
                     learn_by_last_layer(self.options, self.source, place, self.frames)
                 else:
                     learn(self.options, source, place, index)

@@ -10,7 +10,7 @@ import pytest
 
 from experiments.acquisition import command
 from experiments.acquisition.curves import BEST, ORDER, curves_of
-from experiments.acquisition.loops import Judged
+from experiments.acquisition.loops import HeldOutClips
 from experiments.acquisition.options import CompareAcquisitions
 from experiments.acquisition.report import write_curves
 from music.candidate import Candidate
@@ -65,7 +65,7 @@ def study(tmp_path):
             write_text(folder / f"round-{index}.jsonl", "".join(map(dump_line, [*rows, *foreign])))
             done = {"round": index, "reward_hash": shared["hash"]}
             write_text(loop.place(index) / "round.json", dump_line(done))
-    return options, loops, Judged(clips, first, {"judge": heard})
+    return options, loops, HeldOutClips(clips, first, {"judge": heard})
 
 
 def test_ways_are_compared_at_equal_and_at_twice_as_many_answers(study):

@@ -12,6 +12,7 @@ from experiments.lab.training import mulan as train_mulan
 from experiments.lab.training import mulan_played as train_mulan_played
 from experiments.lab.training import musicgen as train_musicgen
 from experiments.lab.training import stable_audio as train_stable_audio
+from experiments.lab.training import taught as train_taught
 from experiments.lab.training import vae as train_vae
 from experiments.lab.training.dit_start import DitShape
 from experiments.lab.training.loop import Schedule
@@ -41,7 +42,7 @@ def trained(tmp_path_factory):
         denoiser = (DitShape(1, 2, 16), (TINY,), TINY)
         patch.setattr(train_stable_audio.train_stable_audio, "__defaults__", denoiser)
         patch.setattr(train_mulan.train_mulan, "__defaults__", (TINY, TINY, TINY))
-        patch.setattr(train_mulan_played.train_mulan_played, "__defaults__", (TINY,))
+        patch.setattr(train_mulan_played.train_mulan_played, "__defaults__", (TINY, TINY))
         for name, judges in (("gold", train_gold.FIRST), ("gold_b", train_gold.SECOND)):
             small_judges = replace(judges, songs={"train": 6, "validation": 4}, schedule=TINY)
             patch.setitem(train.PARTS, name, train.judges(small_judges, name))
@@ -54,6 +55,12 @@ def trained(tmp_path_factory):
             )
             patch.setattr(train_cmi_rm, f"ACROSS{more}", {"train": 3, "validation": 0})
             patch.setattr(train_cmi_rm, f"STEPS{more}", (2, 2))
+        for module in (train_mulan_played, train_cmi_rm):
+            patch.setattr(module, "CLIPS", {"train": 6, "validation": 4})
+        few = {"played": 3, "generated": 3}
+        patch.setattr(train_cmi_rm, "MATCHED", dict.fromkeys(("train", "validation"), few))
+        small_loop = {"rounds": 1, "budget": 6, "limit": 3, "n": 4, "seconds": 1.0, "validation": 0.34}
+        patch.setattr(train_taught, "TEACHING", replace(train_taught.TEACHING, **small_loop, device="cpu"))
         patch.setattr(train_cmi_rm, "PLAYED", {"train": 3, "validation": 2})
         patch.setattr(train_cmi_rm, "PLAYED_ACROSS", {"train": 2, "validation": 0})
         train.main(options)
@@ -66,8 +73,8 @@ def test_what_is_saved_loads_and_works(trained):
     generator = load_generator(trained.output / "musicgen", device="cpu", batch_size=2)
     assert generator.max_seconds == pytest.approx(5.0, abs=0.1)
     samples = list(generator.generate([Job(prompt, 0, 1) for prompt in prompts], 1.0))
-    for folder in (trained.output, trained.output / "played"):
-        scorer = load_scorer(folder / "cmi_rm", device="cpu")
+    for folder in ("cmi_rm", "played/cmi_rm", "played/taught"):
+        scorer = load_scorer(trained.output / folder, device="cpu")
         scores = scorer.score([ScoreRequest(sample.clip, sample.job.prompt) for sample in samples])
         assert all(set(row) == {"musicality", "alignment"} for row in scores)
     for part in ("mulan", "mulan_played"):

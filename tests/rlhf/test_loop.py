@@ -36,6 +36,7 @@ OPTIONS = RewardLoop(
     rounds=2,
     budget=6,
     validation=0.34,
+    learn="heads",
     steps=2,
     batch_size=4,
     device="cpu",
@@ -362,7 +363,7 @@ def test_the_last_layer_can_learn_alone_and_goes_on_from_a_kill_to_the_same_bits
     write_pairs(old, 12, 1)
     rows = rows_of(old)
     write_rows(old, [*rows, *map(rated, rows)])  # ratings are passed over
-    alone = replace(options, learn="last_layer", limit=4, replay=old)
+    alone = replace(options, learn=None, limit=4, replay=old)
     monkeypatch.setattr(loop_rounds, "publish", die)
     with pytest.raises(KeyboardInterrupt):
         main(alone)
@@ -380,4 +381,4 @@ def test_the_last_layer_can_learn_alone_and_goes_on_from_a_kill_to_the_same_bits
         assert set(fits) == {"musicality", "alignment"}
     load_scorer(alone.output / "reward", device="cpu")
     with pytest.raises(InputError, match="--learn last_layer is for a reward of one head"):
-        main(replace(alone, ensemble=2, output=options.output.with_name("several")))
+        main(replace(alone, learn="last_layer", ensemble=2, output=options.output.with_name("several")))

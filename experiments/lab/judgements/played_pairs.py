@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from experiments.lab.judgements.pairs import across, damages_of_pair, facts_to_change, field_of
+from experiments.lab.judgements.matched import Known
+from experiments.lab.judgements.pairs import CHANGEABLE, across, damages_of_pair, facts_to_change, field_of
 from experiments.lab.training.regenerated import Player
 from experiments.lab.world.corpus import Song, stream
 from experiments.lab.world.facts import change_facts, draw_facts
@@ -56,6 +57,16 @@ def played_pair(split: str, index: int) -> tuple[dict, dict[str, Song]]:
     for part in songs:
         row[field_of(part)] = f"{KIND}/{row['id']}-{part}.flac"
     return row, songs
+
+
+def played_clips(split: str, count: int) -> list[Known]:
+    """Return what is known of the clips of the first `count` pairs of a split."""
+    names = ("instrument", *(name for name in CHANGEABLE if name != "instrument"))
+    known = []
+    for index in range(count):
+        row, songs = played_pair(split, index)
+        known += [Known(row[field_of(part)], one.facts, names, one.severity) for part, one in songs.items()]
+    return known
 
 
 def write_played_pairs(

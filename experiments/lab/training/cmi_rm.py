@@ -4,14 +4,18 @@ It has two stages, as the published one: from preferences alone, among them pair
 and ratings of the same clips, which tell how far apart two clips are.
 """
 
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from experiments.lab.judgements.matched import Known, Matching
 from experiments.lab.judgements.pairs import CONDITIONS, CONTRASTS, ratings
-from experiments.lab.judgements.played_pairs import write_played_pairs
+from experiments.lab.judgements.played_pairs import played_clips, write_played_pairs
 from experiments.lab.pairs import write_pairs
+from experiments.lab.training.generated import TRUSTED, facts_of_clip, generated_clips
+from experiments.lab.training.mulan_played import CLIPS
 from experiments.lab.training.regenerated import Player
 from generators.musicgen.spectral_codec import SpectralCodecModel
 from music.durable import finished_folder, write_text
@@ -31,12 +35,17 @@ STEPS = (1_800, 300)  # optimiser steps of the two stages
 
 #: the same of the training that goes on with what the generator plays, and pairs that it plays
 PAIRS_ON = {
-    "train": {**dict.fromkeys(CONDITIONS, 900), **dict.fromkeys(CONTRASTS, 450)},
+    "train": {**dict.fromkeys(CONDITIONS, 300), **dict.fromkeys(CONTRASTS, 150)},
     "validation": dict.fromkeys((*CONDITIONS, *CONTRASTS), 60),
 }
-ACROSS_ON = {"train": 4_500, "validation": 0}
-PLAYED = {"train": 3_000, "validation": 160}
-PLAYED_ACROSS = {"train": 3_000, "validation": 0}
+ACROSS_ON = {"train": 1_500, "validation": 0}
+PLAYED = {"train": 1_500, "validation": 160}
+PLAYED_ACROSS = {"train": 1_500, "validation": 0}
+#: pairs of the clips of the latter under other captions, and of what the generator makes
+MATCHED = {
+    "train": {"played": 8_000, "generated": 8_000},
+    "validation": {"played": 200, "generated": 300},
+}
 STEPS_ON = (600, 150)
 
 
@@ -49,9 +58,17 @@ def train_cmi_rm(output: Path, work: Path, codec: SpectralCodecModel) -> None:
     _two_stages(output, work, [pairs["train"]], pairs["validation"], STEPS)
 
 
-def train_cmi_rm_played(output: Path, work: Path, first: Path, player: Player) -> None:
-    """Do the same from the head of `first`, with pairs that the generator plays among the judgements."""
-    folder = work / "pairs"
+def train_cmi_rm_played(output: Path, work: Path, first: Path, generator: Path, clips: Path) -> None:
+    """Do the same from the head of `first`, with pairs that the generator plays and pairs that it makes.
+
+    Parameters
+    ----------
+    generator
+        Folder of the generator.
+    clips
+        Folder of what it made for `train_mulan_played`.
+    """
+    folder, player = work / "pairs", Player(generator)
     pairs = {
         split: [
             write_pairs(folder, split, counts, player.codec, more=ACROSS_ON[split]),
@@ -59,6 +76,20 @@ def train_cmi_rm_played(output: Path, work: Path, first: Path, player: Player) -
         ]
         for split, counts in PAIRS_ON.items()
     }
+    for split, counts in MATCHED.items():
+        made = generated_clips(clips / f"generated_{split}", split, CLIPS[split], generator)
+        known = {
+            "played": played_clips(split, PLAYED[split]),
+            "generated": [
+                Known(os.path.relpath(path, folder), facts_of_clip(split, index), TRUSTED)
+                for index, path in enumerate(made)
+            ],
+        }
+        for kind, some in known.items():
+            matching = Matching(some)
+            path = folder / f"{split}_matched_{kind}.jsonl"
+            write_text(path, "".join(dump_line(matching.pair(split, index)) for index in range(counts[kind])))
+            pairs[split].append(path)
     validation = folder / "validation_all.jsonl"
     write_text(validation, "".join(path.read_text() for path in pairs["validation"]))
     _two_stages(output, work, pairs["train"], validation, STEPS_ON, first)
@@ -113,9 +144,9 @@ def _two_stages(
 
 
 def write_ratings(pairs: Path) -> Path:
-    """Write beside a file those of its pairs that have one prompt, and ratings of all their clips; return the file."""
+    """Write beside a file its pairs but those across prompts, and ratings where damage is known; return the file."""
     rows = [row for _, row in read_jsonl(pairs) if row["facts"]["kind"] != "across"]
-    rated = [rating for row in rows for rating in ratings(row)]
+    rated = [rating for row in rows if "severity_a" in row["facts"] for rating in ratings(row)]
     path = pairs.with_name(f"{pairs.stem}_rated.jsonl")
     write_text(path, "".join(map(dump_line, (*rows, *rated))))
     return path

@@ -118,6 +118,8 @@ class Lessons:
         Weight of the key's cross-entropy beside a fact's; 0 if the probes have none.
     notes
         What sounds in each frame of each training song [songs, N / 4, NOTES] (`notes.py`), if that is learned.
+    crop
+        Number of mel frames of a training item.
     """
 
     def __init__(
@@ -128,9 +130,10 @@ class Lessons:
         mels: Mapping[str, torch.Tensor],
         key_weight: float = 0.0,
         notes: torch.Tensor | None = None,
+        crop: int = CROP,
     ) -> None:
         self.model, self.tokenizer, self.songs, self.mels = model, tokenizer, songs, mels
-        self.key_weight, self.notes = key_weight, notes
+        self.key_weight, self.notes, self._crop = key_weight, notes, crop
         self.truths = {split: truths_of(some, key_weight > 0) for split, some in songs.items()}
 
     def hearing_step(self, rng: np.random.Generator, batch_size: int) -> torch.Tensor:
@@ -148,11 +151,7 @@ class Lessons:
         words = self._text(
             [(self.songs["train"][row], int(turn)) for row, turn in zip(rows, turns, strict=True)]
         )
-        scale = self.model.mulan.mulan.contrast.temperatures.exp().clamp(max=50).squeeze()
-        own = torch.arange(batch_size)
-        loss = functional.cross_entropy(scale * audio @ words.T, own)
-        loss = loss + functional.cross_entropy(scale * words[:batch_size] @ audio.T, own)
-        loss = loss + probes_weight * self._probes_loss(pooled, rows)
+        loss = self.model.contrast(audio, words) + probes_weight * self._probes_loss(pooled, rows)
         if self.notes is not None:
             truth = self.notes[rows, start // 4 : start // 4 + frames.shape[1]].float()
             found = functional.binary_cross_entropy_with_logits(self.model.notes(frames), truth)
@@ -176,8 +175,8 @@ class Lessons:
         mels = self.mels["train"]
         rows = rng.choice(len(mels), size=batch_size, replace=False)
         step = 1 if self.notes is None else 4  # mel frames in a frame of the tower
-        start = step * int(rng.integers((mels.shape[-1] - CROP) // step + 1))
-        return rows, start, mels[torch.from_numpy(rows), :, start : start + CROP].float()
+        start = step * int(rng.integers((mels.shape[-1] - self._crop) // step + 1))
+        return rows, start, mels[torch.from_numpy(rows), :, start : start + self._crop].float()
 
     def _probes_loss(self, pooled: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
         severity = torch.tensor([self.songs["train"][row].severity for row in rows])
@@ -190,8 +189,7 @@ class Lessons:
     def _text(self, chosen: list[tuple[Song, int]]) -> torch.Tensor:
         texts = [words_of(one.facts, one, turn) for one, turn in chosen]
         texts += [other_words(one, turn) for one, turn in chosen]
-        batch = self.tokenizer(texts, padding=True, truncation=True, max_length=128, return_tensors="pt")
-        return self.model.text(batch["input_ids"], batch["attention_mask"])
+        return self.model.words(self.tokenizer, texts)
 
     def _probed(self, pooled: torch.Tensor) -> dict[str, float]:
         numbers = {}

@@ -139,3 +139,23 @@ class Contrast(nn.Module):
         frames = tower.transformer(tower.proj(hidden), mask=mask.bool()) * mask[..., None]
         pooled = frames.sum(1) / mask.sum(1, keepdim=True)
         return functional.normalize(self.mulan.mulan.text_to_latents(pooled), dim=-1)
+
+    def words(self, tokenizer: Any, texts: list[str]) -> torch.Tensor:
+        """Return unit latents [B, 64] of texts."""
+        batch = tokenizer(texts, padding=True, truncation=True, max_length=128, return_tensors="pt")
+        return self.text(batch["input_ids"], batch["attention_mask"])
+
+    def contrast(self, audio: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        """Return the InfoNCE of latents in both directions.
+
+        Parameters
+        ----------
+        audio
+            Latents of sounds, [B, 64].
+        words
+            Latents [W, 64] of the words of each of them, and further ones that are wrong.
+        """
+        scale = self.mulan.mulan.contrast.temperatures.exp().clamp(max=50).squeeze()
+        own = torch.arange(len(audio))
+        there = functional.cross_entropy(scale * audio @ words.T, own)
+        return there + functional.cross_entropy(scale * words[: len(audio)] @ audio.T, own)
