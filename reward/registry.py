@@ -24,8 +24,9 @@ from reward.protocol import Scorer
 
 # name: (class, where its model lies: "asset:..." ships with the project, "hub:..." is downloaded)
 SCORERS = {
-    "lab-cmi-rm": ("reward.cmi_rm.scorer:CMIRMScorer", "asset:lab/cmi_rm"),
+    "lab-cmi-rm": ("reward.cmi_rm.scorer:CMIRMScorer", "asset:lab/played/taught"),
     "lab-cmi-rm-played": ("reward.cmi_rm.scorer:CMIRMScorer", "asset:lab/played/cmi_rm"),
+    "lab-cmi-rm-first": ("reward.cmi_rm.scorer:CMIRMScorer", "asset:lab/cmi_rm"),
     "cmi-rm": ("reward.cmi_rm.scorer:CMIRMScorer", "hub:HaiwenXia/CMI-RM"),
 }
 # kind: (class or function of place, device and dtype; place where none is given, as in "clap:laion/larger_clap_music")

@@ -9,7 +9,8 @@ from music.hub import hub_errors
 from music.paths import is_file, is_folder
 from music.shipped_files import asset
 
-_SHIPPED = {"lab-mulan": "lab/mulan"}
+#: name of towers that ship with the project -> their asset
+SHIPPED = {"lab-mulan": "lab/mulan", "lab-mulan-played": "lab/played/mulan"}
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class Locator:
         for place in places:
             if is_file(place / patterns[0]):  # an unrelated folder of that name is passed over
                 return place
-        if name in _SHIPPED:
-            return asset(_SHIPPED[name])
+        if name in SHIPPED:
+            return asset(SHIPPED[name])
         looked = f"looked for {' and '.join(str(place) for place in dict.fromkeys(places))}"
         if Path(name).is_absolute() or name.count("/") > 1 or name.startswith("."):
             raise InputError(f"{_missing(name, patterns[0])}: {looked}")

@@ -7,11 +7,9 @@ from music.errors import InputError
 from music.shipped_files import asset
 from reward.cmi_rm.checkpoint import CONFIG
 from reward.cmi_rm.config import CMIRMConfig, read_config
-from reward.cmi_rm.locations import Locator
+from reward.cmi_rm.locations import SHIPPED, Locator
 from reward.training.config import TrainConfig
 from reward.training.several_heads import start_of
-
-_LAB, _LAB_FOLDER = "lab-mulan", "lab/mulan"
 
 
 def continued(folder: Path, **options: Any) -> TrainConfig:
@@ -74,7 +72,8 @@ def _shape(head: CMIRMConfig) -> dict[str, Any]:
 
 def _portable(name: str, towers: Path, place: Path) -> str:
     """Return a name of towers that a head in any folder of this machine may have."""
-    if towers.resolve() == asset(_LAB_FOLDER).resolve():
-        return _LAB
+    for shipped, folder in SHIPPED.items():
+        if towers.resolve() == asset(folder).resolve():
+            return shipped
     found_here = towers == Path(name) or any(towers.is_relative_to(base) for base in (place, place.parent))
     return str(towers.resolve()) if found_here else name

@@ -17,7 +17,7 @@ def clips(names: tuple[str, ...], count: int = 400, **more: float) -> dict[str, 
 @pytest.mark.parametrize("names", [NAMED, TRUSTED])
 def test_the_right_clip_has_all_that_the_caption_names_and_the_other_misses_what_is_changed(names):
     known = clips(names)
-    matching = Matching([*known.values()])
+    matching = Matching("some", [*known.values()])
     rows = [matching.pair("train", index) for index in range(200)]
     for row in rows:
         side = row["preference_alignment"]
@@ -40,7 +40,7 @@ def test_the_less_damaged_is_the_more_musical_where_they_are_apart():
     known = [
         Known(f"{index}", one.facts, NAMED, index % 2 / 2) for index, one in enumerate(clips(NAMED).values())
     ]
-    matching = Matching(known)
+    matching = Matching("some", known)
     rows = [matching.pair("train", index) for index in range(60)]
     for row in rows:
         a, b = (int(row[f"audio_{side}"]) % 2 for side in "ab")
@@ -49,5 +49,5 @@ def test_the_less_damaged_is_the_more_musical_where_they_are_apart():
 
 
 def test_a_row_is_the_same_every_time():
-    matching = Matching([*clips(NAMED).values()])
+    matching = Matching("some", [*clips(NAMED).values()])
     assert matching.pair("train", 7) == matching.pair("train", 7) != matching.pair("train", 8)

@@ -33,11 +33,14 @@ def rows(tmp_path):
     }
 
 
-def test_it_has_the_shape_of_the_head_and_names_the_towers_so_that_it_may_lie_anywhere(rows):
-    config = continued(asset("lab/cmi_rm"), **rows)
-    head, _ = load_head(asset("lab/cmi_rm"))
+@pytest.mark.parametrize(
+    ("folder", "towers"), [("lab/cmi_rm", "lab-mulan"), ("lab/played/cmi_rm", "lab-mulan-played")]
+)
+def test_it_has_the_shape_of_the_head_and_names_the_towers_so_that_it_may_lie_anywhere(rows, folder, towers):
+    config = continued(asset(folder), **rows)
+    head, _ = load_head(asset(folder))
     assert config.head(head.config.dim, "x").acting() == head.config.acting()
-    assert config.model_name == "lab-mulan"
+    assert config.model_name == towers
     assert config.dropout == head.config.attn_dropout
 
 
@@ -78,7 +81,8 @@ def test_each_head_of_an_ensemble_goes_on_from_its_own(rows, tmp_path):
 
 
 def test_names_of_rewards_that_can_be_trained_further(tmp_path):
-    assert model_folder("lab-cmi-rm") == asset("lab/cmi_rm")
+    assert model_folder("lab-cmi-rm") == asset("lab/played/taught")
+    assert model_folder("lab-cmi-rm-first") == asset("lab/cmi_rm")
     assert model_folder(str(tmp_path)) == tmp_path
     assert model_folder("ensemble:runs/four").name == "four"
     with pytest.raises(InputError, match="--reward mean:a\\+b is no CMI-RM"):

@@ -243,11 +243,11 @@ def test_an_encoder_may_come_from_anywhere(tmp_path, monkeypatch, clap):
 
 
 def test_scorers_that_share_features_are_not_independent(clap):
-    reward, mulan = (load_scorer(name, "cpu") for name in ("lab-cmi-rm", "mulan:lab-mulan"))
+    reward, mulan = (load_scorer(name, "cpu") for name in ("lab-cmi-rm-first", "mulan:lab-mulan"))
     loud, other = load_scorer("loudness"), load_scorer(f"clap:{clap}", "cpu")
     assert not are_independent(Guarded(reward), mulan)
     assert not are_independent(Guarded(loud), loud)  # of the same kind
-    assert not are_independent(load_scorer("first10:lab-cmi-rm", "cpu"), mulan)
+    assert not are_independent(load_scorer("first10:lab-cmi-rm-first", "cpu"), mulan)
     assert not are_independent(load_scorer("mean:loudness+loudness"), loud)
     assert are_independent(reward, other)
     assert are_independent(reward, loud)

@@ -374,7 +374,7 @@ def test_the_last_layer_can_learn_alone_and_goes_on_from_a_kill_to_the_same_bits
     for index in range(2):
         place = alone.output / "rounds" / f"{index}"
         assert same(weights_of(place), weights_of(other.output / "rounds" / f"{index}"))
-        first = load_file(asset("lab/cmi_rm") / "model.safetensors")
+        first = load_file(asset("lab/played/taught") / "model.safetensors")
         moved = [name for name, values in weights_of(place).items() if not torch.equal(values, first[name])]
         assert moved == ["score_projector.3.weight"]
         fits = json.loads((place / "reward" / "last_layer.json").read_text())

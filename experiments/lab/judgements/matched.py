@@ -47,19 +47,21 @@ class Matching:
 
     Parameters
     ----------
+    kind
+        Which clips they are, part of the rows' ids.
     clips
         Clips whose `names` are the same.
     """
 
-    def __init__(self, clips: Sequence[Known]) -> None:
-        self._clips, self._names = clips, clips[0].names
+    def __init__(self, kind: str, clips: Sequence[Known]) -> None:
+        self._kind, self._clips, self._names = kind, clips, clips[0].names
         self._values = np.array(
             [[CAPTION_FACTS[name].index(getattr(one.facts, name)) for name in self._names] for one in clips]
         )
 
     def pair(self, split: str, index: int) -> dict[str, Any]:
         """Return row `index` of a split."""
-        rng = stream(split, f"pairs {KIND}", *self._names, index)
+        rng = stream(split, f"pairs {KIND} {self._kind}", index)
         while True:
             place = int(rng.integers(len(self._clips)))
             named = [0, *(i for i, name in enumerate(self._names) if i and rng.random() < NAMING[name])]
@@ -73,7 +75,7 @@ class Matching:
         right_is_a = bool(rng.random() < 0.5)
         a, b = (right, wrong) if right_is_a else (wrong, right)
         return {
-            "id": f"{split}-{KIND}-{index:05d}",
+            "id": f"{split}-{KIND}-{self._kind}-{index:05d}",
             "text": caption(right.facts, [self._names[i] for i in named], rng),
             "lyrics": "",
             "preference_musicality": _more_musical(a, b),

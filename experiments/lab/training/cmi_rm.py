@@ -13,9 +13,10 @@ from pathlib import Path
 from experiments.lab.judgements.matched import Known, Matching
 from experiments.lab.judgements.pairs import CONDITIONS, CONTRASTS, ratings
 from experiments.lab.judgements.played_pairs import played_clips, write_played_pairs
+from experiments.lab.judgements.shades import Shades
 from experiments.lab.pairs import write_pairs
-from experiments.lab.training.generated import TRUSTED, facts_of_clip, generated_clips
-from experiments.lab.training.mulan_played import CLIPS
+from experiments.lab.training.generated import NAMED, TRUSTED, facts_of_clip, generated_clips
+from experiments.lab.training.mulan_played import CLIPS, read_heard
 from experiments.lab.training.regenerated import Player
 from generators.musicgen.spectral_codec import SpectralCodecModel
 from music.durable import finished_folder, write_text
@@ -41,10 +42,10 @@ PAIRS_ON = {
 ACROSS_ON = {"train": 1_500, "validation": 0}
 PLAYED = {"train": 1_500, "validation": 160}
 PLAYED_ACROSS = {"train": 1_500, "validation": 0}
-#: pairs of the clips of the latter under other captions, and of what the generator makes
+#: pairs of the clips of the latter under other captions, of what the generator makes, and of shades of that
 MATCHED = {
-    "train": {"played": 8_000, "generated": 8_000},
-    "validation": {"played": 200, "generated": 300},
+    "train": {"played": 4_000, "generated": 4_000, "shades": 16_000},
+    "validation": {"played": 100, "generated": 100, "shades": 400},
 }
 STEPS_ON = (600, 150)
 
@@ -78,17 +79,21 @@ def train_cmi_rm_played(output: Path, work: Path, first: Path, generator: Path, 
     }
     for split, counts in MATCHED.items():
         made = generated_clips(clips / f"generated_{split}", split, CLIPS[split], generator)
-        known = {
-            "played": played_clips(split, PLAYED[split]),
-            "generated": [
-                Known(os.path.relpath(path, folder), facts_of_clip(split, index), TRUSTED)
-                for index, path in enumerate(made)
-            ],
+        names = [os.path.relpath(path, folder) for path in made]
+        facts = [facts_of_clip(split, index) for index in range(len(made))]
+        odds, severities = read_heard(clips, split)
+        asked = [Known(*one, TRUSTED) for one in zip(names, facts, strict=True)]
+        heard = [
+            Known(*one, NAMED, severity) for *one, severity in zip(names, facts, severities, strict=True)
+        ]
+        drawn = {
+            "played": Matching("played", played_clips(split, PLAYED[split])),
+            "generated": Matching("generated", asked),
+            "shades": Shades(heard, odds),
         }
-        for kind, some in known.items():
-            matching = Matching(some)
-            path = folder / f"{split}_matched_{kind}.jsonl"
-            write_text(path, "".join(dump_line(matching.pair(split, index)) for index in range(counts[kind])))
+        for kind, draws in drawn.items():
+            path = folder / f"{split}_{kind}_pairs.jsonl"
+            write_text(path, "".join(dump_line(draws.pair(split, index)) for index in range(counts[kind])))
             pairs[split].append(path)
     validation = folder / "validation_all.jsonl"
     write_text(validation, "".join(path.read_text() for path in pairs["validation"]))

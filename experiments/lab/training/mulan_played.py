@@ -10,6 +10,7 @@ Then they hear whole songs and, beside them, what the generator makes by itself 
 learn what its captions ask for, as far as it gives that as a rule.
 """
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +21,7 @@ import torch
 from torch.nn import functional
 
 from experiments.lab.training.cached_rows import cached_rows
-from experiments.lab.training.generated import TRUSTED, facts_of_clip, generated_clips
+from experiments.lab.training.generated import NAMED, TRUSTED, facts_of_clip, generated_clips
 from experiments.lab.training.loop import Schedule, train
 from experiments.lab.training.mulan import DAMAGED, SECONDS, Lessons, mel_of_wave, save_towers
 from experiments.lab.training.mulan_model import Contrast, build
@@ -31,7 +32,7 @@ from experiments.lab.world.corpus import Song, song, stream
 from experiments.lab.world.facts import Facts, change_facts, draw_facts, fact_index
 from experiments.lab.world.wording import caption
 from music.clips import read_clip
-from music.durable import claim_work
+from music.durable import claim_work, write_bytes
 from reward.cmi_rm.weights import hash_tensors, load_strictly, read_tensors
 
 SONGS = {"train": 12_000, "validation": 400}
@@ -43,7 +44,7 @@ KEY_WEIGHT = 2.0  # weight of the key's cross-entropy beside a fact's
 SCHEDULE = Schedule(steps=1_500, batch_size=32, learning_rate=1e-3, seed=30)
 CLIPS = {"train": 6_000, "validation": 400}
 WHOLE = 480  # mel frames of an item of the second training, 4.8 s
-NAMING = 0.75  # chance that a caption of a clip names a fact beside the instrument
+CHANCE = 0.75  # chance that a caption of a clip names a fact beside the instrument
 GENERATED = 0.375  # share of its items that the generator makes by itself
 SCHEDULE_ON = Schedule(steps=1_500, batch_size=32, learning_rate=7e-4, seed=31)
 
@@ -149,7 +150,7 @@ class ClipLessons:
         """Return latents of captions that name some of `TRUSTED`, and of as many that are wrong in one of these."""
         own, other = [], []
         for one in facts:
-            named = ("instrument", *(name for name in TRUSTED[1:] if rng.random() < NAMING))
+            named = ("instrument", *(name for name in TRUSTED[1:] if rng.random() < CHANCE))
             wrong = change_facts(one, (str(rng.choice(named)),), rng)
             own.append(caption(one, named, rng))
             other.append(caption(wrong, named, rng))
@@ -197,7 +198,32 @@ def train_mulan_played(
     train("played", model, schedule, step, lessons.validate, work / "played")
     clips = {split: mels_of_clips(model.mulan, work, split, generator) for split in CLIPS}
     _go_on(model, Lessons(model, tokenizer, songs, mels, KEY_WEIGHT, notes, WHOLE), clips, schedule_on, work)
+    for split, some in clips.items():
+        hear_clips(model, some, split, work)
     save_towers(model.mulan, work / "inner", output)
+
+
+@torch.no_grad()
+def hear_clips(model: Contrast, mels: torch.Tensor, split: str, folder: Path) -> None:
+    """Write what the probes hear in generated clips: `read_heard` reads it."""
+    pooled = torch.cat([model.audio(part.float())[1] for part in mels.split(100)])
+    facts = [facts_of_clip(split, index) for index in range(len(mels))]
+    odds = []
+    for name in NAMED:
+        asked = torch.tensor([fact_index(name, one) for one in facts])
+        chances = model.probes[name](pooled).softmax(1)[torch.arange(len(mels)), asked]
+        odds.append(torch.logit(chances, eps=1e-6))
+    severity = model.severity(pooled)[:, 0]
+    found = {"odds": torch.stack(odds, 1).numpy(), "severity": severity.numpy()}
+    buffer = io.BytesIO()
+    np.savez(buffer, **found)
+    write_bytes(folder / f"heard_{split}.npz", buffer.getvalue())
+
+
+def read_heard(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the log odds [clips, NAMED] of what was asked for in each generated clip, and its severity [clips]."""
+    with np.load(folder / f"heard_{split}.npz") as found:
+        return found["odds"], found["severity"]
 
 
 def _go_on(
