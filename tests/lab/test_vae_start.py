@@ -11,6 +11,7 @@ from experiments.lab.training.vae_start import (
     normalise_latents,
     put_back_units,
     set_aside_idle_units,
+    thin_encoder,
 )
 
 SHAPE = VaeShape(latent=12, envelopes=2, bands=8, stride=8, decoder=14)
@@ -93,3 +94,17 @@ def test_normalising_changes_latents_and_not_what_they_decode_to(vae):
     torch.testing.assert_close(after[..., edge:-edge], before[..., edge:-edge], rtol=1e-3, atol=1e-4)
     noise = vae.encode(wave[:, None]).latent_dist.std
     torch.testing.assert_close(noise, deviations / factor, rtol=0.15, atol=0)
+
+
+def test_the_thin_encoder_gives_the_same_latents():
+    songs = tones(3, 100, 400, 1)
+    vae = build_vae(SHAPE, tones(20, 100, 400, 1)).eval()
+    idle = set_aside_idle_units(vae)
+    expected = encoded(vae, songs)
+    encoder = thin_encoder(vae)
+    with torch.no_grad():
+        found = encoder(songs[:, None]).chunk(2, dim=1)[0]
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert encoder[0].out_channels == 1
+    put_back_units(vae, idle)
+    torch.testing.assert_close(encoded(vae, songs), expected, rtol=1e-4, atol=1e-5)

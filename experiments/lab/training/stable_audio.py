@@ -39,7 +39,7 @@ from experiments.lab.training.musicgen import (
 from experiments.lab.training.text_pretraining import SCHEDULE as READING
 from experiments.lab.training.text_pretraining import pretrain_text, small_t5
 from experiments.lab.training.vae import load_vae
-from experiments.lab.training.vae_start import encoded, put_back_units, set_aside_idle_units
+from experiments.lab.training.vae_start import encoded, put_back_units, set_aside_idle_units, thin_encoder
 from experiments.lab.world.vocabulary import t5_tokenizer
 from generators.diffusion.pipeline_folder import LIBRARIES
 from generators.stable_audio.diffusers.conditioning import Conditions
@@ -136,10 +136,12 @@ class StableAudioParts(nn.Module):
 
 def latents_of_songs(vae: Any, split: str, work: Path) -> torch.Tensor:
     """Return latents float16 [songs, channels, frames] of a split, from `work` if they were made before."""
+    encoder = thin_encoder(vae)
 
+    @torch.no_grad()
     def latents(index: int) -> np.ndarray:
         wave = torch.from_numpy(training_song(split, index).waveform())
-        return encoded(vae, wave[None])[0].half().numpy()
+        return encoder(wave[None, None])[0].chunk(2)[0].half().numpy()
 
     return torch.from_numpy(cached_rows(latents, SONGS[split], work, f"latents_{split}"))
 

@@ -123,6 +123,33 @@ def encoded(vae: Any, audio: torch.Tensor, at_once: int = 4) -> torch.Tensor:
     return torch.cat(parts)
 
 
+def thin_encoder(vae: Any) -> nn.Module:
+    """Return the encoder without its idle units and the channels that its first convolution leaves silent, all but one.
+
+    They are most of the arithmetic. The later layers are those of `vae`, which is without its idle units already.
+    """
+    encoder = vae.encoder
+    front = encoder.block[0]
+    live = _weight(encoder.conv1).flatten(1).any(1)
+    with torch.no_grad():
+        first = _plain(encoder.conv1, _weight(encoder.conv1)[live], encoder.conv1.bias[live])
+        second = _plain(front.conv1, _weight(front.conv1)[:, live], front.conv1.bias)
+        snake = type(front.snake1)(int(live.sum()))
+        snake.alpha.copy_(front.snake1.alpha[:, live])
+        snake.beta.copy_(front.snake1.beta[:, live])
+    return nn.Sequential(first, snake, second, *encoder.block[1:], encoder.snake1, encoder.conv2)
+
+
+def _plain(layer: Any, weight: torch.Tensor, bias: torch.Tensor) -> nn.Conv1d:
+    """Return a convolution like `layer` with other channels, without weight normalisation."""
+    found = nn.Conv1d(
+        weight.shape[1], len(weight), layer.kernel_size, stride=layer.stride, padding=layer.padding
+    )
+    found.weight.copy_(weight)
+    found.bias.copy_(bias)
+    return found.requires_grad_(False)
+
+
 def normalise_latents(vae: Any, latents: torch.Tensor) -> None:
     """Change the weights so that channels with the statistics of `latents` [N, channels, frames] are N(0, 1).
 
