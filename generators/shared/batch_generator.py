@@ -141,7 +141,9 @@ class BatchGenerator(Generator, ABC):
         kinds = self._kinds(jobs, seconds)
         steps = self._steps(seconds)
         return [
-            Partial(job, seconds, kinds[_conditions_of(job.prompt)], steps, 0, job.seed, stream_of(job.seed), {})
+            Partial(
+                job, seconds, kinds[_conditions_of(job.prompt)], steps, 0, job.seed, stream_of(job.seed), {}
+            )
             for job in jobs
         ]
 
@@ -181,7 +183,9 @@ class BatchGenerator(Generator, ABC):
     def finish(self, partial: Partial) -> Sample:
         """Return the sample of a candidate whose work is done; see `generators.stepping.Stoppable.finish`."""
         if partial.step < partial.steps:
-            raise InputError(f"a candidate is finished when all of its work is done, got {partial.share:g} of it")
+            raise InputError(
+                f"a candidate is finished when all of its work is done, got {partial.share:g} of it"
+            )
         tokens, samples = self._heard(partial)
         return Sample(partial.job, self._clip(tokens, samples), self._kept(tokens))
 

@@ -14,7 +14,7 @@ from generators.stepping import LatentStoppable, Partial, Stoppable, latent_stop
 from music.errors import InputError
 from music.hashing import copy_seed
 from music.prompts import Prompt
-from tests.generators.conftest import PROMPTS, Model, model_of
+from tests.generators.conftest import Model, model_of
 from tests.generators.noise_file import write_noise
 from tests.generators.test_contract import SECONDS, assert_same, make
 
@@ -135,13 +135,13 @@ def test_what_is_out_of_range_is_refused_before_any_work(small_model: Model, job
     begun = generator.begin(jobs[:2], SECONDS)
     (half,) = generator.advance(begun[:1], 0.5)
     for share in (0.0, -1.0, 1.01, float("nan")):
-        with pytest.raises(InputError, match="share to advance to must be above 0, .*at most 1, got"):
+        with pytest.raises(InputError, match=r"share to advance to must be above 0, .*at most 1, got"):
             generator.advance(begun, share)
     with pytest.raises(InputError, match=rf"must be above {half.share:g}, which is done, .* got 0\.5$"):
         generator.advance([begun[1], half], 0.5)
     with pytest.raises(InputError, match="finished when all of its work is done, got 0"):
         generator.finish(begun[0])
-    with pytest.raises(InputError, match="at least 1 copy, .* got 0"):
+    with pytest.raises(InputError, match=r"at least 1 copy, .* got 0"):
         generator.copy(half, 0)
     with pytest.raises(InputError, match="--seconds must be"):
         generator.begin(jobs[:1], 1e4)
@@ -172,6 +172,7 @@ def test_a_melody_is_followed_after_a_stop(melody_folder: Path, tmp_path: Path):
 
 def test_who_cannot_be_stopped_says_so(tmp_path: Path, mono: Any):
     soundfile.write(tmp_path / "a.wav", np.zeros(100), 8000)
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.wav", "prompt_id": "a", "candidate": 0}\n')
     with pytest.raises(InputError, match=r"folder:.* cannot be stopped half-way: choose"):
         stoppable(load_generator(f"folder:{tmp_path}"))
     with pytest.raises(InputError, match=r"folder:.* cannot be stopped half-way"):
@@ -199,7 +200,7 @@ def test_noise_may_be_given_and_is_the_candidates_own_if_it_is_not(latent_model:
     assert not any(torch.equal(tokens[0], other) for other in tokens[1:3])
     with pytest.raises(InputError, match="one noise, got 1 for 2"):
         generator.begin(jobs[:2], SECONDS, noise=noise[:1])
-    with pytest.raises(InputError, match="latents of .* are floats"):
+    with pytest.raises(InputError, match=r"latents of .* are floats"):
         generator.begin(jobs[:1], SECONDS, noise=[noise[0][:, :1]])
 
 
@@ -209,7 +210,11 @@ def test_latents_may_be_changed_half_way(latent_model: Model, jobs: list[Job]):
     with pytest.raises(InputError, match="nothing of a clip"):
         generator.clean_latents(begun[0])
     (half,) = generator.advance(begun, 0.5)
-    latents, clean, (music, level) = generator.latents(half), generator.clean_latents(half), generator.scales(half)
+    latents, clean, (music, level) = (
+        generator.latents(half),
+        generator.clean_latents(half),
+        generator.scales(half),
+    )
     assert not latents.is_inference()
     assert latents.shape == clean.shape
     assert 0 < music <= 1

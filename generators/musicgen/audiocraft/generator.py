@@ -145,7 +145,9 @@ class StreamingDecoder:
         """Go on with the states of B clips."""
         self._model.set_streaming_state(
             {
-                name: torch.stack([past[name] for past in pasts], dim=1).flatten(0, 1) if part.ndim else part.clone()
+                name: torch.stack([past[name] for past in pasts], dim=1).flatten(0, 1)
+                if part.ndim
+                else part.clone()
                 for name, part in pasts[0].items()
             }
         )
