@@ -157,6 +157,10 @@ class _Fused(TorchFunctionMode):
             return self._attention(*args, **kwargs)
         if name == "lstm" and _on_meta(args, kwargs):
             return self._lstm(*args, **kwargs)
+        if name == "to_sparse" and _on_meta(args, kwargs):
+            return args[0]
+        if name == "tolist" and _on_meta(args, kwargs):
+            return [_one(args[0].dtype)] * args[0].numel()
         return func(*args, **kwargs)
 
     def _attention(
@@ -216,6 +220,8 @@ class _Operations(TorchDispatchMode):
             return packet is _aten.is_nonzero or _one(given[0].dtype)
         if packet is _aten.equal:
             return True
+        if packet is _aten.bincount:
+            return given[0].new_empty(1, dtype=torch.long)
         if packet is _aten._to_copy and kwargs.get("device") is not None:
             kwargs = {**kwargs, "device": META, "pin_memory": False}  # where values would leave the device
         if packet not in flop_registry:
