@@ -56,9 +56,7 @@ class Cost:
 
     def __add__(self, other: "Cost") -> "Cost":
         """Return the cost of both."""
-        return Cost(
-            self.flop + other.flop, self.traffic + other.traffic, self.operations + other.operations
-        )
+        return Cost(self.flop + other.flop, self.traffic + other.traffic, self.operations + other.operations)
 
     def __sub__(self, other: "Cost") -> "Cost":
         """Return the cost without that of a part."""
@@ -254,9 +252,7 @@ class _Operations(TorchDispatchMode):
 
 
 def _on_meta(args: Any, kwargs: Any) -> bool:
-    return any(
-        isinstance(leaf, torch.Tensor) and leaf.device == META for leaf in tree_leaves((args, kwargs))
-    )
+    return any(isinstance(leaf, torch.Tensor) and leaf.device == META for leaf in tree_leaves((args, kwargs)))
 
 
 def _bytes(tensor: torch.Tensor) -> int:

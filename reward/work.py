@@ -44,7 +44,9 @@ def load_scorer_shape(name: str, options: str | dict[str, Any] = "") -> CMIRMSco
     if name in SCORERS or ":" not in name:
         scorer = load_scorer(name, "meta", "float32", **read_options(options))
     if not isinstance(scorer, CMIRMScorer):
-        raise InputError(f"the work of the reward {name} cannot be counted: its shapes are known of a CMI-RM alone")
+        raise InputError(
+            f"the work of the reward {name} cannot be counted: its shapes are known of a CMI-RM alone"
+        )
     return scorer
 
 

@@ -6,4 +6,12 @@ from reward.cmi_rm.sizes import TOWERS, random_towers
 
 TEXT = "a slow sad piano melody, no drums, recorded in an empty hall"
 
-__all__ = ["MUSICGENS", "STABLE_AUDIOS", "TEXT", "TOWERS", "random_musicgen", "random_stable_audio", "random_towers"]
+__all__ = [
+    "MUSICGENS",
+    "STABLE_AUDIOS",
+    "TEXT",
+    "TOWERS",
+    "random_musicgen",
+    "random_stable_audio",
+    "random_towers",
+]

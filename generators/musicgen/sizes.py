@@ -60,7 +60,8 @@ def random_musicgen(size: MusicGenSize) -> tuple[Any, Any]:
 
     family = f"Musicgen{'Melody' if size.chroma else ''}"
     whole, config_of, decoder_config = (
-        getattr(transformers, f"{family}{part}") for part in ("ForConditionalGeneration", "Config", "DecoderConfig")
+        getattr(transformers, f"{family}{part}")
+        for part in ("ForConditionalGeneration", "Config", "DecoderConfig")
     )
     text = T5Config(
         d_model=size.text_width,
