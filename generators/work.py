@@ -8,6 +8,7 @@ conditions. A text is encoded once for all candidates of a prompt, and counted f
 
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import pairwise
 
 from generators.protocol import Job
 from generators.shared.batch_generator import BatchGenerator
@@ -61,7 +62,7 @@ class GeneratorWork:
         self.steps = begun[0].steps
         first, first_peak = self._advance(begun, 1)
         known = [self._advance(begun, step)[0] for step in range(1, min(3, self.steps) + 1)]
-        spans = [later - before for before, later in zip(known, known[1:], strict=False)]
+        spans = [later - before for before, later in pairwise(known)]
         self._more = spans[1] - spans[0] if len(spans) > 1 else Cost()
         self._first = spans[0] - self._more if spans else known[0]
         self.text = first - known[0]

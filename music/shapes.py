@@ -1,8 +1,8 @@
 """Running models for their shapes alone: arithmetic, traffic and memory of what they do, without a weight or a number.
 
-Within `Shapes` a model of torch's `meta` device runs as it would on a GPU, operation by operation, and computes nothing:
-each operation is counted by the shapes that it meets. Nothing here knows a model, so that what is counted cannot drift
-from what runs.
+Within `Shapes` a model of torch's `meta` device runs as it would on a GPU, operation by operation, and computes
+nothing: each operation is counted by the shapes that it meets. Nothing here knows a model, so that what is counted
+cannot drift from what runs.
 
 - Arithmetic is that of products and convolutions by torch's own formulas (`torch.utils.flop_counter`), a multiplication
   and an addition being 2 FLOP; attention is 4 * queries * keys * width, LSTMs are the products in them.

@@ -13,7 +13,6 @@ from music.library_repairs import repair_torchaudio
 from music.shapes import WEIGHTLESS, without_weights
 from music.word_tokenizer import word_tokenizer
 
-
 _CHROMA = 235  # frames
 _LONGEST_TEXT = 512  # tokens
 

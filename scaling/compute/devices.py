@@ -5,7 +5,7 @@
 | H200 | NVIDIA H200 Tensor Core GPU data sheet, SXM: 989 TFLOP/s bfloat16 (dense), 67 float32, 4.8 TB/s, 141 GB |
 | H100 | NVIDIA H100 Tensor Core GPU data sheet, SXM: 989 TFLOP/s bfloat16 (dense), 67 float32, 3.35 TB/s, 80 GB |
 | A100 | NVIDIA A100 Tensor Core GPU data sheet, SXM 80 GB: 312 TFLOP/s bfloat16, 19.5 float32, 2.039 TB/s |
-| 4090 | NVIDIA Ada GPU architecture white paper: 165.2 TFLOP/s bfloat16 with float32 sums, 82.6 float32, 1.008 TB/s, 24 GB |
+| 4090 | NVIDIA Ada architecture white paper: 165.2 TFLOP/s bfloat16 (float32 sums), 82.6 float32, 1.008 TB/s, 24 GB |
 | cpu | this machine, measured when it is asked for (`music.machine_rates`) |
 
 float32 is that of the plain units, as nothing here computes in TF32. An operation takes at least the time in which
