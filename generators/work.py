@@ -6,6 +6,7 @@ steps tell what all of them cost. What they share with no other step is what the
 conditions. A text is encoded once for all candidates of a prompt, and counted for itself.
 """
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import pairwise
@@ -15,6 +16,8 @@ from generators.shared.batch_generator import BatchGenerator
 from generators.stepping import LatentStoppable
 from music.prompts import Prompt
 from music.shapes import Cost, Shapes
+
+_ROUNDING = 1e-6  # of a step
 
 
 class GeneratorWork:
@@ -92,7 +95,7 @@ class GeneratorWork:
         start, end
             Shares of the steps, from 0 to 1. To take up work costs the conditions of a batch again.
         """
-        span = self.span(round(start * self.steps), round(end * self.steps))
+        span = self.span(self._step(start), self._step(end))
         return (span + self.conditions) * (1 / self.generator.batch_size)
 
     def preview(self, share: float) -> Cost:
@@ -106,8 +109,12 @@ class GeneratorWork:
         """Return how much can be heard of a clip at a share of its steps, s."""
         if isinstance(self.generator, LatentStoppable) or not self._frames:
             return self.seconds
-        written = round(share * self.steps) - (self.steps - self._frames)
+        written = self._step(share) - (self.steps - self._frames)
         return max(0.0, min(1.0, written / self._frames)) * self.seconds
+
+    def _step(self, share: float) -> int:
+        """Return the first step that reaches a share, as `generators.stepping` stops there."""
+        return math.ceil(share * self.steps - _ROUNDING)
 
     @property
     def decoding_peak(self) -> int:
