@@ -9,7 +9,8 @@ cannot drift from what runs.
 - Traffic is what each operation reads and writes, once; views are free, and a table gives only the rows taken from it.
 - Memory is that of tensors that are alive at once. Attention keeps no scores, as its fused kernels do not.
 
-What a program asks of a tensor that has no values (`bool(x.isfinite().all())`) is answered with 1.
+What a program asks of a tensor that has no values (`bool(x.isfinite().all())`) is answered with 1, or with 0 of whole
+numbers that were made as zeros; single whole numbers, in which modules keep sizes, stay on the CPU with their values.
 """
 
 import math
@@ -83,6 +84,7 @@ class Shapes:
     def __init__(self) -> None:
         self.cost = Cost()
         self.alive = self.peak = 0
+        self.zeros: set[int] = set()  # tensors of integers that are known to be zero
         self._known: set[int] = set()
 
     @contextmanager
@@ -126,6 +128,7 @@ class Shapes:
 
     def _free(self, key: int, size: int) -> None:
         self._known.discard(key)
+        self.zeros.discard(key)
         self.alive -= size
 
 
@@ -155,6 +158,8 @@ class _Fused(TorchFunctionMode):
             return self._attention(*args, **kwargs)
         if name == "lstm" and _on_meta(args, kwargs):
             return self._lstm(*args, **kwargs)
+        if name == "tensor" and args and type(args[0]) is int:
+            kwargs = {**kwargs, "device": "cpu"}  # a size that a module keeps
         if name == "to_sparse" and _on_meta(args, kwargs):
             return args[0]
         if name == "tolist" and _on_meta(args, kwargs):
@@ -211,10 +216,16 @@ class _Operations(TorchDispatchMode):
         packet = func._overloadpacket
         given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
         if not any(tensor.device == META for tensor in given):
+            if packet is _aten._to_copy and _is_size(given[0]):
+                kwargs = {**kwargs, "device": given[0].device}
             found = func(*args, **kwargs)
             self._hold(found)
+            if packet is _aten.zeros and found.device == META and not found.is_floating_point():
+                self._shapes.zeros.add(_key(found))
             return found
         if packet in _ASKS:
+            if _key(given[0]) in self._shapes.zeros:
+                return 0
             return packet is _aten.is_nonzero or _one(given[0].dtype)
         if packet is _aten.equal:
             return True
@@ -230,6 +241,10 @@ class _Operations(TorchDispatchMode):
         found = func(*args, **kwargs)
         self._count(func, packet, args, kwargs, given, found)
         self._hold(found)
+        if func._schema.is_mutable:
+            self._shapes.zeros.discard(_key(given[0]))
+        elif packet is _aten.max and _key(given[0]) in self._shapes.zeros and isinstance(found, torch.Tensor):
+            self._shapes.zeros.add(_key(found))
         return found
 
     def _count(
@@ -249,6 +264,15 @@ class _Operations(TorchDispatchMode):
         for leaf in tree_leaves(found):
             if isinstance(leaf, torch.Tensor):
                 self._shapes.hold(leaf)
+
+
+def _key(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage()._cdata
+
+
+def _is_size(tensor: torch.Tensor) -> bool:
+    """Return whether a tensor is a single whole number, which modules keep sizes in: its value is needed."""
+    return tensor.ndim == 0 and not tensor.is_floating_point() and tensor.dtype != torch.bool
 
 
 def _on_meta(args: Any, kwargs: Any) -> bool:
