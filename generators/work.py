@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from generators.protocol import Job
 from generators.shared.batch_generator import BatchGenerator
-from generators.stepping import LatentStoppable
+from generators.stepping import LatentStoppable, Partial
 from music.prompts import Prompt
 from music.shapes import Cost, Shapes
 
@@ -77,7 +77,7 @@ class GeneratorWork:
         self._frames = tokens.shape[-1] if tokens.ndim == 2 and not tokens.is_floating_point() else 0
         self.token_bytes = tokens.numel() * (4 if tokens.is_floating_point() else 2)
 
-    def _advance(self, begun: list, steps: int) -> tuple[Cost, int]:
+    def _advance(self, begun: list[Partial], steps: int) -> tuple[Cost, int]:
         share = steps / begun[0].steps
         _, cost, peak = self._shapes.measure(lambda: self.generator.advance(begun, share))
         return cost, peak

@@ -1,6 +1,7 @@
 """The published sizes of MusicGen, and models of them with random weights or none: nothing to download."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ import torch
 from generators.musicgen.conditioning import MelodyConditioner, TextConditioner
 from generators.musicgen.generator import MusicGen
 from generators.musicgen.sampling import SamplingOptions
+from generators.shared.model_loading import loading
 from music.devices import find_dtype
 from music.library_repairs import repair_torchaudio
 from music.shapes import WEIGHTLESS, without_weights
@@ -103,7 +105,7 @@ def random_musicgen(size: MusicGenSize) -> tuple[Any, Any]:
 def shape_of_musicgen(name: str, dtype: str, batch_size: int = 16, **sampling: Any) -> MusicGen:
     """Return a published MusicGen without weights; see `generators.published.load_shape`."""
     size = MUSICGENS[name.rpartition("/")[2]]
-    with without_weights():
+    with loading(Path(name), "MusicGen"), without_weights():
         model, tokenizer = random_musicgen(size)
     model.decoder.to(find_dtype(dtype))
     options = SamplingOptions(**sampling)
