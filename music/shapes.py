@@ -14,6 +14,7 @@ numbers that were made as zeros; single whole numbers, in which modules keep siz
 """
 
 import math
+import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -92,7 +93,8 @@ class Shapes:
         """Count within this block; a later block goes on with the tensors of earlier ones."""
         token = _running.set(True)
         try:
-            with torch.no_grad(), _Fused(self), _Operations(self):
+            with torch.no_grad(), warnings.catch_warnings(), _Fused(self), _Operations(self):
+                warnings.simplefilter("ignore")  # of values, which there are none of
                 yield
         finally:
             _running.reset(token)
