@@ -74,7 +74,9 @@ class GeneratorWork:
         self.weights = self._shapes.alive
         self.peak = max(begin_peak, first_peak)
         tokens = self.generator.blank_tokens(seconds)
-        self._frames = tokens.shape[-1] if tokens.ndim == 2 and not tokens.is_floating_point() else 0
+        longest = self.generator.max_seconds
+        self._frames = 0 if tokens.is_floating_point() else tokens.shape[-1]
+        self._frame_seconds = longest / self.generator.blank_tokens(longest).shape[-1]
         self.token_bytes = tokens.numel() * (4 if tokens.is_floating_point() else 2)
 
     def _advance(self, begun: list[Partial], steps: int) -> tuple[Cost, int]:
@@ -110,7 +112,7 @@ class GeneratorWork:
         if isinstance(self.generator, LatentStoppable) or not self._frames:
             return self.seconds
         written = self._step(share) - (self.steps - self._frames)
-        return max(0.0, min(1.0, written / self._frames)) * self.seconds
+        return max(0.0, min(self.seconds, written * self._frame_seconds))
 
     def _step(self, share: float) -> int:
         """Return the first step that reaches a share, as `generators.stepping` stops there."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from reward.registry import load_scorer
 from reward.work import RewardWork, load_scorer_shape
 from scaling.compute.clip import ClipCompute
 from tests.generators.conftest import *  # noqa: F403 - folders of tiny models
+from tests.tiny_musicgen import build_tiny_musicgen
 
 PROMPT = Prompt("jazz", "slow jazz, brushes")
 OPTIONS = {"stable_audio": {"guidance": 3.0, "steps": 4}, "stable_audio_3": {"guidance": 3.0, "steps": 4}}
@@ -91,33 +93,6 @@ def test_the_preview_of_codes_is_their_beginning_and_that_of_latents_the_whole(
     assert latents.preview(0.5) == latents.preview(1.0)
 
 
-def test_memory_is_what_a_run_takes(request: pytest.FixtureRequest):
-    work, generator = work_and_model("mono", request)
-    jobs = [Job(PROMPT, index, index) for index in range(2)]
-    list(generator.generate(jobs, SECONDS))  # lays out weights
-    decoded = generator.blank_tokens(SECONDS)
-    for run, peak in (
-        (lambda: generator.advance(generator.begin(jobs, SECONDS), 1.0), work.peak),
-        (lambda: generator.decode_tokens(decoded, SECONDS), work.decoding_peak),
-    ):
-        assert peak == pytest.approx(work.weights + allocated(run), rel=0.15)
-
-
-def allocated(run: Callable[[], Any]) -> int:
-    """Return the bytes of the CPU's allocator that a run has at once beyond those before it."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        found = run()
-    del found
-    changes = [
-        event.nbytes() for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"
-    ]
-    now = most = 0
-    for change in changes:
-        now += change
-        most = max(most, now)
-    return most
-
-
 @pytest.fixture(scope="module")
 def reward() -> RewardWork:
     return RewardWork(lambda: load_scorer_shape("lab-cmi-rm"), PROMPT, 16_000, 1)
@@ -154,3 +129,31 @@ def test_nothing_without_a_model_can_be_counted(tmp_path):
             load_scorer_shape("clap:somewhere")
         with pytest.raises(InputError, match="unknown generator 'nowhere'"):
             load_shape("nowhere")
+
+
+def test_memory_is_what_a_run_takes(tmp_path: Path):
+    folder = build_tiny_musicgen(tmp_path, width=128, layers=4)  # beside which what kernels need is small
+    work = GeneratorWork(lambda: load_shape(folder, batch_size=8), PROMPT, 3.0)
+    generator: Any = load_generator(folder, device="cpu", batch_size=8)
+    jobs = [Job(PROMPT, index, index) for index in range(8)]
+    generator.advance(generator.begin(jobs, 3.0), 0.1)  # lays out weights
+    blank = generator.blank_tokens(3.0)
+    making = allocated(lambda: generator.advance(generator.begin(jobs, 3.0), 1.0))
+    assert work.peak == pytest.approx(work.weights + making, rel=0.15)
+    decoding = allocated(lambda: generator.decode_tokens(blank, 3.0))
+    assert work.decoding_peak == pytest.approx(work.weights + decoding, rel=0.15)
+
+
+def allocated(run: Callable[[], Any]) -> int:
+    """Return the bytes of the CPU's allocator that a run has at once beyond those before it."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        found = run()
+    del found
+    changes = [
+        event.nbytes() for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"
+    ]
+    now = most = 0
+    for change in changes:
+        now += change
+        most = max(most, now)
+    return most
