@@ -31,6 +31,10 @@ from torch.utils.flop_counter import flop_registry
 T = TypeVar("T")
 META = torch.device("meta")
 WEIGHTLESS = "no weights"  # in place of the hash of weights
+with META:
+    torch.zeros(
+        0
+    )  # torch lists here what a device rules; transformers replaces some of it while it loads a model
 _aten = torch.ops.aten
 _LOOKUPS = {_aten.embedding, _aten.index, _aten.index_select, _aten.gather}
 _EMPTY = {_aten.empty, _aten.new_empty, _aten.empty_like, _aten.empty_strided, _aten.new_empty_strided}

@@ -132,7 +132,7 @@ def test_nothing_without_a_model_can_be_counted(tmp_path):
 
 
 def test_memory_is_what_a_run_takes(tmp_path: Path):
-    folder = build_tiny_musicgen(tmp_path, width=128, layers=4)  # beside which what kernels need is small
+    folder = build_tiny_musicgen(tmp_path, width=64, layers=24)  # beside which what kernels need is small
     work = GeneratorWork(lambda: load_shape(folder, batch_size=8), PROMPT, 3.0)
     generator: Any = load_generator(folder, device="cpu", batch_size=8)
     jobs = [Job(PROMPT, index, index) for index in range(8)]
