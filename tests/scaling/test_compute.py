@@ -119,7 +119,7 @@ def test_the_unit_is_a_finished_and_scored_clip(reward: RewardWork, request: pyt
     assert compute.in_clips(3 * compute.clip) == pytest.approx(3)
     # work that is taken up again costs the conditions again
     assert compute.generating(0, 0.5) + compute.generating(0.5, 1.0) > compute.generating()
-    assert compute.preview(0.5) < compute.preview(1.0)
+    assert compute.decoding(0.5) < compute.decoding(1.0)
     assert ClipCompute(work).clip == pytest.approx(sum(parts[:2]))
 
 
