@@ -84,8 +84,27 @@ def candidate_seed(run_seed: int, prompt_id: str, candidate: int) -> int:
 
     It depends on nothing else, so a candidate is the same whatever its neighbours, order, rank or resume.
     """
-    digest = hashlib.sha256(canonical_json([run_seed, prompt_id, candidate]).encode("utf-8")).digest()
+    return _seed_of([run_seed, prompt_id, candidate])
+
+
+def _seed_of(identity: list[Any]) -> int:
+    digest = hashlib.sha256(canonical_json(identity).encode("utf-8")).digest()
     return int.from_bytes(digest[:8], "big") >> 1
+
+
+def copy_seed(seed: int, step: int, copy: int) -> int:
+    """Return the 63-bit seed of a copy of a half-made candidate: first 8 bytes of sha256(seed, step, copy).
+
+    Parameters
+    ----------
+    seed
+        Seed of what is copied.
+    step
+        Steps of the generator that were done by then.
+    copy
+        Index of the copy, from 1; index 0 is the original, which keeps its seed.
+    """
+    return _seed_of([seed, step, copy])
 
 
 def path_name(text: str, digits: int = 16) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch.nn.functional import pad
 
+from generators.diffusion.sampling import State, widen_gap
+
 _MOMENTUM, _THRESHOLD = -0.75, 2.5  # of the guidance, as in the pipeline
 
 
@@ -28,6 +30,9 @@ class AceStepDenoiser:
         The latents that are to be changed, `[frames, channels]`: silence.
     guidance
         Scale of adaptive projected guidance (Sadat et al. 2024); 1 is without.
+    state
+        State of the batch: guidance goes on with its `momentum`, and adds up its `gap`
+        (`generators.diffusion.sampling.widen_gap`).
     """
 
     def __init__(
@@ -38,6 +43,7 @@ class AceStepDenoiser:
         away: torch.Tensor,
         source: torch.Tensor,
         guidance: float,
+        state: State,
     ) -> None:
         from diffusers.guiders.adaptive_projected_guidance import MomentumBuffer
         from diffusers.models.embeddings import get_1d_rotary_pos_embed
@@ -45,7 +51,10 @@ class AceStepDenoiser:
         self._transformer = transformer
         self._guidance = guidance
         self._dtype = next(transformer.layers.parameters()).dtype
-        self._momentum = MomentumBuffer(momentum=_MOMENTUM)
+        self._state = state
+        self._momentum: Any = MomentumBuffer(momentum=_MOMENTUM)
+        if "momentum" in state:
+            self._momentum.running_average = state["momentum"]
         if guidance > 1:
             states, mask = torch.cat([states, away.expand_as(states)]), torch.cat([mask, mask])
         self._states = transformer.condition_embedder(states).to(self._dtype)
@@ -70,7 +79,7 @@ class AceStepDenoiser:
     def predict(self, latents: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
         """Return the velocity of latents `[B, channels, frames]` (float32) at a time (scalar in 0 to 1).
 
-        With guidance it remembers the steps before: the times must be those of one run, in order.
+        With guidance the state remembers the steps before: the times must be those of one run, in order.
         """
         model, frames = self._transformer, latents.shape[2]
         hidden = latents.transpose(1, 2)
@@ -101,7 +110,8 @@ class AceStepDenoiser:
         from diffusers.guiders.adaptive_projected_guidance import normalized_guidance
 
         towards, away = found.chunk(2)
-        return normalized_guidance(
+        widen_gap(self._state["gap"], towards, away)
+        guided = normalized_guidance(
             towards,
             away,
             self._guidance - 1,
@@ -111,3 +121,5 @@ class AceStepDenoiser:
             use_original_formulation=True,
             norm_dim=(2,),  # time
         )
+        self._state["momentum"] = self._momentum.running_average
+        return guided

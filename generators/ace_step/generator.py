@@ -17,11 +17,11 @@ import torch
 
 from generators.ace_step.conditioning import LENGTH_MULTIPLE, AceStepConditioner
 from generators.ace_step.denoiser import AceStepDenoiser
-from generators.diffusion.flow_matching import integrate
+from generators.diffusion.flow_matching import integrate, sigmas_of
 from generators.diffusion.generator import PipelineGenerator
 from generators.diffusion.latent_decoder import LatentDecoder
 from generators.diffusion.pipeline_folder import PipelineFormat, check_channels
-from generators.diffusion.sampling import DiffusionOptions, GaussianNoise
+from generators.diffusion.sampling import DiffusionOptions, GaussianNoise, State
 from generators.shared.model_loading import check_fit
 from music.errors import InputError
 from music.files import read_object
@@ -110,13 +110,21 @@ class AceStep(PipelineGenerator):
             frames += 1
         return (self._parts.transformer.config.audio_acoustic_hidden_dim, frames)
 
-    def _denoise(self, prompts: Sequence[Prompt], seconds: float, noise: GaussianNoise) -> torch.Tensor:
+    def _scales(self, step: int) -> tuple[float, float]:
+        levels = noise_levels(self.options.steps)
+        level = float(sigmas_of(self._parts.scheduler, levels, self._device)[step])
+        return 1.0 - level, level
+
+    def _denoise(
+        self, prompts: Sequence[Prompt], seconds: float, state: State, noise: GaussianNoise, span: range
+    ) -> None:
         states, mask = self._conditioner.batch(prompts, seconds)
         source = self._conditioner.silence(noise.shape[-1])
         guidance = self.options.guidance
         away = self._parts.condition_encoder.null_condition_emb
-        denoiser = AceStepDenoiser(self._parts.transformer, states, mask, away, source, guidance)
-        return integrate(denoiser.predict, self._parts.scheduler, noise_levels(self.options.steps), noise)
+        denoiser = AceStepDenoiser(self._parts.transformer, states, mask, away, source, guidance, state)
+        levels = noise_levels(self.options.steps)
+        integrate(denoiser.predict, self._parts.scheduler, levels, state, noise, span)
 
 
 def noise_levels(steps: int) -> list[float]:

@@ -17,7 +17,7 @@ import torch
 from generators.audioldm2.conditioning import LENGTH_MULTIPLE, AudioLDM2Conditioner
 from generators.diffusion.generator import PipelineGenerator
 from generators.diffusion.pipeline_folder import PipelineFormat, check_longest_text
-from generators.diffusion.sampling import DiffusionOptions, GaussianNoise
+from generators.diffusion.sampling import DiffusionOptions, GaussianNoise, State, widen_gap
 from generators.shared.model_loading import check_fit
 from music.errors import InputError
 from music.prompts import Prompt
@@ -102,15 +102,28 @@ class AudioLDM2(PipelineGenerator):
             self._parts.vocoder.config.model_in_dim // self._scale,
         )
 
-    def _denoise(self, prompts: Sequence[Prompt], seconds: float, noise: GaussianNoise) -> torch.Tensor:
+    def _begun(self, noise: torch.Tensor) -> torch.Tensor:
+        return noise * self._parts.scheduler.init_noise_sigma
+
+    def _scales(self, step: int) -> tuple[float, float]:
+        scheduler = self._parts.scheduler
+        scheduler.set_timesteps(self.options.steps, device=self._device)
+        kept = scheduler.final_alpha_cumprod
+        if step < len(scheduler.timesteps):
+            kept = scheduler.alphas_cumprod[int(scheduler.timesteps[step])]
+        return float(kept) ** 0.5, (1 - float(kept)) ** 0.5
+
+    def _denoise(
+        self, prompts: Sequence[Prompt], seconds: float, state: State, noise: GaussianNoise, span: range
+    ) -> None:
         unet, scheduler, guidance = self._parts.unet, self._parts.scheduler, self.options.guidance
         conditions = self._conditioner.batch(
             [prompt.text for prompt in prompts], self.options.negative_prompt, guided=guidance > 1
         )
         generated, states = conditions.generated.to(unet.dtype), conditions.states.to(unet.dtype)
-        latents = noise.draw() * scheduler.init_noise_sigma
+        latents = state["latents"]
         scheduler.set_timesteps(self.options.steps, device=latents.device)
-        for time in scheduler.timesteps:
+        for time in scheduler.timesteps[span.start : span.stop]:
             scaled = scheduler.scale_model_input(latents, time)
             if guidance > 1:
                 scaled = torch.cat([scaled, scaled])
@@ -123,9 +136,11 @@ class AudioLDM2(PipelineGenerator):
             ).sample.float()
             if guidance > 1:
                 away, towards = found.chunk(2)
+                widen_gap(state["gap"], towards, away)
                 found = away + guidance * (towards - away)
-            latents = scheduler.step(found, time, latents, eta=0.0).prev_sample
-        return latents
+            done = scheduler.step(found, time, latents, eta=0.0)
+            latents, state["clean"] = done.prev_sample, done.pred_original_sample
+        state["latents"] = latents
 
     def _decode(self, latents: torch.Tensor, samples: int) -> torch.Tensor:
         spectrogram = self._parts.vae.decode(latents[None] / self._parts.vae.config.scaling_factor).sample

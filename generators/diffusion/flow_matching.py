@@ -8,16 +8,18 @@ from typing import Any
 
 import torch
 
-from generators.diffusion.sampling import GaussianNoise
+from generators.diffusion.sampling import GaussianNoise, State
 
 
 def integrate(
     predict: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     scheduler: Any,
     levels: Sequence[float],
+    state: State,
     noise: GaussianNoise,
-) -> torch.Tensor:
-    """Turn noise into latents.
+    span: range,
+) -> None:
+    """Do some of the steps from noise to latents.
 
     Parameters
     ----------
@@ -28,24 +30,31 @@ def integrate(
         each step goes all the way to music and adds new noise for the next level (ping-pong).
     levels
         Levels of noise from the first step to the last; after it there is none.
+    state
+        State of the batch, which is changed.
     noise
-        Noise of each clip for the beginning and, if the sampling is stochastic, for each step.
-
-    Returns
-    -------
-    torch.Tensor
-        `[B, ...]`, float32.
+        Noise of each clip for each step but the last, if the sampling is stochastic.
+    span
+        Which steps.
     """
-    latents = noise.draw().clone()
-    scheduler.set_timesteps(sigmas=list(levels), device=latents.device)
+    latents = state["latents"]
+    sigmas = sigmas_of(scheduler, levels, latents.device)
     stochastic: bool = scheduler.config.stochastic_sampling
-    for step, time in enumerate(scheduler.timesteps):
-        now, then = scheduler.sigmas[step], scheduler.sigmas[step + 1]
-        velocity = predict(latents, time)
+    for step in span:
+        now, then = sigmas[step], sigmas[step + 1]
+        velocity = predict(latents, scheduler.timesteps[step])
+        state["clean"] = latents - now * velocity
         latents = (
             renoised(latents, velocity, now, then, noise) if stochastic else latents + (then - now) * velocity
         )
-    return latents
+    state["latents"] = latents
+
+
+def sigmas_of(scheduler: Any, levels: Sequence[float], device: torch.device) -> torch.Tensor:
+    """Return the levels of noise before each step and after the last, and set the scheduler to them."""
+    scheduler.set_timesteps(sigmas=list(levels), device=device)
+    sigmas: torch.Tensor = scheduler.sigmas
+    return sigmas
 
 
 def renoised(

@@ -1,18 +1,22 @@
 """What all generators by diffusion share: a stream of noise for each candidate, latents as tokens."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+import numpy as np
 import torch
 
 from generators.diffusion.latent_decoder import OobleckDecoder
 from generators.diffusion.pipeline_folder import PipelineFormat
-from generators.diffusion.sampling import DiffusionOptions, GaussianNoise
-from generators.protocol import samples_of
+from generators.diffusion.sampling import DiffusionOptions, GaussianNoise, State
+from generators.protocol import Job, samples_of
 from generators.shared.batch_generator import BatchGenerator
+from generators.shared.noise import stream_of
+from generators.stepping import Partial
 from music.clips import Clip
 from music.devices import exact_float32
 from music.errors import InputError
@@ -27,6 +31,9 @@ class DiffusionGenerator(BatchGenerator):
     Its tokens are the latents, `[channels, frames]` (`[channels, frames, bands]` where they are of a spectrogram),
     float32. The audio of a clip is as the decoder makes it; peaks above 1 are scaled down when it is written
     (`music.clips.write_clip`).
+
+    It can be stopped half-way (`generators.stepping.LatentStoppable`); the state of a candidate is its row of a
+    `generators.diffusion.sampling.State`, and a preview is what the last prediction of its clean latents decodes to.
 
     Parameters
     ----------
@@ -47,39 +54,137 @@ class DiffusionGenerator(BatchGenerator):
 
     def decode_tokens(self, tokens: torch.Tensor, seconds: float) -> Clip:
         """Return the clip of given latents; see `generators.shared.batch_generator.BatchGenerator.decode_tokens`."""
-        samples = samples_of(seconds, self)
-        shape = self._latent_shape(samples)
-        if tuple(tokens.shape) != shape or not tokens.is_floating_point():
-            found = f"{list(tokens.shape)} in {str(tokens.dtype).removeprefix('torch.')}"
+        return self._clip(self._checked(tokens, seconds), samples_of(seconds, self))
+
+    def begin(
+        self, jobs: Sequence[Job], seconds: float, noise: Sequence[torch.Tensor] | None = None
+    ) -> list[Partial]:
+        """Return the beginning of each job; see `generators.stepping.LatentStoppable.begin`."""
+        begun = super().begin(jobs, seconds)
+        own = self._noise([partial.stream for partial in begun], len(begun), seconds)
+        drawn = own.draw()
+        if noise is not None:
+            if len(noise) != len(jobs):
+                raise InputError(f"each job starts from one noise, got {len(noise)} for {len(jobs)}")
+            drawn = torch.stack([self._checked(each, seconds) for each in noise]) if noise else drawn
+        return [
+            replace(partial, stream=stream, state={"latents": row.clone(), "gap": row.new_zeros(())})
+            for partial, stream, row in zip(begun, own.streams, self._begun(drawn), strict=True)
+        ]
+
+    def noise(self, job: Job, seconds: float) -> torch.Tensor:
+        """Return the noise that a job starts from; see `generators.stepping.LatentStoppable.noise`."""
+        return self._noise([stream_of(job.seed)], 1, seconds).draw()[0]
+
+    def latents(self, partial: Partial) -> torch.Tensor:
+        """Return the noisy latents of a candidate; see `generators.stepping.LatentStoppable.latents`."""
+        return _own(partial.state["latents"])
+
+    def with_latents(self, partial: Partial, latents: torch.Tensor) -> Partial:
+        """Return a candidate with other latents; see `generators.stepping.LatentStoppable.with_latents`."""
+        return replace(
+            partial, state={**partial.state, "latents": self._checked(latents, partial.seconds).detach()}
+        )
+
+    def clean_latents(self, partial: Partial) -> torch.Tensor:
+        """Return the predicted clean latents; see `generators.stepping.LatentStoppable.clean_latents`."""
+        return _own(self._heard(partial)[0])
+
+    def scales(self, partial: Partial) -> tuple[float, float]:
+        """Return how much of music and of noise there is; see `generators.stepping.LatentStoppable.scales`."""
+        return self._scales(partial.step)
+
+    def perturb(self, partial: Partial, strength: float) -> Partial:
+        """Return a candidate with some noise replaced; see `generators.stepping.LatentStoppable.perturb`."""
+        if not 0 < strength <= 1:
+            raise InputError(f"the strength of a perturbation must be above 0 and at most 1, got {strength}")
+        latents, (music, level) = self.latents(partial), self.scales(partial)
+        mean = music * self.clean_latents(partial) if partial.step else torch.zeros_like(latents)
+        noise = self._noise([partial.stream], 1, partial.seconds)
+        kept = math.sqrt(1 - strength**2) * (latents - mean)
+        changed = self.with_latents(partial, mean + kept + strength * level * noise.draw()[0])
+        return replace(changed, stream=noise.streams[0])
+
+    def guidance_gap(self, partial: Partial) -> float:
+        """Return how far guidance led; see `generators.stepping.LatentStoppable.guidance_gap`."""
+        if self.options.guidance == 1:
+            raise InputError(f"{self.name} samples without guidance: give a --guidance above 1")
+        return float(partial.state["gap"])
+
+    def _checked(self, latents: torch.Tensor, seconds: float) -> torch.Tensor:
+        """Return latents of a clip of this length as the model takes them, else `InputError`."""
+        shape = self._latent_shape(samples_of(seconds, self))
+        if tuple(latents.shape) != shape or not latents.is_floating_point():
+            found = f"{list(latents.shape)} in {str(latents.dtype).removeprefix('torch.')}"
             raise InputError(f"latents of {self.name} are floats {list(shape)}, got {found}")
-        if not bool(tokens.isfinite().all()):
+        if not bool(latents.isfinite().all()):
             raise InputError(f"latents of {self.name} hold NaN or infinity")
-        return self._clip(tokens.to(self._device, torch.float32), samples)
+        return latents.to(self._device, torch.float32)
+
+    def blank_tokens(self, seconds: float) -> torch.Tensor:
+        """Return latents of zeros; see `generators.shared.batch_generator.BatchGenerator.blank_tokens`."""
+        return torch.zeros(self._latent_shape(samples_of(seconds, self)))
 
     @abstractmethod
     def _latent_shape(self, samples: int) -> tuple[int, ...]:
         """Return the shape of the latents of a clip."""
 
     @abstractmethod
-    def _denoise(self, prompts: Sequence[Prompt], seconds: float, noise: GaussianNoise) -> torch.Tensor:
-        """Return the latents of a batch, `[B, *shape]`, float32, from noise of that shape."""
+    def _scales(self, step: int) -> tuple[float, float]:
+        """Return how much of music and of noise latents are before a step; see `scales`."""
+
+    @abstractmethod
+    def _denoise(
+        self, prompts: Sequence[Prompt], seconds: float, state: State, noise: GaussianNoise, span: range
+    ) -> None:
+        """Do some of the steps of a batch: change its state."""
+
+    def _begun(self, noise: torch.Tensor) -> torch.Tensor:
+        """Return the latents before the first step, of noise of deviation 1."""
+        return noise
+
+    def _steps(self, seconds: float) -> int:
+        return self.options.steps
+
+    def _noise(self, streams: Sequence[np.random.Generator], slots: int, seconds: float) -> GaussianNoise:
+        return GaussianNoise(streams, self._latent_shape(samples_of(seconds, self)), slots, self._device)
 
     def _check(self, prompt: Prompt, seconds: float) -> None:
         self._conditioner.check(prompt.text, f"prompt {prompt.id!r}: its text")
 
     @torch.inference_mode()
-    def _sample(
-        self, seeds: Sequence[int], prompts: Sequence[Prompt], seconds: float, samples: int
-    ) -> torch.Tensor:
-        noise = GaussianNoise(seeds, self._latent_shape(samples), len(prompts), self._device)
+    def _work(
+        self,
+        prompts: Sequence[Prompt],
+        seconds: float,
+        states: Sequence[Mapping[str, Any]],
+        noise: GaussianNoise,
+        span: range,
+    ) -> list[dict[str, Any]]:
+        state = {name: torch.stack([each[name] for each in states]) for name in states[0]}
         with exact_float32():
-            latents = self._denoise(prompts, seconds, noise)[: len(seeds)]
-        if not bool(latents.isfinite().all()):
+            self._denoise(prompts, seconds, state, noise, span)
+        rows = len(noise.streams)
+        if not bool(state["latents"][:rows].isfinite().all()):
             raise InputError("the generator computes NaN or infinity: its weights are damaged")
-        return latents
+        if span.stop == self.options.steps:
+            state = {name: state[name] for name in ("latents", "gap")}
+        return [{name: part[row].clone() for name, part in state.items()} for row in range(rows)]
+
+    def _heard(self, partial: Partial) -> tuple[torch.Tensor, int]:
+        if not partial.step:
+            raise InputError(f"nothing of a clip of {self.name} can be heard before the first step")
+        found = partial.state["latents" if partial.step == partial.steps else "clean"]
+        return found, samples_of(partial.seconds, self)
 
     def _decode(self, latents: torch.Tensor, samples: int) -> torch.Tensor:
         return self._decoder.decode(latents, samples)
+
+
+def _own(latents: torch.Tensor) -> torch.Tensor:
+    """Return a copy that anybody may change and go on with."""
+    with torch.inference_mode(mode=False):
+        return latents.clone()
 
 
 class PipelineGenerator(DiffusionGenerator):

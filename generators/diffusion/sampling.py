@@ -4,6 +4,8 @@ A sampler of a stochastic differential equation adds fresh Gaussian noise at eve
 whole batch from one stream, or grow a Brownian tree per batch; here each candidate brings noise from a stream of
 its own, so that it does not matter what else is in the batch. The steps of a sampler do not overlap, so the
 increments of a Brownian path over them, scaled to variance 1, are just independent standard normals.
+
+A sampler does any span of its steps: what it carries from one to the next is a `State`.
 """
 
 import math
@@ -11,9 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from generators.shared.noise import CandidateNoise
 from music.errors import InputError
+
+# What a batch of B clips is between two steps, each part `[B, ...]`, float32: `latents`, and after the first step
+# `clean`, the last prediction of the clean ones; `gap`, see `widen_gap`; and what else a sampler or guidance remembers.
+State = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -69,3 +76,19 @@ class GaussianNoise(CandidateNoise):
 
     def _fill(self, row: np.ndarray, stream: np.random.Generator) -> None:
         stream.standard_normal(out=row, dtype=np.float32)
+
+
+def widen_gap(gap: torch.Tensor | None, towards: torch.Tensor, away: torch.Tensor) -> None:
+    """Add how far apart the two predictions of a guided step are.
+
+    Parameters
+    ----------
+    gap
+        Sum of each clip so far, `[B]`, which is changed; None if nobody asks for it.
+    towards, away
+        Predictions with and without conditions, `[B, ...]`.
+    """
+    if gap is not None:
+        # row by row, so that none depends on its place
+        for row, difference in enumerate(towards - away):
+            gap[row] += difference.square().mean().sqrt()

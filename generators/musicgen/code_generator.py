@@ -2,15 +2,19 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from fractions import Fraction
+from typing import Any
 
+import numpy as np
 import torch
 
 from generators.musicgen.delay_pattern import DelayPattern
-from generators.musicgen.sampling import Choose, GumbelNoise, SamplingOptions, gumbel_max
+from generators.musicgen.sampling import CodeDecoder, GumbelNoise, SamplingOptions, gumbel_max, write_codes
 from generators.protocol import samples_of
 from generators.shared.batch_generator import BatchGenerator
+from generators.stepping import Partial
 from music.clips import Clip
 from music.errors import InputError
 from music.prompts import Prompt
@@ -21,6 +25,9 @@ class CodeGenerator(BatchGenerator):
 
     Its tokens are these codes, `[codebooks, frames]`, integers below the vocabulary size; the order of codebooks is
     that of the model, for stereo left 0, right 0, left 1, right 1 ...
+
+    Stopped half-way, a candidate is its codes so far, `codes` `[steps, codebooks]`, and what the decoder has read of
+    them, `past`: keys and values, which take much memory. Its preview is the frames of which all codes are written.
 
     Parameters
     ----------
@@ -70,25 +77,69 @@ class CodeGenerator(BatchGenerator):
             raise InputError(f"tokens of {self.name} lie in 0 to {self._vocabulary - 1}, got {low} to {high}")
         return self._clip(tokens.to(self._device, torch.long), samples)
 
+    def blank_tokens(self, seconds: float) -> torch.Tensor:
+        """Return codes of zeros; see `generators.shared.batch_generator.BatchGenerator.blank_tokens`."""
+        return torch.zeros(self._codebooks, self._frames(samples_of(seconds, self)), dtype=torch.long)
+
     @abstractmethod
-    def _write(self, prompts: Sequence[Prompt], pattern: DelayPattern, choose: Choose) -> torch.Tensor:
-        """Return the codes of a batch, `[B, codebooks, frames]`."""
+    def _decoder(self, prompts: Sequence[Prompt], steps: int) -> AbstractContextManager[CodeDecoder]:
+        """Return a decoder, in its context, of clips that take so many steps."""
+
+    def _given(self, prompts: Sequence[Prompt], frames: int) -> torch.Tensor | None:
+        """Return codes that are not for the model to choose; see `generators.musicgen.sampling.write_codes`."""
+        return None
 
     @abstractmethod
     def _audio(self, codes: torch.Tensor) -> torch.Tensor:
         """Return the audio of the codes of one clip, `[channels, samples]`."""
 
-    def _sample(
-        self, seeds: Sequence[int], prompts: Sequence[Prompt], seconds: float, samples: int
-    ) -> torch.Tensor:
-        shape, options = (self._codebooks, self._vocabulary), self.options
-        noise = GumbelNoise(seeds, shape, len(prompts), self._device)
+    def _pattern(self, seconds: float) -> DelayPattern:
+        return DelayPattern(self._codebooks, self.channels, self._frames(samples_of(seconds, self)))
 
-        def choose(logits: torch.Tensor) -> torch.Tensor:
-            return gumbel_max(logits, noise.draw(), options.temperature, options.top_k)
+    def _steps(self, seconds: float) -> int:
+        return self._pattern(seconds).steps
 
-        pattern = DelayPattern(self._codebooks, self.channels, self._frames(samples))
-        return self._write(prompts, pattern, choose)[: len(seeds)]
+    def _noise(self, streams: Sequence[np.random.Generator], slots: int, seconds: float) -> GumbelNoise:
+        return GumbelNoise(streams, (self._codebooks, self._vocabulary), slots, self._device)
+
+    def _work(
+        self,
+        prompts: Sequence[Prompt],
+        seconds: float,
+        states: Sequence[Mapping[str, Any]],
+        noise: GumbelNoise,
+        span: range,
+    ) -> list[dict[str, Any]]:
+        options, pattern = self.options, self._pattern(seconds)
+        codes = None
+        with self._decoder(prompts, pattern.steps) as decoder:
+            if span.start:
+                codes = torch.stack([state["codes"] for state in states])
+                decoder.go_on([state["past"] for state in states], span.start)
+
+            def choose(logits: torch.Tensor) -> torch.Tensor:
+                return gumbel_max(logits, noise.draw(), options.temperature, options.top_k)
+
+            given = self._given(prompts, pattern.frames)
+            codes = write_codes(decoder, pattern, choose, given, codes, span.stop)
+            found: list[dict[str, Any]] = [{"codes": row} for row in codes[: len(noise.streams)]]
+            if span.stop < pattern.steps:
+                for row, state in enumerate(found):
+                    state["past"] = decoder.past(row)
+        return found
+
+    def _heard(self, partial: Partial) -> tuple[torch.Tensor, int]:
+        pattern, samples = self._pattern(partial.seconds), samples_of(partial.seconds, self)
+        delay = pattern.steps - pattern.frames
+        frames = partial.step - delay
+        if frames < 1:
+            raise InputError(
+                f"nothing of a clip of {self.name} can be heard before {(delay + 1) / pattern.steps:.3g} of the "
+                f"work, got {partial.share:.3g}"
+            )
+        written = DelayPattern(self._codebooks, self.channels, frames)
+        tokens = written.align(partial.state["codes"][None])[0]
+        return tokens, min(samples, math.floor(frames * self._frame))
 
     def _decode(self, tokens: torch.Tensor, samples: int) -> torch.Tensor:
         audio = self._audio(tokens[:, : self._frames(samples)])

@@ -10,6 +10,7 @@ reference, whatever its length; another model goes on from the beginning of the 
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ from typing import Any
 import torch
 
 from generators.musicgen.code_generator import CodeGenerator
-from generators.musicgen.conditioning import TEXT_MULTIPLE, MelodyConditioner, TextConditioner
+from generators.musicgen.conditioning import TEXT_MULTIPLE, MelodyConditioner, PrefixBatch, TextConditioner
 from generators.musicgen.continuation import Continuation, check_continuation
 from generators.musicgen.decoder_weights import DecoderWeights
 from generators.musicgen.delay_pattern import DelayPattern
+from generators.musicgen.incremental_decoder import IncrementalDecoder, PrefixedDecoder
 from generators.musicgen.loading import (
     CHROMA_CONFIG,
     MELODY,
@@ -29,7 +31,7 @@ from generators.musicgen.loading import (
     load_model,
     own_sampling,
 )
-from generators.musicgen.sampling import Choose, SamplingOptions, sample_codes
+from generators.musicgen.sampling import CodeDecoder, SamplingOptions
 from generators.protocol import samples_of
 from generators.shared.batch_generator import check_batch_size
 from generators.shared.model_folder import check_kind, find_folder, weights_hash
@@ -109,6 +111,11 @@ class MusicGen(CodeGenerator):
             self._model.decoder.get_parameter(name).copy_(weight)
         self._weights = None
 
+    def further_weights(self, device: str) -> int:
+        """Return the bytes of the weights that are laid out anew, on a CPU; see `BatchGenerator.further_weights`."""
+        made = self._weights or DecoderWeights(self._model.decoder, self._slots, self.options.guidance > 1)
+        return made.packed_bytes() if device == "cpu" else 0
+
     def _check(self, prompt: Prompt, seconds: float) -> None:
         if self._beginnings:
             if self._beginnings.frames >= self._frames(samples_of(seconds, self)):
@@ -123,13 +130,17 @@ class MusicGen(CodeGenerator):
     def _kind(self, prompt: Prompt, seconds: float) -> Hashable:
         return self._conditioner.padded_length(prompt)
 
-    def _write(self, prompts: Sequence[Prompt], pattern: DelayPattern, choose: Choose) -> torch.Tensor:
+    def _decoder(self, prompts: Sequence[Prompt], steps: int) -> AbstractContextManager[CodeDecoder]:
         decoder, guidance = self._model.decoder, self.options.guidance
         conditions = self._conditioner.batch(prompts, self._conditioner.padded_length(prompts[0]))
-        given = self._beginnings.codes(prompts, pattern.frames) if self._beginnings else None
         if self._weights is None:
             self._weights = DecoderWeights(decoder, self._slots, guidance > 1)
-        return sample_codes(decoder, conditions, pattern, guidance, choose, given, self._weights)
+        if isinstance(conditions, PrefixBatch):
+            return nullcontext(PrefixedDecoder(decoder, conditions, steps, guidance, self._weights))
+        return nullcontext(IncrementalDecoder(decoder, conditions, steps, guidance, self._weights))
+
+    def _given(self, prompts: Sequence[Prompt], frames: int) -> torch.Tensor | None:
+        return self._beginnings.codes(prompts, frames) if self._beginnings else None
 
     def _audio(self, codes: torch.Tensor) -> torch.Tensor:
         """Return the audio of codes, each channel decoded on its own."""

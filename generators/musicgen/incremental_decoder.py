@@ -12,6 +12,7 @@ It computes what the modules of a `MusicgenForCausalLM` or a `MusicgenMelodyForC
   twice: head(u) + g * (head(c) - head(u)) = head(u + g * (c - u)).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -55,6 +56,23 @@ class _CachedDecoder:
         shape = (len(self._decoder.layers), 2, self._rows, attention.num_heads, padded, attention.head_dim)
         table = self._weights.embeddings
         self._cache = torch.empty(shape, dtype=table.dtype, device=table.device)
+        self.first = torch.full(
+            (batch, len(self._weights.offsets)), self._vocabulary, dtype=torch.long, device=table.device
+        )
+
+    def past(self, row: int) -> torch.Tensor:
+        """Return the keys and values of a clip's positions so far; see `generators.musicgen.sampling.CodeDecoder`.
+
+        `[layers, 2, branches, heads, positions, head dimension]`.
+        """
+        begin = self._slot() - self._position
+        return self._cache[:, :, row :: self._batch, :, begin : self._slot()].clone()
+
+    def go_on(self, pasts: Sequence[torch.Tensor], position: int) -> None:
+        """Go on with the pasts of B clips; see `generators.musicgen.sampling.CodeDecoder`."""
+        begin, self._position = self._slot() - self._position, position
+        for row, past in enumerate(pasts):
+            self._cache[:, :, row :: self._batch, :, begin : self._slot()] = past
 
     @torch.inference_mode()
     def step(self, tokens: torch.Tensor) -> torch.Tensor:

@@ -7,17 +7,14 @@ what else is in the batch; and a change of logits in the last bit seldom changes
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-from generators.musicgen.conditioning import PrefixBatch, TextBatch
-from generators.musicgen.decoder_weights import DecoderWeights
 from generators.musicgen.delay_pattern import DelayPattern
-from generators.musicgen.incremental_decoder import IncrementalDecoder, PrefixedDecoder
 from generators.shared.noise import CandidateNoise
 from music.errors import InputError
 
@@ -104,81 +101,77 @@ def _kth_largest(values: torch.Tensor, k: int) -> torch.Tensor:
     return values.topk(k, dim=-1, sorted=False).values.amin(dim=-1, keepdim=True)
 
 
-def sample_codes(
-    decoder: Any,
-    conditions: TextBatch | PrefixBatch,
+class CodeDecoder(Protocol):
+    """Any decoder that is fed one position after another, of a batch of B clips.
+
+    Attributes
+    ----------
+    first
+        Input of the first position, `[B, codebooks]`: the special token, which is no code and has no logit.
+    """
+
+    first: torch.Tensor
+
+    def step(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return the logits of the next position, `[B, codebooks, vocabulary]` (float32), from `[B, codebooks]`."""
+        ...
+
+    def past(self, row: int) -> Any:
+        """Return a copy of what was read of a clip."""
+        ...
+
+    def go_on(self, pasts: Sequence[Any], position: int) -> None:
+        """Go on at a position with what was read of each clip before, by any decoder of the same kind."""
+        ...
+
+
+def write_codes(
+    decoder: CodeDecoder,
     pattern: DelayPattern,
-    guidance: float,
     choose: Choose,
     given: torch.Tensor | None = None,
-    weights: DecoderWeights | None = None,
+    written: torch.Tensor | None = None,
+    stop: int | None = None,
 ) -> torch.Tensor:
-    """Let the decoder of MusicGen write a batch of codes.
+    """Write the codes of a batch.
 
     Parameters
     ----------
     decoder
-        A `MusicgenForCausalLM` or `MusicgenMelodyForCausalLM` in evaluation mode.
-    conditions
-        What each clip of the batch is conditioned on, of the kind that goes with the decoder.
+        Decoder of the batch, which has read what is written.
     pattern
         When which code is predicted.
-    guidance
-        Scale of classifier-free guidance.
     choose
         Draws the codes of one position.
     given
         Codes that are not for the model to choose, `[B, codebooks, frames]`, and `NOT_GIVEN` for all others.
-    weights
-        Weights of the decoder, laid out for such batches; made here if they are not given.
+    written
+        Codes of the steps before, as this function returns them; None at the beginning.
+    stop
+        Step before which to stop; by default after the last.
 
     Returns
     -------
     torch.Tensor
-        `[B, codebooks, frames]`, int64.
+        Codes by step, `[B, stop, codebooks]`, int64, the special token where there is none;
+        `DelayPattern.align` gives those of a whole clip by frame.
 
     Raises
     ------
     InputError
         If the model computes NaN or infinity at any step.
     """
-    state: IncrementalDecoder | PrefixedDecoder
-    if isinstance(conditions, PrefixBatch):
-        state = PrefixedDecoder(decoder, conditions, pattern.steps, guidance, weights)
-    else:
-        state = IncrementalDecoder(decoder, conditions, pattern.steps, guidance, weights)
-    first = torch.full(
-        (conditions.clips, pattern.codebooks), decoder.config.vocab_size, device=decoder.device
-    )
-    return write_codes(state.step, first, pattern, choose, given)
-
-
-def write_codes(
-    step: Callable[[torch.Tensor], torch.Tensor],
-    first: torch.Tensor,
-    pattern: DelayPattern,
-    choose: Choose,
-    given: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Write the codes of a batch with any decoder; see `sample_codes`.
-
-    Parameters
-    ----------
-    step
-        Function from the input of one position, `[B, codebooks]`, to the logits of the next,
-        `[B, codebooks, vocabulary]` (float32).
-    first
-        Input of the first position: the special token, which is no code and has no logit.
-    pattern, choose, given
-        Delay pattern, choice of codes and given codes, as there.
-    """
-    device, tokens = first.device, first
+    first, stop = decoder.first, pattern.steps if stop is None else stop
+    device, start = first.device, 0 if written is None else written.shape[1]
+    tokens = first if written is None else written[:, -1]
     live = pattern.live().to(device)
-    delayed = torch.empty(len(first), pattern.steps, pattern.codebooks, dtype=torch.long, device=device)
+    delayed = torch.empty(len(first), stop, pattern.codebooks, dtype=torch.long, device=device)
+    if written is not None:
+        delayed[:, :start] = written
     forced = None if given is None else pattern.delay(given.to(device), NOT_GIVEN)
     total = torch.zeros((), device=device)  # NaN and infinity stay in a sum: one test at the end will do
-    for position in range(pattern.steps):
-        logits = step(tokens)
+    for position in range(start, stop):
+        logits = decoder.step(tokens)
         total += logits.sum()
         tokens = torch.where(live[position], choose(logits), first)
         if forced is not None:
@@ -186,4 +179,4 @@ def write_codes(
         delayed[:, position] = tokens
     if not bool(total.isfinite()):
         raise InputError("the generator computes NaN or infinity: its weights are damaged")
-    return pattern.align(delayed)
+    return delayed

@@ -2,9 +2,15 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from copy import deepcopy
 
 import numpy as np
 import torch
+
+
+def stream_of(seed: int) -> np.random.Generator:
+    """Return the stream of a seed of 63 bits, at its beginning."""
+    return np.random.Generator(np.random.PCG64(seed))
 
 
 class CandidateNoise(ABC):
@@ -16,19 +22,32 @@ class CandidateNoise(ABC):
     Parameters
     ----------
     seeds
-        Seed of each candidate, 63 bits.
+        Seed of each candidate, 63 bits; or a stream to go on with, which itself is left as it is.
     shape
         Shape of the noise for one candidate and step, such as `[codebooks, vocabulary]` or `[channels, frames]`.
     slots
         Batch size; slots beyond the candidates get zeros.
     device
         Where the noise is needed. It is drawn on the CPU, so that it is the same everywhere.
+
+    Attributes
+    ----------
+    streams
+        The stream of each candidate, after what was drawn of it.
+    shape
+        Shape of the noise for one candidate.
     """
 
     def __init__(
-        self, seeds: Sequence[int], shape: Sequence[int], slots: int, device: torch.device | str = "cpu"
+        self,
+        seeds: Sequence[int | np.random.Generator],
+        shape: Sequence[int],
+        slots: int,
+        device: torch.device | str = "cpu",
     ) -> None:
-        self._streams = [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
+        self.streams = [
+            deepcopy(seed) if isinstance(seed, np.random.Generator) else stream_of(seed) for seed in seeds
+        ]
         self._noise = torch.zeros(slots, *shape)
         self._drawn = self._noise[: len(seeds)]
         self._device = device
@@ -40,7 +59,7 @@ class CandidateNoise(ABC):
         return self._noise.to(self._device)
 
     def _draw_candidates(self) -> None:
-        for row, stream in zip(self._drawn.numpy(), self._streams, strict=True):
+        for row, stream in zip(self._drawn.numpy(), self.streams, strict=True):
             self._fill(row, stream)
 
     @abstractmethod

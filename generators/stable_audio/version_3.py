@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 
-from generators.diffusion.flow_matching import integrate, log_snr_levels
+from generators.diffusion.flow_matching import integrate, log_snr_levels, sigmas_of
 from generators.diffusion.generator import PipelineGenerator
 from generators.diffusion.pipeline_folder import PipelineFormat, check_channels
-from generators.diffusion.sampling import DiffusionOptions, GaussianNoise
+from generators.diffusion.sampling import DiffusionOptions, GaussianNoise, State, widen_gap
 from generators.shared.model_loading import check_fit
 from generators.shared.texts import Remembered, check_length
 from music.files import read_object
@@ -90,6 +90,8 @@ class StableAudio3Denoiser:
         Scale of classifier-free guidance; 1 is without.
     frames
         Length of the latents.
+    gap
+        Where it is added up how far guidance leads; see `generators.diffusion.sampling.widen_gap`.
     """
 
     def __init__(
@@ -99,7 +101,9 @@ class StableAudio3Denoiser:
         duration: torch.Tensor,
         guidance: float,
         frames: int,
+        gap: torch.Tensor,
     ) -> None:
+        self._gap = gap
         self._transformer = transformer
         self._guidance = guidance
         self._dtype = next(transformer.transformer_blocks.parameters()).dtype
@@ -125,6 +129,7 @@ class StableAudio3Denoiser:
         found = model.postprocess_conv(found) + found
         if self._guidance != 1:
             away, towards = found.chunk(2)
+            widen_gap(self._gap, towards, away)
             found = away + self._guidance * (towards - away)
         return found
 
@@ -184,17 +189,25 @@ class StableAudio3(PipelineGenerator):
     def _latent_shape(self, samples: int) -> tuple[int, ...]:
         return (self._parts.vae.config.latent_dim, math.ceil(samples / self._parts.vae.downsampling_ratio))
 
-    def _denoise(self, prompts: Sequence[Prompt], seconds: float, noise: GaussianNoise) -> torch.Tensor:
+    def _scales(self, step: int) -> tuple[float, float]:
+        levels = log_snr_levels(self.options.steps, *_LOG_SNR)
+        level = float(sigmas_of(self._parts.scheduler, levels, self._device)[step])
+        return 1.0 - level, level
+
+    def _denoise(
+        self, prompts: Sequence[Prompt], seconds: float, state: State, noise: GaussianNoise, span: range
+    ) -> None:
         options, duration = self.options, self._conditioner.duration(seconds)
         texts = [prompt.text for prompt in prompts]
         if options.guidance > 1:
             texts = [*[options.negative_prompt] * len(prompts), *texts]
         context = self._conditioner.context(texts, duration)
         frames = noise.shape[-1]
-        denoiser = StableAudio3Denoiser(self._parts.transformer, context, duration, options.guidance, frames)
-        return integrate(
-            denoiser.predict, self._parts.scheduler, log_snr_levels(options.steps, *_LOG_SNR), noise
+        denoiser = StableAudio3Denoiser(
+            self._parts.transformer, context, duration, options.guidance, frames, state["gap"]
         )
+        levels = log_snr_levels(options.steps, *_LOG_SNR)
+        integrate(denoiser.predict, self._parts.scheduler, levels, state, noise, span)
 
     def _decode(self, latents: torch.Tensor, samples: int) -> torch.Tensor:
         return self._parts.vae.decode(latents[None]).sample[0, :, :samples]

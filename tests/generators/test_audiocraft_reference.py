@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from generators.musicgen.audiocraft.generator import AudiocraftMusicGen, sample_audiocraft
+from generators.musicgen.audiocraft.generator import AudiocraftMusicGen
 from generators.musicgen.audiocraft.library import attention
 from generators.musicgen.delay_pattern import DelayPattern
+from generators.musicgen.sampling import write_codes
 from generators.registry import load_generator
 from music.clips import Clip, write_clip
 from music.prompts import Prompt
@@ -37,16 +38,9 @@ def greedy_of_audiocraft(generator: AudiocraftMusicGen, prompt: Prompt, melody: 
 
 
 def greedy_of_ours(generator: AudiocraftMusicGen, prompts: list[Prompt]) -> torch.Tensor:
-    conditions = generator._conditioner.batch(prompts)
     pattern = DelayPattern(generator._codebooks, generator.channels, FRAMES)
-    return sample_audiocraft(
-        generator._parts.language_model,
-        conditions,
-        len(prompts),
-        pattern,
-        generator.options.guidance,
-        lambda logits: logits.argmax(-1),
-    )
+    with generator._decoder(prompts, pattern.steps) as decoder:
+        return pattern.align(write_codes(decoder, pattern, lambda logits: logits.argmax(-1)))
 
 
 @pytest.mark.parametrize("name", ["audiocraft", "stereo_audiocraft", "melody_audiocraft"])

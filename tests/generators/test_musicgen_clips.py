@@ -111,7 +111,9 @@ def test_sampled_codes_follow_the_distribution_of_the_logits(mono_folder: Path):
     draws = 5000
     generator = load_generator(mono_folder, device="cpu", batch_size=1, guidance=1, top_k=0)
     model = generator._model.decoder
-    codes = generator._sample(range(draws), [PROMPTS[0]] * draws, 0.04, 640)  # one frame
+    begun = generator.begin([Job(PROMPTS[0], seed, seed) for seed in range(draws)], 0.04)  # one frame
+    written = generator._advanced(begun, begun[0].steps)  # in one batch
+    codes = torch.stack([partial.state["codes"] for partial in written])
     found = torch.bincount(codes[:, 0, 0], minlength=64) / draws
 
     text = generator._conditioner.batch([PROMPTS[0]], 16)

@@ -10,8 +10,9 @@ from generators.filling import refuse_unsupported
 from generators.musicgen.conditioning import TextConditioner
 from generators.musicgen.continuation import Continuation
 from generators.musicgen.delay_pattern import DelayPattern
+from generators.musicgen.incremental_decoder import IncrementalDecoder
 from generators.musicgen.loading import load_model
-from generators.musicgen.sampling import sample_codes
+from generators.musicgen.sampling import write_codes
 from generators.protocol import Job
 from generators.registry import load_generator
 from music.errors import InputError
@@ -53,7 +54,8 @@ def test_greedy_codes_equal_those_of_transformers(
     )
     given = beginnings.codes([prompt], FRAMES)
     text = TextConditioner(model, tokenizer).batch([prompt], length=32)
-    found = sample_codes(model.decoder, text, pattern, guidance, lambda logits: logits.argmax(-1), given)
+    reader = IncrementalDecoder(model.decoder, text, pattern.steps, guidance)
+    found = pattern.align(write_codes(reader, pattern, lambda logits: logits.argmax(-1), given))
     assert torch.equal(found, expected)
     assert torch.equal(found[:, :, :prompt_frames], given[:, :, :prompt_frames])
 

@@ -10,8 +10,9 @@ import torch
 from generators.filling import refuse_unsupported
 from generators.musicgen.conditioning import MelodyConditioner
 from generators.musicgen.delay_pattern import DelayPattern
+from generators.musicgen.incremental_decoder import PrefixedDecoder
 from generators.musicgen.loading import load_chroma, load_model
-from generators.musicgen.sampling import sample_codes
+from generators.musicgen.sampling import write_codes
 from generators.protocol import Job
 from generators.registry import load_generator
 from music.errors import InputError
@@ -59,7 +60,8 @@ def test_greedy_codes_equal_those_of_transformers(
     # in a batch beside others, with more room than the text needs
     prompts = [Prompt(p.id, p.text, reference=tune if with_tune else None) for p in PROMPTS]
     prefix = MelodyConditioner(model, tokenizer, chroma, guidance > 1).batch(prompts, length=96)
-    found = sample_codes(model.decoder, prefix, pattern, guidance, lambda logits: logits.argmax(-1))
+    reader = PrefixedDecoder(model.decoder, prefix, pattern.steps, guidance)
+    found = pattern.align(write_codes(reader, pattern, lambda logits: logits.argmax(-1)))
     assert torch.equal(found[2:], expected)
 
 

@@ -8,8 +8,9 @@ import torch
 
 from generators.musicgen.conditioning import TextConditioner
 from generators.musicgen.delay_pattern import DelayPattern
+from generators.musicgen.incremental_decoder import IncrementalDecoder
 from generators.musicgen.loading import load_model
-from generators.musicgen.sampling import sample_codes
+from generators.musicgen.sampling import write_codes
 from tests.generators.conftest import PROMPTS
 
 FRAMES = 24
@@ -44,7 +45,8 @@ def test_greedy_codes_equal_those_of_transformers(
     inputs = tokenizer([prompt.text for prompt in PROMPTS], padding=True, return_tensors="pt")
     expected = greedy_of_transformers(model, monkeypatch, guidance, pattern.steps, **inputs)
     text = TextConditioner(model, tokenizer).batch(PROMPTS, length=80)
-    found = sample_codes(model.decoder, text, pattern, guidance, lambda logits: logits.argmax(-1))
+    reader = IncrementalDecoder(model.decoder, text, pattern.steps, guidance)
+    found = pattern.align(write_codes(reader, pattern, lambda logits: logits.argmax(-1)))
     assert torch.equal(found, expected)
 
 
@@ -58,7 +60,8 @@ def test_logits_equal_those_of_the_whole_sequence_at_once(mono_folder: Path):
         seen.append(logits)
         return logits.argmax(-1)
 
-    codes = sample_codes(model.decoder, texts.batch(PROMPTS[:1], 16), pattern, 1.0, choose)
+    reader = IncrementalDecoder(model.decoder, texts.batch(PROMPTS[:1], 16), pattern.steps, 1.0)
+    codes = pattern.align(write_codes(reader, pattern, choose))
     delayed = pattern.delay(codes, special=64).transpose(1, 2)
     inputs = torch.cat([torch.full((1, 4, 1), 64), delayed[:, :, :-1]], dim=2)
     ids = tokenizer(PROMPTS[0].text, return_tensors="pt")

@@ -40,7 +40,9 @@ class Best:
 
 def test_the_sampler_led_by_the_best_answer_makes_the_data(scheduler):
     noise = GaussianNoise([1, 2], (40, 100), slots=2)
-    found = denoise(Best(), scheduler, noise, 100)  # type: ignore[arg-type]
+    state = {"latents": noise.draw() * scheduler.init_noise_sigma}
+    denoise(Best(), scheduler, state, noise, 100, range(100))  # type: ignore[arg-type]
+    found = state["latents"]
     # the last step gives the expectation at sigma_min, which varies less than the data
     kept = DEVIATION**2 / (DEVIATION**2 + scheduler.config.sigma_min**2)
     assert found.mean().item() == pytest.approx(MEAN, abs=0.02)

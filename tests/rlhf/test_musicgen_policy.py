@@ -8,7 +8,8 @@ import torch
 
 from generators import load_generator
 from generators.musicgen.delay_pattern import DelayPattern
-from generators.musicgen.sampling import sample_codes
+from generators.musicgen.incremental_decoder import IncrementalDecoder
+from generators.musicgen.sampling import write_codes
 from music.prompts import Prompt
 from rlhf.musicgen.policy import IGNORED, MusicgenPolicy, flat_codes
 from tests.tiny_musicgen import build_tiny_musicgen
@@ -50,8 +51,9 @@ def sampled(generator, frames):
         drawn.append(probabilities.gather(-1, tokens[..., None])[..., 0])
         return tokens
 
-    codes = sample_codes(
-        model.decoder, conditioner.batch(prompts, length), pattern, generator.options.guidance, choose
+    text, guidance = conditioner.batch(prompts, length), generator.options.guidance
+    codes = pattern.align(
+        write_codes(IncrementalDecoder(model.decoder, text, pattern.steps, guidance), pattern, choose)
     )
     return codes, pattern.align(torch.stack(drawn, dim=1))
 

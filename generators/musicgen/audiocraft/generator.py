@@ -8,8 +8,8 @@ It conditions on the text of a prompt, melody models also on the melody of its r
 not look at lyrics.
 """
 
-from collections.abc import Hashable, Sequence
-from contextlib import nullcontext
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -24,8 +24,7 @@ from generators.musicgen.audiocraft.loading import (
     load_parts,
 )
 from generators.musicgen.code_generator import CodeGenerator
-from generators.musicgen.delay_pattern import DelayPattern
-from generators.musicgen.sampling import Choose, SamplingOptions, write_codes
+from generators.musicgen.sampling import CodeDecoder, SamplingOptions
 from generators.shared.batch_generator import check_batch_size
 from generators.shared.model_folder import locate
 from generators.shared.texts import FileState, Remembered, check_length, longest_text, token_count
@@ -101,6 +100,59 @@ class AudiocraftConditioner:
         return states
 
 
+class StreamingDecoder:
+    """A language model of audiocraft that streams, of B clips; see `generators.musicgen.sampling.CodeDecoder`.
+
+    Parameters
+    ----------
+    model
+        An `LMModel` in evaluation mode, while its `streaming()` lasts.
+    conditions
+        What each clip is conditioned on; with guidance, the rows without conditions follow.
+    clips
+        Number of clips B.
+    guidance
+        Scale of classifier-free guidance; 1 runs no branch without conditions.
+    """
+
+    def __init__(self, model: Any, conditions: Conditions, clips: int, guidance: float) -> None:
+        self._model = model
+        self._conditions = conditions
+        self._clips = clips
+        self._guidance = guidance
+        device = next(model.parameters()).device
+        self.first = torch.full((clips, model.num_codebooks), model.special_token_id, device=device)
+
+    @torch.inference_mode()
+    def step(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Feed one position and return the logits of the next."""
+        fed = torch.cat([tokens, tokens]) if self._guidance > 1 else tokens
+        found = self._model(fed[..., None], conditions=[], condition_tensors=self._conditions)
+        logits: torch.Tensor = found[:, :, -1].float()
+        if self._guidance > 1:
+            towards, away = logits.chunk(2)
+            logits = torch.lerp(away, towards, self._guidance)
+        return logits
+
+    def past(self, row: int) -> dict[str, torch.Tensor]:
+        """Return the library's state of a clip: what is a row for each clip, and what all clips share."""
+        return {
+            name: part[row :: self._clips].clone() if part.ndim else part.clone()
+            for name, part in self._model.get_streaming_state().items()
+        }
+
+    def go_on(self, pasts: Sequence[dict[str, torch.Tensor]], position: int) -> None:
+        """Go on with the states of B clips."""
+        self._model.set_streaming_state(
+            {
+                name: torch.stack([past[name] for past in pasts], dim=1).flatten(0, 1)
+                if part.ndim
+                else part.clone()
+                for name, part in pasts[0].items()
+            }
+        )
+
+
 class AudiocraftMusicGen(CodeGenerator):
     """A MusicGen of audiocraft; see `generators.musicgen.code_generator.CodeGenerator`.
 
@@ -144,55 +196,20 @@ class AudiocraftMusicGen(CodeGenerator):
     def _kind(self, prompt: Prompt, seconds: float) -> Hashable:
         return self._conditioner.length(prompt)
 
-    def _write(self, prompts: Sequence[Prompt], pattern: DelayPattern, choose: Choose) -> torch.Tensor:
-        model, guidance = self._parts.language_model, self.options.guidance
+    @contextmanager
+    def _decoder(self, prompts: Sequence[Prompt], steps: int) -> Iterator[CodeDecoder]:
+        model = self._parts.language_model
         conditions = {
             name: (states.to(self._dtype), mask)
             for name, (states, mask) in self._conditioner.batch(prompts).items()
         }
         exact = self._dtype == torch.float32
-        with nullcontext() if exact else torch.autocast(self._device.type, self._dtype):
-            return sample_audiocraft(model, conditions, len(prompts), pattern, guidance, choose)
+        autocast = nullcontext() if exact else torch.autocast(self._device.type, self._dtype)
+        with autocast, model.streaming(), attention():
+            yield StreamingDecoder(model, conditions, len(prompts), self.options.guidance)
 
     def _audio(self, codes: torch.Tensor) -> torch.Tensor:
         return self._parts.codec.decode(codes[None], None)[0]
-
-
-@torch.inference_mode()
-def sample_audiocraft(
-    model: Any,
-    conditions: Conditions,
-    clips: int,
-    pattern: DelayPattern,
-    guidance: float,
-    choose: Choose,
-) -> torch.Tensor:
-    """Let a language model of audiocraft write a batch of codes; see `generators.musicgen.sampling.sample_codes`.
-
-    Parameters
-    ----------
-    model
-        An `LMModel` in evaluation mode.
-    conditions
-        What each clip is conditioned on; with guidance, the rows without conditions follow.
-    clips
-        Number of clips B.
-    pattern, guidance, choose
-        Delay pattern, scale of guidance and choice of codes, as there.
-    """
-
-    def step(tokens: torch.Tensor) -> torch.Tensor:
-        fed = torch.cat([tokens, tokens]) if guidance > 1 else tokens
-        logits = model(fed[..., None], conditions=[], condition_tensors=conditions)[:, :, -1].float()
-        if guidance > 1:
-            towards, away = logits.chunk(2)
-            logits = torch.lerp(away, towards, guidance)
-        return logits
-
-    device = next(model.parameters()).device
-    first = torch.full((clips, pattern.codebooks), model.special_token_id, device=device)
-    with model.streaming(), attention():
-        return write_codes(step, first, pattern, choose)
 
 
 def load_audiocraft(

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from generators.diffusion.sampling import widen_gap
 from generators.stable_audio.diffusers.conditioning import Conditions
 
 
@@ -27,14 +28,24 @@ class Denoiser:
         Scale of classifier-free guidance; 1 is without.
     frames
         Length of the latents.
+    gap
+        Where it is added up how far guidance leads; see `generators.diffusion.sampling.widen_gap`.
     """
 
     @torch.inference_mode()
-    def __init__(self, transformer: Any, conditions: Conditions, guidance: float, frames: int) -> None:
+    def __init__(
+        self,
+        transformer: Any,
+        conditions: Conditions,
+        guidance: float,
+        frames: int,
+        gap: torch.Tensor | None = None,
+    ) -> None:
         from diffusers.models.embeddings import get_1d_rotary_pos_embed
 
         self._transformer = transformer
         self._guidance = guidance
+        self._gap = gap
         self._dtype = next(transformer.transformer_blocks.parameters()).dtype
         self._attended = transformer.cross_attention_proj(conditions.attended).to(self._dtype)
         self._prepended = transformer.global_proj(conditions.prepended)
@@ -69,5 +80,6 @@ class Denoiser:
         found = model.postprocess_conv(found) + found
         if self._guidance != 1:
             away, towards = found.chunk(2)
+            widen_gap(self._gap, towards, away)
             found = away + self._guidance * (towards - away)
         return found

@@ -14,7 +14,7 @@ import torch
 
 from generators.diffusion.generator import PipelineGenerator
 from generators.diffusion.latent_decoder import LatentDecoder
-from generators.diffusion.sampling import DiffusionOptions, GaussianNoise
+from generators.diffusion.sampling import DiffusionOptions, GaussianNoise, State
 from generators.stable_audio.diffusers.conditioning import StableAudioConditioner
 from generators.stable_audio.diffusers.denoiser import Denoiser
 from generators.stable_audio.diffusers.loading import FORMAT
@@ -48,40 +48,56 @@ class StableAudio(PipelineGenerator):
     def _latent_shape(self, samples: int) -> tuple[int, ...]:
         return self._shape
 
-    def _denoise(self, prompts: Sequence[Prompt], seconds: float, noise: GaussianNoise) -> torch.Tensor:
+    def _begun(self, noise: torch.Tensor) -> torch.Tensor:
+        return noise * self._parts.scheduler.init_noise_sigma
+
+    def _scales(self, step: int) -> tuple[float, float]:
+        scheduler = self._parts.scheduler
+        scheduler.set_timesteps(self.options.steps, device=self._device)
+        return 1.0, float(scheduler.sigmas[step])
+
+    def _denoise(
+        self, prompts: Sequence[Prompt], seconds: float, state: State, noise: GaussianNoise, span: range
+    ) -> None:
         options = self.options
         conditions = self._conditioner.batch(
             [prompt.text for prompt in prompts], seconds, options.negative_prompt, guided=options.guidance > 1
         )
-        denoiser = Denoiser(self._parts.transformer, conditions, options.guidance, self._shape[1])
-        return denoise(denoiser, self._parts.scheduler, noise, options.steps)
+        denoiser = Denoiser(
+            self._parts.transformer, conditions, options.guidance, self._shape[1], state["gap"]
+        )
+        denoise(denoiser, self._parts.scheduler, state, noise, options.steps, span)
 
 
 @torch.inference_mode()
-def denoise(denoiser: Denoiser, scheduler: Any, noise: GaussianNoise, steps: int) -> torch.Tensor:
-    """Turn noise into latents.
+def denoise(
+    denoiser: Denoiser, scheduler: Any, state: State, noise: GaussianNoise, steps: int, span: range
+) -> None:
+    """Do some of the steps from noise to latents.
 
     Parameters
     ----------
     denoiser
         Predictions for a batch of B clips.
     scheduler
-        A `CosineDPMSolverMultistepScheduler`; what it was doing before is forgotten.
+        A `CosineDPMSolverMultistepScheduler` of order 1 or 2; what it was doing before is forgotten.
+    state
+        State of the batch, which is changed.
     noise
-        Noise of each clip, for the beginning and then for each step.
+        Noise of each clip, for each step.
     steps
         Number of steps.
-
-    Returns
-    -------
-    torch.Tensor
-        `[B, channels, frames]`, float32.
+    span
+        Which of them to do.
     """
-    latents = noise.draw() * scheduler.init_noise_sigma
+    latents = state["latents"]
     scheduler.set_timesteps(steps, device=latents.device)
-    scheduler.set_begin_index(0)
+    scheduler.set_begin_index(span.start)
     scheduler.noise_sampler = lambda *_: noise.draw()  # instead of a Brownian tree of the scheduler's own
-    for time in scheduler.timesteps:
+    if span.start:  # a solver of second order remembers the prediction before
+        scheduler.model_outputs[-1] = state["clean"]
+        scheduler.lower_order_nums = 1
+    for time in scheduler.timesteps[span.start : span.stop]:
         prediction = denoiser.predict(scheduler.scale_model_input(latents, time), time)
         latents = scheduler.step(prediction, time, latents).prev_sample
-    return latents
+    state |= {"latents": latents, "clean": scheduler.model_outputs[-1]}

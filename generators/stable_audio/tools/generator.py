@@ -15,7 +15,13 @@ import torch
 
 from generators.diffusion.generator import DiffusionGenerator
 from generators.diffusion.latent_decoder import OobleckDecoder
-from generators.diffusion.sampling import DiffusionOptions, GaussianNoise, given_options
+from generators.diffusion.sampling import (
+    DiffusionOptions,
+    GaussianNoise,
+    State,
+    given_options,
+    widen_gap,
+)
 from generators.shared.batch_generator import check_batch_size
 from generators.shared.model_folder import locate, weights_hash
 from generators.stable_audio.tools.conditioning import TOTAL, StabilityConditioner
@@ -85,7 +91,16 @@ class StabilityAudio(DiffusionGenerator):
     def _latent_shape(self, samples: int) -> tuple[int, ...]:
         return self._shape
 
-    def _denoise(self, prompts: Sequence[Prompt], seconds: float, noise: GaussianNoise) -> torch.Tensor:
+    def _begun(self, noise: torch.Tensor) -> torch.Tensor:
+        return noise if self._sampler.flow else noise * self._scales(0)[1]
+
+    def _scales(self, step: int) -> tuple[float, float]:
+        level = self._sampler.levels(self.options.steps, self._device)[step]
+        return (1.0 - level if self._sampler.flow else 1.0), level
+
+    def _denoise(
+        self, prompts: Sequence[Prompt], seconds: float, state: State, noise: GaussianNoise, span: range
+    ) -> None:
         options = self.options
         texts = [prompt.text for prompt in prompts]
         inputs = self._conditioner.batch(texts, seconds, options.negative_prompt)
@@ -95,7 +110,14 @@ class StabilityAudio(DiffusionGenerator):
                 latents, times, **inputs, cfg_scale=options.guidance, use_checkpointing=False
             )
 
-        return self._sampler.run(predict, noise, options.steps)
+        def see(module: Any, given: tuple[torch.Tensor], found: torch.Tensor) -> None:
+            if options.guidance > 1:
+                towards, away = (found + given[0]).chunk(2)
+                widen_gap(state["gap"], towards, away)
+
+        # where the library's transformer gives both predictions, before it mixes them
+        with self._model.model.model.postprocess_conv.register_forward_hook(see):
+            self._sampler.run(predict, state, noise, options.steps, span)
 
 
 def load_stability_audio(

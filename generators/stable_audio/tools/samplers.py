@@ -10,12 +10,11 @@ Which one belongs to a model follows from what it was trained to predict, ``diff
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 
 from generators.diffusion.flow_matching import log_snr_levels, renoised
-from generators.diffusion.sampling import DiffusionOptions, GaussianNoise
+from generators.diffusion.sampling import DiffusionOptions, GaussianNoise, State
 from generators.stable_audio.tools.library import import_stability
 
 # From latents `[B, channels, frames]` and a time for each, `[B]`, to what the model predicts.
@@ -32,57 +31,102 @@ class Sampler:
     Attributes
     ----------
     run
-        Function from predictions, noise and the number of steps to latents.
+        Function that does some of the steps: from predictions, state (which is changed), noise, the number of all
+        steps, and which to do.
+    levels
+        Function from the number of steps and the device to the levels of noise before each and after the last.
+    flow
+        Whether music fades as noise grows, (1 - s) * music + s * noise, or is as loud: music + s * noise.
     defaults
         Options where none are given.
     """
 
-    run: Callable[[Predict, GaussianNoise, int], torch.Tensor]
+    run: Callable[[Predict, State, GaussianNoise, int, range], None]
+    levels: Callable[[int, torch.device], list[float]]
+    flow: bool
     defaults: DiffusionOptions
 
 
-def ping_pong(predict: Predict, noise: GaussianNoise, steps: int) -> torch.Tensor:
-    """Sample a rectified flow that was distilled; noise is drawn once for the start and once between steps.
+def ping_pong(predict: Predict, state: State, noise: GaussianNoise, steps: int, span: range) -> None:
+    """Sample a rectified flow that was distilled; noise is drawn once between steps.
 
     Parameters
     ----------
     predict
         Function that gives the velocity, noise minus clean latents.
+    state
+        State of a batch of B clips, which is changed.
     noise
-        Noise of a batch of B clips.
+        Noise of the batch.
     steps
         Number of steps.
-
-    Returns
-    -------
-    torch.Tensor
-        `[B, channels, frames]`, float32.
+    span
+        Which of them to do.
     """
-    latents = noise.draw().clone()
-    for now, then in pairwise([*log_snr_levels(steps, *_LOG_SNR), 0.0]):
+    latents = state["latents"]
+    levels = flow_levels(steps, latents.device)
+    for step in span:
+        now, then = levels[step], levels[step + 1]
         velocity = predict(latents, latents.new_full((len(latents),), now))
+        state["clean"] = latents - now * velocity
         latents = renoised(latents, velocity, now, then, noise)
-    return latents
+    state["latents"] = latents
 
 
-def dpm_solver(predict: Predict, noise: GaussianNoise, steps: int) -> torch.Tensor:
-    """Sample a v-prediction model; noise is drawn once for the start and once for each step but the last.
+def flow_levels(steps: int, device: torch.device) -> list[float]:
+    """Return the levels of noise of ping-pong."""
+    return [*log_snr_levels(steps, *_LOG_SNR), 0.0]
 
-    Parameters and return value are those of `ping_pong`, but that `predict` gives v.
+
+def dpm_solver(predict: Predict, state: State, noise: GaussianNoise, steps: int, span: range) -> None:
+    """Sample a v-prediction model; noise is drawn once for each step but the last.
+
+    The library's solver begins at its first step and remembers the two predictions before each. To go on in the
+    middle, it is handed those two again, and then the latents in place of what it made of them.
+
+    Parameters are those of `ping_pong`, but that `predict` gives v.
     """
     library = import_stability()
-    start = noise.draw()
-    levels = library.samplers.get_sigmas_polyexponential(steps, _LOWEST, _HIGHEST, 1.0, device=start.device)
-    return library.samplers.sample_dpmpp_3m_sde(
-        library.denoisers.VDenoiser(predict),
-        start * levels[0],
+    known = [state[name] for name in ("before", "clean") if name in state]
+    latents, first = state["latents"], span.start - len(known)
+    denoise, made = library.denoisers.VDenoiser(predict), list(known)
+    calls = 0
+
+    def denoiser(noisy: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        if calls <= len(known):
+            return known[calls - 1]
+        if calls == len(known) + 1:
+            noisy.copy_(latents)
+        made.append(denoise(noisy, level))
+        return made[-1]
+
+    levels = _sigmas(steps, latents.device)[first : span.stop + 1]
+    silence = torch.zeros_like(latents)
+    state["latents"] = library.samplers.sample_dpmpp_3m_sde(
+        denoiser,
+        latents.clone(),
         levels,
         disable=True,
-        noise_sampler=lambda *_: noise.draw(),  # instead of a Brownian tree of one seed a batch
+        # instead of a Brownian tree of one seed a batch
+        noise_sampler=lambda *_: silence if calls <= len(known) else noise.draw(),
     )
+    state |= dict(zip(("clean", "before"), reversed(made[-2:]), strict=False))
+
+
+def dpm_levels(steps: int, device: torch.device) -> list[float]:
+    """Return the levels of noise of the solver for v-prediction."""
+    return _sigmas(steps, device).tolist()
+
+
+def _sigmas(steps: int, device: torch.device) -> torch.Tensor:
+    samplers = import_stability().samplers
+    sigmas: torch.Tensor = samplers.get_sigmas_polyexponential(steps, _LOWEST, _HIGHEST, 1.0, device=device)
+    return sigmas
 
 
 SAMPLERS = {
-    "rf_denoiser": Sampler(ping_pong, DiffusionOptions(steps=8, guidance=1.0)),
-    "v": Sampler(dpm_solver, DiffusionOptions(steps=100, guidance=7.0)),
+    "rf_denoiser": Sampler(ping_pong, flow_levels, True, DiffusionOptions(steps=8, guidance=1.0)),
+    "v": Sampler(dpm_solver, dpm_levels, False, DiffusionOptions(steps=100, guidance=7.0)),
 }
