@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from reward.registry import SCORERS
+
 DATA = Path(__file__).resolve().parent.parent / "data"
 ROOT = DATA.parent.parent
 WRITTEN = 1_700_000_000  # s since 1970, of all files
@@ -20,7 +22,7 @@ def before(tmp_path, monkeypatch):
     """Return a copy of the files, with their towers, in which commands run.
 
     Versions of libraries are part of specs and hashes: those that the files were written with are said to be installed,
-    so that what is tested is the project and not the libraries.
+    so that what is tested is the project and not the libraries. The reward that they call lab-cmi-rm is the lab's first.
     """
     folder = tmp_path / "before"
     shutil.copytree(DATA / "before", folder)
@@ -33,6 +35,7 @@ def before(tmp_path, monkeypatch):
     monkeypatch.setattr(
         Distribution, "version", property(lambda found: versions.get(found.name, installed(found)))
     )
+    monkeypatch.setitem(SCORERS, "lab-cmi-rm", SCORERS["lab-cmi-rm-first"])
     monkeypatch.chdir(folder)
     return folder
 

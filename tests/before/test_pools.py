@@ -86,8 +86,8 @@ def test_a_pool_is_read(before):
 
 
 def test_the_reward_has_the_hash_that_it_had(before):
-    scorer = load_scorer("lab-cmi-rm-first", device="cpu")  # it was called lab-cmi-rm
-    scored = rows(before / "best_of_n" / "pool" / "scores" / "lab-cmi-rm.jsonl")
+    scorer = load_scorer("lab-cmi-rm", device="cpu")
+    scored = rows(before / "best_of_n" / "pool" / "scores" / f"{scorer.name}.jsonl")
     assert {row["hash"] for row in scored} == {scorer.hash}
     assert {tuple(sorted(row["scores"])) for row in scored} == {tuple(sorted(scorer.metrics))}
 

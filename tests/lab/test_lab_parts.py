@@ -57,7 +57,7 @@ def trained(tmp_path_factory):
             patch.setattr(train_cmi_rm, f"STEPS{more}", (2, 2))
         for module in (train_mulan_played, train_cmi_rm):
             patch.setattr(module, "CLIPS", {"train": 6, "validation": 4})
-        few = {"played": 3, "generated": 3}
+        few = {"played": 3, "generated": 3, "shades": 3}
         patch.setattr(train_cmi_rm, "MATCHED", dict.fromkeys(("train", "validation"), few))
         small_loop = {"rounds": 1, "budget": 6, "limit": 3, "n": 4, "seconds": 1.0, "validation": 0.34}
         patch.setattr(train_taught, "TEACHING", replace(train_taught.TEACHING, **small_loop, device="cpu"))

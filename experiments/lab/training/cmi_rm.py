@@ -6,9 +6,10 @@ and ratings of the same clips, which tell how far apart two clips are.
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from experiments.lab.judgements.matched import Known, Matching
 from experiments.lab.judgements.pairs import CONDITIONS, CONTRASTS, ratings
@@ -78,26 +79,31 @@ def train_cmi_rm_played(output: Path, work: Path, first: Path, generator: Path, 
         for split, counts in PAIRS_ON.items()
     }
     for split, counts in MATCHED.items():
-        made = generated_clips(clips / f"generated_{split}", split, CLIPS[split], generator)
-        names = [os.path.relpath(path, folder) for path in made]
-        facts = [facts_of_clip(split, index) for index in range(len(made))]
-        odds, severities = read_heard(clips, split)
-        asked = [Known(*one, TRUSTED) for one in zip(names, facts, strict=True)]
-        heard = [
-            Known(*one, NAMED, severity) for *one, severity in zip(names, facts, severities, strict=True)
-        ]
-        drawn = {
-            "played": Matching("played", played_clips(split, PLAYED[split])),
-            "generated": Matching("generated", asked),
-            "shades": Shades(heard, odds),
-        }
-        for kind, draws in drawn.items():
+        for kind, draw in _draws(folder, split, generator, clips).items():
             path = folder / f"{split}_{kind}_pairs.jsonl"
-            write_text(path, "".join(dump_line(draws.pair(split, index)) for index in range(counts[kind])))
+            write_text(path, "".join(dump_line(draw(split, index)) for index in range(counts[kind])))
             pairs[split].append(path)
     validation = folder / "validation_all.jsonl"
     write_text(validation, "".join(path.read_text() for path in pairs["validation"]))
     _two_stages(output, work, pairs["train"], validation, STEPS_ON, first)
+
+
+def _draws(
+    folder: Path, split: str, generator: Path, clips: Path
+) -> dict[str, Callable[[str, int], dict[str, Any]]]:
+    """Return what draws the pairs of each kind of `MATCHED`."""
+    made = generated_clips(clips / f"generated_{split}", split, CLIPS[split], generator)
+    odds, severities = read_heard(clips, split)
+    asked, heard = [], []
+    for index, (path, severity) in enumerate(zip(made, severities, strict=True)):
+        name, facts = os.path.relpath(path, folder), facts_of_clip(split, index)
+        asked.append(Known(name, facts, TRUSTED))
+        heard.append(Known(name, facts, NAMED, float(severity)))
+    return {
+        "played": Matching("played", played_clips(split, PLAYED[split])).pair,
+        "generated": Matching("generated", asked).pair,
+        "shades": Shades(heard, odds).pair,
+    }
 
 
 def _two_stages(

@@ -145,8 +145,7 @@ def _plain(layer: Any, weight: torch.Tensor, bias: torch.Tensor) -> nn.Conv1d:
     found = nn.Conv1d(
         weight.shape[1], len(weight), layer.kernel_size, stride=layer.stride, padding=layer.padding
     )
-    found.weight.copy_(weight)
-    found.bias.copy_(bias)
+    found.load_state_dict({"weight": weight, "bias": bias})
     return found.requires_grad_(False)
 
 
