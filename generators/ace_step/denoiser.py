@@ -121,5 +121,5 @@ class AceStepDenoiser:
             use_original_formulation=True,
             norm_dim=(2,),  # time
         )
-        self._state["momentum"] = self._momentum.running_average
+        self._state["momentum"] = cast(Any, self._momentum.running_average)
         return guided
