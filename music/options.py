@@ -1,7 +1,7 @@
 """Options that several commands share: each is a frozen dataclass of options that a command inherits."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -35,14 +35,17 @@ class Rewarding:
         Reward model: a name (lab-cmi-rm), hub id (HaiwenXia/CMI-RM), folder, or a class or function of your own,
         module:NAME or FILE.py:NAME; several with commas between give the metrics of all.
     weights
-        Weights of its metrics in the reward, such as musicality=0.5,alignment=0.5; a bare name has weight 1.
+        Weights of its metrics in the reward, such as musicality=0.5,alignment=0.5; a bare name has weight 1, and
+        SCORER.metric names that of one of several. By default half musicality and half alignment of a CMI-RM, and
+        the metric of a scorer that has only one.
     reward_options
-        Further arguments of what makes the reward model, such as max_seconds=10,mode=fast; JSON is taken too.
+        Further arguments of what makes the reward model, such as max_seconds=10,mode=fast; JSON is taken too, and for
+        one of several scorers by its name: {"FILE.py:NAME": {"mode": "fast"}}.
     """
 
     reward: str = "lab-cmi-rm"
     reward_options: str | dict[str, Any] = ""
-    weights: str = "musicality=0.5,alignment=0.5"
+    weights: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +59,20 @@ class Judging(Rewarding):
     """
 
     judges: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standardising:
+    """On what scale the metrics of the reward are weighed.
+
+    Attributes
+    ----------
+    standardise
+        Whether each metric of the reward becomes a z-score within its pool, by mean and standard deviation over all
+        candidates that the run scores, before it is weighed. Several scorers without weights get equal shares then.
+    """
+
+    standardise: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +127,7 @@ class Generation(Sampling):
 _SHOWN = 60  # letters of options in a message
 
 
-def read_options(given: str | Mapping[str, Any]) -> dict[str, Any]:
+def read_options(given: str | Mapping[str, Any], names: Collection[str] = ()) -> dict[str, Any]:
     """Return options by name.
 
     Parameters
@@ -118,6 +135,8 @@ def read_options(given: str | Mapping[str, Any]) -> dict[str, Any]:
     given
         ``NAME=VALUE,NAME=VALUE``, where a value that is JSON, such as 0.5 or true, is read as that, and any other is a
         text; or a JSON object; or the options themselves.
+    names
+        What an option may be called besides a name of Python's.
 
     Raises
     ------
@@ -139,7 +158,7 @@ def read_options(given: str | Mapping[str, Any]) -> dict[str, Any]:
                 raise InputError(f"options {given!r}: expected NAME=VALUE with each name once, got {part!r}")
             found[name] = _value(value)
     for name in found:
-        if not name.isidentifier():
+        if not name.isidentifier() and name not in names:
             raise InputError(f"options {given!r}: {name!r} is no name of an option")
     return found
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from music.devices import find_device
 from music.errors import InputError, ServiceError
-from music.hashing import canonical_json, sha256_file, sha256_text
+from music.hashing import canonical_json, sha256_file, sha256_folder, sha256_text
 from music.memory import is_out_of_memory
+from music.paths import is_file, is_folder
 from music.plug_ins import find_plug_in, reason_of, staying_here
 from music.prompts import Prompt
 from reward.plug_in_facts import check_plain, checked_facts
@@ -46,7 +47,10 @@ class PlugIn(Scorer):
         self._found = found
         for name, value in checked_facts(found).items():
             setattr(self, name, value)
-        if decides := _deciding(options or {}):
+        decides = _deciding(options or {})
+        if _says_nothing_of(found, options or {}):
+            decides |= _checkpoint_hash(options or {})
+        if decides:
             self.hash = sha256_text(canonical_json({"scorer": self.hash, "options": decides}))
 
     def check_prompt(self, prompt: Prompt) -> None:
@@ -116,7 +120,8 @@ class FunctionScorer(Scorer):
         annotation = parameter.annotation
         kind = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
         self._kind = "ScoreRequest" if parameter.name == "request" else kind.rpartition(".")[2]
-        facts = {"function": name, "source": _source_hash(function, name), "options": _deciding(options)}
+        decides = _deciding(options) | _checkpoint_hash(options)
+        facts = {"function": name, "source": _source_hash(function, name), "options": decides}
         self.hash = sha256_text(canonical_json(facts))
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, float]]:
@@ -266,6 +271,23 @@ def _deciding(options: Mapping[str, Any]) -> dict[str, Any]:
         if name not in ("device", _CHECKPOINT):
             found[name] = value
     return found
+
+
+def _says_nothing_of(found: Any, options: Mapping[str, Any]) -> bool:
+    """Return whether the hash of an object cannot tell checkpoints apart, because its class holds the hash."""
+    own = "hash" in getattr(found, "__dict__", {})
+    of_class = isinstance(inspect.getattr_static(type(found), "hash", None), str)
+    return _CHECKPOINT in options and of_class and not own
+
+
+def _checkpoint_hash(options: Mapping[str, Any]) -> dict[str, str]:
+    """Return the SHA-256 of what the checkpoint of some options holds, or the name of what is no file or folder."""
+    place = options.get(_CHECKPOINT)
+    if not isinstance(place, str | Path):
+        return {}
+    if is_folder(place):
+        return {_CHECKPOINT: sha256_folder(place)}
+    return {_CHECKPOINT: sha256_file(place) if is_file(place) else str(place)}
 
 
 def _source_hash(function: Callable[..., Any], name: str) -> str:

@@ -128,6 +128,10 @@ def model_folder(name: str) -> Path:
     kind, _, place = name.partition(":")
     if is_folder(name):
         return Path(name)
+    if len(split_names(name)) > 1:
+        raise InputError(
+            f"--reward {name} are several scorers, and only one is trained further: name it alone"
+        )
     if kind == "ensemble" and place:
         return Path(place)
     if name in SCORERS:
@@ -149,12 +153,28 @@ def load_reward(options: Any) -> Scorer:
     InputError
         As `load_scorer` does, or if the options of the reward cannot be read.
     """
-    own = read_options(options.reward_options)
-    if taken := [name for name in ("device", "dtype") if name in own]:
-        raise InputError(f"--reward_options cannot hold {taken[0]!r}: give --{taken[0]} instead")
-    if (checkpoint := getattr(options, "checkpoint", None)) is not None:
-        own["checkpoint"] = checkpoint
-    return load_scorer(options.reward, options.device, options.dtype, **own)
+    names = [options.reward] if is_folder(options.reward) else split_names(options.reward)
+    own = read_options(options.reward_options, names)
+    by_name = {name: own.pop(name) for name in names if isinstance(own.get(name), Mapping)}
+    for given in (own, *by_name.values()):
+        if taken := [name for name in ("device", "dtype") if name in given]:
+            raise InputError(f"--reward_options cannot hold {taken[0]!r}: give --{taken[0]} instead")
+    if by_name and own:
+        raise InputError(
+            f"--reward_options {next(iter(own))!r}: expected a JSON object for each scorer by its name, which are "
+            f"{', '.join(names)}"
+        )
+    checkpoint = getattr(options, "checkpoint", None)
+    runtime = options.device, options.dtype
+    if not by_name:
+        own |= {} if checkpoint is None else {"checkpoint": checkpoint}
+        return load_scorer(options.reward, *runtime, **own)
+    if checkpoint is not None:
+        raise InputError(
+            "--checkpoint is for one scorer: give it within --reward_options, by the name of its scorer"
+        )
+    loaded = [load_scorer(name, *runtime, **by_name.get(name, {})) for name in names]
+    return SideBySide(loaded) if len(loaded) > 1 else loaded[0]
 
 
 def _make(

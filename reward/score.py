@@ -28,6 +28,7 @@ from music.paths import check_apart, check_file, check_output_file, is_file
 from music.pool import Pool
 from music.processes import Processes
 from music.prompts import Prompt
+from reward.baselines.side_by_side import parts_of
 from reward.hearing import counted
 from reward.protocol import Scorer
 from reward.registry import load_reward
@@ -205,9 +206,14 @@ def _score_pool(pool: Pool, scorer: Scorer, processes: Processes) -> tuple[list[
     def note(candidate: Candidate, error: InputError) -> None:
         errors[candidate.key] = str(error)
 
-    table = score_pool(pool, scorer, processes=processes, on_error=note)
-    missing = {candidate.key for candidate in table.missing(pool.candidates)}
-    scores = iter(table.table([one for one in pool.candidates if one.key not in missing]))
+    known: dict[tuple[str, int], dict[str, float]] = {}
+    for part, names in parts_of(scorer):
+        table = score_pool(pool, part, processes=processes, on_error=note)
+        unscored = {candidate.key for candidate in table.missing(pool.candidates)}
+        scored = [one for one in pool.candidates if one.key not in unscored]
+        for one, found in zip(scored, table.table(scored), strict=True):
+            known.setdefault(one.key, {}).update({names[metric]: value for metric, value in found.items()})
+    scores = {key: found for key, found in known.items() if len(found) == len(scorer.metrics)}
     clips = [
         ScoredClip(
             {
@@ -218,7 +224,7 @@ def _score_pool(pool: Pool, scorer: Scorer, processes: Processes) -> tuple[list[
                 "system": one.system,
                 "text": one.text,
             },
-            {} if one.key in missing else next(scores),
+            scores.get(one.key, {}),
             errors.get(one.key, ""),
         )
         for one in pool.candidates
@@ -228,8 +234,8 @@ def _score_pool(pool: Pool, scorer: Scorer, processes: Processes) -> tuple[list[
             replace(clip, facts={**clip.facts, HEARD: told}) if (told := heard(path, path, scorer)) else clip
             for clip, path in zip(clips, map(pool.path, pool.candidates), strict=True)
         ]
-    done = len(clips) - len(missing)
-    return clips, f"{done} of {len(clips)} candidates have scores by {scorer.name}, {len(missing)} failed"
+    failed = len(clips) - len(scores)
+    return clips, f"{len(scores)} of {len(clips)} candidates have scores by {scorer.name}, {failed} failed"
 
 
 if __name__ == "__main__":

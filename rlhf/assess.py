@@ -25,7 +25,6 @@ from music.distributed.same_inputs import agree_on_prompts, meet
 from music.errors import InputError
 from music.prompts import load_prompts, prompts_record
 from music.provenance import device_name, write_run_record
-from reward import RewardWeights
 from reward.scoring.candidates import load_scorers
 from rlhf.assessment.comparison import BASE, MetricOfModel, compare
 from rlhf.assessment.divergence import sampled
@@ -99,10 +98,9 @@ def assess(options: Assess, models: Mapping[str, str | Path]) -> list[MetricOfMo
         If a model, prompt or scorer cannot be used; what was made stays.
     """
     with meet(options, options.output, alone=True) as processes:
-        reward = RewardWeights.parse(options.weights)
         prompts = load_prompts(options.prompts, options.limit)
         agree_on_prompts(processes, prompts)
-        judge, *judges = load_scorers(options, reward, options.judges)
+        (judge, *judges), reward = load_scorers(options, options.judges)
         scorers = [Guarded(judge, options.level, options.silence_cost), *judges]
         for source in models.values():  # before any clip is made
             sampled(load_sampler(options, source))
@@ -114,7 +112,7 @@ def assess(options: Assess, models: Mapping[str, str | Path]) -> list[MetricOfMo
             facts = {
                 "Base": options.base,
                 **{f"Model {name}": str(source) for name, source in models.items()},
-                "Reward": f"{options.weights} by {judge.name}",
+                "Reward": f"{reward.title} by {judge.name}",
                 "Judges": ", ".join(one.name for one in judges) or "none",
                 "Prompts": f"{options.prompts} ({len(prompts)}), {options.n} clips of {options.seconds:g} s each",
                 "Seed": str(options.seed),

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from generators.protocol import Sample
 from music.clips import Clip, read_clip
 from music.hashing import canonical_json, sha256_text
@@ -94,6 +96,14 @@ class ClipReward:
     def __init__(self, scorer: Scorer, reward: RewardWeights) -> None:
         reward.check(tuple(scorer.metrics))
         self._scorer, self._reward = scorer, reward
+
+    def on(self, samples: Sequence[Sample]) -> ClipReward:
+        """Return the reward on the scale of some clips; it is the same one where nothing is standardised."""
+        if not self._reward.standardise:
+            return self
+        found = score_clips(self._scorer, [ScoreRequest(one.clip, one.job.prompt) for one in samples])
+        metrics = {name: np.array([one[name] for one in found]) for name in self._scorer.metrics}
+        return ClipReward(self._scorer, self._reward.on(metrics))
 
     def __call__(self, samples: Sequence[Sample]) -> list[dict[str, float]]:
         """Return the metrics of each clip and their weighted sum, as ``reward``.

@@ -60,13 +60,12 @@ def main(options: RewardLoop) -> None:
     with meet(options, options.output, alone=True) as processes:
         if processes.world_size > 1:
             raise InputError("the loop runs in one process: start it without a launcher")
-        reward = RewardWeights.parse(options.weights)
         prompts = load_prompts(options.prompts, options.limit)
         held_out = load_prompts(options.held_out) if options.held_out else []
         _refuse_shared(options, prompts, held_out)
         schedule = Schedule(options, [prompt.id for prompt in prompts])
-        scorer, *judges = load_scorers(options, reward, options.judges)
         source = start(options)
+        (scorer, *judges), reward = load_scorers(options, options.judges)
         refuse_unscorable([scorer], prompts)
         refuse_unscorable([scorer, *judges], held_out)
         rater_judge = None
@@ -90,7 +89,7 @@ def main(options: RewardLoop) -> None:
         if options.policy:  # refuse what cannot learn
             learning = training(options, options.reward, 0)
             learner_of(learning, generator, find_device(options.device), processes)
-        claim_work(options.output, **facts, options=_deciding(options))
+        claim_work(options.output, **facts, options=_deciding(options, reward))
         maker = Clipmaker(options, generator, prompts, rater_judge, processes)
 
         def heard(place: Path, model: Path | None = None) -> HeldOut:
@@ -135,11 +134,12 @@ def _refuse_shared(options: RewardLoop, prompts: list[Prompt], held_out: list[Pr
         raise InputError(f"--held_out {options.held_out}: prompt {shared[0]!r} is one of --prompts")
 
 
-def _deciding(options: RewardLoop) -> dict[str, Any]:
+def _deciding(options: RewardLoop, reward: RewardWeights) -> dict[str, Any]:
     """Return the options that decide what is learned or measured, but for how many rounds there are."""
     free = {"output", "device", "rounds", "embeddings"}
     told_by_facts = {"prompts", "held_out", "generator", "reward", "judges", "rater_judge", "replay"}
-    return {name: value for name, value in vars(options).items() if name not in free | told_by_facts}
+    found = {name: value for name, value in vars(options).items() if name not in free | told_by_facts}
+    return found | {"weights": options.weights or reward.name}
 
 
 if __name__ == "__main__":

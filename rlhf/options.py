@@ -16,7 +16,7 @@ from typing import Literal
 
 from music.command import refuse_below_one, refuse_negative
 from music.errors import InputError
-from music.options import Judging, Runtime, Sampling
+from music.options import Judging, Runtime, Sampling, Standardising
 from reward.scoring.level import check_level
 
 LOG = "log.jsonl"  # of a training, a row a step
@@ -24,11 +24,15 @@ ONLINE = ("grpo", "rloo")  # algorithms that make their clips as they learn
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measuring(Judging, Sampling, Runtime):
+class Measuring(Standardising, Judging, Sampling, Runtime):
     """How clips are made and measured, in training and in assessment.
 
     Attributes
     ----------
+    standardise
+        Whether each metric of the reward becomes a z-score before it is weighed: in training within the clips of the
+        round, on held-out prompts on the scale of the base's clips, so that models can be compared. Several scorers
+        without weights get equal shares then.
     level
         Level that clips are brought to before they are judged, dBFS, so that loudness earns nothing; null leaves it.
     silence_cost
@@ -201,6 +205,11 @@ class PostTraining(Optimisation, Measuring):
             raise InputError(f"--n must be at least 2, as clips of a prompt are compared, got {self.n}")
         if (self.judges or self.stop_on) and not self.held_out:
             raise InputError("--judges and --stop_on are for held-out prompts: give --held_out too")
+        if self.standardise and self.algorithm in ONLINE:
+            raise InputError(
+                f"--standardise compares the clips of a round, of which {self.algorithm} learns before all are made: "
+                "leave it out, or choose expert_iteration, dpo or nft"
+            )
         if self.algorithm in ONLINE and self.batch_size % self.n:
             raise InputError(
                 f"--batch_size {self.batch_size} must be a multiple of --n {self.n}: whole groups"

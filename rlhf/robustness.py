@@ -69,7 +69,11 @@ class Shift:
 
 
 def robustness(clip_reward: ClipReward, samples: Sequence[Sample]) -> list[Shift]:
-    """Return how far each of `CHANGES` moves the reward of clips, one for each prompt; noise depends on their place."""
+    """Return how far each of `CHANGES` moves the reward of clips, one for each prompt; noise depends on their place.
+
+    A reward that is standardised is one on the scale of the clips as they are.
+    """
+    clip_reward = clip_reward.on(samples)
     as_they_are = np.array([one[REWARD] for one in clip_reward(samples)])
     spread = float(as_they_are.std(ddof=1)) if len(samples) > 1 else float("nan")
     shifts = []

@@ -20,7 +20,7 @@ from music.pool import Pool
 from music.processes import Processes
 from music.prompts import Prompt
 from reward import RewardWeights, Scorer
-from reward.scoring.candidates import score_candidates
+from reward.scoring.candidates import score_candidates, tell_flat
 from rlhf.assessment.watching import Watch, held_out_row
 from rlhf.choosing import Judged
 from rlhf.guarded_reward import ClipReward
@@ -89,9 +89,12 @@ class Rounds:
         del sampler
         candidates = pool.candidates_of(self.prompts, options.n)
         metrics = score_candidates([self.scorer], pool, candidates, self.processes)
-        judged = Judged(candidates, self.reward(metrics))
+        reward = self.reward.on(metrics)
+        tell_flat(reward, self.processes, f"round {index}")
+        judged = Judged(candidates, reward(metrics))
         if self.processes.is_main:
-            write_text(place / _POOLS[0], dump_line({"round": index, "pool": judged.spread()}))
+            row = {"round": index, "pool": judged.spread()} | reward.scales_record()
+            write_text(place / _POOLS[0], dump_line(row))
         if not judged.best_and_worst():
             raise InputError(f"{place}: all clips of each prompt have the same reward: nothing to learn from")
         self.learner.learn(source, pool, judged, work, target)

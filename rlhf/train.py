@@ -39,7 +39,7 @@ from music.processes import Processes
 from music.prompts import Prompt, load_prompts, prompts_record
 from music.provenance import write_run_record
 from reward import RewardWeights
-from reward.registry import load_reward
+from reward.composition import load_composed
 from reward.scoring.candidates import refuse_unscorable
 from rlhf.assessment.watching import Watch
 from rlhf.curves import draw_curves
@@ -61,10 +61,8 @@ def main(options: PostTraining) -> None:
         agree_on_prompts(processes, prompts)
         # whose settings those of TRL's trainers are
         accelerator = make_accelerator(processes, device, options.mixed_precision, takes_fsdp=True)
-        reward = RewardWeights.parse(options.weights)
-        judge = load_reward(options)
+        judge, reward = load_composed(options)
         scorer = Guarded(judge, options.level, options.silence_cost)
-        reward.check(tuple(scorer.metrics))
         refuse_unscorable([scorer], prompts)
         watch = Watch(options, prompts, scorer, reward, processes) if options.held_out else None
         generator = load_sampler(options, options.generator)
@@ -74,7 +72,7 @@ def main(options: PostTraining) -> None:
         facts = {"prompts": prompts_record(options.prompts, prompts), "reward_hash": scorer.hash}
         facts |= {"spec": dict(generator.spec), **(watch.facts if watch else {})}
         if processes.is_main:
-            claim_work(options.output, **facts, options=_deciding(options))
+            claim_work(options.output, **facts, options=_deciding(options, reward))
         processes.barrier()
         before = _samples(options, generator, "before", prompts, processes)
         if processes.is_main and not (options.output / ROBUSTNESS).exists():
@@ -106,11 +104,14 @@ def _samples(
     ]
 
 
-def _deciding(options: PostTraining) -> dict[str, Any]:
+def _deciding(options: PostTraining, reward: RewardWeights) -> dict[str, Any]:
     """Return the options that decide what is learned."""
     free = {"output", "device", "samples", "save_every", "tracker", "encoders", "real"}
     told_by_facts = {"prompts", "generator", "reward", "reward_options", "held_out", "judges"}
-    return {name: value for name, value in vars(options).items() if name not in free | told_by_facts}
+    if not options.standardise:
+        free.add("standardise")  # trainings of before it was an option do not name it
+    found = {name: value for name, value in vars(options).items() if name not in free | told_by_facts}
+    return found | {"weights": options.weights or reward.name}
 
 
 if __name__ == "__main__":

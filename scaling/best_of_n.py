@@ -29,17 +29,16 @@ from generators.registry import given_sampling
 from music.command import refuse_below_one, run
 from music.distributed.same_inputs import agree_on_prompts, meet
 from music.errors import InputError
-from music.options import Generation, Judging, Runtime
+from music.options import Generation, Judging, Runtime, Standardising
 from music.pool import Pool
 from music.prompts import load_prompts
-from reward import RewardWeights
-from reward.scoring.candidates import load_scorers, refuse_unscorable, score_candidates
+from reward.scoring.candidates import load_scorers, refuse_unscorable, score_candidates, tell_flat
 from scaling.browsing.favourites import read_favourites
 from scaling.outcome import Outcome, Stages
 
 
 @dataclass(frozen=True)
-class BestOfN(Judging, Generation, Runtime):
+class BestOfN(Standardising, Judging, Generation, Runtime):
     """Make n candidates for every prompt, keep the one with the highest reward, report what each n brings.
 
     Attributes
@@ -94,14 +93,13 @@ def main(config: BestOfN) -> None:
     """Run the job; every process of a parallel run calls it."""
     stages = Stages()
     with meet(config, config.output, alone=True) as processes:
-        reward = RewardWeights.parse(config.weights)
         prompts = load_prompts(config.prompts, config.limit)
         agree_on_prompts(processes, prompts)
         pool = Pool(config.output / "pool", create=True)
         pool.check_prompts(prompts)
         favourites = read_favourites(pool.folder) if config.favourites else None
         with stages.time("load"):
-            scorers = load_scorers(config, reward, config.judges)
+            scorers, weights = load_scorers(config, config.judges)
             refuse_unscorable(scorers, prompts)
             generator = load_generator(
                 config.generator, config.backend, config.device, config.dtype, **given_sampling(config)
@@ -120,6 +118,8 @@ def main(config: BestOfN) -> None:
         candidates = pool.candidates_of(prompts, config.n)
         with stages.time("score"):
             metrics = score_candidates(scorers, pool, candidates, processes)
+        reward = weights.on(metrics)
+        tell_flat(reward, processes)
         if processes.is_main:
             outcome = Outcome(
                 config, reward, scorers, pool, candidates, metrics, stages, favourites, config.keep

@@ -36,20 +36,20 @@ from music.intervals import (
     percentile_interval,
     telling_digits,
 )
-from music.options import Judging, Runtime
+from music.options import Judging, Runtime, Standardising
 from music.paths import short_names
 from music.pool import Candidate, Pool
 from music.provenance import claim_folder, write_run_record
 from music.tables import csv_table, latex_table, markdown_table
 from reward import RewardWeights, Scorer
-from reward.scoring.candidates import load_scorers, score_candidates
+from reward.scoring.candidates import hashes_of, load_scorers, score_candidates, tell_flat
 from scaling.estimators import best_of_n
 
 _ROUNDING = 1e-9  # share of a mean that is no difference
 
 
 @dataclass(frozen=True)
-class Evaluate(Judging, Runtime):
+class Evaluate(Standardising, Judging, Runtime):
     """Measure what best of n brings, by any scorers, on pools that exist.
 
     Attributes
@@ -138,19 +138,20 @@ def main(options: Evaluate) -> None:
     """Score all pools and write the tables; every process of a parallel run calls it."""
     with meet(options) as processes:
         claim_folder(options.output, options)
-        reward = RewardWeights.parse(options.weights)
         pools = [Pool(folder) for folder in split_names(options.pools)]
         rows = [complete(pool, options.numbers[-1]) for pool in pools]
-        scorers = load_scorers(options, reward, options.judges)
+        scorers, weights = load_scorers(options, options.judges)
         make_folder(options.output)  # before any clip is scored
         findings: list[Finding] = []
         for pool, candidates in zip(pools, rows, strict=True):
             metrics = score_candidates(scorers, pool, candidates, processes, leave_out=True)
+            reward = weights.on(metrics)
+            tell_flat(reward, processes, pool.folder)
             generator = ", ".join(dict.fromkeys(one.generator for row in candidates for one in row))
             found = measure(metrics, reward, options.numbers, options.seed)
             findings += [replace(one, pool=str(pool.folder), generator=generator) for one in found]
         if processes.is_main:
-            write(options, findings, scorers)
+            write(options, findings, scorers, weights)
 
 
 def complete(pool: Pool, needed: int) -> list[list[Candidate]]:
@@ -189,7 +190,7 @@ def measure(
     metrics
         Metrics by name, `[P, N]` each; those of the reward among them. A prompt with NaN is left out of that metric.
     reward
-        What picks.
+        What picks; one that is standardised, on the scale of these metrics.
     numbers
         Numbers of candidates to pick from.
     seed
@@ -220,7 +221,9 @@ def _estimates(columns: Array, seed: int) -> list[Estimate]:
     ]
 
 
-def write(options: Evaluate, findings: Sequence[Finding], scorers: Sequence[Scorer]) -> None:
+def write(
+    options: Evaluate, findings: Sequence[Finding], scorers: Sequence[Scorer], reward: RewardWeights
+) -> None:
     """Write the tables and print the one for people."""
     folder = options.output
     lines = [finding.row() for finding in findings]
@@ -238,12 +241,12 @@ def write(options: Evaluate, findings: Sequence[Finding], scorers: Sequence[Scor
     )
     note = (
         f"Means and 95 % intervals over prompts, none of fewer than {FEWEST}: {'; '.join(counts)}. "
-        f"The reward is {options.weights} by {scorers[0].name}. A star: the gain over n = 1 is above 0."
+        f"The reward is {reward.title} by {scorers[0].name}. A star: the gain over n = 1 is above 0."
     )
     page = f"{markdown_table(header, rows)}\n{note}\n"
     write_text(folder / "table.md", page)
     write_text(folder / "table.tex", latex_table(header, rows, note))
-    write_run_record(folder, options, scorers={scorer.name: scorer.hash for scorer in scorers})
+    write_run_record(folder, options, scorers=hashes_of(scorers), weights=dict(reward.weights))
     print(page, end="")
 
 

@@ -21,6 +21,7 @@ from music.prompts import prompts_record
 from music.provenance import device_name, write_run_record
 from reward import RewardWeights, Scorer
 from reward.protocol import twins_of
+from reward.scoring.candidates import hashes_of
 from scaling.browsing.favourites import Favourite, favourite_places
 from scaling.choose_best import ranking, write_best
 from scaling.ranking_table import write_ranking
@@ -61,7 +62,7 @@ class Outcome:
     config
         Options of the run, a dataclass with at least `prompts`, `seed` and `device`.
     reward
-        Weights of the metrics that choose.
+        Weights of the metrics that choose; one that is standardised, on the scale of these candidates.
     scorers
         The reward model, then the judges.
     pool
@@ -107,11 +108,12 @@ class Outcome:
                 "reward": self.scorers[0].name,
                 **summarise(rewards, self.metrics, self.config.seed, twins_of(self.scorers)),
                 **self._by_hand(chosen),
+                **({"keep": self.keep} if self.keep > 1 else {}),
+                **self.reward.scales_record(),
             }
         with self.stages.time("report"):
             facts = self._facts(chosen, summary)
-            weights = self.reward.weights
-            results = Results(self.pool, self.candidates, rewards, self.metrics, weights, summary, facts)
+            results = Results(self.pool, self.candidates, rewards, self.metrics, self.reward, summary, facts)
             write_report(folder / "report.html", results)
         summary["seconds"] = self.stages.seconds
         write_text(folder / "summary.json", json.dumps(summary, indent=1) + "\n")
@@ -122,7 +124,8 @@ class Outcome:
                 self.config.prompts, [self.pool.prompt(row[0]) for row in self.candidates]
             ),
             spec={"sha256": chosen[0].spec, **self.pool.spec(chosen[0])},
-            scorers={scorer.name: scorer.hash for scorer in self.scorers},
+            scorers=hashes_of(self.scorers),
+            reward=self.reward.record() | {"scorers": list(hashes_of(self.scorers[:1]))},
             seconds=self.stages.seconds,
         )
         gain, prompts = summary["gain"]["reward"], summary["n_prompts"]
@@ -199,6 +202,10 @@ class Outcome:
         facts = {
             "Generator": candidate.generator,
             "Reward": self.scorers[0].name,
+            "Standardised": ", ".join(
+                f"{name} (mean {scale.mean:.4g}, standard deviation {scale.spread:.4g})"
+                for name, scale in self.reward.scales.items()
+            ),
             "Judges": ", ".join(judges),
             "Prompts": f"{self.config.prompts} ({summary['n_prompts']})",
             "Systems chosen": self._systems(candidates),
@@ -208,6 +215,7 @@ class Outcome:
             "Spec": candidate.spec,
             "Reward model": self.scorers[0].hash,
             "Ties": str(summary["ties"]),
+            "Kept": f"the best {self.keep} of each prompt" if self.keep > 1 else "",
             "Chosen by hand": ", ".join(
                 f"{prompt_id} (candidate {index})" for prompt_id, index in summary.get("by_hand", {}).items()
             ),

@@ -15,6 +15,7 @@ from music.clips import Clip, read_clip
 from music.intervals import Array
 from music.pool import Candidate, Pool
 from music.web_page import write_page
+from reward import RewardWeights
 from scaling.charts import curve, spread
 from scaling.estimators import ascending
 from scaling.playable import mp3_uri, spectrogram_uri
@@ -38,7 +39,7 @@ class Results:
         Rewards, `[P, N]`.
     metrics
         Metrics by name, `[P, N]` each.
-    weights
+    reward
         Weights of the metrics in the reward; those without one are only measured.
     summary
         Content of ``summary.json``.
@@ -50,7 +51,7 @@ class Results:
     candidates: Sequence[Sequence[Candidate]]
     rewards: Array
     metrics: Mapping[str, Array]
-    weights: Mapping[str, float]
+    reward: RewardWeights
     summary: Mapping[str, Any]
     facts: Mapping[str, str]
 
@@ -90,7 +91,7 @@ def _context(results: Results) -> dict[str, Any]:
     names = ["reward", *results.metrics]
     digits = {"reward": shown_digits(results.rewards)}
     digits |= {name: shown_digits(values) for name, values in results.metrics.items()}
-    decides = {name: name == "reward" or bool(results.weights.get(name)) for name in names}
+    decides = {name: name == "reward" or bool(results.reward.weights.get(name)) for name in names}
     shown = examples(results.rewards)
     clips = sum(len(ranks(results.rewards[row])) for row in shown)
     per_clip = _MOST_SECONDS / clips
@@ -99,7 +100,8 @@ def _context(results: Results) -> dict[str, Any]:
     return {
         "summary": summary,
         "names": names,
-        "weights": results.weights,
+        "weights": results.reward.weights,
+        "standardised": results.reward.standardise,
         "numbers": [str(n) for n in numbers],
         "curves": {name: curve(by_n, name, decides[name], digits[name], numbers) for name in names},
         "spread": spread(results.rewards),

@@ -102,7 +102,8 @@ def _best(rewards: Array, heard: Array) -> Array:
 
 def _rewards(options: RewardLoop, judged: Judged) -> list[tuple[int, Array]]:
     """Return the number of answers after each round of a loop, and how its reward rewards held-out clips, `[P, N]`."""
-    weighed, folder = RewardWeights.parse(options.weights), options.output / HELD_OUT
+    weighed = RewardWeights.parse(options.weights) if options.weights else RewardWeights()
+    folder = options.output / HELD_OUT
     known = read_scores(folder)
     hashes = {row["round"]: row.get("reward_hash", "") for row in log_of(options)}
     found = []

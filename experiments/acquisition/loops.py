@@ -20,7 +20,7 @@ from music.paths import exists
 from music.pool import Candidate, Pool
 from music.processes import Processes
 from music.prompts import load_prompts
-from reward import RewardWeights, Scorer, load_scorer
+from reward import Scorer, load_scorer
 from reward.protocol import judging
 from reward.scoring.candidates import load_scorers, metric_names, score_candidates
 from reward.training.stored_frames import FrameFolder
@@ -52,13 +52,13 @@ class Judged:
 
 def make_clips(options: RewardLoop, folder: Path) -> Judged:
     """Make the clips of a loop in a folder, have them judged by all who will, and return the held-out ones."""
-    reward, processes = RewardWeights.parse(options.weights), Processes()
+    processes = Processes()
     prompts = {
         ASKED: load_prompts(options.prompts, options.limit),
         HELD_OUT: load_prompts(options.held_out or ""),
     }
     counts = {ASKED: options.n, HELD_OUT: options.held_out_n}
-    first, *judges = load_scorers(options, reward, options.judges)
+    (first, *judges), reward = load_scorers(options, options.judges)
     scorers: dict[str, list[Scorer]] = {ASKED: [first], HELD_OUT: [first, *judges]}
     raters = load_scorer(options.rater_judge, options.device, options.dtype)
     generator = load_generator(

@@ -38,11 +38,10 @@ from music.paths import files_in, is_folder, short_names
 from music.pool import Candidate, Pool
 from music.provenance import claim_folder
 from music.tables import markdown_table
-from reward import RewardWeights
 from reward.benchmark.extra import line_of
 from reward.benchmark.metrics import Line
 from reward.bradley_terry import fit_strengths
-from reward.scoring.candidates import load_scorers, score_candidates
+from reward.scoring.candidates import hashes_of, load_scorers, score_candidates
 from scaling.evaluate import complete, generator_names
 
 COLUMNS = ("rank", "system", "metric", "value", "low", "high", "n", "prompts", "wins")
@@ -74,11 +73,10 @@ def main(options: Leaderboard) -> None:
     CHOIX.check()
     with meet(options, options.output) as processes:
         claim_folder(options.output, options)
-        reward = RewardWeights.parse(options.weights)
         pools = [Pool(folder) for name in split_names(options.pools) for folder in pools_in(Path(name))]
         rows = on_shared_prompts(pools)
         systems = names_of(pools)
-        scorers = load_scorers(options, reward)
+        scorers, reward = load_scorers(options)
         make_folder(options.output)  # before any clip is scored
         rewards = [
             reward(score_candidates(scorers, pool, candidates, processes))
@@ -95,7 +93,7 @@ def main(options: Leaderboard) -> None:
         ]
         counts = [f"{len(row[0])} candidates of {name}" for name, row in zip(systems, rows, strict=True)]
         note = (
-            f"{len(wins)} prompts, {', '.join(counts)}; the reward is {options.weights} by {scorers[0].name}. Points "
+            f"{len(wins)} prompts, {', '.join(counts)}; the reward is {reward.name} by {scorers[0].name}. Points "
             f"are 400 s + 1500, s in nats; 95 % intervals over prompts ({RESAMPLES} resamples, seed {options.seed})."
         )
         order = [systems.index(str(line["system"])) for line in lines if line["metric"] == "points"]
@@ -104,7 +102,7 @@ def main(options: Leaderboard) -> None:
             options,
             {"table": (lines, COLUMNS), "wins": (matrix, ("system", *systems))},
             _page(lines, shares, systems, order, note),
-            scorers={scorer.name: scorer.hash for scorer in scorers},
+            scorers=hashes_of(scorers),
         )
         _draw(options.output / "figure.png", lines, shares, systems, order)
 

@@ -34,9 +34,8 @@ from music.jsonl import dump_line, read_jsonl
 from music.options import Rewarding
 from music.paths import is_readable
 from music.provenance import claim_folder, write_run_record
-from reward import RewardWeights
+from reward.composition import load_composed
 from reward.data.cmi import ALIASES
-from reward.registry import load_reward
 from reward.scoring.options import RowScoring
 from reward.scoring.rows import check_request_files, score_requests
 
@@ -76,9 +75,7 @@ def main(options: Mirex) -> int:
         claim_folder(options.output, options)
         check_request_files(options.data, options.output, ANSWERS)
         pairs = read_pairs(options.data, options.root or options.data.parent, options.limit)
-        reward = RewardWeights.parse(options.weights)
-        scorer = load_reward(options)
-        reward.check(tuple(scorer.metrics))
+        scorer, reward = load_composed(options)
         requests = requests_of(pairs, options.output)
         scored = score_requests(requests, options.output, scorer, processes, options)
         if not processes.is_main:

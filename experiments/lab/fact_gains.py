@@ -33,7 +33,6 @@ from music.options import Rewarding, Runtime
 from music.pool import Pool
 from music.processes import Processes
 from music.tables import markdown_table
-from reward import RewardWeights
 from reward.scoring.candidates import load_scorers, score_candidates
 from scaling.estimators import best_of_n
 
@@ -108,11 +107,11 @@ def gains(
 
 def main(options: FactGains) -> None:
     """Score what is not scored yet, listen, print and write."""
-    pool, reward = Pool(options.pool), RewardWeights.parse(options.weights)
+    pool = Pool(options.pool)
     rows = complete(pool)
     flat, n = [one for row in rows for one in row], len(rows[0])
     asked = [requested_facts(pool.prompt(one)) for one in flat]
-    scorers = load_scorers(options, reward)
+    scorers, reward = load_scorers(options)
     rewards = reward(score_candidates(scorers, pool, rows, Processes({})))
     golds = [Gold(options.suite / "gold"), GoldB(options.suite / "gold_b")]
     judge, other = sorted(golds, key=lambda one: one.name != options.judge)
@@ -122,15 +121,13 @@ def main(options: FactGains) -> None:
     judged = whole.right | {name: whole.scores[name] for name in _WHOLE}
     choosing = odds_in(ears[1], asked, n) | {name: twin.scores[by] for name, by in _WHOLE.items()}
     found = gains(rewards, judged, choosing, options.seed)
-    print(
-        f"{options.pool}: best of {n} by {options.weights} of {scorers[0].name}, as {judge.name} hears it\n"
-    )
+    print(f"{options.pool}: best of {n} by {reward.name} of {scorers[0].name}, as {judge.name} hears it\n")
     print(_table(found, other.name), end="")
     facts = {
         name: {"prompts": columns[HEARD].prompts, **{key: one.columns() for key, one in columns.items()}}
         for name, columns in found.items()
     }
-    record = {"pool": str(options.pool), "n": n, "reward": scorers[0].hash, "weights": options.weights}
+    record = {"pool": str(options.pool), "n": n, "reward": scorers[0].hash, "weights": reward.name}
     write_json(options.output, record | {"judge": judge.name, "other": other.name, "gains": facts})
 
 

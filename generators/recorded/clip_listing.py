@@ -7,6 +7,7 @@ and its ``best`` are such folders too). Its columns:
     prompt_id   the prompt that it was made for, or
     text        its text; a row without prompt_id matches every prompt of that text
     candidate   optional: decides the order of the clips of a prompt; without it, the order of the rows
+    rank        optional: place among the clips of its prompt, from 1, where all of them have one; says which is best
     system      optional: what made the clip
     original    optional: the name that the clip had before; a pool of recorded clips has it
 
@@ -34,7 +35,7 @@ class ListedClip:
 
     Attributes
     ----------
-    file_name, prompt_id, text, candidate, system, original
+    file_name, prompt_id, text, candidate, rank, system, original
         Columns; empty, or None, where the row has none.
     place
         File and line, for messages.
@@ -44,6 +45,7 @@ class ListedClip:
     prompt_id: str
     text: str
     candidate: int | None
+    rank: int | None
     system: str
     original: str
     place: str
@@ -122,6 +124,19 @@ class ClipListing:
             )
         return clips if without else sorted(clips, key=lambda clip: clip.candidate or 0)
 
+    def best_of(self, prompt: Prompt) -> ListedClip | None:
+        """Return the clip that stands for a prompt: that of the first rank, or the first one; None if it has none.
+
+        Raises
+        ------
+        InputError
+            As `of`.
+        """
+        clips = self.of(prompt)
+        if not clips or any(clip.rank is None for clip in clips):
+            return next(iter(clips), None)
+        return min(clips, key=lambda clip: clip.rank or 0)
+
 
 def _clip(row: Mapping[str, Any], place: str) -> ListedClip:
     texts = {name: row.get(name) or "" for name in ("file_name", "prompt_id", "text", "system", "original")}
@@ -132,7 +147,13 @@ def _clip(row: Mapping[str, Any], place: str) -> ListedClip:
         raise InputError(f"{place}: field 'file_name' is missing")
     if not (texts["prompt_id"] or texts["text"]):
         raise InputError(f"{place}: neither field 'prompt_id' nor 'text' says which prompt it was made for")
-    return ListedClip(**texts, candidate=_index(row.get("candidate"), place), place=place)
+    rank = row.get("rank")  # a column of anybody's may be called so
+    return ListedClip(
+        **texts,
+        candidate=_index(row.get("candidate"), place),
+        rank=int(rank) if type(rank) is int or (isinstance(rank, str) and rank.isdecimal()) else None,
+        place=place,
+    )
 
 
 def _index(value: Any, place: str) -> int | None:

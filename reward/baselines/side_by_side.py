@@ -24,18 +24,26 @@ class SideBySide(OfMembers):
     ------
     InputError
         If two members share their own name and a metric.
+
+    Attributes
+    ----------
+    parts : list
+        Each member, with what its metrics are called here.
     """
 
     def __init__(self, members: Sequence[Scorer]) -> None:
         counts = Counter(metric for member in members for metric in member.metrics)
-        self._names = [
-            {
-                metric: metric if counts[metric] == 1 else f"{member.name}.{metric}"
-                for metric in member.metrics
-            }
+        self.parts: list[tuple[Scorer, Mapping[str, str]]] = [
+            (
+                member,
+                {
+                    metric: metric if counts[metric] == 1 else f"{member.name}.{metric}"
+                    for metric in member.metrics
+                },
+            )
             for member in members
         ]
-        self.metrics = tuple(name for names in self._names for name in names.values())
+        self.metrics = tuple(name for _, names in self.parts for name in names.values())
         if len({*self.metrics}) < len(self.metrics):
             twice = next(name for name, count in Counter(self.metrics).items() if count > 1)
             raise InputError(f"two scorers of one reward give {twice!r}: name each once")
@@ -53,6 +61,15 @@ class SideBySide(OfMembers):
     def _named(self, scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
         """Return the metrics of one request, as each member gave them, by their names here."""
         named = {}
-        for names, found in zip(self._names, scores, strict=True):
+        for (_, names), found in zip(self.parts, scores, strict=True):
             named.update({name: found[metric] for metric, name in names.items()})
         return named
+
+
+def parts_of(scorer: Scorer) -> list[tuple[Scorer, Mapping[str, str]]]:
+    """Return the scorers that stand side by side in one, each with what its metrics are called there; or it alone."""
+    return (
+        scorer.parts
+        if isinstance(scorer, SideBySide)
+        else [(scorer, {name: name for name in scorer.metrics})]
+    )

@@ -14,22 +14,34 @@ from music.pool import Candidate, Pool
 from music.processes import Processes
 from music.prompts import Prompt
 from reward import RewardWeights, Scorer, load_scorer, score_pool
-from reward.registry import load_reward
+from reward.baselines.side_by_side import parts_of
+from reward.composition import load_composed
 
 
-def load_scorers(options: Any, reward: RewardWeights, judges: str = "") -> list[Scorer]:
-    """Load the reward model that the options of a command name, then judges.
+def load_scorers(options: Any, judges: str = "") -> tuple[list[Scorer], RewardWeights]:
+    """Load the reward model that the options of a command name, then judges, and the weights of the reward.
 
     Raises
     ------
     InputError
         If the reward model lacks a metric of the reward, or two metrics would be called the same (`metric_names`).
     """
-    scorers = [load_reward(options)]
-    reward.check(tuple(scorers[0].metrics))
-    scorers += [load_scorer(name, options.device, options.dtype) for name in split_names(judges)]
+    scorer, reward = load_composed(options)
+    scorers = [scorer, *(load_scorer(name, options.device, options.dtype) for name in split_names(judges))]
     metric_names(scorers)
-    return scorers
+    return scorers, reward
+
+
+def hashes_of(scorers: Sequence[Scorer]) -> dict[str, str]:
+    """Return the hash of each scorer by its name, as its scores have it beside a pool."""
+    return {part.name: part.hash for scorer in scorers for part, _ in parts_of(scorer)}
+
+
+def tell_flat(reward: RewardWeights, processes: Processes, place: object = "") -> None:
+    """Say once which standardised metrics of a reward contribute nothing to it, in a place if it has a name."""
+    where = f" in {place}" if place else ""
+    for name in reward.flat if processes.is_main else []:
+        print(f"note: {name} does not vary{where}: standardised, it contributes nothing", file=sys.stderr)
 
 
 def refuse_unscorable(scorers: Sequence[Scorer], prompts: Iterable[Prompt]) -> None:
@@ -66,19 +78,21 @@ def metric_names(scorers: Sequence[Scorer]) -> list[dict[str, str]]:
     if "reward" in scorers[0].metrics:
         raise InputError(f"{scorers[0].name} calls a metric 'reward': that is the name of the weighted sum")
     counts = Counter(["reward", *(metric for scorer in scorers for metric in scorer.metrics)])
-    names = []
+    names: list[dict[str, str]] = []
     for place, scorer in enumerate(scorers):
-        if any(one.name == scorer.name and {*one.metrics} & {*scorer.metrics} for one in scorers[:place]):
+        own = {
+            metric: f"{scorer.name}.{metric}" if place and counts[metric] > 1 else metric
+            for metric in scorer.metrics
+        }
+        taken = {name for others in names for name in others.values()}
+        if taken & {*own.values()} or any(
+            one.name == scorer.name and {*one.metrics} & {*scorer.metrics} for one in scorers[:place]
+        ):
             raise InputError(
                 f"two scorers are called {scorer.name!r} and have the same metrics: name each once, "
                 "and give folders of models another name"
             )
-        names.append(
-            {
-                metric: f"{scorer.name}.{metric}" if place and counts[metric] > 1 else metric
-                for metric in scorer.metrics
-            }
-        )
+        names.append(own)
     return names
 
 
@@ -90,6 +104,8 @@ def score_candidates(
     leave_out: bool = False,
 ) -> dict[str, Array]:
     """Return each metric of each candidate by its name in tables, `[P, N]`, scoring what is not scored yet.
+
+    Scorers that stand side by side keep their scores apart, so that each scores once, whatever it is combined with.
 
     Parameters
     ----------
@@ -113,7 +129,10 @@ def score_candidates(
     flat = [candidate for row in candidates for candidate in row]
     pool.verify(processes.shard(flat))
     metrics: dict[str, Array] = {}
-    for place, (scorer, names) in enumerate(zip(scorers, metric_names(scorers), strict=True)):
+    called = metric_names(scorers)
+    placed = [(place, *part) for place, scorer in enumerate(scorers) for part in parts_of(scorer)]
+    for place, scorer, own in placed:
+        names = {metric: called[place][name] for metric, name in own.items()}
         table = score_pool(pool, scorer, flat, processes, _reporter(scorer) if leave_out and place else None)
         unscored = {candidate.prompt_id for candidate in table.missing(flat)}
         known = np.array([row[0].prompt_id not in unscored for row in candidates])

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from music.command import refuse_below_one, refuse_negative
 from music.errors import InputError
 from music.options import Judging, Runtime, Sampling
+from reward import RewardWeights
 
 SIMULATED = "simulated"
 
@@ -165,6 +166,11 @@ class RewardLoop(SimulatedRaters, Judging, Sampling, Runtime):
             raise InputError(f"--ensemble must be at least 2, got {self.ensemble}: leave it out for one head")
         if self.judges and not self.held_out:
             raise InputError("--judges are for held-out prompts: give --held_out too")
+        weights = RewardWeights.parse(self.weights).weights if self.weights else {}
+        if of_scorer := [name for name in weights if "." in name]:
+            raise InputError(
+                f"--weights {of_scorer[0]}: the reward of each round has another name, so name its metrics alone"
+            )
         if "," in str(self.output):  # reward.train takes several files with commas between
             raise InputError(f"--output {self.output} must not hold a comma")
 

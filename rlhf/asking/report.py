@@ -11,6 +11,7 @@ from typing import Any
 from music.drawing import ACCENT, INK, MUTED, figure_and_axes, round_ticks, svg
 from music.intervals import wilson_interval
 from music.web_page import write_page
+from reward import RewardWeights
 from reward.judgements import HEADS
 from rlhf.asking.measuring import REWARD
 from rlhf.asking.options import RewardLoop
@@ -58,7 +59,7 @@ def write_report(path: Path, rows: Sequence[Mapping[str, Any]], options: RewardL
         "curves": _curves(rows),
         "facts": {
             "Generator": options.generator,
-            "Reward": f"{options.weights} by {options.reward}",
+            "Reward": f"{options.weights or RewardWeights().name} by {options.reward}",
             "Raters": options.raters,
             "Judges": options.judges or "none",
             "Prompts": f"{options.prompts}, {options.n} clips of {options.seconds:g} s each",

@@ -23,7 +23,12 @@ from music.prompts import Prompt
 from reward import RewardWeights, Scorer
 from reward.baselines.similarity import JointEmbedding
 from reward.protocol import are_independent, judging
-from reward.scoring.candidates import metric_names, refuse_unscorable, score_candidates
+from reward.scoring.candidates import (
+    metric_names,
+    refuse_unscorable,
+    score_candidates,
+    tell_flat,
+)
 from rlhf.assessment.comparison import DIVERGENCE, DIVERSITY, JUDGE, PROXY, REWARD, SOUND, Measured, Metric
 from rlhf.assessment.divergence import METRICS, Sampled, measure_divergence, sampled
 from rlhf.assessment.diversity import (
@@ -55,7 +60,7 @@ class HeldOut:
     scorers
         The reward model as it was trained on, then the judges.
     reward
-        What its metrics make.
+        What its metrics make; one that is standardised, on the scale of the base's clips.
     processes
         Processes that share the work.
 
@@ -130,6 +135,9 @@ class HeldOut:
             self._base = model
         candidates = pool.candidates_of(self._prompts, self._n)
         scores = score_candidates(self._scorers, pool, candidates, processes, leave_out=True)
+        if not self._measured:  # models are compared on one scale
+            self._reward = self._reward.on(scores)
+            tell_flat(self._reward, processes, name)
         found = {REWARD: self._reward(scores), **scores}
         found |= measure_divergence(self._base, model, pool, candidates, self._device, processes)
         found |= score_candidates([Meters()], pool, candidates, processes)

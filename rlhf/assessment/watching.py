@@ -127,7 +127,7 @@ class Watch:
             raise InputError(f"--held_out {options.held_out}: prompt {shared[0]!r} is one of --prompts")
         judges = [load_scorer(name, options.device, options.dtype) for name in split_names(options.judges)]
         self._options, self._processes = options, processes
-        self._folder = options.output / _FOLDER
+        self._folder, self._title = options.output / _FOLDER, reward.title
         n, scorers = options.held_out_n, [scorer, *judges]
         self._held_out = HeldOut(self._folder, options, held_out, n, scorers, reward, processes)
         self._names = watched(self._held_out.metrics, options.stop_on)
@@ -164,7 +164,7 @@ class Watch:
         return {
             "Base": options.generator,
             "Algorithm": options.algorithm,
-            "Reward": f"{options.weights} by {options.reward}",
+            "Reward": f"{self._title} by {options.reward}",
             "Judges": options.judges or "none",
             "Prompts": f"{options.held_out}, {options.held_out_n} clips of {options.seconds:g} s each",
             "Ends training": ", ".join(self._names) or "nothing",

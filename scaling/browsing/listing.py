@@ -1,7 +1,7 @@
 """A pool as it is browsed: its candidates with everything that scorers have said of them, read once."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -113,10 +113,15 @@ def read_listing(folder: Path, weights: str | None = None) -> Listing:
     last = record.get("scorers", {})
     scores = read_scores(pool.folder)
     labels = _labels(scores, last)
-    columns = _columns(pool.candidates, scores, labels, next(iter(last), None))
-    reward = RewardWeights.parse(weights or record.get("config", {}).get("weights", RewardWeights().name))
+    told = record.get("reward", {"scorers": list(last)[:1]})
+    columns = _columns(pool.candidates, scores, labels, told["scorers"])
     if weights:
+        reward = RewardWeights.parse(weights)
         reward.check(tuple(columns))
+    elif "weights" in told:
+        reward = RewardWeights.of_record(told)
+    else:  # a run of before it told
+        reward = RewardWeights.parse(record.get("config", {}).get("weights", RewardWeights().name))
     if set(reward.weights) <= set(columns):
         total = reward(columns)
         columns = {REWARD: total, **columns}
@@ -144,7 +149,7 @@ def _columns(
     candidates: list[Candidate],
     scores: Mapping[tuple[str, str], Mapping[tuple[str, int, str], Mapping[str, float]]],
     labels: Mapping[tuple[str, str], str],
-    reward_model: str | None,
+    reward_models: Sequence[str],
 ) -> dict[str, Array]:
     metrics = {
         scorer: list(dict.fromkeys(name for row in scores[scorer].values() for name in row))
@@ -152,11 +157,13 @@ def _columns(
     }
     named = {(scorer[0], metric) for scorer in labels for metric in metrics[scorer]}
     counts = Counter([REWARD, *(metric for _, metric in named)])
+    in_reward = Counter(metric for scorer, metric in named if scorer in reward_models)
     columns = {}
     for scorer, label in labels.items():
         rows = [scores[scorer].get((*candidate.key, candidate.sha256), {}) for candidate in candidates]
         for metric in metrics[scorer]:
-            alone = counts[metric] == 1 or (label == reward_model and metric != REWARD)
+            own = label in reward_models and in_reward[metric] == 1 and metric != REWARD
+            alone = counts[metric] == 1 or own
             name = metric if alone and label == scorer[0] else f"{label}.{metric}"
             columns[name] = np.array([row.get(metric, np.nan) for row in rows])
     return columns

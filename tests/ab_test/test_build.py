@@ -251,7 +251,7 @@ def test_words_of_every_study_tell_nothing_of_a_system(tmp_path, names):
 def test_what_texts_reveal_is_told_before_anything_is_scored(tmp_path, monkeypatch):
     pool = make_pool(tmp_path, 2).pool.folder
     monkeypatch.setattr(
-        "experiments.ab_test.building.build.load_reward", lambda options: pytest.fail("too late")
+        "experiments.ab_test.building.build.load_composed", lambda options: pytest.fail("too late")
     )
     with pytest.raises(InputError, match="holds 'tone', the name of a system: give that another name"):
         main(Build(f"tone={pool}:3,single={pool}:1", tmp_path / "study", **CHOSEN))

@@ -3,6 +3,7 @@
 import csv
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -148,6 +149,9 @@ def test_pools_that_cannot_be_compared_are_refused(tmp_path):
     shutil.copytree(tmp_path / "one", tmp_path / "copy")
     with pytest.raises(InputError, match="'musicality'"):
         main(
-            Leaderboard(f"{tmp_path / 'one'},{tmp_path / 'copy'}", reward="loudness", output=tmp_path / "out")
+            replace(
+                board([tmp_path / "one", tmp_path / "copy"], tmp_path / "out"),
+                weights="musicality",
+            )
         )
     assert not (tmp_path / "out").exists()

@@ -11,7 +11,9 @@ import torch
 
 from music.clips import Clip, write_clip
 from music.errors import InputError
+from music.pool import Pool
 from music.processes import Processes
+from music.scores import read_scores
 from reward import load_scorer
 from reward.protocol import are_independent, features_of
 from rlhf.assess import Assess, assess, main
@@ -129,6 +131,24 @@ def test_a_model_is_measured_against_its_base_and_taken_up(options, tmp_path, ca
         {**row, **numbers(row)} for (model, _, n), row in rows.items() if (model, n) == ("near", "1")
     ]
     assert {path: path.stat().st_mtime_ns for path in kept} == kept  # nothing was made or measured again
+
+
+def test_standardised_models_are_compared_on_the_scale_of_the_base(options):
+    plain = replace(options, judges="", encoders="", real=None, limit=3)
+    main(plain)
+    z_scores = replace(plain, reward="loudness,constant", weights="", standardise=True)
+    main(replace(z_scores, output=options.output / "z"))
+    before, after = rows_of(plain.output), rows_of(options.output / "z")
+    assert float(after["base", "reward", "1"]["mean"]) == pytest.approx(0, abs=1e-9)
+    pool = Pool(plain.output / "pools" / "base")
+    table = read_scores(pool.folder)
+    (levels,) = [
+        [one["loudness"] for one in rows.values()] for (name, _), rows in table.items() if "loud" in name
+    ]
+    for model in ("near", "far"):
+        moved = float(before[model, "reward", "1"]["difference"]) / np.std(levels)
+        # equal shares of two scorers, of which one does not vary
+        assert float(after[model, "reward", "1"]["difference"]) == pytest.approx(0.5 * moved, rel=1e-6)
 
 
 def numbers(row):

@@ -272,6 +272,7 @@ def test_correlation_within_a_prompt():
         ({"ensemble": 1}, "--ensemble must be at least 2, got 1"),
         ({"judges": "loudness"}, "--judges are for held-out prompts: give --held_out too"),
         ({"output": Path("a,b")}, "--output a,b must not hold a comma"),
+        ({"weights": "lab-cmi-rm.musicality=1"}, "the reward of each round has another name"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(changes, message):
@@ -286,6 +287,7 @@ def test_options_that_make_no_sense_are_refused(changes, message):
         ({"budget": 1}, "--budget 1 is too small for a share of 0.2 that only measures"),
         ({"limit": 1}, "the loop needs at least 2 prompts"),
         ({"reward": "loudness", "weights": "loudness=1"}, "--reward loudness is no CMI-RM"),
+        ({"reward": "lab-cmi-rm,loudness"}, "are several scorers, and only one is trained further"),
         ({"acquisition": "disagreement"}, "--acquisition disagreement needs several heads"),
         ({"policy": "algorithm=nft"}, "nft"),
         (

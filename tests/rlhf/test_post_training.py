@@ -130,11 +130,32 @@ def test_another_run_in_the_same_folder_is_refused(options):
         ({"algorithm": "dpo", "beta": 0.0}, "--beta must be above 0 for dpo"),
         ({"level": 300.0}, "--level must lie between -100 and 0 dBFS, got 300.0"),
         ({"algorithm": "grpo", "batch_size": 6}, "--batch_size 6 must be a multiple of --n 4"),
+        ({"algorithm": "rloo", "standardise": True}, "of which rloo learns before all are made"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, changes, message):
     with pytest.raises(InputError, match=message):
         replace(options, **changes)
+
+
+def test_z_scores_of_one_metric_teach_what_the_metric_does(options, tmp_path, capsys):
+    options = replace(options, rounds=1)
+    main(options)
+    made_from = json.loads((options.output / "made_from.json").read_text())["options"]
+    assert made_from["weights"] == "loudness=1"
+    assert "standardise" not in made_from  # nor is it in folders of before it was an option
+    with pytest.raises(InputError, match=r"another options \(standardise"):
+        main(replace(options, standardise=True))
+    both = replace(
+        options, reward="constant,loudness", weights="", standardise=True, output=tmp_path / "both"
+    )
+    main(both)
+    assert "note: constant does not vary in round 0: standardised, it" in capsys.readouterr().err
+    for name, weight in weights_of(both.output).items():
+        assert torch.equal(weight, weights_of(options.output)[name]), name
+    (row,) = [row for row in log_of(both.output) if "pool" in row]
+    assert row["pool"]["mean"] == pytest.approx(0, abs=1e-9)
+    assert row["scales"]["loudness"]["spread"] > 0 == row["scales"]["constant"]["spread"]
 
 
 def test_what_cannot_be_trained_or_measured_is_refused_before_anything_is_made(options):

@@ -91,3 +91,11 @@ def test_a_reward_of_loudness_moves_by_the_gain_and_a_guarded_one_does_not(tmp_p
     told = (tmp_path / ROBUSTNESS).read_text()
     assert "| +6 dB | +6.000" in told
     assert "12 clips" in told
+
+
+def test_a_standardised_reward_moves_on_the_scale_of_the_clips():
+    reward = ClipReward(LOUDNESS, RewardWeights({"loudness": 2.0}, standardise=True))
+    shifts = {shift.change: shift for shift in robustness(reward, samples())}
+    deviation = math.sqrt((12**2 - 1) / 12)  # of levels 1 dB apart
+    assert shifts["+6 dB"].mean.value == pytest.approx(2 * 6 / deviation, abs=1e-3)
+    assert shifts["+6 dB"].spread == pytest.approx(2 * math.sqrt(12 / 11), abs=1e-3)

@@ -217,7 +217,7 @@ def test_damaged_audio_in_the_pool_is_found(config):
     [
         ({"judges": "experiments.lab.gold:Gold"}, "gold"),
         ({"judges": f"first10:{SCORERS}:NeedsFacts"}, "first10-needy"),
-        ({"reward": f"{SCORERS}:LoudnessScorer,{SCORERS}:NeedsFacts"}, "loudness-needy"),
+        ({"reward": f"{SCORERS}:LoudnessScorer,{SCORERS}:NeedsFacts", "weights": "asked"}, "loudness-needy"),
     ],
 )
 def test_a_prompt_that_a_scorer_cannot_score_is_refused_before_anything_is_made(

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from music.clips import Clip
+from reward import RewardWeights
 from scaling.charts import curve
 from scaling.playable import mp3_uri, spectrogram_uri
 from scaling.report import Results, examples, ranks, write_report
@@ -27,7 +28,9 @@ def make_report(folder, prompts=3, n=4, **options):
     }
     summary = {"n_prompts": prompts, "n": n, "reward": "judge", **summarise(made.rewards, metrics, 0)}
     facts = {"Generator": "noise", "Reward": "judge <1>", "Command": "best_of_n.py --n 4"}
-    results = Results(made.pool, made.candidates, made.rewards, metrics, WEIGHTS, summary, facts)
+    results = Results(
+        made.pool, made.candidates, made.rewards, metrics, RewardWeights(WEIGHTS), summary, facts
+    )
     write_report(folder / "report.html", results)
     return summary, (folder / "report.html").read_text(encoding="utf-8")
 

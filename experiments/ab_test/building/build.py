@@ -59,7 +59,7 @@ from music.paths import exists
 from music.prompts import Prompt, load_prompts
 from music.provenance import claim_folder, write_run_record
 from reward import RewardWeights
-from reward.registry import load_reward
+from reward.composition import load_composed
 
 _HEADPHONE_TRIALS = 3
 _KNOWN_PER_RATER = 3  # trials that check raters, for each that one rater hears
@@ -199,10 +199,9 @@ def main(options: Build) -> None:
         raise InputError(f"--sample {options.sample}: only {len(shared)} prompts have a clip of every system")
     refuse_revealing_texts(options, systems, shared, generators)
     choosing = any(system.n is not None and system.n > 1 for system in systems)
-    scorer = load_reward(options) if choosing else None
-    reward = RewardWeights.parse(options.weights)
-    if scorer is not None:
-        reward.check(tuple(scorer.metrics))
+    if options.weights:
+        RewardWeights.parse(options.weights)
+    scorer, reward = load_composed(options) if choosing else (None, RewardWeights())
     sources = find_sources(systems, shared, reward, scorer)
     builder = Builder(options, systems, sources, {prompt.id: prompt for prompt in shared})
     _clear(blinded / AUDIO)

@@ -5,8 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from generators.recorded.clip_listing import ClipListing
 from music.candidate import Candidate
 from music.command import split_names
@@ -14,8 +12,10 @@ from music.errors import InputError
 from music.hashing import sha256_file
 from music.paths import exists, is_folder
 from music.pool import Pool
+from music.processes import Processes
 from music.prompts import Prompt
-from reward import RewardWeights, Scorer, score_pool
+from reward import RewardWeights, Scorer
+from reward.scoring.candidates import score_candidates
 from scaling.choose_best import choose_best
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+ -]*")
@@ -32,7 +32,7 @@ class System:
     folder
         A pool, or any folder of clips with a list (see `generators.recorded.clip_listing`).
     n
-        Number of first candidates of the pool of which the reward picks the best; None takes the first clip listed.
+        Number of first candidates of the pool of which the reward picks the best; None takes the best clip listed.
     """
 
     name: str
@@ -157,8 +157,8 @@ def _generators(system: System, prompts: Iterable[Prompt]) -> dict[str, set[str]
     """Return what has made the clips that a system has to offer, by prompt id."""
     if system.n is None:
         listing = ClipListing(system.folder)
-        listed = {prompt.id: listing.of(prompt) for prompt in prompts}
-        return {name: {clips[0].system} for name, clips in listed.items() if clips}
+        listed = {prompt.id: listing.best_of(prompt) for prompt in prompts}
+        return {name: {clip.system} for name, clip in listed.items() if clip}
     rows = _first_candidates(Pool(system.folder), system.n)
     whole = {prompt.id: rows[prompt.id] for prompt in prompts if len(rows.get(prompt.id, {})) == system.n}
     return {name: {one.generator for one in found.values()} for name, found in whole.items()}
@@ -176,7 +176,8 @@ def _listed(system: System, prompts: Iterable[Prompt]) -> dict[str, Source]:
     listing = ClipListing(system.folder)
     found = {}
     for prompt in prompts:
-        clip = listing.of(prompt)[0]
+        clip = listing.best_of(prompt)
+        assert clip is not None  # of a prompt that all systems share
         path = system.folder / clip.file_name
         found[prompt.id] = Source(path, sha256_file(path), clip.system, clip.candidate or 0)
     return found
@@ -206,9 +207,8 @@ def _best(
     """Return which candidate of each wanted prompt the reward picks."""
     if scorer is None:
         raise InputError("the best of several candidates needs a --reward")
-    flat = [rows[name][index] for name in wanted for index in range(len(rows[name]))]
-    if not flat:
+    if not wanted:
         return {}
-    table = score_pool(pool, scorer, flat).table(flat)
-    rewards = np.array([reward(scores) for scores in table]).reshape(len(wanted), -1)
+    candidates = [[rows[name][index] for index in range(len(rows[name]))] for name in wanted]
+    rewards = reward(score_candidates([scorer], pool, candidates, Processes()))
     return dict(zip(wanted, map(int, choose_best(rewards)), strict=True))
