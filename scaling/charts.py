@@ -70,19 +70,22 @@ def curve(
     return svg(figure, f"{metric} of the chosen candidate against n")
 
 
-def spread(rewards: Array) -> str:
-    """Draw the rewards `[P, N]` of all candidates, a column a prompt, prompts in order of their best."""
-    order = np.argsort(rewards.max(axis=1), kind="stable")[::-1]
+def spread(rewards: Sequence[Array] | Array) -> str:
+    """Draw the rewards of all candidates of P prompts, a column a prompt, prompts in order of their best."""
+    most = max(map(len, rewards))
+    table = np.array([np.pad(row, (0, most - len(row)), constant_values=np.nan) for row in rewards])
+    best = np.nanmax(table, axis=1)
+    order = np.argsort(best, kind="stable")[::-1]
     if len(order) > _MOST_PROMPTS:
         order = order[np.linspace(0, len(order) - 1, _MOST_PROMPTS).round().astype(int)]
-    shown = rewards[order]
+    shown = table[order]
     columns = np.arange(len(shown))
     figure, axes = figure_and_axes(11, 3.2)
-    axes.vlines(columns, shown.min(axis=1), shown.max(axis=1), color=LINE, linewidth=1.4, zorder=1)
+    axes.vlines(columns, np.nanmin(shown, axis=1), best[order], color=LINE, linewidth=1.4, zorder=1)
     for index in range(shown.shape[1]):
         axes.scatter(columns, shown[:, index], s=14, color=QUIET, linewidths=0, zorder=2)
-    axes.scatter(columns, shown.mean(axis=1), s=110, marker="_", color=INK, linewidths=1.8, zorder=3)
-    axes.scatter(columns, shown.max(axis=1), s=38, color=ACCENT, linewidths=0, zorder=4)
+    axes.scatter(columns, np.nanmean(shown, axis=1), s=110, marker="_", color=INK, linewidths=1.8, zorder=3)
+    axes.scatter(columns, best[order], s=38, color=ACCENT, linewidths=0, zorder=4)
     axes.set_xticks([])
     axes.set_xlim(-0.8, len(shown) - 0.2)
     axes.set_xlabel(f"{len(shown)} prompts, by the reward of their best candidate", color=MUTED, loc="left")

@@ -1,0 +1,112 @@
+"""Adaptive N: draw for a prompt until what one more candidate would bring is below what it costs (arXiv 2510.01394).
+
+Each prompt is a box of Pandora's: opening it once more costs a clip, and only the best of what came out counts. With the
+rewards x of a prompt so far, one more is expected to raise their best b by
+
+    EI = E[max(0, r - b)],   r ~ t_v(mean of x, s sqrt(1 + 1/k)),   v = PRIOR + k - 1,
+    s^2 = (PRIOR s0^2 + sum (x - mean)^2) / v
+
+where s0 is the spread of rewards within prompts, over all prompts of the run, which counts like PRIOR draws of its own:
+of few draws the spread is unknown, and the wide tails of Student's t stand for that, as the paper's upper confidence
+bound does. A prompt is drawn for while EI is above cost * s0.
+
+It goes in rounds: in each, candidates are drawn for the prompts with the largest EI, then all rewards are looked at
+again. With a budget, fewer prompts are served in a round, so that draws go where they bring most, and it ends when the
+budget of all prompts together is spent. What is drawn next is a function of the rewards so far: of any number of
+processes, after a kill, and offline from a pool alike. The candidates are those of best of n.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from music.errors import InputError
+from scaling.methods.protocol import RoundMethod
+
+DEFAULT_COST = 0.1  # spreads; about ten candidates of a normal reward
+_FIRST = 2  # candidates that each prompt gets before anything is decided
+_ROUNDING = 1e-9
+_PRIOR = 3.0  # draws that the spread over all prompts counts for in the spread of one
+_SERVED = 0.25  # share of the prompts that a round draws for where a budget is shared
+
+
+@dataclass(frozen=True)
+class Stop(RoundMethod):
+    """Draw until one more candidate is not worth its cost; n is the most that a prompt gets.
+
+    Attributes
+    ----------
+    cost
+        Cost of a candidate in units of the spread of rewards within prompts, 0 or more.
+    budget
+        Candidates of a prompt, on average over all prompts, at least 1; None for no limit but n.
+    """
+
+    cost: float = DEFAULT_COST
+    budget: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no cost."""
+        if not (math.isfinite(self.cost) and self.cost >= 0):
+            raise InputError(f"--cost must be 0 or more, got {self.cost}")
+
+    @classmethod
+    def of(cls, options: Any, n: int) -> "Stop":
+        """Return the method that the options of a command ask for; a budget that is given is spent."""
+        cost = options.cost
+        if cost is None:
+            cost = DEFAULT_COST if options.budget is None else 0.0
+        return cls(n, cost, options.budget)
+
+    def next_draws(self, rewards: Mapping[str, Sequence[float]]) -> list[str]:
+        """Return the prompts that get one more candidate now; see `RoundMethod.next_draws`."""
+        most = self.n * len(rewards)
+        allowed = most if self.budget is None else math.floor(self.budget * len(rewards) + _ROUNDING)
+        start = max(1, min(_FIRST, self.n, allowed // len(rewards)))
+        if behind := sorted(name for name, found in rewards.items() if len(found) < start):
+            return behind
+        left = allowed - sum(map(len, rewards.values()))
+        spread = spread_within(rewards)
+        gains = {
+            name: expected_improvement(found, spread)
+            for name, found in rewards.items()
+            if len(found) < self.n
+        }
+        worth = sorted((-gain, name) for name, gain in gains.items() if gain > self.cost * spread)
+        served = len(worth) if self.budget is None else math.ceil(_SERVED * len(worth))
+        return sorted(name for _, name in worth[: min(served, max(0, left))])
+
+
+def spread_within(rewards: Mapping[str, Sequence[float]]) -> float:
+    """Return the standard deviation of rewards within prompts, over all prompts; 0 if no prompt has two."""
+    squares, freedom = [], 0
+    for _, found in sorted(rewards.items()):
+        mean = math.fsum(found) / len(found) if found else 0.0
+        squares += [(value - mean) ** 2 for value in found]
+        freedom += max(0, len(found) - 1)
+    return math.sqrt(math.fsum(squares) / freedom) if freedom else 0.0
+
+
+def expected_improvement(found: Sequence[float], spread: float) -> float:
+    """Return by how much one more draw is expected to raise the best of a prompt.
+
+    Parameters
+    ----------
+    found
+        Rewards so far, one or more.
+    spread
+        Spread of rewards within prompts, over all prompts.
+    """
+    from scipy.stats import t
+
+    count = len(found)
+    mean = math.fsum(found) / count
+    freedom = _PRIOR + count - 1
+    variance = (_PRIOR * spread**2 + math.fsum((value - mean) ** 2 for value in found)) / freedom
+    scale = math.sqrt(variance * (1 + 1 / count))
+    if scale == 0:
+        return 0.0
+    z = (max(found) - mean) / scale
+    tail = (freedom + z**2) / (freedom - 1) * t.pdf(z, freedom) - z * t.sf(z, freedom)
+    return float(scale * max(0.0, tail))
