@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from generators.protocol import Sample
 from generators.stepping import Partial
 from music.clips import Clip
+from music.errors import InputError
 from music.hashing import candidate_seed
 from music.prompts import Prompt
 from reward import Scorer
@@ -126,11 +127,20 @@ class Workshop:
             assert isinstance(one, Hear)
             clips = [self._preview(partial) for partial in one.partials]
             requests = [ScoreRequest(clip, running[place].prompt) for clip in clips]
-            answers[place] = self.timed("scoring", lambda asking=requests: score_clips(self.scorer, asking))
+            answers[place] = self._scores(requests, one.partials[0].share)
             heard = sum(clip.seconds for clip in clips) / self.bench.seconds
             running[place].work += Work(decoding=heard, scoring=heard)
             running[place].heard |= {id(partial): partial for partial in one.partials if partial.share == 1}
         return answers
+
+    def _scores(self, requests: Sequence[ScoreRequest], share: float) -> list[dict[str, float]]:
+        try:
+            return self.timed("scoring", lambda: score_clips(self.scorer, requests))
+        except InputError as error:
+            raise InputError(
+                f"{self.scorer.name} cannot score a preview after {share:.0%} of the work: {error}; look later, or make "
+                "longer clips"
+            ) from error
 
     def _preview(self, partial: Partial) -> Clip:
         clip = self.timed("decoding", lambda: self.bench.generator.preview(partial))
