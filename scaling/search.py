@@ -44,10 +44,12 @@ class Search(Standardising, Judging, Generation, Runtime):
     Attributes
     ----------
     method
-        Method: prune (drop candidates whose previews have a low reward), stop (draw until it is not worth it) or cfg
-        (drop candidates that guidance has led least far; no reward).
+        Method: prune (drop candidates whose previews have a low reward), stop (draw until it is not worth it), cfg (drop
+        candidates that guidance has led least far; no reward), random (drop none), noise (around the best noise so far),
+        particles (draw anew on the way, by the reward of previews) or evolve (breed from the best, on the way).
     n
-        Number of candidates that are begun for each prompt, or for stop the most that are drawn; by default 10.
+        Number of candidates that are begun for each prompt; for stop the most that are drawn, for evolve the first
+        population. By default 10.
     budget
         Compute for each prompt in finished and scored clips, in place of --n; for stop it is shared over all prompts.
     schedule
@@ -55,6 +57,10 @@ class Search(Standardising, Judging, Generation, Runtime):
     cost
         Cost of a candidate for stop, in units of the spread of rewards within prompts; 0.1 by default, and 0 with a
         budget.
+    looks
+        Shares of the work after which particles are heard, with commas between.
+    tempering
+        Weight of a standard deviation of reward for particles: 0 would draw them all alike.
     from_pool
         Pool on which stop is only told, from scores: which candidates it would have drawn, and what they would have been
         worth.
@@ -83,11 +89,13 @@ class Search(Standardising, Judging, Generation, Runtime):
         fewest candidates are left. It decides memory and speed, and nothing of what is found.
     """
 
-    method: Literal["prune", "stop", "cfg"] = "prune"
+    method: Literal["prune", "stop", "cfg", "random", "noise", "particles", "evolve"] = "prune"
     n: int | None = None
     budget: float | None = None
     schedule: str = "0.25=0.5,0.5=0.5"
     cost: float | None = None
+    looks: str = "0.2,0.4,0.6,0.8"
+    tempering: float = 2.0
     from_pool: Path | None = None
     generator: str = "lab-musicgen"
     prompts: str = "lab"

@@ -11,6 +11,10 @@ METHODS = {
     "prune": "scaling.methods.prune:Prune",
     "stop": "scaling.methods.stop:Stop",
     "cfg": "scaling.methods.cfg:CfgRejection",
+    "random": "scaling.methods.independent:Independent",
+    "noise": "scaling.methods.noise:NoiseSearch",
+    "particles": "scaling.methods.particles:Particles",
+    "evolve": "scaling.methods.evolve:Evolve",
 }
 
 
