@@ -61,8 +61,16 @@ class Partial:
 
 
 @runtime_checkable
-class Stoppable(Protocol):
-    """A generator whose work can be stopped and taken up again."""
+class Stoppable(Generator, Protocol):
+    """A generator whose work can be stopped and taken up again.
+
+    Attributes
+    ----------
+    batch_size
+        Clips that are worked on at once.
+    """
+
+    batch_size: int
 
     def begin(self, jobs: Sequence[Job], seconds: float) -> list[Partial]:
         """Return the beginning of each job, before any work.
@@ -143,6 +151,26 @@ class LatentStoppable(Stoppable, Protocol):
 
     def noise(self, job: Job, seconds: float) -> torch.Tensor:
         """Return the noise that a job starts from: the shape of one clip's latents, of deviation 1."""
+        ...
+
+    def render(self, job: Job, seconds: float, noise: torch.Tensor) -> torch.Tensor:
+        """Return the audio that a job becomes from given noise, `[channels, samples]`; gradients reach the noise.
+
+        All steps and the decoder are kept for the way back, so give it a generator of few steps. It is the clip of
+        `begin` from that noise up to rounding, not to the bit: there is no batch.
+
+        Parameters
+        ----------
+        job, seconds
+            What is to be made.
+        noise
+            As `noise` gives it; it may require gradients.
+
+        Raises
+        ------
+        InputError
+            If `seconds`, the prompt or the noise is not for this generator.
+        """
         ...
 
     def latents(self, partial: Partial) -> torch.Tensor:

@@ -68,7 +68,7 @@ class DiffusionGenerator(BatchGenerator):
                 raise InputError(f"each job starts from one noise, got {len(noise)} for {len(jobs)}")
             drawn = torch.stack([self._checked(each, seconds) for each in noise]) if noise else drawn
         return [
-            replace(partial, stream=stream, state={"latents": row.clone(), "gap": row.new_zeros(())})
+            replace(partial, stream=stream, state={"latents": row.detach().clone(), "gap": row.new_zeros(())})
             for partial, stream, row in zip(begun, own.streams, self._begun(drawn), strict=True)
         ]
 
@@ -78,17 +78,16 @@ class DiffusionGenerator(BatchGenerator):
 
     def latents(self, partial: Partial) -> torch.Tensor:
         """Return the noisy latents of a candidate; see `generators.stepping.LatentStoppable.latents`."""
-        return _own(partial.state["latents"])
+        return partial.state["latents"].clone()  # whoever changes it changes no candidate
 
     def with_latents(self, partial: Partial, latents: torch.Tensor) -> Partial:
         """Return a candidate with other latents; see `generators.stepping.LatentStoppable.with_latents`."""
-        return replace(
-            partial, state={**partial.state, "latents": self._checked(latents, partial.seconds).detach()}
-        )
+        own = self._checked(latents, partial.seconds).detach().clone()
+        return replace(partial, state={**partial.state, "latents": own})
 
     def clean_latents(self, partial: Partial) -> torch.Tensor:
         """Return the predicted clean latents; see `generators.stepping.LatentStoppable.clean_latents`."""
-        return _own(self._heard(partial)[0])
+        return self._heard(partial)[0].clone()
 
     def scales(self, partial: Partial) -> tuple[float, float]:
         """Return how much of music and of noise there is; see `generators.stepping.LatentStoppable.scales`."""
@@ -110,6 +109,17 @@ class DiffusionGenerator(BatchGenerator):
         if self.options.guidance == 1:
             raise InputError(f"{self.name} samples without guidance: give a --guidance above 1")
         return float(partial.state["gap"])
+
+    def render(self, job: Job, seconds: float, noise: torch.Tensor) -> torch.Tensor:
+        """Return the audio of a job made from given noise; see `generators.stepping.LatentStoppable.render`."""
+        (begun,) = super().begin([job], seconds)
+        own = self._noise([begun.stream], 1, seconds)
+        start = self._checked(noise, seconds)[None]
+        own.draw()  # what it would have started from
+        state = {"latents": self._begun(start), "gap": start.new_zeros(1)}
+        with exact_float32():
+            self._denoise([job.prompt], seconds, state, own, range(begun.steps))
+            return self._decode(state["latents"][0], samples_of(seconds, self))
 
     def _checked(self, latents: torch.Tensor, seconds: float) -> torch.Tensor:
         """Return latents of a clip of this length as the model takes them, else `InputError`."""
@@ -148,7 +158,6 @@ class DiffusionGenerator(BatchGenerator):
     def _check(self, prompt: Prompt, seconds: float) -> None:
         self._conditioner.check(prompt.text, f"prompt {prompt.id!r}: its text")
 
-    @torch.inference_mode()
     def _work(
         self,
         prompts: Sequence[Prompt],
@@ -157,14 +166,15 @@ class DiffusionGenerator(BatchGenerator):
         noise: GaussianNoise,
         span: range,
     ) -> list[dict[str, Any]]:
-        state = {name: torch.stack([each[name] for each in states]) for name in states[0]}
-        with exact_float32():
+        with torch.inference_mode(), exact_float32():
+            state = {name: torch.stack([each[name] for each in states]) for name in states[0]}
             self._denoise(prompts, seconds, state, noise, span)
         rows = len(noise.streams)
         if not bool(state["latents"][:rows].isfinite().all()):
             raise InputError("the generator computes NaN or infinity: its weights are damaged")
         if span.stop == self.options.steps:
             state = {name: state[name] for name in ("latents", "gap")}
+        # outside of inference mode, so that anybody may go on with them
         return [{name: part[row].clone() for name, part in state.items()} for row in range(rows)]
 
     def _heard(self, partial: Partial) -> tuple[torch.Tensor, int]:
@@ -175,12 +185,6 @@ class DiffusionGenerator(BatchGenerator):
 
     def _decode(self, latents: torch.Tensor, samples: int) -> torch.Tensor:
         return self._decoder.decode(latents, samples)
-
-
-def _own(latents: torch.Tensor) -> torch.Tensor:
-    """Return a copy that anybody may change and go on with."""
-    with torch.inference_mode(mode=False):
-        return latents.clone()
 
 
 class PipelineGenerator(DiffusionGenerator):

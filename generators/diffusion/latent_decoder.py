@@ -45,7 +45,6 @@ class OobleckDecoder:
             last = (last + math.ceil(stride / 2)) // stride
         return last + _REACH + 1
 
-    @torch.inference_mode()
     def decode(self, latents: torch.Tensor, samples: int) -> torch.Tensor:
         """Return the first so many samples, `[channels, samples]`, of latents `[channels, frames]`."""
         heard = latents[None, :, : self.frames_for(samples)]

@@ -90,5 +90,5 @@ def widen_gap(gap: torch.Tensor | None, towards: torch.Tensor, away: torch.Tenso
     """
     if gap is not None:
         # row by row, so that none depends on its place
-        for row, difference in enumerate(towards - away):
+        for row, difference in enumerate((towards - away).detach()):
             gap[row] += difference.square().mean().sqrt()

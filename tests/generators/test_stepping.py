@@ -204,6 +204,25 @@ def test_noise_may_be_given_and_is_the_candidates_own_if_it_is_not(latent_model:
         generator.begin(jobs[:1], SECONDS, noise=[noise[0][:, :1]])
 
 
+def test_gradients_of_the_audio_reach_the_noise(latent_model: Model, jobs: list[Job]):
+    generator = latent_stoppable(latent_model.load(steps=3))
+    noise = generator.noise(jobs[0], SECONDS)
+    clip = make(generator, jobs[:1])["piano", 0].clip.waveform
+    torch.testing.assert_close(generator.render(jobs[0], SECONDS, noise), clip, atol=1e-4, rtol=1e-3)
+
+    weights = torch.randn(clip.shape, generator=torch.Generator().manual_seed(0))
+
+    def loss(start: torch.Tensor) -> torch.Tensor:
+        return (weights * generator.render(jobs[0], SECONDS, start)).sum()
+
+    start = noise.clone().requires_grad_()
+    loss(start).backward()
+    assert start.grad is not None
+    way = 0.02 * start.grad / start.grad.norm()
+    risen = (loss(noise + way) - loss(noise - way)).item() / 2
+    assert risen == pytest.approx(0.02 * start.grad.norm().item(), rel=0.1)
+
+
 def test_latents_may_be_changed_half_way(latent_model: Model, jobs: list[Job]):
     generator = latent_stoppable(latent_model.load())
     begun = generator.begin(jobs[:1], SECONDS)

@@ -56,7 +56,7 @@ class StableAudioConditioner:
         """`InputError` if a text, called `name` in the message, is longer than the model takes."""
         check_length(self._tokenizer, text, self.longest, name)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def batch(self, texts: Sequence[str], seconds: float, negative: str, guided: bool) -> Conditions:
         """Return the conditions of clips.
 

@@ -32,7 +32,6 @@ class Denoiser:
         Where it is added up how far guidance leads; see `generators.diffusion.sampling.widen_gap`.
     """
 
-    @torch.inference_mode()
     def __init__(
         self,
         transformer: Any,
@@ -57,7 +56,6 @@ class Denoiser:
         )
         self._rotary = tuple(part.to(conditions.attended.device) for part in rotary)
 
-    @torch.inference_mode()
     def predict(self, latents: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
         """Return the prediction of the model.
 

@@ -69,7 +69,6 @@ class StableAudio(PipelineGenerator):
         denoise(denoiser, self._parts.scheduler, state, noise, options.steps, span)
 
 
-@torch.inference_mode()
 def denoise(
     denoiser: Denoiser, scheduler: Any, state: State, noise: GaussianNoise, steps: int, span: range
 ) -> None:

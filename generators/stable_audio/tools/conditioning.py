@@ -39,7 +39,7 @@ class StabilityConditioner:
         """`InputError` if a text, called `name` in the message, is longer than the model takes."""
         check_length(self._conditioners[TEXT].tokenizer, text, self.longest, name)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def batch(self, texts: Sequence[str], seconds: float, negative: str) -> dict[str, torch.Tensor]:
         """Return what the transformer takes beside latents and times.
 
