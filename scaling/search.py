@@ -44,9 +44,9 @@ class Search(Standardising, Judging, Generation, Runtime):
     Attributes
     ----------
     method
-        Method: prune (drop candidates whose previews have a low reward), stop (draw until it is not worth it), cfg (drop
-        candidates that guidance has led least far; no reward), random (drop none), noise (around the best noise so far),
-        particles (draw anew on the way, by the reward of previews) or evolve (breed from the best, on the way).
+        Method: prune (drop candidates whose previews have a low reward), stop (draw until it is not worth it), cfg
+        (drop candidates that guidance has led least far; no reward), random (drop none), noise (around the best noise so
+        far), particles (draw anew on the way, by the reward of previews) or evolve (breed from the best, on the way).
     n
         Number of candidates that are begun for each prompt; for stop the most that are drawn, for evolve the first
         population. By default 10.
@@ -62,8 +62,8 @@ class Search(Standardising, Judging, Generation, Runtime):
     tempering
         Weight of a standard deviation of reward for particles: 0 would draw them all alike.
     from_pool
-        Pool on which stop is only told, from scores: which candidates it would have drawn, and what they would have been
-        worth.
+        Pool on which stop is only told, from scores: which candidates it would have drawn, and what they would have
+        been worth.
     generator
         Generator: a name (python -m generators list), hub id or model folder; all but stop need one that can be stopped
         half-way.

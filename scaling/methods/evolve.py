@@ -1,10 +1,10 @@
-"""Evolution along the way from noise to music: EvoSearch (arXiv 2505.17618), with mutations that keep the noise's level.
+"""Evolution along the way from noise to music: EvoSearch (arXiv 2505.17618), with mutations that keep the noise level.
 
 A population of n is made from noise and heard. Then, at ever later shares of the work, a new population is bred: the
-elite stays, and children take the latents that a parent had at that share, mutated, and are made from there on. So later
-generations cost less, and search closer. A parent is the best of a random nine tenths of the population. A mutation
-replaces a part of the noise in the latents by fresh noise; EvoSearch adds it to latents half-way, which leaves more noise
-in them than the model expects.
+elite stays, and children take the latents that a parent had at that share, mutated, and are made from there on. So
+later generations cost less, and search closer. A parent is the best of a random nine tenths of the population. A
+mutation replaces a part of the noise in the latents by fresh noise; EvoSearch adds it to latents half-way, which leaves
+more noise in them than the model expects.
 
 All that were made are candidates of a pool of its own.
 """
@@ -61,7 +61,9 @@ class Evolve(PromptMethod):
         """`InputError` for a generator that has no latents, or so few steps that the last generation would be done."""
         latent_stoppable(generator)
         if Course(begun.steps, True).reached(_GENERATIONS[-1][0]) == 1:
-            raise InputError(f"--method evolve needs at least 5 steps, got {begun.steps}: give --sampling_steps")
+            raise InputError(
+                f"--method evolve needs at least 5 steps, got {begun.steps}: give --sampling_steps"
+            )
 
     @property
     def elite(self) -> int:
@@ -71,9 +73,7 @@ class Evolve(PromptMethod):
     @property
     def children(self) -> dict[float, int]:
         """Number of those that are bred, by share of the work."""
-        return {
-            share: max(1, math.ceil(size * self.n - 1e-9) - self.elite) for share, size in _GENERATIONS
-        }
+        return {share: max(1, math.ceil(size * self.n - 1e-9) - self.elite) for share, size in _GENERATIONS}
 
     @property
     def finishes(self) -> int:
@@ -87,9 +87,7 @@ class Evolve(PromptMethod):
 
     def work(self, course: Course) -> Work:
         """Return the work for one prompt."""
-        bred = (
-            Work(1 - course.reached(share), 1.0, 1.0) * count for share, count in self.children.items()
-        )
+        bred = (Work(1 - course.reached(share), 1.0, 1.0) * count for share, count in self.children.items())
         return sum(bred, CLIP * self.n)
 
     def search(self, bench: Bench, prompt: Prompt) -> Steps:

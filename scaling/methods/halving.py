@@ -1,7 +1,8 @@
 """Successive halving: begin many candidates, look at all of them on the way, and go on with the best.
 
 Speculative Rejection (arXiv 2410.20290) does so with the prefixes of a language model. A schedule says after which
-share of the work which share of the candidates that are left goes on; what is seen of them is left to `prune` and `cfg`.
+share of the work which share of the candidates that are left goes on; what is seen of them is left to `prune` and
+`cfg`.
 """
 
 import math
@@ -47,7 +48,7 @@ class Stage:
 
 
 def parse_schedule(text: str) -> tuple[Stage, ...]:
-    """Read ``0.25=0.5,0.5=0.5``: after a quarter of the work half of the candidates go on, after half of it half of those.
+    """Read ``0.25=0.5,0.5=0.5``: after a quarter of the work half of the candidates go on, after half half of those.
 
     Raises
     ------
@@ -120,7 +121,9 @@ class Halving(PromptMethod):
             scores, rewards = yield from self.look(bench, alive)
             best = {int(place) for place in ranking(np.asarray(rewards)[None])[0, :count]}
             looks += [
-                Look(partial.job.candidate, partial.share, place in best, float(rewards[place]), scores[place])
+                Look(
+                    partial.job.candidate, partial.share, place in best, float(rewards[place]), scores[place]
+                )
                 for place, partial in enumerate(alive)
             ]
             alive = [partial for place, partial in enumerate(alive) if place in best]

@@ -1,4 +1,4 @@
-"""Random search: n candidates from randomness of their own, all finished. It is best of n, as a measure of the others."""
+"""Random search: n candidates from randomness of their own, all finished. It is best of n, to measure others by."""
 
 from dataclasses import dataclass
 from typing import ClassVar

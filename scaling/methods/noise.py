@@ -4,9 +4,9 @@ A round looks around a pivot: clips are made from its noise x and from neighbour
 
     x' = |x| (0.95 u + sqrt(1 - 0.95^2) w),   u = x / |x|,   w a random direction orthogonal to u
 
-and the best of the round is the pivot of the next; where no neighbour is better, that one starts from fresh noise. All n
-clips are finished, and are the candidates of a pool of its own: what a candidate starts from depends on the rewards of
-those before it.
+and the best of the round is the pivot of the next; where no neighbour is better, that one starts from fresh noise. All
+n clips are finished, and are the candidates of a pool of its own: what a candidate starts from depends on the rewards
+of those before it.
 """
 
 import math

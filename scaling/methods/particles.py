@@ -5,8 +5,8 @@ whose line has been good gets a larger weight, by the potential "max" of FK stee
 
     w = exp(tempering * m),   m = max(z now, m before)
 
-where z is the reward as a z-score among the particles, so that the tempering means the same for any reward and any share
-of the work. If the effective sample size (sum w)^2 / sum w^2 is below half of n, particles are drawn anew by their
+where z is the reward as a z-score among the particles, so that the tempering means the same for any reward and share of
+the work. If the effective sample size (sum w)^2 / sum w^2 is below half of n, particles are drawn anew by their
 weights (systematically): the copies of one go on with randomness of their own. With MusicGen this is sequential Monte
 Carlo over prefixes. Copies of latents get half of their noise renewed, as a sampler that draws none would make them
 alike.

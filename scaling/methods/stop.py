@@ -1,7 +1,7 @@
 """Adaptive N: draw for a prompt until what one more candidate would bring is below what it costs (arXiv 2510.01394).
 
-Each prompt is a box of Pandora's: opening it once more costs a clip, and only the best of what came out counts. With the
-rewards x of a prompt so far, one more is expected to raise their best b by
+Each prompt is a box of Pandora's: opening it once more costs a clip, and only the best of what came out counts. With
+the rewards x of a prompt so far, one more is expected to raise their best b by
 
     EI = E[max(0, r - b)],   r ~ t_v(mean of x, s sqrt(1 + 1/k)),   v = PRIOR + k - 1,
     s^2 = (PRIOR s0^2 + sum (x - mean)^2) / v

@@ -104,7 +104,18 @@ def search_for_prompts(config: Any, processes: Processes, stages: Stages) -> Sea
     tell_flat(reward, processes)
     looks = read_looks(pool.folder) if isinstance(method, PromptMethod) else {}
     return SearchOutcome(
-        config, facts, reward, scorers, pool, candidates, searched, looks, metrics, prices, stages, parts.seconds
+        config,
+        facts,
+        reward,
+        scorers,
+        pool,
+        candidates,
+        searched,
+        looks,
+        metrics,
+        prices,
+        stages,
+        parts.seconds,
     )
 
 
@@ -137,9 +148,7 @@ def _prompt_method(kind: type[PromptMethod], config: Any, n: int) -> PromptMetho
     return method
 
 
-def _facts(
-    config: Any, method: Method, reward: RewardWeights, scorers: Sequence[Scorer]
-) -> dict[str, Any]:
+def _facts(config: Any, method: Method, reward: RewardWeights, scorers: Sequence[Scorer]) -> dict[str, Any]:
     """Return what decides what is found, as JSON has it."""
     facts: dict[str, Any] = {"method": config.method, **asdict(method)}
     if not isinstance(method, PromptMethod) or method.listens:

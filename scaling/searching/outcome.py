@@ -126,7 +126,9 @@ class SearchOutcome:
     def rewards(self) -> list[Array]:
         """Return the rewards of the candidates of each prompt."""
         ends = np.cumsum([len(row) for row in self.candidates])[:-1]
-        return np.split(self.reward({name: np.concatenate(rows) for name, rows in self.metrics.items()}), ends)
+        return np.split(
+            self.reward({name: np.concatenate(rows) for name, rows in self.metrics.items()}), ends
+        )
 
     def summary(self, rewards: Sequence[Array], order: Sequence[Sequence[int]]) -> dict[str, Any]:
         """Return ``summary.json`` without its times.

@@ -2,7 +2,8 @@
 
 A search of `scaling.methods.protocol` is a generator function that asks for work. Those of a chunk of prompts are run
 together: what they ask for at a time is advanced in one call, so that the slots of candidates that were dropped are
-filled with those of other prompts. Previews are scored prompt by prompt, so that their scores are the same in any chunk.
+filled with those of other prompts. Previews are scored prompt by prompt, so that their scores are the same in any
+chunk.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,8 +32,10 @@ class _Running:
 
     prompt: Prompt
     steps: Steps
-    work: Work = Work()
-    heard: dict[int, Partial] = field(default_factory=dict)  # finished ones that were heard, by their identity
+    work: Work = field(default_factory=Work)
+    heard: dict[int, Partial] = field(
+        default_factory=dict
+    )  # finished ones that were heard, by their identity
 
 
 @dataclass(frozen=True)
@@ -138,8 +141,8 @@ class Workshop:
             return self.timed("scoring", lambda: score_clips(self.scorer, requests))
         except InputError as error:
             raise InputError(
-                f"{self.scorer.name} cannot score a preview after {share:.0%} of the work: {error}; look later, or make "
-                "longer clips"
+                f"{self.scorer.name} cannot score a preview after {share:.0%} of the work: {error}; look later, or "
+                "make longer clips"
             ) from error
 
     def _preview(self, partial: Partial) -> Clip:
@@ -163,5 +166,3 @@ def _finishing(running: _Running, found: Found) -> Work:
     """Return the work of decoding and scoring what is finished and was not heard as a finished clip already."""
     left = sum(id(partial) not in running.heard for partial in found.finished.values())
     return Work(decoding=left, scoring=left)
-
-

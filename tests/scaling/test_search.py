@@ -13,7 +13,6 @@ import pytest
 from music.command import parse_command
 from music.errors import InputError
 from music.pool import Pool
-
 from scaling.best_of_n import main as best_of_n
 from scaling.methods.halving import Stage, parse_schedule
 from scaling.methods.prune import Prune
@@ -202,7 +201,9 @@ def test_several_of_each_prompt_are_kept(config):
     main(replace(config, keep=2))
     rows = [json.loads(line) for line in (config.output / "best" / "metadata.jsonl").read_text().splitlines()]
     assert [row["rank"] for row in rows] == [1, 2] * 3
-    with pytest.raises(InputError, match="--keep must be at most the candidates that are finished, got 3 of 2"):
+    with pytest.raises(
+        InputError, match="--keep must be at most the candidates that are finished, got 3 of 2"
+    ):
         main(replace(config, keep=3))
 
 
@@ -223,7 +224,9 @@ def test_stopping_draws_what_best_of_n_would_draw_and_no_more(config, whole):
 @pytest.mark.parametrize("rule", [{"cost": 0.3}, {"budget": 3.0}, {"cost": 0.0}])
 def test_what_is_told_of_a_pool_is_what_is_done(config, whole, rule):
     main(replace(config, method="stop", **rule))
-    told = replace(config, method="stop", from_pool=whole / "pool", output=config.output.parent / "told", **rule)
+    told = replace(
+        config, method="stop", from_pool=whole / "pool", output=config.output.parent / "told", **rule
+    )
     before = contents(whole)
     main(told)
     assert contents(whole) == before
@@ -273,7 +276,8 @@ def test_a_normal_reward_is_drawn_for_until_its_cost():
         values = generator.standard_normal((100, 60))
         numbers = {str(row): row for row in range(100)}
         rewards = Stop(60, cost).draw(
-            list(numbers), lambda keys, values=values: [float(values[int(name), index]) for name, index in keys]
+            list(numbers),
+            lambda keys, values=values: [float(values[int(name), index]) for name, index in keys],
         )
         counts[cost] = np.mean([len(found) for found in rewards.values()])
     assert counts[0.4] < 5 < counts[0.1] < 20

@@ -134,7 +134,7 @@ def test_what_they_make_is_no_candidate_of_best_of_n(of_latents, shared, method)
 
 
 def test_a_better_neighbour_is_followed(of_latents):
-    """More rounds of the search find louder clips than as many independent ones, on a reward that is smooth in noise."""
+    """The search leaves its first noise behind, which is that of the first candidate of best of n."""
     main(replace(of_latents, method="noise", n=20))
     main(replace(of_latents, method="random", n=20, output=of_latents.output.parent / "random"))
     found = summary_of(of_latents.output)["chosen"]["reward"]["mean"]
@@ -151,9 +151,7 @@ def test_particles_of_codes_go_on_with_randomness_of_their_own(of_codes):
     for looks in read_looks(of_codes.output / "pool").values():
         best = max(looks, key=lambda look: look.reward)
         assert [look.candidate for look in looks if look.kept] == [best.candidate]
-        codes = [
-            pool.tokens(one) for one in pool if one.prompt_id == pool.candidates[0].prompt_id
-        ]
+        codes = [pool.tokens(one) for one in pool if one.prompt_id == pool.candidates[0].prompt_id]
     beginnings = {tuple(one[..., 0].flatten().tolist()) for one in codes}
     assert len(beginnings) == 1  # all come from one
 
