@@ -45,8 +45,8 @@ class Search(Standardising, Judging, Generation, Runtime):
     ----------
     method
         Method: prune (drop candidates whose previews have a low reward), stop (draw until it is not worth it), cfg
-        (drop candidates that guidance has led least far; no reward), random (drop none), noise (around the best noise so
-        far), particles (draw anew on the way, by the reward of previews) or evolve (breed from the best, on the way).
+        (drop candidates that guidance has led least far; no reward), random (drop none), noise (search around the best
+        noise), particles (draw anew on the way, by the reward of previews) or evolve (breed from the best, on the way).
     n
         Number of candidates that are begun for each prompt; for stop the most that are drawn, for evolve the first
         population. By default 10.
