@@ -70,6 +70,57 @@ def curve(
     return svg(figure, f"{metric} of the chosen candidate against n")
 
 
+def against_compute(
+    by_n: Mapping[str, Mapping[str, Any]], metric: str, clips: float, found: Mapping[str, Any], method: str
+) -> str:
+    """Draw a metric of the chosen candidate against compute: best of n as a curve, and what a method found.
+
+    Parameters
+    ----------
+    by_n
+        ``by_n`` of best of n on the same prompts.
+    metric
+        Name of the metric.
+    clips
+        Compute of the method for each prompt, in finished and scored clips.
+    found
+        ``{"mean", "ci95"}`` of what the method chose.
+    method
+        Name of the method.
+
+    Returns
+    -------
+    str
+        One ``<svg>`` element.
+    """
+    numbers = [int(n) for n in by_n]
+    means = [by_n[str(n)][metric]["mean"] for n in numbers]
+    figure, axes = figure_and_axes(4.2, 2.6)
+    axes.plot(numbers, means, color=INK, linewidth=1.8)
+    axes.annotate(
+        "best of n",
+        (numbers[-1], means[-1]),
+        xytext=(0, 6),
+        textcoords="offset points",
+        ha="right",
+        color=INK,
+    )
+    if found["ci95"]:
+        axes.vlines(clips, *found["ci95"], color=ACCENT, linewidth=1.6)
+    axes.plot([clips], [found["mean"]], color=ACCENT, marker="o", markersize=7)
+    axes.annotate(
+        method,
+        (clips, found["mean"]),
+        xytext=(8, -12),
+        textcoords="offset points",
+        color=ACCENT,
+        fontweight="bold",
+    )
+    axes.set_xlabel("finished and scored clips a prompt", color=MUTED)
+    axes.yaxis.set_major_locator(round_ticks(5))
+    return svg(figure, f"{metric} of the chosen candidate against compute")
+
+
 def spread(rewards: Sequence[Array] | Array) -> str:
     """Draw the rewards of all candidates of P prompts, a column a prompt, prompts in order of their best."""
     most = max(map(len, rewards))

@@ -3,6 +3,8 @@
 from dataclasses import asdict, replace
 from typing import Any
 
+import numpy as np
+
 from music.errors import InputError
 from music.pool import Candidate, Pool
 from music.processes import Processes
@@ -14,6 +16,7 @@ from scaling.searching.compute import CLIP, Prices
 from scaling.searching.metrics import by_prompt
 from scaling.searching.outcome import SearchOutcome
 from scaling.searching.trail import Searched
+from scaling.summary import summarise
 
 _WHOLE = Prices(1.0, 0.0, 0.0, "whole clips")  # all that is drawn is finished and scored
 
@@ -54,6 +57,10 @@ def search_in_pool(config: Any, processes: Processes, stages: Stages) -> SearchO
     with stages.time("search"):
         drawn = method.draw(list(rows), rewards_of)
     counts = [len(drawn[name]) for name in rows]
+    reference = None
+    if len({len(row) for row in rows.values()}) == 1:
+        stacked = {metric: np.stack(values) for metric, values in metrics.items()}
+        reference = summarise(reward(stacked), stacked, config.seed)["by_n"]
     return SearchOutcome(
         replace(config, prompts=str(config.from_pool)),
         {"method": config.method, **asdict(method)},
@@ -70,6 +77,7 @@ def search_in_pool(config: Any, processes: Processes, stages: Stages) -> SearchO
         _WHOLE,
         stages,
         {},
+        reference,
     )
 
 

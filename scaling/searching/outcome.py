@@ -27,6 +27,8 @@ from scaling.searching.report import SearchResults, write_search_report
 from scaling.searching.trail import Look, Searched
 from scaling.summary import mean_entries
 
+_TOLD = ("weights", "scorers")  # of a method, which the report tells apart
+
 
 @dataclass(frozen=True)
 class SearchOutcome:
@@ -58,6 +60,8 @@ class SearchOutcome:
         Time that it took so far.
     parts
         Seconds that this process spent on the parts of the search; empty if they were not measured.
+    reference
+        What best of n brings on the same prompts, as `scaling.summary.summarise` says it by n; None if that is unknown.
     """
 
     config: Any
@@ -72,6 +76,7 @@ class SearchOutcome:
     prices: Prices
     stages: Stages
     parts: Mapping[str, float]
+    reference: Mapping[str, Mapping[str, Any]] | None = None
 
     def write(self, folder: Path) -> str:
         """Write everything into the output folder and return what to tell the user.
@@ -136,7 +141,9 @@ class SearchOutcome:
         ``chosen[metric] = {"mean", "ci95"}`` of what the reward has chosen; ``single[metric]`` that of candidate 0 and
         ``gain[metric]`` the difference, paired by prompt, where every prompt has finished that one; ``finished`` how
         many candidates of a prompt were finished; ``looked_at`` how many were looked at half-way, and went on, by share
-        of the work; ``compute.clips_per_prompt`` in finished and scored clips, with the work that it is made of.
+        of the work; ``compute.clips_per_prompt`` in finished and scored clips, with the work that it is made of;
+        ``best_of_n`` of the same prompts by n, if it is known, and ``best_of_n_needs``: how many clips, between two n, it
+        needs for the same reward, None if it does not reach it.
         """
         columns = self._columns(rewards, order)
         resampled = bootstrap_means(
@@ -162,6 +169,7 @@ class SearchOutcome:
             },
             "looked_at": self._stages(),
             "compute": self._compute(),
+            **self._compared(told["chosen"]["reward"]["mean"]),
             "ties": int(sum((row == top).sum() > 1 for row, top in zip(rewards, best, strict=True))),
             **({"keep": self.config.keep} if self.config.keep > 1 else {}),
             **self.reward.scales_record(),
@@ -198,6 +206,14 @@ class SearchOutcome:
         mean = total * (1 / len(self.searched))
         return {"clips_per_prompt": self.prices.clips(mean), **asdict(mean), "prices": self.prices.record()}
 
+    def _compared(self, reached: float) -> dict[str, Any]:
+        """Return what best of n brings, and how many clips it needs for a reward."""
+        if self.reference is None:
+            return {}
+        means = [entry["reward"]["mean"] for entry in self.reference.values()]
+        needs = np.interp(reached, means, [int(n) for n in self.reference]) if reached <= means[-1] else None
+        return {"best_of_n": self.reference, "best_of_n_needs": None if needs is None else float(needs)}
+
     def _write_best(
         self, folder: Path, rewards: Sequence[Array], order: Sequence[Sequence[int]]
     ) -> list[Candidate]:
@@ -216,7 +232,9 @@ class SearchOutcome:
         compute = summary["compute"]
         parts = ", ".join(f"{name} {compute[name]:.3g}" for name in ("generation", "decoding", "scoring"))
         told = {
-            "Method": ", ".join(f"{name} {value}" for name, value in self.method.items() if name != "reward"),
+            "Method": ", ".join(
+                _shown(name, value) for name, value in self.method.items() if name not in _TOLD
+            ),
             "Compute": f"{compute['clips_per_prompt']:.3g} finished and scored clips a prompt ({parts}; prices "
             f"{self.prices.basis})",
             "Ties": str(summary["ties"]),
@@ -225,6 +243,16 @@ class SearchOutcome:
         return run_facts(
             self.config, self.reward, self.scorers, self.pool, self.candidates, chosen, told, self.stages
         )
+
+
+def _shown(name: str, value: Any) -> str:
+    """Return an option of a method for people; a schedule as `--schedule` takes it."""
+    if isinstance(value, list):
+        value = ",".join(
+            "=".join(f"{part:g}" for part in one.values()) if isinstance(one, dict) else f"{one:g}"
+            for one in value
+        )
+    return str(value) if name == "method" else f"{name} {value}"
 
 
 def _picked(values: Sequence[Array], places: Sequence[int]) -> Array:

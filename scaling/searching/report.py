@@ -15,8 +15,9 @@ from music.intervals import Array
 from music.pool import Candidate, Pool
 from music.web_page import page_template
 from reward import RewardWeights
-from scaling.charts import spread
+from scaling.charts import against_compute, spread
 from scaling.report import heard_examples, shown_digits
+from scaling.summary import steps
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,21 @@ def write_search_report(path: Path, results: SearchResults) -> None:
         "decides": {name: name == "reward" or bool(results.reward.weights.get(name)) for name in names},
         "digits": {name: shown_digits(np.concatenate(rows)) for name, rows in measured.items()},
         "spread": spread(results.rewards),
+        "curves": _curves(results, names),
+        "numbers": [str(n) for n in steps(max(map(int, results.summary.get("best_of_n", ["1"]))))],
         "examples": heard_examples(results.pool, results.candidates, results.rewards, results.metrics),
         "facts": results.facts,
     }
     write_text(path, page_template("scaling", "search.html.j2").render(**context))
+
+
+def _curves(results: SearchResults, names: Sequence[str]) -> dict[str, str]:
+    """Return each metric against compute, with the curve of best of n; nothing where that is unknown."""
+    summary = results.summary
+    if "best_of_n" not in summary:
+        return {}
+    clips = summary["compute"]["clips_per_prompt"]
+    return {
+        name: against_compute(summary["best_of_n"], name, clips, summary["chosen"][name], summary["method"])
+        for name in names
+    }

@@ -33,9 +33,8 @@ class _Running:
     prompt: Prompt
     steps: Steps
     work: Work = field(default_factory=Work)
-    heard: dict[int, Partial] = field(
-        default_factory=dict
-    )  # finished ones that were heard, by their identity
+    #: finished candidates that were heard, by their identity
+    heard: dict[int, Partial] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -164,5 +163,5 @@ def chunks(prompts: Sequence[T], size: int) -> Iterator[list[T]]:
 
 def _finishing(running: _Running, found: Found) -> Work:
     """Return the work of decoding and scoring what is finished and was not heard as a finished clip already."""
-    left = sum(id(partial) not in running.heard for partial in found.finished.values())
+    left = float(sum(id(partial) not in running.heard for partial in found.finished.values()))
     return Work(decoding=left, scoring=left)
