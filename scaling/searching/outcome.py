@@ -142,8 +142,8 @@ class SearchOutcome:
         ``gain[metric]`` the difference, paired by prompt, where every prompt has finished that one; ``finished`` how
         many candidates of a prompt were finished; ``looked_at`` how many were looked at half-way, and went on, by share
         of the work; ``compute.clips_per_prompt`` in finished and scored clips, with the work that it is made of;
-        ``best_of_n`` of the same prompts by n, if it is known, and ``best_of_n_needs``: how many clips, between two n, it
-        needs for the same reward, None if it does not reach it.
+        ``best_of_n`` of the same prompts by n, if it is known, and ``best_of_n_needs``: how many clips it needs for the
+        same reward, interpolated between two n; None if it does not reach it.
         """
         columns = self._columns(rewards, order)
         resampled = bootstrap_means(
