@@ -21,6 +21,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from music.errors import InputError
 from scaling.methods.protocol import RoundMethod
 
@@ -68,11 +70,8 @@ class Stop(RoundMethod):
             return behind
         left = allowed - sum(map(len, rewards.values()))
         spread = spread_within(rewards)
-        gains = {
-            name: expected_improvement(found, spread)
-            for name, found in rewards.items()
-            if len(found) < self.n
-        }
+        open_ones = {name: found for name, found in rewards.items() if len(found) < self.n}
+        gains = expected_improvements(open_ones, spread)
         worth = sorted((-gain, name) for name, gain in gains.items() if gain > self.cost * spread)
         served = len(worth) if self.budget is None else math.ceil(_SERVED * len(worth))
         return sorted(name for _, name in worth[: min(served, max(0, left))])
@@ -88,25 +87,29 @@ def spread_within(rewards: Mapping[str, Sequence[float]]) -> float:
     return math.sqrt(math.fsum(squares) / freedom) if freedom else 0.0
 
 
-def expected_improvement(found: Sequence[float], spread: float) -> float:
-    """Return by how much one more draw is expected to raise the best of a prompt.
+def expected_improvements(rewards: Mapping[str, Sequence[float]], spread: float) -> dict[str, float]:
+    """Return by how much one more draw is expected to raise the best of each prompt.
 
     Parameters
     ----------
-    found
-        Rewards so far, one or more.
+    rewards
+        Rewards of the candidates of each prompt so far, one or more, by prompt id.
     spread
-        Spread of rewards within prompts, over all prompts.
+        Spread of rewards within prompts.
     """
     from scipy.stats import t
 
-    count = len(found)
-    mean = math.fsum(found) / count
-    freedom = _PRIOR + count - 1
-    variance = (_PRIOR * spread**2 + math.fsum((value - mean) ** 2 for value in found)) / freedom
-    scale = math.sqrt(variance * (1 + 1 / count))
-    if scale == 0:
-        return 0.0
-    z = (max(found) - mean) / scale
-    tail = (freedom + z**2) / (freedom - 1) * t.pdf(z, freedom) - z * t.sf(z, freedom)
-    return float(scale * max(0.0, tail))
+    counts = np.array([len(found) for found in rewards.values()], float)
+    means = np.array([math.fsum(found) / len(found) for found in rewards.values()])
+    squares = np.array(
+        [
+            math.fsum((value - mean) ** 2 for value in found)
+            for found, mean in zip(rewards.values(), means, strict=True)
+        ]
+    )
+    freedom = _PRIOR + counts - 1
+    scale = np.sqrt((_PRIOR * spread**2 + squares) / freedom * (1 + 1 / counts))
+    above = np.array([max(found) for found in rewards.values()]) - means
+    z = np.divide(above, scale, out=np.zeros_like(scale), where=scale > 0)
+    gain = scale * ((freedom + z**2) / (freedom - 1) * t.pdf(z, freedom) - z * t.sf(z, freedom))
+    return {name: max(0.0, float(one)) for name, one in zip(rewards, gain, strict=True)}

@@ -16,7 +16,7 @@ from music.pool import Pool
 from scaling.best_of_n import main as best_of_n
 from scaling.methods.halving import Stage, parse_schedule
 from scaling.methods.prune import Prune
-from scaling.methods.stop import Stop, expected_improvement, spread_within
+from scaling.methods.stop import Stop, expected_improvements, spread_within
 from scaling.search import Search, main
 from scaling.searching.compute import Course, Prices
 from scaling.searching.trail import read_looks
@@ -249,7 +249,7 @@ def test_a_pool_that_ends_too_soon_is_named(config, whole):
 def test_draws_go_to_the_prompts_that_gain_most():
     rewards = {"flat": [0.0, 0.001, 0.0], "wide": [0.0, 1.0, -1.0], "lucky": [0.0, 5.0, 0.1]}
     spread = spread_within(rewards)
-    gains = {name: expected_improvement(found, spread) for name, found in rewards.items()}
+    gains = expected_improvements(rewards, spread)
     assert gains["lucky"] < gains["wide"]
     assert Stop(10, 0.0, 4.0).next_draws(rewards) == [max(gains, key=gains.get)]
     assert Stop(3, 0.0).next_draws(rewards) == []
@@ -264,7 +264,8 @@ def test_the_expected_improvement_is_that_of_a_sample():
     scale = np.sqrt((3 * spread**2 + np.sum((np.array(found) - mean) ** 2)) / freedom * (1 + 1 / 3))
     draws = mean + scale * generator.standard_t(freedom, 1_000_000)
     expected = np.maximum(0, draws - max(found)).mean()
-    assert expected_improvement(found, spread) == pytest.approx(expected, rel=0.02)
+    assert expected_improvements({"a": found, "b": [0.0]}, spread)["a"] == pytest.approx(expected, rel=0.02)
+    assert expected_improvements({"a": [1.0, 1.0]}, 0.0) == {"a": 0.0}
 
 
 def test_a_normal_reward_is_drawn_for_until_its_cost():
