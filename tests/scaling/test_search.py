@@ -316,7 +316,7 @@ def test_the_work_is_known_ahead():
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"method": "cfg"}, "method was 'prune', is 'cfg'"),
+        ({"method": "random"}, "method was 'prune', is 'random'"),
         ({"method": "stop"}, "method was 'prune', is 'stop'"),
         ({"n": 7}, "n was 6, is 7"),
         ({"schedule": "0.5=0.5"}, "schedule was"),

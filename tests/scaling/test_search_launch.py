@@ -69,9 +69,9 @@ def test_accelerate_launch_and_a_mistake(tmp_path, given, alone):
     done = start("-m", "accelerate.commands.launch", SCRIPT, *options)
     assert done.returncode == 0, done.stderr
     assert finished(tmp_path / "launched") == expected
-    other = "cfg" if method == "prune" else "prune"
-    done = start(SCRIPT, *options, "--method", other)
+    done = start(SCRIPT, *options, "--method", "random")
     assert done.returncode == 2
     errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert len(errors) == 1
+    assert f"method was '{method}', is 'random'" in errors[0]
     assert finished(tmp_path / "launched") == expected
