@@ -129,8 +129,7 @@ def _method(config: Any, generator: Generator, prompt: Prompt, prices: Prices) -
     seed = candidate_seed(config.seed, prompt.id, 0)
     begun = able.begin([Job(prompt, 0, seed)], config.seconds)[0]
     if config.budget is None:
-        method = kind.of(config, config.n or DEFAULT_N)
-        assert isinstance(method, PromptMethod)
+        method = _prompt_method(kind, config, config.n or DEFAULT_N)
     else:
         course = Course.of(generator, begun)
         method = within_budget(lambda n: _prompt_method(kind, config, n), config.budget, course, prices)
