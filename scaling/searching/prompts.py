@@ -55,7 +55,8 @@ def search_prompts(
     """
     bench = workshop.bench
     pool.missing(prompts, method.n, bench.seed, spec, processes)  # refuses the pool of another run
-    left = [prompt for prompt in prompts if prompt.id not in trail.searched]
+    known = {candidate.key for candidate in pool}
+    left = [prompt for prompt in prompts if not _is_searched(prompt, trail, known)]
     processes.agree({"prompts that are not searched yet": [prompt.id for prompt in left]})
     there, done = len(prompts) - len(left), processes.count()
     bar = progress(
@@ -73,7 +74,6 @@ def search_prompts(
             pool.writer(bench.generator.name, spec, processes.rank) as writer,
             trail,
         ):
-            known = {candidate.key for candidate in pool}
             for chunk in processes.claim(list(chunks(left, at_once))):
                 for result in workshop.search(method, chunk):
                     _write(result, workshop, writer, known, trail)
@@ -86,6 +86,12 @@ def search_prompts(
     processes.barrier()
     pool.reload()
     trail.reload()
+
+
+def _is_searched(prompt: Prompt, trail: Trail, known: set[tuple[str, int]]) -> bool:
+    """Return whether a prompt was searched, and nobody has deleted what was found."""
+    found = trail.searched.get(prompt.id)
+    return found is not None and all((prompt.id, index) in known for index in found.candidates)
 
 
 def _write(

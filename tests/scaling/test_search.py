@@ -182,6 +182,14 @@ def test_killed_between_a_clip_and_its_prompt_it_is_searched_again(config, prune
     assert finished(config.output) == finished(pruned)
 
 
+def test_a_candidate_whose_row_was_deleted_is_made_again(config, pruned):
+    main(config)
+    metadata = config.output / "pool" / "metadata.jsonl"
+    metadata.write_text("".join(metadata.read_text().splitlines(keepends=True)[1:]))
+    main(config)
+    assert finished(config.output) == finished(pruned)
+
+
 def test_a_budget_is_as_many_candidates_as_it_pays(config):
     main(replace(config, n=None, budget=3.0))
     summary = summary_of(config.output)
