@@ -22,6 +22,7 @@ from scaling.searching.compute import Course, Prices
 from scaling.searching.trail import read_looks
 from tests.music.folder_state import contents
 from tests.scaling.finished_run import finished
+from tests.web_pages import assert_balanced, assert_loads_nothing
 
 SCORERS = "tests.scaling.loudness_scorer"
 SECONDS = 0.6  # so that there is something to be heard after a quarter of the work
@@ -82,6 +83,24 @@ def test_what_pruning_leaves(pruned):
     record = json.loads((pruned / "run.json").read_text())
     assert record["method"]["schedule"] == [{"share": 0.25, "keep": 0.5}, {"share": 0.5, "keep": 0.5}]
     assert len(Pool(pruned / "pool")) == 6
+
+
+def test_the_report_tells_what_it_cost_and_loads_nothing(pruned, whole, config):
+    page = (pruned / "report.html").read_text()
+    assert_loads_nothing(page)
+    assert_balanced(page)
+    clips = summary_of(pruned)["compute"]["clips_per_prompt"]
+    assert f"at {clips:.3g} clips a prompt" in page
+    assert "prune, n 6, schedule 0.25=0.5,0.5=0.5" in page
+    assert "Against best of n" not in page
+    main(replace(config, method="stop", from_pool=whole / "pool"))
+    page = (config.output / "report.html").read_text()
+    assert_loads_nothing(page)
+    assert_balanced(page)
+    assert "Against best of n" in page
+    summary = summary_of(config.output)
+    assert summary["best_of_n"] == summary_of(whole)["by_n"]
+    assert 1 <= summary["best_of_n_needs"] <= 6
 
 
 def test_the_compute_is_that_of_the_steps_previews_and_scores(pruned):
@@ -355,7 +374,6 @@ def test_the_folder_of_best_of_n_is_left_alone(config, whole):
     ("argv", "message"),
     [
         (["--budget", "0.5"], "--budget must be at least one clip, got 0.5"),
-        (["--budget", "nan"], "--budget must be at least one clip"),
         (["--budget", "3", "--n", "4"], "leave out --n"),
         (["--method", "magic"], "--method must be one of"),
         (["--n", "0"], "--n must be at least 1"),
