@@ -85,8 +85,8 @@ class Search(Standardising, Judging, Generation, Runtime):
     keep
         Number of finished candidates of each prompt in best/, the best ones; above 1 their names and rows say the rank.
     at_once
-        Number of prompts that are searched side by side; by default as many as fill the generator's batches when the
-        fewest candidates are left. It decides memory and speed, and nothing of what is found.
+        Number of prompts that are searched side by side; by default so many that the generator's batches are full, also
+        when few candidates are left. It decides memory and speed, and nothing of what is found.
     """
 
     method: Literal["prune", "stop", "cfg", "random", "noise", "particles", "evolve"] = "prune"

@@ -81,9 +81,9 @@ class Evolve(PromptMethod):
         return self.n + sum(self.children.values())
 
     @property
-    def narrowest(self) -> int:
-        """Number of children of the smallest generation."""
-        return min(self.children.values())
+    def widths(self) -> list[tuple[int, float]]:
+        """Number of those that are made in each generation, with the work of each of them."""
+        return [(self.n, 1.0), *((count, 1 - share) for share, count in self.children.items())]
 
     def work(self, course: Course) -> Work:
         """Return the work for one prompt."""

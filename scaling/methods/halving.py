@@ -108,6 +108,15 @@ class Halving(PromptMethod):
             left = stage.kept(left)
         return left
 
+    @property
+    def widths(self) -> list[tuple[int, float]]:
+        """How many candidates of a prompt are left, each with the share of the work for which they are."""
+        found, left, done = [], self.n, 0.0
+        for stage in self.schedule:
+            found.append((left, stage.share - done))
+            left, done = stage.kept(left), stage.share
+        return [*found, (left, 1 - done)]
+
     def search(self, bench: Bench, prompt: Prompt) -> Steps:
         """Begin, look, drop, finish; nobody looks at a stage at which all would go on."""
         alive = bench.generator.begin(bench.jobs(prompt, range(self.n)), bench.seconds)

@@ -41,9 +41,9 @@ class NoiseSearch(PromptMethod):
         return self.n
 
     @property
-    def narrowest(self) -> int:
-        """Number of candidates of a round."""
-        return min(self.n, _NEIGHBOURS)
+    def widths(self) -> list[tuple[int, float]]:
+        """Number of candidates of a round, for all of the work."""
+        return [(min(self.n, _NEIGHBOURS), 1.0)]
 
     def work(self, course: Course) -> Work:
         """Return the work for one prompt."""

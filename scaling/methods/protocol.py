@@ -151,9 +151,9 @@ class PromptMethod(Method):
         """Number of candidates of a prompt that it finishes."""
 
     @property
-    def narrowest(self) -> int:
-        """Number of candidates of a prompt that it works on at a time when they are fewest."""
-        return self.finishes
+    def widths(self) -> list[tuple[int, float]]:
+        """How many candidates of a prompt are worked on at a time, each with the share of the work for which they are."""
+        return [(self.finishes, 1.0)]
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from scaling.outcome import Stages
 from scaling.searching.compute import CLIP, Course, Prices, prices_of
 from scaling.searching.metrics import by_prompt
 from scaling.searching.outcome import SearchOutcome
-from scaling.searching.prompts import search_prompts
+from scaling.searching.prompts import search_prompts, side_by_side
 from scaling.searching.timing import Parts
 from scaling.searching.trail import Searched, Trail, claim_search, read_looks
 from scaling.searching.workshop import Workshop
@@ -90,7 +90,8 @@ def search_for_prompts(config: Any, processes: Processes, stages: Stages) -> Sea
             assert isinstance(method, PromptMethod)
             bench = Bench(stoppable(generator), weights, config.seconds, config.seed)
             trail = Trail(pool.folder, spec, processes.rank)
-            at_once = config.at_once or _at_once(bench.generator, method, len(prompts), processes.world_size)
+            share = ceil(len(prompts) / processes.world_size)  # so that every process has work
+            at_once = config.at_once or min(share, side_by_side(method.widths, bench.generator.batch_size))
             workshop = Workshop(bench, scorers[0], parts)
             search_prompts(method, workshop, prompts, pool, spec, trail, processes, at_once)
             searched = [trail.searched[prompt.id] for prompt in prompts]
@@ -155,11 +156,6 @@ def _facts(config: Any, method: Method, reward: RewardWeights, scorers: Sequence
         facts["scorers"] = hashes_of(scorers[:1])
     told: dict[str, Any] = json.loads(json.dumps(facts))
     return told
-
-
-def _at_once(generator: Any, method: PromptMethod, prompts: int, processes: int) -> int:
-    """Return how many prompts fill a batch when the fewest candidates are left, and leave work for every process."""
-    return max(1, min(ceil(generator.batch_size / method.narrowest), ceil(prompts / processes)))
 
 
 def _in_rounds(

@@ -1,6 +1,7 @@
 """Search all prompts of a run: chunk by chunk, each process as many as it can, and write what is found of each."""
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import Any
 
 from generators.filling import merged_if_stopped
@@ -11,6 +12,8 @@ from music.prompts import Prompt
 from scaling.methods.protocol import PromptMethod
 from scaling.searching.trail import Searched, Trail
 from scaling.searching.workshop import Result, Workshop, chunks
+
+_CHUNKS = 2  # times as many prompts as fill a batch with their fewest candidates, at most
 
 
 def search_prompts(
@@ -86,6 +89,27 @@ def search_prompts(
     processes.barrier()
     pool.reload()
     trail.reload()
+
+
+def side_by_side(widths: Sequence[tuple[int, float]], batch_size: int) -> int:
+    """Return how many prompts to search at once: so many that batches are as full as can be, and no more.
+
+    Parameters
+    ----------
+    widths
+        How many candidates of a prompt are worked on at a time, each with the share of the work for which they are.
+    batch_size
+        Candidates of a full batch.
+    """
+    narrowest = min(count for count, _ in widths)
+
+    def batches(prompts: int) -> float:
+        """Return the batches for each prompt."""
+        return sum(share * ceil(prompts * count / batch_size) for count, share in widths) / prompts
+
+    return min(
+        range(1, _CHUNKS * ceil(batch_size / narrowest) + 1), key=lambda count: round(batches(count), 9)
+    )
 
 
 def _is_searched(prompt: Prompt, trail: Trail, known: set[tuple[str, int]]) -> bool:

@@ -19,6 +19,7 @@ from scaling.methods.prune import Prune
 from scaling.methods.stop import Stop, expected_improvements, spread_within
 from scaling.search import Search, main
 from scaling.searching.compute import Course, Prices
+from scaling.searching.prompts import side_by_side
 from scaling.searching.trail import read_looks
 from tests.music.folder_state import contents
 from tests.scaling.finished_run import finished
@@ -338,6 +339,14 @@ def test_the_work_is_known_ahead():
         0.5 * work.generation + 0.5 * work.scoring
     )
     assert method.work(Course(10, True)).decoding == 13
+
+
+def test_so_many_prompts_are_searched_at_once_that_batches_are_full():
+    assert Prune(10, (Stage(0.25, 0.5), Stage(0.5, 0.5))).widths == [(10, 0.25), (5, 0.25), (3, 0.5)]
+    assert side_by_side([(16, 1.0)], 16) == 1
+    assert side_by_side([(4, 1.0)], 16) == 4
+    assert side_by_side([(8, 0.5), (4, 0.5)], 16) == 4
+    assert side_by_side([(10, 0.25), (5, 0.25), (3, 0.5)], 16) == 10  # 7, 4 and 2 batches
 
 
 @pytest.mark.parametrize(
