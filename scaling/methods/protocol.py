@@ -152,7 +152,7 @@ class PromptMethod(Method):
 
     @property
     def widths(self) -> list[tuple[int, float]]:
-        """How many candidates of a prompt are worked on at a time, each with the share of the work for which they are."""
+        """How many candidates of a prompt are worked on at a time, each with that share of the work."""
         return [(self.finishes, 1.0)]
 
 
