@@ -5,7 +5,7 @@ from step to step is computed once; the padding of conditions is hidden from cro
 be in bfloat16, so that the time stays exact.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.nn.functional import pad
@@ -52,9 +52,9 @@ class AceStepDenoiser:
         self._guidance = guidance
         self._dtype = next(transformer.layers.parameters()).dtype
         self._state = state
-        self._momentum: Any = MomentumBuffer(momentum=_MOMENTUM)
+        self._momentum = MomentumBuffer(momentum=_MOMENTUM)
         if "momentum" in state:
-            self._momentum.running_average = state["momentum"]
+            self._momentum.running_average = cast(Any, state["momentum"])  # it begins as 0
         if guidance > 1:
             states, mask = torch.cat([states, away.expand_as(states)]), torch.cat([mask, mask])
         self._states = transformer.condition_embedder(states).to(self._dtype)
