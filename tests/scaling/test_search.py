@@ -179,7 +179,7 @@ def test_killed_at_any_stage_it_is_taken_up(config, pruned):
     main(replace(config, at_once=1, output=config.output.parent / "rehearsal"))
     duration = time.perf_counter() - start
     assert finished(config.output.parent / "rehearsal") == finished(pruned)
-    for share in (0.2, 0.4, 0.6, 0.8):
+    for share in (0.3, 0.6):
         output = config.output.parent / f"killed-{share}"
         child = os.fork()
         if child == 0:
