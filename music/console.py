@@ -32,6 +32,7 @@ COMMANDS = {
     "evaluate": Command(
         "scaling.evaluate:Evaluate", "measure what best of n brings, on pools that exist", shares=True
     ),
+    "plan": Command("scaling.plan:Plan", "say what best of n will cost: FLOP, memory, disk and hours"),
     "browse": Command("scaling.browse:Browse", "listen to the candidates of a pool and mark favourites"),
     "score": Command(
         "reward.score:ScoreConfig", "score clips of a file, or candidates of a pool", shares=True

@@ -7,9 +7,9 @@ Within one pass of a small model the cores wait for each other after every opera
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -60,6 +60,16 @@ def exact_float32() -> Iterator[None]:
             yield
     finally:
         products.allow_tf32 = given
+
+
+def autocasting(device: torch.device, dtype: str) -> AbstractContextManager[Any]:
+    """Return a context in which products are computed in bfloat16 if that is the numeric type's name.
+
+    Where models run for their shapes alone (`music.shapes`) there is none, and they count as in float32.
+    """
+    if device.type == "meta":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16, enabled=dtype == "bfloat16")
 
 
 @contextmanager

@@ -20,6 +20,10 @@ COMMANDS = {
     "embedding": Command(
         "experiments.benchmarks.embedding:EmbeddingSpeed", "hours of audio that the towers encode in an hour"
     ),
+    "memory": Command(
+        "experiments.benchmarks.memory:MemoryTaken",
+        "memory that MusicGen takes, beside what is planned for it",
+    ),
     "numeric-types": Command(
         "experiments.benchmarks.numeric_types:NumericTypes",
         "whether a reward model orders clips in bfloat16 as in float32",

@@ -1,13 +1,12 @@
-"""What a machine can do at best, measured, and what decoding asks of it."""
+"""What decoding asks of a machine; what one can do at best is measured in `music.machine_rates`."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
+from music.machine_rates import matmul_rate, read_rate
 
-_REPEATS = 3
+__all__ = ["DecodingWork", "count_flop", "decoding_work", "matmul_rate", "read_rate"]
 
 
 @dataclass(frozen=True)
@@ -55,18 +54,6 @@ def decoding_work(decoder: Any, clips: int, guided: bool, text: int, steps: int)
     return DecodingWork(float(flop), float(read * decoder.lm_heads[0].weight.element_size()))
 
 
-def matmul_rate(dtype: torch.dtype, device: torch.device, size: int) -> float:
-    """Return the FLOP/s of a product of two square matrices, the best of a few."""
-    one, other = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    return 2 * size**3 / _best(lambda: one @ other, device)
-
-
-def read_rate(device: torch.device, size: int) -> float:
-    """Return the bytes/s at which `size` bytes are read, the best of a few."""
-    numbers = torch.ones(size // 4, device=device)
-    return numbers.nbytes / _best(numbers.sum, device)
-
-
 def count_flop(work: Callable[[], object]) -> float:
     """Return the arithmetic that some work does in this thread, FLOP; the counter does not see other threads."""
     from torch.utils.flop_counter import FlopCounterMode
@@ -74,15 +61,3 @@ def count_flop(work: Callable[[], object]) -> float:
     with FlopCounterMode(display=False) as counter:
         work()
     return float(counter.get_total_flops())
-
-
-def _best(work: Callable[[], object], device: torch.device) -> float:
-    """Return the seconds of the fastest of a few runs, after one that is not counted."""
-    found = []
-    for _ in range(_REPEATS + 1):
-        began = time.perf_counter()
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        found.append(time.perf_counter() - began)
-    return min(found[1:])

@@ -131,6 +131,10 @@ class DiffusionGenerator(BatchGenerator):
             raise InputError(f"latents of {self.name} hold NaN or infinity")
         return latents.to(self._device, torch.float32)
 
+    def blank_tokens(self, seconds: float) -> torch.Tensor:
+        """Return latents of zeros; see `generators.shared.batch_generator.BatchGenerator.blank_tokens`."""
+        return torch.zeros(self._latent_shape(samples_of(seconds, self)))
+
     @abstractmethod
     def _latent_shape(self, samples: int) -> tuple[int, ...]:
         """Return the shape of the latents of a clip."""

@@ -77,6 +77,10 @@ class CodeGenerator(BatchGenerator):
             raise InputError(f"tokens of {self.name} lie in 0 to {self._vocabulary - 1}, got {low} to {high}")
         return self._clip(tokens.to(self._device, torch.long), samples)
 
+    def blank_tokens(self, seconds: float) -> torch.Tensor:
+        """Return codes of zeros; see `generators.shared.batch_generator.BatchGenerator.blank_tokens`."""
+        return torch.zeros(self._codebooks, self._frames(samples_of(seconds, self)), dtype=torch.long)
+
     @abstractmethod
     def _decoder(self, prompts: Sequence[Prompt], steps: int) -> AbstractContextManager[CodeDecoder]:
         """Return a decoder, in its context, of clips that take so many steps."""

@@ -42,6 +42,12 @@ class PackedLinear:
             if _proved(product, self._weight, rows):
                 self._product = product
 
+    def packed_bytes(self) -> int:
+        """Return the bytes that a packed copy takes."""
+        few = self._rows < _FEWEST
+        stays = self._weight.dtype == torch.bfloat16 and multiplies_bfloat16()
+        return 0 if few else self._weight.numel() * (2 if stays else 4)
+
     def __call__(self, states: torch.Tensor) -> torch.Tensor:
         """Return the outputs `[rows, outputs]` of states `[rows, inputs]`."""
         if self._product is None or states.ndim != 2 or len(states) != self._rows:
@@ -162,6 +168,11 @@ class DecoderWeights:
             tables = [table.weight for table in decoder.model.decoder.embed_tokens]
             self.embeddings = torch.cat(tables)
         self.offsets = torch.arange(len(tables), device=self.embeddings.device) * tables[0].shape[0]
+
+    def packed_bytes(self) -> int:
+        """Return the bytes of the copies in the order of the kernels, were all layers packed on a CPU."""
+        parts = [linear for layer in (*self.layers, *self.text) for linear in vars(layer).values()]
+        return sum(linear.packed_bytes() for linear in (*parts, self.heads))
 
 
 def _layer(layer: Any, rows: int) -> LayerWeights:

@@ -111,6 +111,11 @@ class MusicGen(CodeGenerator):
             self._model.decoder.get_parameter(name).copy_(weight)
         self._weights = None
 
+    def further_weights(self, device: str) -> int:
+        """Return the bytes of the weights that are laid out anew, on a CPU; see `BatchGenerator.further_weights`."""
+        made = self._weights or DecoderWeights(self._model.decoder, self._slots, self.options.guidance > 1)
+        return made.packed_bytes() if device == "cpu" else 0
+
     def _check(self, prompt: Prompt, seconds: float) -> None:
         if self._beginnings:
             if self._beginnings.frames >= self._frames(samples_of(seconds, self)):

@@ -216,6 +216,14 @@ class BatchGenerator(Generator, ABC):
         return slots_of(self.batch_size, self._device, self._dtype)
 
     @abstractmethod
+    def blank_tokens(self, seconds: float) -> torch.Tensor:
+        """Return tokens of zeros for a clip of this length, as `decode_tokens` takes them."""
+
+    def further_weights(self, device: str) -> int:
+        """Return the bytes of copies of its weights that it makes for its first batch on a type of device alone."""
+        return 0
+
+    @abstractmethod
     def decode_tokens(self, tokens: torch.Tensor, seconds: float) -> Clip:
         """Return the clip of given tokens, the same to the bit as when they were sampled.
 

@@ -10,6 +10,7 @@ from music.files import read_object
 from music.hashing import sha256_folder
 from music.hub import hub_errors
 from music.paths import exists, is_file
+from music.shapes import WEIGHTLESS, for_shapes
 from music.shipped_files import asset
 
 _TEXT_FILES = ("*.json", "*.model", "*.txt")  # configurations and tokenizers
@@ -135,6 +136,8 @@ def weights_hash(folder: Path, beside: Sequence[str] = ()) -> str:
 
     Configurations that decide nothing about most models count where `beside` names them.
     """
+    if for_shapes():
+        return WEIGHTLESS
     weights = next((pattern for pattern in _WEIGHTS if any(folder.glob(pattern))), None)
     if weights is None:
         raise InputError(f"{folder} holds no weights: expected model.safetensors (or its parts)")

@@ -12,6 +12,7 @@ from music.errors import InputError
 from music.files import read_object
 from music.library_repairs import repair_torchaudio
 from music.progress import without_bars_of_transformers
+from music.shapes import for_shapes, without_weights
 
 # what reading a damaged checkpoint of torch, or building what its configuration describes, may raise
 CHECKPOINT_ERRORS = (EOFError, KeyError, AttributeError, AssertionError, pickle.UnpicklingError)
@@ -64,6 +65,8 @@ def loading(place: Path, title: str, further: Sequence[type[Exception]] = ()) ->
 def load_whole(kind: Any, folder: Path, **options: Any) -> Any:
     """Load a model of transformers or diffusers, and refuse it if a weight is missing: it would be a random one.
 
+    Where models are loaded for their shapes alone (`music.shapes`), it needs no weights and has none.
+
     Parameters
     ----------
     kind
@@ -78,11 +81,33 @@ def load_whole(kind: Any, folder: Path, **options: Any) -> Any:
     InputError
         If a weight is missing.
     """
+    if for_shapes():
+        return _shape_of(kind, folder / options.get("subfolder", ""))
     model, report = kind.from_pretrained(folder, local_files_only=True, output_loading_info=True, **options)
     if report["missing_keys"]:
         names, place = sorted(report["missing_keys"]), folder / options.get("subfolder", "")
         raise InputError(f"{place}: {len(names)} weights are missing, the first is {names[0]}")
     return model
+
+
+@contextmanager
+def without_weights_of(kind: Any) -> Iterator[None]:
+    """Let nothing in this block have weights, nor what a library loads by the `from_pretrained` of a class."""
+    own = kind.from_pretrained
+    kind.from_pretrained = lambda place: _shape_of(kind, Path(place))
+    try:
+        with without_weights():
+            yield
+    finally:
+        kind.from_pretrained = own
+
+
+def _shape_of(kind: Any, place: Path) -> Any:
+    """Return a model without weights, in float32, from the configuration in a folder."""
+    with without_weights():
+        if hasattr(kind, "config_class"):
+            return kind(kind.config_class.from_pretrained(place, local_files_only=True)).eval()
+        return kind.from_config(kind.load_config(place, local_files_only=True)).eval()
 
 
 def check_fit(folder: Path, expectations: Sequence[tuple[str, Any, Any]]) -> None:

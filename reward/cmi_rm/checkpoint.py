@@ -17,6 +17,7 @@ from safetensors.torch import save
 from music.durable import write_bytes, write_text
 from music.errors import InputError
 from music.paths import is_file
+from music.shapes import for_shapes, without_weights
 from music.torch_files import read_torch_tensors
 from reward.cmi_rm.config import CMIRMConfig, config_to_dict, read_config
 from reward.cmi_rm.head import RewardHead
@@ -40,7 +41,7 @@ class CMIRM:
 
 def is_checkpoint(folder: Path) -> bool:
     """Return whether a folder holds a CMI-RM."""
-    return is_file(folder / CONFIG) and is_file(folder / WEIGHTS)
+    return is_file(folder / CONFIG) and (for_shapes() or is_file(folder / WEIGHTS))
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
@@ -71,6 +72,9 @@ def load_checkpoint(folder: Path, max_seconds: float = MAX_SECONDS, dtype: str =
 def load_head(folder: Path) -> tuple[RewardHead, dict[str, torch.Tensor]]:
     """Load the head of a folder onto the CPU, and return it with the towers of a full one; see `load_checkpoint`."""
     config = read_config(folder / CONFIG)
+    if for_shapes():
+        with without_weights():
+            return RewardHead(config), {}
     tensors = read_tensors(folder / WEIGHTS)
     towers = {key: value for key, value in tensors.items() if key.startswith(_TOWERS)}
     with torch.random.fork_rng(devices=[]):  # its first weights are thrown away
@@ -94,6 +98,8 @@ def load_towers(
     InputError
         If it cannot be found or its weights do not fit.
     """
+    if for_shapes():
+        weights = {}
     if weights is None:
         folder = locator.folder(name, ("config.json", "model.safetensors", "pytorch_model.bin"))
         locator = locator.beside(folder)

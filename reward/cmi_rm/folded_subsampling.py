@@ -36,7 +36,7 @@ class FoldedSubsampling(nn.Module):
     def forward(self, spectrogram: torch.Tensor) -> torch.Tensor:
         """Map `[B, bands, T]` to `[B, T // 4, dim]`."""
         kind = spectrogram.device.type
-        lower = torch.is_autocast_enabled(kind)
+        lower = kind != "meta" and torch.is_autocast_enabled(kind)
         dtype = torch.get_autocast_dtype(kind) if lower else spectrogram.dtype
         x = spectrogram[:, None].to(dtype)
         if dtype == torch.bfloat16:  # oneDNN's kernels for it read channels last

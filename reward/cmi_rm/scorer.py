@@ -2,15 +2,16 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from music.clips import Clip, read_clip
-from music.devices import find_device, on_cores, threads_of_torch
+from music.devices import autocasting, find_device, on_cores, threads_of_torch
 from music.errors import InputError
 from music.hashing import canonical_json, sha256_file, sha256_text
 from music.prompts import Prompt
@@ -236,8 +237,8 @@ class CMIRMScorer(Scorer):
     def _stream(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return frames[None].to(self.device), torch.tensor([len(frames)], device=self.device)
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.towers.dtype_name == "bfloat16")
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return autocasting(self.device, self.towers.dtype_name)
 
 
 def _split_evenly(items: Sequence[int], weights: Sequence[float], most: int) -> list[list[int]]:

@@ -9,7 +9,7 @@ import copy
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,10 +18,12 @@ import torch
 from torch import nn
 
 from music.clips import Clip
+from music.devices import autocasting
 from music.errors import InputError
 from music.files import read_object
 from music.hashing import canonical_json, sha256_text
 from music.library_repairs import repair_torchaudio
+from music.shapes import for_shapes, without_weights
 from reward.cmi_rm.folded_subsampling import FoldedSubsampling
 from reward.cmi_rm.locations import Locator
 from reward.cmi_rm.muq_import import import_muq
@@ -119,10 +121,12 @@ class Towers(nn.Module):
         self.files, self.use_layer_idx = files, use_layer_idx
         self.audio_module: Any
         self.text_module: Any
-        self.audio_module, self.text_module = build_towers(files)
+        with without_weights() if for_shapes() else nullcontext():
+            self.audio_module, self.text_module = build_towers(files)
         encoder = self.audio_module.model.model
         encoder.conv = FoldedSubsampling(encoder.conv)
-        load_strictly(self, weights, "the towers")
+        if not for_shapes():
+            load_strictly(self, weights, "the towers")
         self.eval().requires_grad_(False)
 
     @property
@@ -214,8 +218,8 @@ class Towers(nn.Module):
     def _tokens(self, text: str) -> Any:
         return self.files.tokenizer([text], return_tensors="pt", truncation=True, max_length=_MAX_TOKENS)
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype_name == "bfloat16")
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return autocasting(self.device, self.dtype_name)
 
     @cached_property
     def hash(self) -> str:

@@ -10,7 +10,11 @@ from typing import Any
 
 from generators.protocol import Generator
 from generators.stepping import LatentStoppable, Partial
+from music.errors import InputError
+from music.prompts import Prompt
 from reward import Scorer
+from reward.cmi_rm.scorer import CMIRMScorer
+from scaling.compute.clip import ClipCompute, work_of
 
 
 @dataclass(frozen=True)
@@ -88,12 +92,15 @@ class Prices:
         Shares of the parts; see `Work`.
     basis
         What they rest on.
+    flop
+        FLOP of one finished and scored clip; None if they cannot be counted.
     """
 
     generation: float
     decoding: float
     scoring: float
     basis: str
+    flop: float | None = None
 
     def clips(self, work: Work) -> float:
         """Return what work costs, in finished and scored clips."""
@@ -104,17 +111,27 @@ class Prices:
         return asdict(self)
 
 
-_NOMINAL = Prices(0.9, 0.03, 0.07, "nominal")
+NOMINAL = Prices(0.9, 0.03, 0.07, "nominal")
 
 
-def prices_of(generator: Generator, scorer: Scorer, seconds: float) -> Prices:
-    """Return what the parts of a clip cost.
+def prices_of(config: Any, scorer: Scorer, prompt: Prompt) -> Prices:
+    """Return what the parts of a clip cost: by FLOP where generator and reward can be counted, else nominal prices.
 
     Parameters
     ----------
-    generator, scorer
-        Who makes the clip, and who scores it.
-    seconds
-        Length of the clip, s.
+    config
+        Options with `generator`, `seconds` and those of `music.options.Generation`, `Rewarding` and `Runtime`.
+    scorer
+        The reward model.
+    prompt
+        What is made, as long as prompts usually are.
     """
-    return _NOMINAL
+    if not isinstance(scorer, CMIRMScorer):
+        return NOMINAL
+    try:
+        clip = ClipCompute(*work_of(config, prompt))
+    except InputError:  # not of a kind that can be counted
+        return NOMINAL
+    parts = clip.generating(), clip.decoding(), clip.scoring(config.seconds)
+    generating, decoding, scoring = (part / sum(parts) for part in parts)
+    return Prices(generating, decoding, scoring, "FLOP", sum(parts))

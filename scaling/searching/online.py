@@ -71,7 +71,7 @@ def search_for_prompts(config: Any, processes: Processes, stages: Stages) -> Sea
     if not config.ignore_unsupported:
         refuse_unsupported(generator, prompts)
     generator.batches([Job(prompt, 0, 0) for prompt in prompts], config.seconds)  # refuses a prompt
-    prices = prices_of(generator, scorers[0], config.seconds)
+    prices = prices_of(config, scorers[0], prompts[0])
     method = _method(config, generator, prompts[0], prices)
     facts = _facts(config, method, weights, scorers)
     spec = pool_spec(generator, config.seconds)

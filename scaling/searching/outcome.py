@@ -204,7 +204,9 @@ class SearchOutcome:
     def _compute(self) -> dict[str, Any]:
         total = sum((one.work for one in self.searched), Work())
         mean = total * (1 / len(self.searched))
-        return {"clips_per_prompt": self.prices.clips(mean), **asdict(mean), "prices": self.prices.record()}
+        clips = self.prices.clips(mean)
+        flop = None if self.prices.flop is None else clips * self.prices.flop
+        return {"clips_per_prompt": clips, "flop": flop, **asdict(mean), "prices": self.prices.record()}
 
     def _compared(self, reached: float) -> dict[str, Any]:
         """Return what best of n brings, and how many clips it needs for a reward."""

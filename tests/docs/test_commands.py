@@ -48,6 +48,7 @@ RUN = {
 }
 #: what is only parsed, by its own parser, and why
 PARSED = {
+    "scaling.plan": "counts models of the true size; tests/scaling/test_plan.py",
     "scaling.browse": "serves until Ctrl-C; tests/scaling/test_browse.py",
     "experiments.ab_test.demo": "serves until Ctrl-C; tests/ab_test/test_end_to_end.py serves",
     "experiments.analyses.arena": "needs hundreds of votes; tests/analyses/test_arena.py",
@@ -62,6 +63,7 @@ PARSED = {
     "experiments.benchmarks.stable_audio": "models of the true size; tests/experiments/test_generation_benchmark.py",
     "experiments.benchmarks.scoring": "models of the true size; tests/experiments/test_scoring_benchmark.py",
     "experiments.benchmarks.embedding": "models of the true size; tests/experiments/test_scoring_benchmark.py",
+    "experiments.benchmarks.memory": "models of the true size; tests/experiments/test_generation_benchmark.py",
     "experiments.benchmarks.numeric_types": "tests/experiments/test_numeric_types.py",
     "experiments.lab.train": "hours; tests/lab/test_lab_training.py",
     "experiments.lab.pairs": "thousands of songs; tests/lab/test_pairs.py",

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from experiments.benchmarks import stable_audio
+from experiments.benchmarks import memory, stable_audio
 from experiments.benchmarks.generation import GenerationSpeed, main
 from experiments.benchmarks.generation_report import Timings, report
 from experiments.benchmarks.machine_limits import DecodingWork, decoding_work
@@ -128,3 +128,10 @@ def test_limits_and_ratios_follow_from_the_times():
 def test_numbers_out_of_range_are_refused(options: dict, message: str):
     with pytest.raises(InputError, match=message):
         GenerationSpeed(**options)
+
+
+def test_the_memory_of_a_run_is_told_beside_the_plan(capsys: pytest.CaptureFixture[str]):
+    memory.main(memory.MemoryTaken(generator="musicgen-tiny", candidates=2, seconds=0.1))
+    found = json.loads(capsys.readouterr().out)
+    assert found["planned"] > found["planned_weights"] > 0
+    assert found["taken"] > 0

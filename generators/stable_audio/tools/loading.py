@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from generators.shared.model_folder import download_index, find_named
-from generators.shared.model_loading import CHECKPOINT_ERRORS, check_t5, known_t5, loading
+from generators.shared.model_loading import CHECKPOINT_ERRORS, check_t5, known_t5, loading, without_weights_of
 from generators.stable_audio.tools.conditioning import START, TEXT, TOTAL
 from generators.stable_audio.tools.library import import_stability
 from generators.stable_audio.tools.samplers import SAMPLERS
@@ -20,6 +20,7 @@ from music.errors import InputError
 from music.files import read_object
 from music.hashing import canonical_json, sha256_folder, sha256_text
 from music.paths import is_file
+from music.shapes import WEIGHTLESS, for_shapes
 from music.torch_files import read_torch_tensors
 
 CONFIG = "model_config.json"
@@ -89,6 +90,8 @@ def model_hash(folder: Path, text_hash: str) -> str:
     text_hash
         SHA-256 of its text encoder.
     """
+    if for_shapes():
+        return WEIGHTLESS
     return sha256_text(canonical_json([sha256_folder(folder, [CONFIG, _weights(folder).name]), text_hash]))
 
 
@@ -121,11 +124,17 @@ def load_stability(
     InputError
         If the folder does not hold the whole model that its configuration describes.
     """
-    weights = _weights(folder)
     with loading(folder, "Stable Audio", CHECKPOINT_ERRORS):
         check_t5(text_encoder)
-        model = create_model(config, text_encoder)
-        model.load_state_dict(_read_weights(weights))
+        if for_shapes():
+            from transformers import T5EncoderModel
+
+            with without_weights_of(T5EncoderModel):
+                model = create_model(config, text_encoder)
+        else:
+            weights = _weights(folder)
+            model = create_model(config, text_encoder)
+            model.load_state_dict(_read_weights(weights))
     model.pretransform.model_half = False
     model.float().to(device).eval().requires_grad_(False)
     if dtype != torch.float32:
