@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -288,7 +289,7 @@ def test_draws_go_to_the_prompts_that_gain_most():
     spread = spread_within(rewards)
     gains = expected_improvements(rewards, spread)
     assert gains["lucky"] < gains["wide"]
-    assert Stop(10, 0.0, 4.0).next_draws(rewards) == [max(gains, key=gains.get)]
+    assert Stop(10, 0.0, 4.0).next_draws(rewards) == [max(gains, key=gains.__getitem__)]
     assert Stop(3, 0.0).next_draws(rewards) == []
     assert Stop(10, 1e9).next_draws(rewards) == []
     assert Stop(10, 0.0, 3.0).next_draws(rewards) == []  # the budget is spent
@@ -310,17 +311,17 @@ def test_the_expected_improvement_is_that_of_a_sample():
     assert expected_improvements({"a": [1.0, 1.0]}, 0.0) == {"a": 0.0}
 
 
+def drawn_from(table, keys):
+    return [table[name][index] for name, index in keys]
+
+
 def test_a_normal_reward_is_drawn_for_until_its_cost():
     """At a cost of c spreads, an ideal player of known spread stops near the quantile where the gain is c."""
     generator = np.random.default_rng(0)
     counts = {}
     for cost in (0.4, 0.1):
-        values = generator.standard_normal((100, 60))
-        numbers = {str(row): row for row in range(100)}
-        rewards = Stop(60, cost).draw(
-            list(numbers),
-            lambda keys, values=values: [float(values[int(name), index]) for name, index in keys],
-        )
+        table = {str(row): generator.standard_normal(60).tolist() for row in range(100)}
+        rewards = Stop(60, cost).draw(list(table), partial(drawn_from, table))
         counts[cost] = np.mean([len(found) for found in rewards.values()])
     assert counts[0.4] < 5 < counts[0.1] < 20
 
