@@ -27,7 +27,7 @@ from tests.scaling.finished_run import finished
 from tests.web_pages import assert_balanced, assert_loads_nothing
 
 SCORERS = "tests.scaling.loudness_scorer"
-SECONDS = 0.6  # so that there is something to be heard after a quarter of the work
+SECONDS = 0.6  # so that there is something to be heard after 0.3 of the work
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +90,7 @@ def test_what_pruning_leaves(pruned):
     assert summary["finished"] == {"per_prompt": 2.0, "fewest": 2, "most": 2}
     assert [(one["candidates"], one["kept"]) for one in summary["looked_at"]] == [(18, 9), (9, 6)]
     record = json.loads((pruned / "run.json").read_text())
-    assert record["method"]["schedule"] == [{"share": 0.25, "keep": 0.5}, {"share": 0.5, "keep": 0.5}]
+    assert record["method"]["schedule"] == [{"share": 0.3, "keep": 0.5}, {"share": 0.5, "keep": 0.5}]
     assert len(Pool(pruned / "pool")) == 6
 
 
@@ -100,7 +100,7 @@ def test_the_report_tells_what_it_cost_and_loads_nothing(pruned, whole, config):
     assert_balanced(page)
     clips = summary_of(pruned)["compute"]["clips_per_prompt"]
     assert f"at {clips:.3g} clips a prompt" in page
-    assert "prune, n 6, schedule 0.25=0.5,0.5=0.5" in page
+    assert "prune, n 6, schedule 0.3=0.5,0.5=0.5" in page
     assert "Against best of n" not in page
     main(replace(config, method="stop", from_pool=whole / "pool"))
     page = (config.output / "report.html").read_text()
@@ -162,7 +162,7 @@ def test_best_of_n_makes_what_is_missing_and_ends_as_ever(pruned, whole, small_r
     assert ({name: data for name, data in files.items() if name not in of_search}, summary) == finished(whole)
 
 
-@pytest.mark.parametrize("schedule", ["0.5=1", "0.25=0.5,0.5=0.5"])
+@pytest.mark.parametrize("schedule", ["0.5=1", "0.3=0.5,0.5=0.5"])
 def test_keeping_all_is_best_of_n(config, whole, schedule):
     n = 6 if schedule == "0.5=1" else 1  # of one candidate nothing is dropped
     main(replace(config, n=n, schedule=schedule))
