@@ -15,9 +15,10 @@ from music.command import parse_command
 from music.errors import InputError
 from music.pool import Pool
 from scaling.best_of_n import main as best_of_n
+from scaling.estimators import best_of_n as best_of_n_estimate
 from scaling.methods.halving import Stage, parse_schedule
 from scaling.methods.prune import Prune
-from scaling.methods.stop import Stop, expected_improvements, spread_within
+from scaling.methods.stop import Stop, expected_improvements, spread_between, spread_within
 from scaling.search import Search, main
 from scaling.searching.compute import Course, Prices
 from scaling.searching.prompts import side_by_side
@@ -254,7 +255,7 @@ def test_stopping_draws_what_best_of_n_would_draw_and_no_more(config, whole):
     counts = drawn(config.output)
     assert sum(counts.values()) == len(pool)
     assert max(counts.values()) <= 6
-    assert min(counts.values()) >= 2
+    assert min(counts.values()) >= 3
     summary = summary_of(config.output)
     assert summary["compute"]["clips_per_prompt"] == pytest.approx(len(pool) / 3)
     assert summary["gain"]["reward"]["mean"] >= 0
@@ -286,8 +287,7 @@ def test_a_pool_that_ends_too_soon_is_named(config, whole):
 
 def test_draws_go_to_the_prompts_that_gain_most():
     rewards = {"flat": [0.0, 0.001, 0.0], "wide": [0.0, 1.0, -1.0], "lucky": [0.0, 5.0, 0.1]}
-    spread = spread_within(rewards)
-    gains = expected_improvements(rewards, spread)
+    gains = expected_improvements(rewards)
     assert gains["lucky"] < gains["wide"]
     assert Stop(10, 0.0, 4.0).next_draws(rewards) == [max(gains, key=gains.__getitem__)]
     assert Stop(3, 0.0).next_draws(rewards) == []
@@ -302,13 +302,20 @@ def test_what_costs_nothing_is_drawn_to_the_end():
 
 def test_the_expected_improvement_is_that_of_a_sample():
     generator = np.random.default_rng(0)
-    found, spread = [0.3, -0.2, 1.1], 0.8
-    mean, freedom = np.mean(found), 3 + 2
-    scale = np.sqrt((3 * spread**2 + np.sum((np.array(found) - mean) ** 2)) / freedom * (1 + 1 / 3))
-    draws = mean + scale * generator.standard_t(freedom, 1_000_000)
-    expected = np.maximum(0, draws - max(found)).mean()
-    assert expected_improvements({"a": found, "b": [0.0]}, spread)["a"] == pytest.approx(expected, rel=0.02)
-    assert expected_improvements({"a": [1.0, 1.0]}, 0.0) == {"a": 0.0}
+    rewards = {"a": [0.3, -0.2, 1.1], "b": [5.0, 5.4, 4.4]}
+    spread = spread_within(rewards)
+    assert spread == pytest.approx(np.sqrt(np.mean([np.var(one, ddof=1) for one in rewards.values()])))
+    between = spread_between(rewards, spread)
+    means = {name: np.mean(found) for name, found in rewards.items()}
+    assert between == pytest.approx(np.sqrt(np.var(list(means.values()), ddof=1) - spread**2 / 3))
+    variance = (8 * spread**2 + np.sum((np.array(rewards["a"]) - means["a"]) ** 2)) / 10
+    weight = 3 / (3 + variance / between**2)
+    mean = weight * means["a"] + (1 - weight) * np.mean(list(means.values()))
+    draws = mean + np.sqrt(variance + weight * variance / 3) * generator.standard_t(10, 1_000_000)
+    expected = np.maximum(0, draws - 1.1).mean()
+    assert expected_improvements(rewards)["a"] == pytest.approx(expected, rel=0.02)
+    assert expected_improvements({"a": [1.0, 1.0]}) == {"a": 0.0}
+    assert spread_between({"a": [1.0, 1.0]}, 0.0) == 0
 
 
 def drawn_from(table, keys):
@@ -316,14 +323,18 @@ def drawn_from(table, keys):
 
 
 def test_a_normal_reward_is_drawn_for_until_its_cost():
-    """At a cost of c spreads, an ideal player of known spread stops near the quantile where the gain is c."""
+    """Drawing is worth it: best of n needs more clips for the same reward."""
     generator = np.random.default_rng(0)
-    counts = {}
+    counts, needed = {}, {}
     for cost in (0.4, 0.1):
         table = {str(row): generator.standard_normal(60).tolist() for row in range(100)}
         rewards = Stop(60, cost).draw(list(table), partial(drawn_from, table))
         counts[cost] = np.mean([len(found) for found in rewards.values()])
-    assert counts[0.4] < 5 < counts[0.1] < 20
+        values = np.array(list(table.values()))
+        means = [best_of_n_estimate(values, values, n).mean() for n in range(1, 61)]
+        reached = np.mean([max(found) for found in rewards.values()])
+        needed[cost] = np.interp(reached, means, range(1, 61))
+    assert counts[0.4] < 5 < counts[0.1] < 0.9 * needed[0.1]
 
 
 @pytest.mark.parametrize(
