@@ -92,7 +92,7 @@ class Search(Standardising, Judging, Generation, Runtime):
     method: Literal["prune", "stop", "cfg", "random", "noise", "particles", "evolve"] = "prune"
     n: int | None = None
     budget: float | None = None
-    schedule: str = "0.25=0.5,0.5=0.5"
+    schedule: str = "0.3=0.5,0.5=0.5"
     cost: float | None = None
     looks: str = "0.2,0.4,0.6,0.8"
     tempering: float = 2.0

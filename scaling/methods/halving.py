@@ -48,7 +48,7 @@ class Stage:
 
 
 def parse_schedule(text: str) -> tuple[Stage, ...]:
-    """Read ``0.25=0.5,0.5=0.5``: after a quarter of the work half of the candidates go on, after half half of those.
+    """Read ``0.3=0.5,0.5=0.5``: after 0.3 of the work half of the candidates go on, after half half of those.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def parse_schedule(text: str) -> tuple[Stage, ...]:
             raise InputError(f"--schedule {text!r}: {part!r} must come after {stages[-1].share:g}")
         stages.append(stage)
     if not stages:
-        raise InputError("--schedule names no share of the work, as in 0.25=0.5,0.5=0.5")
+        raise InputError("--schedule names no share of the work, as in 0.3=0.5,0.5=0.5")
     return tuple(stages)
 
 

@@ -1,14 +1,17 @@
 """Adaptive N: draw for a prompt until what one more candidate would bring is below what it costs (arXiv 2510.01394).
 
 Each prompt is a box of Pandora's: opening it once more costs a clip, and only the best of what came out counts. With
-the rewards x of a prompt so far, one more is expected to raise their best b by
+the k rewards x of a prompt so far, one more is expected to raise their best b by
 
-    EI = E[max(0, r - b)],   r ~ t_v(mean of x, s sqrt(1 + 1/k)),   v = PRIOR + k - 1,
-    s^2 = (PRIOR s0^2 + sum (x - mean)^2) / v
+    EI = E[max(0, r - b)],   r ~ m + sqrt(s^2 + v) t_f
+    f = PRIOR + k - 1,   s^2 = (PRIOR s0^2 + sum (x - mean x)^2) / f
+    m = w mean x + (1 - w) m0,   v = w s^2 / k,   w = k / (k + s^2 / tau^2)
 
-where s0 is the spread of rewards within prompts, over all prompts of the run, which counts like PRIOR draws of its own:
-of few draws the spread is unknown, and the wide tails of Student's t stand for that, as the paper's upper confidence
-bound does. A prompt is drawn for while EI is above cost * s0.
+where m0 and tau are mean and spread of the means of prompts, and s0 is the spread of rewards within prompts, all
+estimated from the rewards of the whole run: of a few draws a prompt's own mean and spread are hardly known. The wide
+tails of Student's t stand for what is left of that, as the paper's upper confidence bound does; where the paper puts
+rewards on one scale by Bradley-Terry, the cost is counted in units of s0 here. A prompt is drawn for while EI is above
+cost * s0.
 
 It goes in rounds: in each, candidates are drawn for the prompts with the largest EI, then all rewards are looked at
 again. With a budget, fewer prompts are served in a round, so that draws go where they bring most, and it ends when the
@@ -27,9 +30,9 @@ from music.errors import InputError
 from scaling.methods.protocol import RoundMethod
 
 DEFAULT_COST = 0.1  # spreads; about ten candidates of a normal reward
-_FIRST = 2  # candidates that each prompt gets before anything is decided
+_FIRST = 3  # candidates that each prompt gets before anything is decided
 _ROUNDING = 1e-9
-_PRIOR = 3.0  # draws that the spread over all prompts counts for in the spread of one
+_PRIOR = 8.0  # draws that the spread over all prompts counts for in the spread of one
 _SERVED = 0.25  # share of the prompts that a round draws for where a budget is shared
 
 
@@ -70,9 +73,12 @@ class Stop(RoundMethod):
             return behind
         left = allowed - sum(map(len, rewards.values()))
         spread = spread_within(rewards)
-        open_ones = {name: found for name, found in rewards.items() if len(found) < self.n}
-        gains = expected_improvements(open_ones, spread)
-        worth = sorted((-gain, name) for name, gain in gains.items() if gain > self.cost * spread)
+        gains = expected_improvements(rewards)
+        worth = sorted(
+            (-gain, name)
+            for name, gain in gains.items()
+            if gain > self.cost * spread and len(rewards[name]) < self.n
+        )
         served = len(worth) if self.budget is None else math.ceil(_SERVED * len(worth))
         return sorted(name for _, name in worth[: min(served, max(0, left))])
 
@@ -87,18 +93,29 @@ def spread_within(rewards: Mapping[str, Sequence[float]]) -> float:
     return math.sqrt(math.fsum(squares) / freedom) if freedom else 0.0
 
 
-def expected_improvements(rewards: Mapping[str, Sequence[float]], spread: float) -> dict[str, float]:
+def spread_between(rewards: Mapping[str, Sequence[float]], spread: float) -> float:
+    """Return the standard deviation of the true means of prompts: what their means vary by beyond chance."""
+    if len(rewards) < 2:
+        return 0.0
+    means = [math.fsum(found) / len(found) for _, found in sorted(rewards.items())]
+    centre = math.fsum(means) / len(means)
+    varies = math.fsum((mean - centre) ** 2 for mean in means) / (len(means) - 1)
+    chance = spread**2 * math.fsum(sorted(1 / len(found) for found in rewards.values())) / len(means)
+    return math.sqrt(max(0.0, varies - chance))
+
+
+def expected_improvements(rewards: Mapping[str, Sequence[float]]) -> dict[str, float]:
     """Return by how much one more draw is expected to raise the best of each prompt.
 
     Parameters
     ----------
     rewards
         Rewards of the candidates of each prompt so far, one or more, by prompt id.
-    spread
-        Spread of rewards within prompts.
     """
     from scipy.stats import t
 
+    spread = spread_within(rewards)
+    between = spread_between(rewards, spread)
     counts = np.array([len(found) for found in rewards.values()], float)
     means = np.array([math.fsum(found) / len(found) for found in rewards.values()])
     squares = np.array(
@@ -108,8 +125,11 @@ def expected_improvements(rewards: Mapping[str, Sequence[float]], spread: float)
         ]
     )
     freedom = _PRIOR + counts - 1
-    scale = np.sqrt((_PRIOR * spread**2 + squares) / freedom * (1 + 1 / counts))
-    above = np.array([max(found) for found in rewards.values()]) - means
+    variance = (_PRIOR * spread**2 + squares) / freedom
+    weight = counts * between**2 / np.maximum(counts * between**2 + variance, np.finfo(float).tiny)
+    middle = weight * means + (1 - weight) * math.fsum(sorted(means.tolist())) / len(means)
+    scale = np.sqrt(variance + weight * variance / counts)
+    above = np.array([max(found) for found in rewards.values()]) - middle
     z = np.divide(above, scale, out=np.zeros_like(scale), where=scale > 0)
     gain = scale * ((freedom + z**2) / (freedom - 1) * t.pdf(z, freedom) - z * t.sf(z, freedom))
     return {name: max(0.0, float(one)) for name, one in zip(rewards, gain, strict=True)}

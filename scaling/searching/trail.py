@@ -109,9 +109,8 @@ class Trail:
 
     def add(self, prompt_id: str, searched: Searched) -> None:
         """Add what was found for a prompt, whose looks and candidates are written; durable on return."""
-        row = {"prompt_id": prompt_id, "spec": self._spec, "candidates": list(searched.candidates)}
-        row["work"] = asdict(searched.work)
-        self._appenders()[1].append(row)
+        found = {"candidates": list(searched.candidates), "work": asdict(searched.work)}
+        self._appenders()[1].append({"prompt_id": prompt_id, "spec": self._spec, **found})
         self.searched[prompt_id] = searched
 
     def merge(self) -> None:
