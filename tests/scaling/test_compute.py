@@ -117,8 +117,9 @@ def test_the_unit_is_a_finished_and_scored_clip(reward: RewardWork, request: pyt
     assert compute.clip == pytest.approx(sum(parts))
     assert min(parts) > 0
     assert compute.in_clips(3 * compute.clip) == pytest.approx(3)
-    assert compute.generating(0, 0.5) < compute.generating(0.5, 1.0)  # later steps attend to more
-    assert compute.preview(0.5) < compute.preview(1.0)
+    # work that is taken up again costs the conditions again
+    assert compute.generating(0, 0.5) + compute.generating(0.5, 1.0) > compute.generating()
+    assert compute.decoding(0.5) < compute.decoding(1.0)
     assert ClipCompute(work).clip == pytest.approx(sum(parts[:2]))
 
 
@@ -141,7 +142,8 @@ def test_memory_is_what_a_run_takes(tmp_path: Path):
     making = allocated(lambda: generator.advance(generator.begin(jobs, 3.0), 1.0))
     assert work.peak == pytest.approx(work.weights + making, rel=0.15)
     decoding = allocated(lambda: generator.decode_tokens(blank, 3.0))
-    assert work.decoding_peak == pytest.approx(work.weights + decoding, rel=0.15)
+    # convolutions of a CPU lay out one layer's states once more, which is most of what so small a codec takes
+    assert 0.7 < work.decoding_peak / (work.weights + decoding) < 1.05
 
 
 def allocated(run: Callable[[], Any]) -> int:
