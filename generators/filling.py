@@ -100,16 +100,49 @@ def fill_pool(
     samples_of(seconds, generator)
     if not ignore_unsupported:
         refuse_unsupported(generator, prompts)
-    spec = pool_spec(generator, seconds)
-    jobs = [Job(*missing) for missing in pool.missing(prompts, n, seed, spec, processes)]
-    batches = generator.batches(jobs, seconds)
+    missing = pool.missing(prompts, n, seed, pool_spec(generator, seconds), processes)
     if processes.is_main:
         warn_of_unsupported(generator, prompts)
-    made, wanted = 0, len(prompts) * n
+    return make_missing(generator, missing, seconds, pool, processes, len(prompts) * n)
+
+
+def make_missing(
+    generator: Generator,
+    missing: Sequence[tuple[Prompt, int, int]],
+    seconds: float,
+    pool: Pool,
+    processes: Processes,
+    wanted: int,
+) -> int:
+    """Make candidates that a pool lacks; see `fill_pool`.
+
+    Parameters
+    ----------
+    generator, seconds, pool, processes
+        See `fill_pool`.
+    missing
+        Prompt, index and seed of each, as `Pool.missing` gives them.
+    wanted
+        Number of candidates that the caller wants, those that are there included.
+
+    Returns
+    -------
+    int
+        Number of candidates that this process made.
+
+    Raises
+    ------
+    InputError
+        If a prompt is not for this generator, or the disk is full.
+    """
+    spec = pool_spec(generator, seconds)
+    jobs = [Job(*one) for one in missing]
+    batches = generator.batches(jobs, seconds)
+    made = 0
     there, done = wanted - len(jobs), processes.count()
     with _progress(generator.name, there, wanted, processes) as bar:
         with (
-            _merged_if_stopped(pool, processes),
+            merged_if_stopped(pool, processes),
             pool.writer(generator.name, spec, processes.rank) as writer,
             BackgroundWriter(writer) as background,
         ):
@@ -131,7 +164,7 @@ def fill_pool(
 
 
 @contextmanager
-def _merged_if_stopped(pool: Pool, processes: Processes) -> Iterator[None]:
+def merged_if_stopped(pool: Pool, processes: Processes) -> Iterator[None]:
     """Let what was made lie in the pool's one list even if the making is stopped, unless other processes go on."""
     try:
         yield

@@ -26,6 +26,9 @@ COMMANDS = {
     "best-of-n": Command(
         "scaling.best_of_n:BestOfN", "make n candidates for every prompt and keep the best", shares=True
     ),
+    "search": Command(
+        "scaling.search:Search", "spend compute on each prompt better than best of n does", shares=True
+    ),
     "evaluate": Command(
         "scaling.evaluate:Evaluate", "measure what best of n brings, on pools that exist", shares=True
     ),

@@ -47,7 +47,7 @@ def claim_folder(folder: str | Path, config: Any) -> None:
     folder
         Output folder of a command; it need not exist.
     config
-        Its options, a dataclass, whose name stands for the command.
+        Its options, a dataclass, whose name stands for the command; `TAKES_UP` names others whose work it goes on with.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def claim_folder(folder: str | Path, config: Any) -> None:
         if is_file(path := Path(folder) / _RECORD):  # a pipe might never end
             record = read_object(path)
     job, command = record.get("job"), record.get("command")
-    if job not in (None, _job(config)):
+    if job not in (None, _job(config), *getattr(config, "TAKES_UP", ())):
         script = command[1] if isinstance(command, list) and len(command) > 1 else job
         raise InputError(
             f"{folder} holds the results of another command ({'/'.join(Path(str(script)).parts[-2:])}): "

@@ -23,6 +23,7 @@ folder holds stays as it is.
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from generators import fill_pool, load_generator
 from generators.registry import given_sampling
@@ -69,6 +70,8 @@ class BestOfN(Standardising, Judging, Generation, Runtime):
     keep
         Number of candidates of each prompt in best/, the best ones; above 1 their names and rows say the rank.
     """
+
+    TAKES_UP: ClassVar = ("Search",)  # whose candidates are these
 
     generator: str = "lab-musicgen"
     prompts: str = "lab"

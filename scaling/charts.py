@@ -70,19 +70,73 @@ def curve(
     return svg(figure, f"{metric} of the chosen candidate against n")
 
 
-def spread(rewards: Array) -> str:
-    """Draw the rewards `[P, N]` of all candidates, a column a prompt, prompts in order of their best."""
-    order = np.argsort(rewards.max(axis=1), kind="stable")[::-1]
+def against_compute(
+    by_n: Mapping[str, Mapping[str, Any]], metric: str, clips: float, found: Mapping[str, Any], method: str
+) -> str:
+    """Draw a metric of the chosen candidate against compute: best of n as a curve, and what a method found.
+
+    Parameters
+    ----------
+    by_n
+        ``by_n`` of best of n on the same prompts.
+    metric
+        Name of the metric.
+    clips
+        Compute of the method for each prompt, in finished and scored clips.
+    found
+        ``{"mean", "ci95"}`` of what the method chose.
+    method
+        Name of the method.
+
+    Returns
+    -------
+    str
+        One ``<svg>`` element.
+    """
+    numbers = [int(n) for n in by_n]
+    means = [by_n[str(n)][metric]["mean"] for n in numbers]
+    figure, axes = figure_and_axes(4.2, 2.6)
+    axes.plot(numbers, means, color=INK, linewidth=1.8)
+    axes.annotate(
+        "best of n",
+        (numbers[-1], means[-1]),
+        xytext=(0, 6),
+        textcoords="offset points",
+        ha="right",
+        color=INK,
+    )
+    if found["ci95"]:
+        axes.vlines(clips, *found["ci95"], color=ACCENT, linewidth=1.6)
+    axes.plot([clips], [found["mean"]], color=ACCENT, marker="o", markersize=7)
+    axes.annotate(
+        method,
+        (clips, found["mean"]),
+        xytext=(8, -12),
+        textcoords="offset points",
+        color=ACCENT,
+        fontweight="bold",
+    )
+    axes.set_xlabel("finished and scored clips a prompt", color=MUTED)
+    axes.yaxis.set_major_locator(round_ticks(5))
+    return svg(figure, f"{metric} of the chosen candidate against compute")
+
+
+def spread(rewards: Sequence[Array] | Array) -> str:
+    """Draw the rewards of all candidates of P prompts, a column a prompt, prompts in order of their best."""
+    most = max(map(len, rewards))
+    table = np.array([np.pad(row, (0, most - len(row)), constant_values=np.nan) for row in rewards])
+    best = np.nanmax(table, axis=1)
+    order = np.argsort(best, kind="stable")[::-1]
     if len(order) > _MOST_PROMPTS:
         order = order[np.linspace(0, len(order) - 1, _MOST_PROMPTS).round().astype(int)]
-    shown = rewards[order]
+    shown = table[order]
     columns = np.arange(len(shown))
     figure, axes = figure_and_axes(11, 3.2)
-    axes.vlines(columns, shown.min(axis=1), shown.max(axis=1), color=LINE, linewidth=1.4, zorder=1)
+    axes.vlines(columns, np.nanmin(shown, axis=1), best[order], color=LINE, linewidth=1.4, zorder=1)
     for index in range(shown.shape[1]):
         axes.scatter(columns, shown[:, index], s=14, color=QUIET, linewidths=0, zorder=2)
-    axes.scatter(columns, shown.mean(axis=1), s=110, marker="_", color=INK, linewidths=1.8, zorder=3)
-    axes.scatter(columns, shown.max(axis=1), s=38, color=ACCENT, linewidths=0, zorder=4)
+    axes.scatter(columns, np.nanmean(shown, axis=1), s=110, marker="_", color=INK, linewidths=1.8, zorder=3)
+    axes.scatter(columns, best[order], s=38, color=ACCENT, linewidths=0, zorder=4)
     axes.set_xticks([])
     axes.set_xlim(-0.8, len(shown) - 0.2)
     axes.set_xlabel(f"{len(shown)} prompts, by the reward of their best candidate", color=MUTED, loc="left")

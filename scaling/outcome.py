@@ -187,40 +187,66 @@ class Outcome:
             f"; {len(left_out)} favourites left out ({reason}): {', '.join(left_out)}\n" if left_out else "\n"
         )
 
-    def _systems(self, chosen: Sequence[Candidate]) -> str:
-        """Return how often the clip of each system was chosen, and how many it has."""
-        counts = Counter(one.system for row in self.candidates for one in row if one.system)
-        wins = Counter(one.system for one in chosen)
-        return ", ".join(f"{system} {wins[system]} (of {count} clips)" for system, count in counts.items())
-
-    def _facts(self, candidates: Sequence[Candidate], summary: Mapping[str, Any]) -> dict[str, str]:
-        candidate = candidates[0]
-        spec = self.pool.spec(candidate)
-        options = ("steps", "guidance", "negative_prompt", "temperature", "top_k", "continuation", "dtype")
-        sampling = {name: spec[name] for name in options if spec.get(name, "") != ""}
-        judges = [f"{scorer.name} ({', '.join(scorer.metrics)})" for scorer in self.scorers[1:]]
-        facts = {
-            "Generator": candidate.generator,
-            "Reward": self.scorers[0].name,
-            "Standardised": ", ".join(
-                f"{name} (mean {scale.mean:.4g}, standard deviation {scale.spread:.4g})"
-                for name, scale in self.reward.scales.items()
-            ),
-            "Judges": ", ".join(judges),
-            "Prompts": f"{self.config.prompts} ({summary['n_prompts']})",
-            "Systems chosen": self._systems(candidates),
-            "Clips": f"{candidate.seconds:g} s at {candidate.sample_rate} Hz",
-            "Sampling": ", ".join(f"{name} {value}" for name, value in sampling.items()),
-            "Seed": str(self.config.seed),
-            "Spec": candidate.spec,
-            "Reward model": self.scorers[0].hash,
+    def _facts(self, chosen: Sequence[Candidate], summary: Mapping[str, Any]) -> dict[str, str]:
+        by_hand = (f"{name} (candidate {index})" for name, index in summary.get("by_hand", {}).items())
+        told = {
             "Ties": str(summary["ties"]),
             "Kept": f"the best {self.keep} of each prompt" if self.keep > 1 else "",
-            "Chosen by hand": ", ".join(
-                f"{prompt_id} (candidate {index})" for prompt_id, index in summary.get("by_hand", {}).items()
-            ),
-            "Time": str(self.stages),
-            "Device": device_name(self.config.device),
-            "Command": shlex.join(sys.argv),
+            "Chosen by hand": ", ".join(by_hand),
         }
-        return {label: value for label, value in facts.items() if value}
+        return run_facts(
+            self.config, self.reward, self.scorers, self.pool, self.candidates, chosen, told, self.stages
+        )
+
+
+def run_facts(
+    config: Any,
+    reward: RewardWeights,
+    scorers: Sequence[Scorer],
+    pool: Pool,
+    candidates: Sequence[Sequence[Candidate]],
+    chosen: Sequence[Candidate],
+    told: Mapping[str, str],
+    stages: Stages,
+) -> dict[str, str]:
+    """Return what a report says of its run, label and value.
+
+    Parameters
+    ----------
+    config, reward, scorers, pool, candidates, stages
+        See `Outcome`.
+    chosen
+        The first choice of each prompt.
+    told
+        What else there is to say; what is empty is left out.
+    """
+    candidate = chosen[0]
+    spec = pool.spec(candidate)
+    options = ("steps", "guidance", "negative_prompt", "temperature", "top_k", "continuation", "dtype")
+    sampling = {name: spec[name] for name in options if spec.get(name, "") != ""}
+    judges = [f"{scorer.name} ({', '.join(scorer.metrics)})" for scorer in scorers[1:]]
+    counts = Counter(one.system for row in candidates for one in row if one.system)
+    wins = Counter(one.system for one in chosen)
+    facts = {
+        "Generator": candidate.generator,
+        "Reward": scorers[0].name,
+        "Standardised": ", ".join(
+            f"{name} (mean {scale.mean:.4g}, standard deviation {scale.spread:.4g})"
+            for name, scale in reward.scales.items()
+        ),
+        "Judges": ", ".join(judges),
+        "Prompts": f"{config.prompts} ({len(candidates)})",
+        "Systems chosen": ", ".join(
+            f"{system} {wins[system]} (of {count} clips)" for system, count in counts.items()
+        ),
+        "Clips": f"{candidate.seconds:g} s at {candidate.sample_rate} Hz",
+        "Sampling": ", ".join(f"{name} {value}" for name, value in sampling.items()),
+        "Seed": str(config.seed),
+        "Spec": candidate.spec,
+        "Reward model": scorers[0].hash,
+        **told,
+        "Time": str(stages),
+        "Device": device_name(config.device),
+        "Command": shlex.join(sys.argv),
+    }
+    return {label: value for label, value in facts.items() if value}

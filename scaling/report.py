@@ -67,9 +67,9 @@ def write_report(path: Path, results: Results) -> None:
     write_page(path, "scaling", _context(results))
 
 
-def examples(rewards: Array, most: int = _EXAMPLES) -> list[int]:
-    """Return prompts (rows of `[P, N]`) spread over the gain of the best over the mean, largest first."""
-    gains = rewards.max(axis=1) - rewards.mean(axis=1)
+def examples(rewards: Sequence[Array] | Array, most: int = _EXAMPLES) -> list[int]:
+    """Return prompts (of P rows) spread over the gain of the best over the mean, largest first."""
+    gains = np.array([row.max() - row.mean() for row in rewards])
     order = np.argsort(-gains, kind="stable")
     picked = np.linspace(0, len(order) - 1, min(most, len(order))).round().astype(int)
     return [int(order[index]) for index in picked]
@@ -92,9 +92,6 @@ def _context(results: Results) -> dict[str, Any]:
     digits = {"reward": shown_digits(results.rewards)}
     digits |= {name: shown_digits(values) for name, values in results.metrics.items()}
     decides = {name: name == "reward" or bool(results.reward.weights.get(name)) for name in names}
-    shown = examples(results.rewards)
-    clips = sum(len(ranks(results.rewards[row])) for row in shown)
-    per_clip = _MOST_SECONDS / clips
     numbers = steps(summary["n"])
     by_n = summary["by_n"]
     return {
@@ -108,7 +105,7 @@ def _context(results: Results) -> dict[str, Any]:
         "decides": decides,
         "digits": digits,
         "minutes": sum(candidate.seconds for row in results.candidates for candidate in row) / 60,
-        "examples": [_example(results, row, per_clip) for row in shown],
+        "examples": heard_examples(results.pool, results.candidates, results.rewards, results.metrics),
         "facts": results.facts,
     }
 
@@ -120,9 +117,41 @@ def shown_digits(values: Array) -> int:
     return 3 if spread == 0 else int(np.clip(2 - np.floor(np.log10(spread)), 2, 6))
 
 
-def _example(results: Results, row: int, seconds: float) -> dict[str, Any]:
-    rewards = results.rewards[row]
-    prompt = results.pool.prompt(results.candidates[row][0])
+def heard_examples(
+    pool: Pool,
+    candidates: Sequence[Sequence[Candidate]],
+    rewards: Sequence[Array] | Array,
+    metrics: Mapping[str, Sequence[Array] | Array],
+) -> list[dict[str, Any]]:
+    """Return what ``examples.html.j2`` shows: some prompts, with clips that can be played.
+
+    Parameters
+    ----------
+    pool
+        Pool of the clips.
+    candidates, rewards
+        Candidates of each prompt, and their rewards.
+    metrics
+        Metrics by name, as the rewards.
+    """
+    shown = examples(rewards)
+    per_clip = _MOST_SECONDS / sum(len(ranks(rewards[row])) for row in shown)
+    return [
+        _example(
+            pool,
+            candidates[row],
+            {"reward": rewards[row], **{name: values[row] for name, values in metrics.items()}},
+            per_clip,
+        )
+        for row in shown
+    ]
+
+
+def _example(
+    pool: Pool, candidates: Sequence[Candidate], metrics: Mapping[str, Array], seconds: float
+) -> dict[str, Any]:
+    rewards = metrics["reward"]
+    prompt = pool.prompt(candidates[0])
     return {
         "text": prompt.text,
         "lyrics": prompt.lyrics,
@@ -133,14 +162,11 @@ def _example(results: Results, row: int, seconds: float) -> dict[str, Any]:
         "clips": [
             {
                 "rank": name,
-                "candidate": column,
-                "original": results.candidates[row][column].original,
-                "system": results.candidates[row][column].system,
-                "scores": {
-                    "reward": float(rewards[column]),
-                    **{metric: float(values[row, column]) for metric, values in results.metrics.items()},
-                },
-                **_player(results.pool.clip(results.candidates[row][column]), seconds),
+                "candidate": candidates[column].candidate,
+                "original": candidates[column].original,
+                "system": candidates[column].system,
+                "scores": {metric: float(values[column]) for metric, values in metrics.items()},
+                **_player(pool.clip(candidates[column]), seconds),
             }
             for name, column in ranks(rewards).items()
         ],

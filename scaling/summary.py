@@ -72,7 +72,7 @@ def summarise(
     }
     columns = [*chosen.values(), *gains.values(), *possible.values(), *reachable.values()]
     resampled = bootstrap_means(np.stack(columns, axis=1), seed)
-    entries = _entries(columns, resampled)
+    entries = mean_entries(columns, resampled)
     level, gain = (
         dict(zip(chosen, entries[start : start + len(chosen)], strict=True)) for start in (0, len(chosen))
     )
@@ -96,7 +96,8 @@ def summarise(
     }
 
 
-def _entries(columns: Sequence[Array], resampled: Array) -> list[dict[str, Any]]:
+def mean_entries(columns: Sequence[Array], resampled: Array) -> list[dict[str, Any]]:
+    """Return mean and interval of columns `[P]`, whose resampled means are `[R, K]`; see `summarise`."""
     low, high = percentile_interval(resampled)
     return [
         {

@@ -22,6 +22,7 @@ FEW = "--limit 2 --seconds 1"
 #: what runs, and the further options with which it takes seconds
 RUN = {
     "scaling.best_of_n": FEW,
+    "scaling.search": f"{FEW} --schedule 0.5=0.5",  # so late that previews can be heard
     "scaling.evaluate": "",
     "generators.list": "",
     "generators.sample": "--seconds 1",

@@ -110,6 +110,7 @@ def test_usage_is_what_was_typed(launch):
 
 FINISHED = {  # commands that leave a run.json, with what they must be given
     "best-of-n": (),
+    "search": (),
     "evaluate": ("pool",),
     "benchmark": (),
     "train-reward": ("--train", "rows.jsonl", "--validation", "rows.jsonl"),
