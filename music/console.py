@@ -68,6 +68,9 @@ COMMANDS = {
     "compare-acquisitions": Command(
         "experiments.acquisition.command:CompareAcquisitions", "compare ways to choose the pairs of the loop"
     ),
+    "previews": Command(
+        "experiments.search.previews:MeasurePreviews", "measure what previews say of whole clips, for search"
+    ),
     "lab": Command("experiments.lab.__main__:COMMANDS", "train and measure the lab's models"),
     "bench": Command("experiments.benchmarks.__main__:COMMANDS", "measure how fast this machine is"),
 }

@@ -43,7 +43,7 @@ from reward import RewardWeights, load_scorer
 from reward.scoring.candidates import load_scorers, refuse_unscorable
 from reward.training.stored_frames import FrameFolder
 from rlhf.asking.clips import Clipmaker
-from rlhf.asking.learning import REWARD, Replay, start
+from rlhf.asking.learning import REWARD, Replay, learns_by_last_layer, start
 from rlhf.asking.measuring import HeldOut
 from rlhf.asking.options import SIMULATED, RewardLoop
 from rlhf.asking.policy import Policy, model_of, training
@@ -65,6 +65,10 @@ def main(options: RewardLoop) -> None:
         _refuse_shared(options, prompts, held_out)
         schedule = Schedule(options, [prompt.id for prompt in prompts])
         source = start(options)
+        if len(schedule.learned_of) < 2 and learns_by_last_layer(options, source) and not options.replay:
+            raise InputError(
+                f"of {len(prompts)} prompts the last layer would learn of one alone: add prompts, or give --learn heads"
+            )
         (scorer, *judges), reward = load_scorers(options, options.judges)
         refuse_unscorable([scorer], prompts)
         refuse_unscorable([scorer, *judges], held_out)

@@ -46,12 +46,16 @@ class Schedule:
                 f"--budget {options.budget} in {rounds} rounds: {len(self._ids)} prompts of {options.n} "
                 f"candidates have {pairs} pairs, and none is asked about twice; raise --n, or add prompts"
             )
-        first = set(self.counts(0))
-        if not (first & self.held_out and first - self.held_out):
+        if not (set(self.counts(0)) & self.held_out and self.learned_of):
             raise InputError(
                 f"--budget {options.budget} is too small for a share of {options.validation:g} that only measures: "
                 "raise it, or change --validation"
             )
+
+    @property
+    def learned_of(self) -> set[str]:
+        """Ids of the prompts that the first round learns of."""
+        return set(self.counts(0)) - self.held_out
 
     def counts(self, index: int) -> Counter[str]:
         """Return how many questions each prompt has in a round; those without any have no entry."""

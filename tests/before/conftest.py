@@ -22,7 +22,7 @@ def before(tmp_path, monkeypatch):
     """Return a copy of the files, with their towers, in which commands run.
 
     Versions of libraries are part of specs and hashes: those that the files were written with are said to be installed,
-    so that what is tested is the project and not the libraries. The reward that they call lab-cmi-rm is the lab's first.
+    so that what is tested is the project and not the libraries. What they call lab-cmi-rm is the lab's first reward.
     """
     folder = tmp_path / "before"
     shutil.copytree(DATA / "before", folder)

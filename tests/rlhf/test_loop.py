@@ -380,5 +380,7 @@ def test_the_last_layer_can_learn_alone_and_goes_on_from_a_kill_to_the_same_bits
         fits = json.loads((place / "reward" / "last_layer.json").read_text())
         assert set(fits) == {"musicality", "alignment"}
     load_scorer(alone.output / "reward", device="cpu")
+    with pytest.raises(InputError, match="of 2 prompts the last layer would learn of one alone"):
+        main(replace(alone, limit=2, replay=None, output=options.output.with_name("two")))
     with pytest.raises(InputError, match="--learn last_layer is for a reward of one head"):
         main(replace(alone, learn="last_layer", ensemble=2, output=options.output.with_name("several")))

@@ -37,4 +37,4 @@ def train_cmi_rm_taught(output: Path, work: Path, generator: Path, pairs: Path) 
     loop.main(options)
     head, _ = load_head(options.output / "reward")
     with finished_folder(output / "taught") as folder:
-        save_checkpoint(folder, replace(head.config, model_name="mulan"), head)
+        save_checkpoint(folder, replace(head.config, model_name="mulan"), head.half())
