@@ -37,7 +37,7 @@ RUN = {
     "rlhf.train": f"{FEW} --n 2 --rounds 1 --steps 1 --batch_size 2 --micro_batch_size 2 --samples 1",
     "rlhf.assess": f"{FEW} --n 2",
     "experiments.search.previews": f"{FEW} --n 3 --shares 0.5 --schedules 0.5=0.5",
-    "rlhf.loop": f"{FEW} --limit 3 --n 4 --rounds 1 --budget 9 --steps 1 --batch_size 4",
+    "rlhf.loop": f"{FEW} --n 4 --rounds 1 --budget 8 --learn heads --steps 1 --batch_size 4",
     "experiments.ab_test.build": "--sample 2 --raters 2 --catches 0 --repeats 0 --identicals 0 --minimum_listening 0.2",
     "experiments.ab_test.check": "",
     "experiments.ab_test.plan": "",
