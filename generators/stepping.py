@@ -106,7 +106,7 @@ class Stoppable(Generator, Protocol):
     def preview(self, partial: Partial) -> Clip:
         """Return what can be heard of a candidate so far.
 
-        Of codes that is the clip's beginning, of latents the whole clip as the model predicts it.
+        From codes it is the clip's beginning, from latents the whole clip as the model predicts it.
 
         Raises
         ------
@@ -224,7 +224,7 @@ class LatentStoppable(Stoppable, Protocol):
     def guidance_gap(self, partial: Partial) -> float:
         """Return how far apart the predictions with and without conditions were, summed over the steps done.
 
-        Of each step it is the root mean square of their difference (CFG-Rejection, arXiv 2505.23343).
+        Each step adds the root mean square of their difference (CFG-Rejection, arXiv 2505.23343).
 
         Raises
         ------

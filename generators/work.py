@@ -103,7 +103,7 @@ class GeneratorWork:
     def preview(self, share: float) -> Cost:
         """Return what it costs to hear one clip at a share of its steps; at 1 the whole of it.
 
-        Of codes the beginning is decoded that is written, of latents all that is predicted.
+        The beginning that is written is decoded of codes, all that is predicted of latents.
         """
         return self._decoding(self.heard_seconds(share))[0]
 

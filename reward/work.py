@@ -60,7 +60,7 @@ class RewardWork:
     prompt
         What clips are scored under; a reference is not looked at.
     sample_rate, channels
-        Of the clips.
+        Sample rate of the clips, Hz, and number of their channels.
 
     Attributes
     ----------

@@ -24,6 +24,7 @@ from typing import ClassVar
 import numpy as np
 
 from generators import load_generator
+from generators.filling import refuse_unsupported
 from generators.protocol import Job
 from generators.registry import given_sampling
 from generators.stepping import Partial, Stoppable, stoppable
@@ -42,6 +43,7 @@ from music.tables import markdown_table
 from reward import Scorer
 from reward.composition import load_composed
 from reward.protocol import ScoreRequest
+from reward.scoring.candidates import refuse_unscorable
 from reward.scoring.in_memory import score_clips
 from scaling.methods.halving import Stage, parse_schedule
 from scaling.searching.compute import CLIP, Course, Prices, Work, prices_of
@@ -124,6 +126,9 @@ def main(options: MeasurePreviews) -> None:
         options.generator, options.backend, options.device, options.dtype, **given_sampling(options)
     )
     generator = stoppable(loaded)
+    refuse_unscorable([scorer], prompts)
+    if not options.ignore_unsupported:
+        refuse_unsupported(loaded, prompts)
     free = {name: value for name, value in vars(options).items() if name not in options.FREE}
     claim_work(options.output, options=free, reward=scorer.hash, spec=dict(loaded.spec))
     path = options.output / ROWS

@@ -50,6 +50,12 @@ def test_they_are_the_rewards_that_a_search_hears_and_a_killed_run_goes_on(optio
     assert "| best of n | 1 | 0 | 4 |" in written
 
 
+def test_prompts_that_ask_for_more_than_the_generator_looks_at_are_refused_before_any_work(options):
+    with pytest.raises(InputError, match=r"has lyrics, which .* does not look at"):
+        main(replace(options, ignore_unsupported=False))
+    assert not (options.output / "previews.jsonl").exists()
+
+
 def test_what_is_kept_and_what_it_costs():
     rewards = np.array([[4.0, 3.0, 2.0, 1.0], [1.0, 1.0, 3.0, 9.0], [0.0, 1.0, 2.0, 3.0]])
     stages = parse_schedule(SCHEDULE)
