@@ -18,6 +18,7 @@ import torch
 
 from generators.stepping import Partial, Stoppable, latent_stoppable
 from music.prompts import Prompt
+from reward import Scorer
 from scaling.methods.protocol import Advance, Bench, Found, Hear, PromptMethod, Steps
 from scaling.searching.compute import CLIP, Course, Work
 
@@ -31,7 +32,7 @@ class NoiseSearch(PromptMethod):
 
     ordinary: ClassVar[bool] = False
 
-    def check(self, generator: Stoppable, begun: Partial) -> None:
+    def check(self, generator: Stoppable, begun: Partial, scorer: Scorer) -> None:
         """`InputError` for a generator that starts from no noise."""
         latent_stoppable(generator)
 
