@@ -63,9 +63,9 @@ class Search(Standardising, Judging, Generation, Runtime):
     tempering
         Weight of a standard deviation of reward for particles: 0 would draw them all alike.
     ascents
-        Gradients that gradient follows from each noise.
+        Number of steps that gradient takes from each noise.
     ascent_rate
-        How far gradient goes by each of them: about so much of the noise's length, more than 0 and less than 1.
+        How far gradient goes in each of them: about this share of the noise's length, above 0 and below 1.
     from_pool
         Pool on which stop is only told, from scores: which candidates it would have drawn, and what they would have
         been worth.
