@@ -64,8 +64,8 @@ class Search(Standardising, Judging, Generation, Runtime):
         Weight of a standard deviation of reward for particles: 0 would draw them all alike.
     ascents
         Number of steps that gradient takes from each noise.
-    ascent_rate
-        How far gradient goes in each of them: about this share of the noise's length, above 0 and below 1.
+    ascent_angle
+        How far gradient turns the noise in each of them, degrees.
     from_pool
         Pool on which stop is only told, from scores: which candidates it would have drawn, and what they would have
         been worth.
@@ -102,7 +102,7 @@ class Search(Standardising, Judging, Generation, Runtime):
     looks: str = "0.2,0.4,0.6,0.8"
     tempering: float = 2.0
     ascents: int = 5
-    ascent_rate: float = 0.05
+    ascent_angle: float = 5.0
     from_pool: Path | None = None
     generator: str = "lab-musicgen"
     prompts: str = "lab"

@@ -1,17 +1,14 @@
 """Gradient ascent on the noise: DITTO (arXiv 2401.12179), towards a higher reward and on a sphere.
 
-Sampler, decoder and reward model are one function of the noise that a clip starts from. From each of n noises it is
-climbed in K steps of Adam through all of them,
+Sampler, decoder and reward model are one function of the noise that a clip starts from. From each of n noises the
+reward r is climbed in K steps: noise x is turned by an angle towards dr/dx, so that it stays as long as the model
+expects it to be. The drift of x is its angle to where it started, in degrees: noise drawn anew lies at 90. A look tells
+reward and drift after each step.
 
-    x' = |x_0| y / |y|,   y = Adam(x, dr/dx)
-
-so that the noise stays as long as the model expects it to be. The drift of x is its angle to x_0, in degrees: 90 are as
-far away as noise drawn anew, and by then nothing says that the model knows such noise. A look tells reward and drift
-after each step.
-
-DITTO climbs towards what a user draws (loudness, melody, parts of a clip), lets the noise grow, and computes the
-sampler's steps again on the way back instead of keeping them; here the sampler should have few. The last noise is taken
-and not the best on the way, as the reward of all but the last is known up to rounding only.
+DITTO climbs towards what a user draws (loudness, melody, parts of a clip), by Adam, which moves every number of the
+noise alike: also those behind the end of the clip, that nobody hears. Here the drift goes where the reward rises most.
+DITTO computes the sampler's steps again on the way back; here they are kept, and there should be few. The last noise is
+taken, and not the best on the way, as the rewards on the way are known up to rounding only.
 
 A start is finished too, as candidate i, and the end of its climb as n + i: what was gained is heard, and measured by
 judges, on the same two clips. The choice is the better one, so that a climb that fails costs compute and no reward.
@@ -29,7 +26,8 @@ from music.errors import InputError
 from music.prompts import Prompt
 from reward import Scorer
 from reward.differentiable import differentiable
-from scaling.methods.protocol import Advance, Bench, Differentiate, Found, Hear, PromptMethod, Steps
+from scaling.methods.protocol import Advance, Bench, Differentiate, Found, Hear, PromptMethod, Slope, Steps
+from scaling.methods.sphere import angle, turned
 from scaling.searching.compute import CLIP, SLOPE, Course, Work
 from scaling.searching.trail import Look
 
@@ -42,12 +40,12 @@ class GradientAscent(PromptMethod):
     ----------
     ascents
         Steps from each, 1 or more.
-    rate
-        Learning rate of Adam, above 0 and below 1: about which share of its length the noise moves in a step.
+    angle
+        How far noise is turned in a step, degrees, above 0 and below 90.
     """
 
     ascents: int
-    rate: float
+    angle: float
     ordinary: ClassVar[bool] = False
     usual_n: ClassVar[int] = 1
 
@@ -55,8 +53,8 @@ class GradientAscent(PromptMethod):
         """Refuse steps that are none."""
         if self.ascents < 1:
             raise InputError(f"--ascents must be at least 1, got {self.ascents}")
-        if not 0 < self.rate < 1:
-            raise InputError(f"--ascent_rate must be above 0 and below 1, got {self.rate}")
+        if not 0 < self.angle < 90:
+            raise InputError(f"--ascent_angle must be above 0 and below 90 degrees, got {self.angle:g}")
 
     @classmethod
     def of(cls, options: Any, n: int) -> "GradientAscent":
@@ -65,7 +63,7 @@ class GradientAscent(PromptMethod):
             raise InputError(
                 "--method gradient climbs the reward of one clip, which has no z-score: leave out --standardise"
             )
-        return cls(n, options.ascents, options.ascent_rate)
+        return cls(n, options.ascents, options.ascent_angle)
 
     def check(self, generator: Stoppable, begun: Partial, scorer: Scorer) -> None:
         """`InputError` for a generator that starts from no noise, or a reward without a gradient."""
@@ -86,8 +84,7 @@ class GradientAscent(PromptMethod):
         generator = latent_stoppable(bench.generator)
         jobs = bench.jobs(prompt, range(self.n))
         starts = [generator.noise(job, bench.seconds) for job in jobs]
-        noises = [start.clone() for start in starts]
-        adam = torch.optim.Adam(noises, self.rate, maximize=True)
+        noises = starts
         looks: list[Look] = []
 
         def look(share: float, scores: Sequence[Mapping[str, float]]) -> None:
@@ -99,19 +96,15 @@ class GradientAscent(PromptMethod):
         for step in range(self.ascents):
             slopes = yield Differentiate(jobs, noises)
             look(step / self.ascents, [slope.scores for slope in slopes])
-            for noise, slope in zip(noises, slopes, strict=True):
-                noise.grad = slope.gradient
-            adam.step()
-            for start, noise in zip(starts, noises, strict=True):
-                noise.mul_(start.norm() / noise.norm())
+            noises = [self._climbed(noise, slope) for noise, slope in zip(noises, slopes, strict=True)]
         begun = generator.begin([*jobs, *jobs], bench.seconds, noise=[*starts, *noises])
         made = yield Advance(begun, 1.0)
         scores = yield Hear(made)
         look(1.0, scores[self.n :])
         return Found(dict(enumerate(made)), looks)
 
-
-def angle(one: torch.Tensor, other: torch.Tensor) -> float:
-    """Return the angle between two noises, degrees from 0 to 180."""
-    a, b = (noise.double() / noise.double().norm() for noise in (one, other))
-    return math.degrees(2 * math.atan2(float((a - b).norm()), float((a + b).norm())))
+    def _climbed(self, noise: torch.Tensor, slope: Slope) -> torch.Tensor:
+        """Return noise after a step; where the reward is flat it stays."""
+        if not bool(slope.gradient.any()):
+            return noise
+        return turned(noise, slope.gradient, math.cos(math.radians(self.angle)))

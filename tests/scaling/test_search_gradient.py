@@ -1,7 +1,6 @@
 """Gradient ascent on the noise, with tiny models and the real path of the reward: what it finds, costs and refuses."""
 
 import json
-import math
 import os
 import signal
 import subprocess
@@ -25,8 +24,9 @@ from music.pool import Pool
 from music.prompts import Prompt
 from reward import RewardWeights, load_scorer
 from reward.protocol import ScoreRequest
-from scaling.methods.gradient import GradientAscent, angle
+from scaling.methods.gradient import GradientAscent
 from scaling.methods.protocol import Advance, Bench, Differentiate, Hear, Slope
+from scaling.methods.sphere import angle
 from scaling.search import Search, main
 from scaling.searching.compute import CLIP, SLOPE, Course
 from scaling.searching.trail import read_looks
@@ -105,8 +105,8 @@ def test_the_reward_rises_and_every_step_is_told(climbed):
     for prompt_id, looks in read_looks(climbed / "pool").items():
         assert [(look.candidate, look.share) for look in looks] == [(1, 0), (1, 0.5), (1, 1)]
         drifts = [look.scores["drift"] for look in looks]
-        assert drifts[0] == 0 < drifts[1] < drifts[2]
-        assert drifts[1] == pytest.approx(math.degrees(math.atan(0.05)), rel=0.1)
+        assert drifts[:2] == [0, pytest.approx(5, rel=1e-4)]
+        assert 5 < drifts[2] <= 10
         assert looks[0].reward == pytest.approx(heard[prompt_id, 0], abs=2e-3)
         assert looks[2].reward == pytest.approx(heard[prompt_id, 1], abs=2e-3)
         assert looks[0].reward < looks[1].reward < looks[2].reward
@@ -171,7 +171,7 @@ def test_noise_is_led_up_on_its_sphere(diffusion):
     up = torch.randn(
         generator.noise(Job(PROMPT, 0, 0), SECONDS).shape, generator=torch.Generator().manual_seed(1)
     )
-    steps = GradientAscent(2, 20, 0.1).search(bench, PROMPT)
+    steps = GradientAscent(2, 20, 3.0).search(bench, PROMPT)
     asked, seen = next(steps), []
     while isinstance(asked, Differentiate):
         seen.append([noise.clone() for noise in asked.noises])
@@ -181,20 +181,14 @@ def test_noise_is_led_up_on_its_sphere(diffusion):
     for index, (start, *_, end) in enumerate(zip(*seen, strict=True)):
         assert torch.equal(start, generator.noise(bench.jobs(PROMPT, [index])[0], SECONDS))
         assert end.norm() == pytest.approx(start.norm().item(), rel=1e-5)
-        assert angle(end, up) < 60 < 80 < angle(start, up)
+        assert angle(end, up) == pytest.approx(angle(start, up) - 19 * 3, abs=0.1)
+        assert angle(start, end) == pytest.approx(19 * 3, abs=0.1)
     assert isinstance(steps.send(asked.partials), Hear)
     with pytest.raises(StopIteration) as ended:
         steps.send([{"up": float(place)} for place in range(4)])
     last = [look for look in ended.value.value.looks if look.share == 1]
     assert [(look.candidate, look.reward) for look in last] == [(2, 2.0), (3, 3.0)]
     assert all(look.scores["drift"] > 30 for look in last)
-
-
-def test_the_angle_of_noises():
-    noise, other = torch.randn(2, 4000, generator=torch.Generator().manual_seed(0))
-    assert angle(noise, noise) == 0
-    assert angle(noise, -2 * noise) == pytest.approx(180)
-    assert angle(noise, other) == pytest.approx(90, abs=3)
 
 
 def test_the_work_is_that_of_the_operations(diffusion):
@@ -213,7 +207,7 @@ def test_the_work_is_that_of_the_operations(diffusion):
     with FlopCounterMode(display=False) as back:
         reward.backward()
     assert 1 + back.get_total_flops() / there.get_total_flops() == pytest.approx(SLOPE.generation, abs=0.15)
-    assert GradientAscent(3, 5, 0.05).work(Course(8, True)) == CLIP * (3 * (5 * 2 + 2))
+    assert GradientAscent(3, 5, 5.0).work(Course(8, True)) == CLIP * (3 * (5 * 2 + 2))
 
 
 def test_a_budget_is_as_many_starts_as_it_pays_and_the_report_tells_their_drift(config):
@@ -223,7 +217,7 @@ def test_a_budget_is_as_many_starts_as_it_pays_and_the_report_tells_their_drift(
     page = (config.output / "report.html").read_text()
     assert_loads_nothing(page)
     assert_balanced(page)
-    assert "gradient, n 2, ascents 1, rate 0.05" in page
+    assert "gradient, n 2, ascents 1, angle 5.0" in page
     assert '<th scope="col">drift</th>' in page
     with pytest.raises(InputError, match="--budget 9 does not suffice for the least that this method does"):
         main(replace(config, n=None, ascents=4, budget=9.0))
@@ -247,7 +241,7 @@ def test_a_generator_without_noise_is_refused_before_any_work(config, tiny_music
     ("argv", "message"),
     [
         (["--ascents", "0"], "--ascents must be at least 1, got 0"),
-        (["--ascent_rate", "1"], "--ascent_rate must be above 0 and below 1, got 1"),
+        (["--ascent_angle", "90"], "--ascent_angle must be above 0 and below 90 degrees, got 90"),
         (["--standardise", "true"], "leave out --standardise"),
     ],
 )
