@@ -67,6 +67,7 @@ def given(diffusion, prompt_file):
         "sampling_steps": 3,
         "guidance": 2.0,
         "ascents": 2,
+        "ascent_angle": 1.0,
         "batch_size": 4,
         "ignore_unsupported": True,
         "device": "cpu",
@@ -105,8 +106,8 @@ def test_the_reward_rises_and_every_step_is_told(climbed):
     for prompt_id, looks in read_looks(climbed / "pool").items():
         assert [(look.candidate, look.share) for look in looks] == [(1, 0), (1, 0.5), (1, 1)]
         drifts = [look.scores["drift"] for look in looks]
-        assert drifts[:2] == [0, pytest.approx(5, rel=1e-4)]
-        assert 5 < drifts[2] <= 10
+        assert drifts[:2] == [0, pytest.approx(1, rel=1e-3)]
+        assert 1 < drifts[2] <= 2.001
         assert looks[0].reward == pytest.approx(heard[prompt_id, 0], abs=2e-3)
         assert looks[2].reward == pytest.approx(heard[prompt_id, 1], abs=2e-3)
         assert looks[0].reward < looks[1].reward < looks[2].reward
@@ -217,7 +218,7 @@ def test_a_budget_is_as_many_starts_as_it_pays_and_the_report_tells_their_drift(
     page = (config.output / "report.html").read_text()
     assert_loads_nothing(page)
     assert_balanced(page)
-    assert "gradient, n 2, ascents 1, angle 5.0" in page
+    assert "gradient, n 2, ascents 1, angle 1.0" in page
     assert '<th scope="col">drift</th>' in page
     with pytest.raises(InputError, match="--budget 9 does not suffice for the least that this method does"):
         main(replace(config, n=None, ascents=4, budget=9.0))
