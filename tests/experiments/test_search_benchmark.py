@@ -37,7 +37,9 @@ def test_times_of_other_candidates_are_refused():
     assert (best_of_n.make(TINY["seconds"]), prune.make(TINY["seconds"])) == (4, 1)
     for key, tokens in searches.tokens.items():
         searches.tokens[key] = tokens + 1
-    with pytest.raises(InputError, match=r"prune made another candidate . of prompt '0' than the turn before"):
+    with pytest.raises(
+        InputError, match=r"prune made another candidate . of prompt '0' than the turn before"
+    ):
         prune.make(TINY["seconds"])
 
 
