@@ -137,8 +137,6 @@ class DecoderWeights:
 
     Attributes
     ----------
-    clips
-        Clips of a batch that they are laid out for.
     layers
         Weights of the layers of the decoder.
     text
@@ -161,7 +159,6 @@ class DecoderWeights:
     """
 
     def __init__(self, decoder: Any, clips: int, guided: bool) -> None:
-        self.clips = clips
         rows = 2 * clips if guided else clips
         layers = decoder.model.decoder.layers
         self.layers = [_layer(layer, rows) for layer in layers]

@@ -133,9 +133,8 @@ class MusicGen(CodeGenerator):
     def _decoder(self, prompts: Sequence[Prompt], steps: int) -> AbstractContextManager[CodeDecoder]:
         decoder, guidance = self._model.decoder, self.options.guidance
         conditions = self._conditioner.batch(prompts, self._conditioner.padded_length(prompts[0]))
-        if self._weights is None or self._weights.clips != len(prompts):
-            self._weights = None  # before there are others, which take as much memory
-            self._weights = DecoderWeights(decoder, len(prompts), guidance > 1)
+        if self._weights is None:
+            self._weights = DecoderWeights(decoder, self._slots, guidance > 1)
         if isinstance(conditions, PrefixBatch):
             return nullcontext(PrefixedDecoder(decoder, conditions, steps, guidance, self._weights))
         return nullcontext(IncrementalDecoder(decoder, conditions, steps, guidance, self._weights))

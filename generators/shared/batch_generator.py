@@ -18,7 +18,7 @@ import torch
 
 from generators.protocol import Generator, Job, Sample, samples_of
 from generators.shared.noise import CandidateNoise, stream_of
-from generators.shared.slots import fewest_rows, slots_of
+from generators.shared.slots import slots_of
 from generators.stepping import Partial
 from music.clips import Clip
 from music.devices import exact_float32
@@ -109,8 +109,6 @@ class BatchGenerator(Generator, ABC):
         self.batch_size = batch_size
         self._device = device
         self._dtype = dtype
-        #: whether fewer rows give the bits that all slots give, by what may decide it
-        self._do_alike: dict[Hashable, bool] = {}
         self.spec: Mapping[str, Any] = {
             "weights": weights,
             "backend": self.backend,
@@ -202,11 +200,7 @@ class BatchGenerator(Generator, ABC):
 
     def _advanced(self, batch: Sequence[Partial], stop: int) -> list[Partial]:
         """Return the candidates of one batch, all at one step, after the steps before `stop`."""
-        return self._computed(batch, stop, self._rows(batch, stop))
-
-    def _computed(self, batch: Sequence[Partial], stop: int, slots: int) -> list[Partial]:
-        """Return the same, computed with so many rows."""
-        padding = [batch[-1]] * (slots - len(batch))
+        padding = [batch[-1]] * (self._slots - len(batch))
         rows, first = [*batch, *padding], batch[0]
         noise = self._noise([partial.stream for partial in batch], len(rows), first.seconds)
         prompts, states = [partial.job.prompt for partial in rows], [partial.state for partial in rows]
@@ -216,26 +210,9 @@ class BatchGenerator(Generator, ABC):
             for partial, stream, state in zip(batch, noise.streams, found, strict=True)
         ]
 
-    def _rows(self, batch: Sequence[Partial], stop: int) -> int:
-        """Return how many rows to compute a batch with: all slots, or fewer that are proved to give the same bits.
-
-        The proof is a step of the batch at hand, done with both. It is made where it pays at once, and then remembered.
-        """
-        slots, first = self._slots, batch[0]
-        few = fewest_rows(len(batch), slots, self._device, self._dtype)
-        case = few, first.kind, first.seconds, torch.get_num_threads()
-        if few < slots and case not in self._do_alike:
-            if (stop - first.step) * (slots - few) <= slots + few or first.step + 2 > first.steps:
-                return slots
-            all_rows, fewer = (self._computed(batch, first.step + 1, rows) for rows in (slots, few))
-            self._do_alike[case] = all(
-                _same_bits(one.state, other.state) for one, other in zip(all_rows, fewer, strict=True)
-            )
-        return few if few < slots and self._do_alike[case] else slots
-
     @property
     def _slots(self) -> int:
-        """Rows that a full batch is computed with, those of padding included."""
+        """Rows that a batch is computed with, those of padding included."""
         return slots_of(self.batch_size, self._device, self._dtype)
 
     @abstractmethod
@@ -331,14 +308,3 @@ class BatchGenerator(Generator, ABC):
 def _conditions_of(prompt: Prompt) -> Hashable:
     """Return what of a prompt a generator may look at."""
     return prompt.text, prompt.lyrics, prompt.reference
-
-
-def _same_bits(one: Any, other: Any) -> bool:
-    """Return whether two states, or parts of states, hold the same tensors."""
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, Mapping):
-        return one.keys() == other.keys() and all(_same_bits(one[name], other[name]) for name in one)
-    if isinstance(one, Sequence) and not isinstance(one, str):
-        return len(one) == len(other) and all(map(_same_bits, one, other))
-    return bool(one == other)

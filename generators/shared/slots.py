@@ -5,12 +5,9 @@ another. Which numbers of rows are safe depends on processor, library, numeric t
 EPYC with two threads, float32 products of 5, 6, 7, 9, 10 and 11 rows give a row other bits at another place. So it is
 tried here, on the machine at hand, with the kernels that models are made of (some milliseconds, once), and a batch gets
 as many rows as have passed.
-
-A batch that is not full, as the last of a pool or what pruning has left of a prompt, need not be computed with as many:
-where fewer rows get the bits that they get among all, they will do.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache, partial
 
 import torch
@@ -51,30 +48,6 @@ def slots_of(batch_size: int, device: torch.device, dtype: torch.dtype) -> int:
     )
 
 
-def fewest_rows(count: int, slots: int, device: torch.device, dtype: torch.dtype) -> int:
-    """Return the fewest rows for so many candidates that may do in place of all slots of a batch.
-
-    They have passed with the kernels that are tried here; whether they do for a model, its generator tries. On a GPU it
-    is all slots: there, kernels change with the length that is attended to as well.
-
-    Parameters
-    ----------
-    count
-        Candidates of the batch, at most the slots.
-    slots
-        Rows of a full batch, as `slots_of` gives them.
-    device, dtype
-        Where and in which numbers it is computed.
-    """
-    if device.type != "cpu":
-        return slots
-    threads = torch.get_num_threads()
-    for rows in range(count + count % 2, slots, 2):
-        if all(_as_among(times * rows, times * slots, dtype, threads) for times in (1, 2)):
-            return rows
-    return slots
-
-
 def treats_rows_alike(kernel: Kernel, rows: torch.Tensor) -> bool:
     """Return whether each row's result has the same bits at the next place, the last row's at the first.
 
@@ -90,36 +63,23 @@ def treats_rows_alike(kernel: Kernel, rows: torch.Tensor) -> bool:
 
 @lru_cache(maxsize=256)
 def _safe(rows: int, device: torch.device, dtype: torch.dtype, threads: int) -> bool:
-    with torch.inference_mode():
-        return all(treats_rows_alike(kernel, given) for kernel, given in _kernels(rows, device, dtype))
-
-
-@lru_cache(maxsize=256)
-def _as_among(rows: int, slots: int, dtype: torch.dtype, threads: int) -> bool:
-    """Return whether so many rows get the bits that they get among all slots, on a CPU."""
-    with torch.inference_mode():
-        return all(
-            torch.equal(kernel(given[:rows]), kernel(given)[:rows])
-            for kernel, given in _kernels(slots, torch.device("cpu"), dtype)
-        )
-
-
-def _kernels(rows: int, device: torch.device, dtype: torch.dtype) -> Iterator[tuple[Kernel, torch.Tensor]]:
-    """Yield kernels that models are made of, each with so many rows to try it with."""
     random = torch.Generator().manual_seed(rows)
 
     def normal(*shape: int) -> torch.Tensor:
         return torch.randn(shape, generator=random).to(device, dtype)
 
+    kernels: list[tuple[Kernel, torch.Tensor]] = []
     for outputs, inputs in _SHAPES:
         weight, bias = normal(outputs, inputs), normal(outputs)
-        yield partial(linear, weight=weight), normal(rows, inputs)
-        yield partial(linear, weight=weight, bias=bias), normal(rows, inputs)
+        kernels.append((partial(linear, weight=weight), normal(rows, inputs)))
+        kernels.append((partial(linear, weight=weight, bias=bias), normal(rows, inputs)))
     taps = normal(_WIDTH, _WIDTH, 3)
-    yield partial(conv1d, weight=taps, padding=1), normal(rows, _WIDTH, _LENGTH)
+    kernels.append((partial(conv1d, weight=taps, padding=1), normal(rows, _WIDTH, _LENGTH)))
     for queries in (1, _LENGTH):
         states = normal(rows, _HEADS, queries + 2 * _LENGTH, _WIDTH)
-        yield partial(_attention, queries=queries), states
+        kernels.append((partial(_attention, queries=queries), states))
+    with torch.inference_mode():
+        return all(treats_rows_alike(kernel, given) for kernel, given in kernels)
 
 
 def _attention(states: torch.Tensor, queries: int) -> torch.Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import linear, scaled_dot_product_attention
 
 from generators.shared import slots
-from generators.shared.slots import fewest_rows, slots_of, treats_rows_alike
+from generators.shared.slots import slots_of, treats_rows_alike
 from music.errors import InputError
 
 CPU = torch.device("cpu")
@@ -66,24 +66,6 @@ def test_a_machine_without_any_says_so(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(slots, "_safe", lambda *_: False)
     with pytest.raises(InputError, match=r"threads in torch\.float32 on cpu.*OMP_NUM_THREADS"):
         slots_of(4, CPU, torch.float32)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_few_rows_have_the_bits_that_they_have_among_all(dtype: torch.dtype, threads: int):
-    weight, states = torch.randn(320, 200).to(dtype), torch.randn(32, 200).to(dtype)
-    for count in range(1, 17):
-        rows = fewest_rows(count, 16, CPU, dtype)
-        assert count <= rows <= 16
-        for times in (1, 2):
-            among = linear(states[: times * 16], weight)[: times * rows]
-            assert torch.equal(linear(states[: times * rows], weight), among)
-
-
-def test_rows_are_saved_on_a_cpu_alone_and_where_they_pass(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(slots, "_as_among", lambda rows, *_: rows not in {4, 6, 12})
-    found = [fewest_rows(count, 16, CPU, torch.float32) for count in (1, 3, 9, 15, 16)]
-    assert found == [8, 8, 10, 16, 16]  # twice 2 is 4, twice 6 is 12
-    assert fewest_rows(1, 16, torch.device("cuda"), torch.float32) == 16
 
 
 def test_a_kernel_whose_result_depends_on_the_place_is_told_from_others():

@@ -14,7 +14,7 @@ from generators.stepping import LatentStoppable, Partial, Stoppable, latent_stop
 from music.errors import InputError
 from music.hashing import copy_seed
 from music.prompts import Prompt
-from tests.generators.conftest import PROMPTS, Model, model_of
+from tests.generators.conftest import Model, model_of
 from tests.generators.noise_file import write_noise
 from tests.generators.test_contract import SECONDS, assert_same, make
 
@@ -53,47 +53,6 @@ def test_a_survivor_in_bfloat16_without_guidance_is_the_same_too(small_model: Mo
     generator = load(small_model, dtype="bfloat16", guidance=1.0, batch_size=3)
     partials = generator.advance(generator.advance(generator.begin(jobs[::2], SECONDS), 0.4)[1:], 1.0)
     assert_same(finished(generator, partials), make(generator, jobs[2:]))
-
-
-def watched(generator: Any, monkeypatch: pytest.MonkeyPatch, spoilt: bool = False) -> list[tuple[int, int]]:
-    """Return where rows and steps of all work are written; with few rows it may be done badly, too."""
-    work, done = generator._work, []
-
-    def watch(prompts: Any, seconds: Any, states: Any, noise: Any, span: range) -> list[dict[str, Any]]:
-        done.append((len(prompts), len(span)))
-        found = work(prompts, seconds, states, noise, span)
-        if spoilt and len(prompts) < 10:
-            name = "latents" if "latents" in found[-1] else "codes"
-            found[-1] = {**found[-1], name: found[-1][name] + 1}
-        return found
-
-    monkeypatch.setattr(generator, "_work", watch)
-    return done
-
-
-def test_a_batch_that_is_not_full_is_computed_with_fewer_rows(model: Model, monkeypatch: pytest.MonkeyPatch):
-    generator = load(model, batch_size=10)
-    jobs = [Job(PROMPTS[0], index, 1000 + index) for index in range(10)]
-    whole, done = make(generator, jobs), watched(generator, monkeypatch)
-    begun = generator.begin(jobs, SECONDS)
-    early = generator.advance(begun[2:7:2], 0.7)
-    assert done[:2] == [(10, 1), (4, 1)]  # the proof, once
-    few = 4 if all(generator._do_alike.values()) else 10  # convolutions of some sizes fail it
-    assert done[2:] == [(few, early[0].step)]
-    last = generator.advance(early[1:], 1.0)
-    assert_same(finished(generator, last), whole)
-    assert_same(finished(generator, generator.advance(begun[:3], 1.0)), whole)
-    assert [rows for rows, _ in done[3:]] == [few, few]
-
-
-def test_rows_are_not_saved_where_that_changes_bits(small_model: Model, monkeypatch: pytest.MonkeyPatch):
-    generator = load(small_model, batch_size=10)
-    jobs = [Job(PROMPTS[0], index, 1000 + index) for index in range(10)]
-    whole, done = make(generator, jobs), watched(generator, monkeypatch, spoilt=True)
-    begun = generator.begin(jobs[:3], SECONDS)
-    assert_same(finished(generator, generator.advance(begun, 1.0)), whole)
-    assert_same(finished(generator, generator.advance(begun[:2], 1.0)), whole)
-    assert [rows for rows, _ in done] == [10, 4, 10, 10]
 
 
 def test_every_step_may_be_the_last_before_a_stop(small_model: Model, jobs: list[Job]):
