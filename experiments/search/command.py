@@ -34,7 +34,8 @@ from generators.registry import given_sampling
 from music.durable import claim_work
 from music.prompts import load_prompts
 from music.provenance import claim_folder
-from reward.scoring.candidates import load_scorers, refuse_unscorable
+from reward.protocol import judging
+from reward.scoring.candidates import load_scorers, metric_names, refuse_unscorable
 from rlhf.assessment.comparison import REWARD
 from rlhf.assessment.diversity import load_encoders
 from scaling.methods.protocol import BudgetTooSmallError
@@ -93,7 +94,9 @@ def main(options: CompareSearches) -> None:
         )
         for (name, budget), row in runs.items()
     ]
-    write_comparison(options, yardstick, [found[run] for run in yardsticks], rows, tried, able.left_out)
+    write_comparison(
+        options, yardstick, [found[run] for run in yardsticks], rows, tried, able.left_out, able.judged
+    )
 
 
 class _Able:
@@ -117,6 +120,8 @@ class _Able:
         self._prompt = held_out[0]
         self._prices = prices_of(config, scorers[0], self._prompt)
         self.reward_hash = scorers[0].hash
+        #: metrics of the judges
+        self.judged = [name for names in metric_names(scorers)[1:] for name in judging(names.values())]
         #: what was left out, and why
         self.left_out: list[str] = []
         for name in options.names:

@@ -44,6 +44,9 @@ _TRIED = (
     "behind_high",
     "chosen",
 )
+_GREY = "#6d6875"
+_MARKERS = "osD^vPX"
+_APART = 1.045  # from one method to the next, as a factor of compute
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ def write_comparison(
     rows: Sequence[Row],
     tried: Sequence[Attempt],
     left_out: Sequence[str],
+    judged: Sequence[str],
 ) -> None:
     """Write ``results.csv``, ``chosen.csv``, ``table.md``, ``figure.png`` and ``run.json``.
 
@@ -127,12 +131,17 @@ def write_comparison(
         All options that were tried.
     left_out
         What could not be run at its budget.
+    judged
+        Metrics of the judges, which tables and figure show beside the reward; those that it is made of are in
+        ``results.csv``.
     """
     curves = _curves(yardstick)
     named = [f"{name}{end}" for name in _DIFFERENCES for end in ("", "_low", "_high")]
     lines = [*_lines_of_best(curves, pools), *(line for row in rows for line in _lines_of(row))]
-    _draw(options, curves, rows)
-    page = _page(options, yardstick, curves, pools, rows, tried, left_out)
+    shown = {name: curves[name] for name in (REWARD, *judged)}
+    _draw(options, shown, rows)
+    shown |= {name: curves[name] for name in yardstick.diversity}
+    page = _page(options, yardstick, shown, pools, rows, tried, left_out)
     tables = {
         "results": (lines, [*_COLUMNS, *named]),
         "chosen": ([_line_of_attempt(one) for one in tried], _TRIED),
@@ -312,45 +321,39 @@ def _draw(options: CompareSearches, curves: Curves, rows: Sequence[Row]) -> None
     methods = list(dict.fromkeys(row.method for row in rows))
     columns = min(2, len(curves))
     lines = ceil(len(curves) / columns)
-    most = max(len(points) for points in curves.values())
-    step = most / 120  # between methods, so that intervals do not hide each other
-    with drawing(options.folder / "figure.png", lines, columns, (4.6 * columns, 3.2 * lines)) as axes:
+    middle = (len(methods) - 1) / 2
+    ticks = sorted({1, 2, *(round(budget) for budget in options.numbers)})
+    with drawing(options.folder / "figure.png", lines, columns, (4.8 * columns, 3.3 * lines)) as axes:
         for axis, (name, points) in zip(axes.flat, curves.items(), strict=False):
             numbers, gains = range(1, len(points) + 1), [gain for _, gain in points]
-            axis.fill_between(
-                numbers,
-                [one.low for one in gains],
-                [one.high for one in gains],
-                color="#9a96a0",
-                alpha=0.25,
-                linewidth=0,
-            )
-            axis.plot(
-                numbers, [one.value for one in gains], color="#6d6875", linewidth=1.6, label="best of n"
-            )
+            band = [one.low for one in gains], [one.high for one in gains]
+            axis.fill_between(numbers, *band, color=_GREY, alpha=0.2, linewidth=0)
+            axis.plot(numbers, [one.value for one in gains], color=_GREY, linewidth=1.6, label="best of n")
             for place, method in enumerate(methods):
-                own = [
-                    (row.clips, one.gain)
-                    for row in rows
-                    if row.method == method
-                    for one in row.measured
-                    if one.metric == name
-                ]
-                at = [clips + step * (place - (len(methods) - 1) / 2) for clips, _ in own]
-                colour = COLOURS[place % len(COLOURS)]
+                own = [(row, one) for row in rows if row.method == method for one in row.measured]
+                found = [(row.clips, one.gain) for row, one in own if one.metric == name]
+                # beside each other, so that intervals do not hide each other
+                at = [clips * _APART ** (place - middle) for clips, _ in found]
+                style = {"color": COLOURS[place % len(COLOURS)], "markersize": 4.5}
                 axis.plot(
                     at,
-                    [one.value for _, one in own],
-                    "o-",
-                    color=colour,
+                    [one.value for _, one in found],
+                    _MARKERS[place % len(_MARKERS)],
                     label=method,
-                    markersize=4,
-                    linewidth=0.8,
+                    **style,
                 )
-                for x, (_, one) in zip(at, own, strict=True):
-                    axis.plot([x, x], [one.low, one.high], color=colour, linewidth=1.2)
+                axis.vlines(
+                    at,
+                    [one.low for _, one in found],
+                    [one.high for _, one in found],
+                    color=style["color"],
+                    linewidth=1.2,
+                )
+            axis.set_xscale("log")
+            axis.set_xticks(ticks, [str(tick) for tick in ticks])
+            axis.minorticks_off()
             axis.set_title(f"{name}: gain over a single clip", fontsize=9)
-            axis.set_xlabel("compute a prompt, in finished and scored clips", fontsize=8)
+            axis.set_xlabel("compute for each prompt, in finished and scored clips", fontsize=8)
         for axis in axes.flat[len(curves) :]:
             axis.set_visible(False)
-        axes[0, 0].legend(fontsize=7, loc="lower right")
+        axes[0, 0].legend(fontsize=7, loc="upper left")
