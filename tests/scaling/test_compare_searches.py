@@ -15,7 +15,11 @@ from experiments.search.runs import Found
 from experiments.search.tried import METHODS, grid
 from music.errors import InputError
 from music.intervals import FEWEST
+from music.pool import Pool
+from scaling.methods.evolve import Evolve
+from scaling.methods.protocol import BudgetTooSmallError, within_budget
 from scaling.methods.registry import METHODS as ALL
+from scaling.searching.compute import Course, Prices
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +123,23 @@ def test_differences_are_paired_and_best_of_n_is_interpolated():
     assert not reward.to_target.differs
     assert reward.to_same.low > 0
     assert yardstick.needs(reward.value.value) == pytest.approx(4)
+
+
+def test_stop_takes_up_what_the_yardstick_has_made(compared):
+    folder, rows = compared
+    known = {one.key: one for one in Pool(folder / "held_out" / "best_of_n-0" / "pool")}
+    stopped = Pool(folder / "held_out" / "stop-4-0" / "pool")
+    shared = [one for one in stopped if one.key in known]
+    assert len(shared) == len(known)
+    assert all(one == known[one.key] for one in shared)
+    assert (
+        rows["stop", "4.0", "reward"]["seconds"] == ""
+    )  # it would tell the time of the few that were missing
+
+
+def test_a_budget_below_the_least_of_a_method_leaves_it_out():
+    with pytest.raises(BudgetTooSmallError, match="--budget 4 does not suffice"):
+        within_budget(Evolve, 4, Course(25, whole_previews=True), Prices(0.63, 0.22, 0.15, "made up"))
 
 
 def test_every_method_but_best_of_n_itself_is_compared():
