@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 
 from experiments.search.compared import Yardstick, measure, over_prompts
-from experiments.search.options import CompareSearches
+from experiments.search.options import CHOOSING, HELD_OUT, CompareSearches
 from experiments.search.report import Attempt, Row, write_comparison
-from experiments.search.runs import BEST_OF_N, CHOOSING, HELD_OUT, Found, Run, found_by
+from experiments.search.runs import BEST_OF_N, Found, Run, found_by
 from experiments.search.tried import METHODS, Options, told
 from generators import load_generator
 from generators.filling import refuse_unsupported
@@ -42,7 +42,7 @@ from scaling.methods.protocol import BudgetTooSmallError
 from scaling.searching.compute import prices_of
 from scaling.searching.online import method_of
 
-_FREE = ("methods", "budgets", "target", "limit", "seeds", "workers", "output", "device")
+_FREE = ("methods", "budgets", "target", "limit", "choosing_limit", "seeds", "workers", "output", "device")
 Key = tuple[tuple[str, object], ...]  # options as runs have them
 
 
@@ -104,9 +104,7 @@ class _Able:
 
     def __init__(self, options: CompareSearches) -> None:
         self._options = options
-        choosing, held_out = (
-            load_prompts(given, options.limit) for given in (options.choosing, options.held_out)
-        )
+        choosing, held_out = (load_prompts(*options.prompts(stage)) for stage in (CHOOSING, HELD_OUT))
         scorers, _ = load_scorers(options, options.judges)
         load_encoders(options.encoders, options.device, options.dtype)
         refuse_unscorable(scorers[:1], choosing)
@@ -140,7 +138,7 @@ class _Able:
 
     def _config(self, name: str, given: Options, budget: float) -> Any:
         options = self._options
-        return options.search(name, given, budget, 0, options.folder, options.held_out)
+        return options.search(name, given, budget, 0, options.folder, HELD_OUT)
 
 
 def _key(options: Options) -> Key:

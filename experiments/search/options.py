@@ -20,6 +20,7 @@ from music.options import Generation, Judging, Rewarding, Runtime
 from scaling.best_of_n import BestOfN
 from scaling.search import Search
 
+CHOOSING, HELD_OUT = "choosing", "held_out"  # the stages
 _SHARED = {
     field.name for kind in (Generation, Rewarding, Runtime) for field in fields(kind)
 }  # of this command, search and best of n alike
@@ -48,7 +49,9 @@ class CompareSearches(Judging, Generation, Runtime):
     held_out
         Prompts on which everything is judged, given as `choosing`.
     limit
-        Number of prompts of each to take from the beginning; all if not given.
+        Number of prompts of --held_out to take from the beginning; all if not given.
+    choosing_limit
+        Number of prompts of --choosing to take from the beginning; as many as --limit if not given.
     seeds
         Number of runs of each method.
     seconds
@@ -73,6 +76,7 @@ class CompareSearches(Judging, Generation, Runtime):
     choosing_budget: float = 10
     held_out: str = "lab-held-out"
     limit: int | None = None
+    choosing_limit: int | None = None
     seeds: int = 2
     seconds: float = 5.0
     encoders: str = "mulan:lab-mulan"
@@ -83,7 +87,7 @@ class CompareSearches(Judging, Generation, Runtime):
         """Refuse unknown methods, what a family cannot run, and numbers out of range."""
         if self.family not in FAMILIES:
             raise InputError(f"{self.family!r} is not compared: choose one of {', '.join(FAMILIES)}")
-        refuse_below_one(self, "target", "limit", "seeds", "workers", "batch_size")
+        refuse_below_one(self, "target", "limit", "choosing_limit", "seeds", "workers", "batch_size")
         able = [name for name, tried in METHODS.items() if self.family in tried.families]
         for name in self.names:
             if name not in able:
@@ -99,7 +103,7 @@ class CompareSearches(Judging, Generation, Runtime):
                 raise InputError(f"--budgets and --choosing_budget must be at least one clip, got {budget:g}")
         for name in self.names:
             for options in METHODS[name].options:
-                self.search(name, options, self.numbers[0], 0, self.output, self.held_out)
+                self.search(name, options, self.numbers[0], 0, self.output, HELD_OUT)
 
     @property
     def names(self) -> list[str]:
@@ -122,26 +126,28 @@ class CompareSearches(Judging, Generation, Runtime):
         """Folder of the family."""
         return self.output / self.family
 
-    @property
-    def _made(self) -> dict[str, Any]:
-        """Options of whatever makes and scores clips."""
+    def prompts(self, stage: str) -> tuple[str, int | None]:
+        """Return the prompts of a stage, as they are given, and how many of them."""
+        if stage == HELD_OUT:
+            return self.held_out, self.limit
+        return self.choosing, self.limit if self.choosing_limit is None else self.choosing_limit
+
+    def _made(self, stage: str) -> dict[str, Any]:
+        """Return the options of whatever makes and scores clips."""
         family = FAMILIES[self.family]
         shared = {name: getattr(self, name) for name in _SHARED}
         shared |= {name: value for name, value in family.sampling.items() if shared[name] is None}
-        return {
-            **shared,
-            "generator": self.generator or family.generator,
-            "seconds": self.seconds,
-            "limit": self.limit,
-        }
+        own = dict(zip(("prompts", "limit"), self.prompts(stage), strict=True))
+        own |= {"generator": self.generator or family.generator, "seconds": self.seconds}
+        return {**shared, **own}
 
     def search(
-        self, method: str, options: Options, budget: float, seed: int, folder: Path, prompts: str
+        self, method: str, options: Options, budget: float, seed: int, folder: Path, stage: str
     ) -> Search:
-        """Return the options of scaling/search.py."""
+        """Return the options of scaling/search.py for a run of a stage."""
         own: dict[str, Any] = {"method": method, "budget": budget, "seed": seed, **options}
-        return Search(**self._made, **own, output=folder, prompts=prompts)
+        return Search(**self._made(stage), **own, output=folder)
 
-    def best_of_n(self, seed: int, folder: Path, prompts: str) -> BestOfN:
-        """Return the options of scaling/best_of_n.py, whose best of n is the yardstick."""
-        return BestOfN(**self._made, n=self.most, seed=seed, output=folder, prompts=prompts)
+    def best_of_n(self, seed: int, folder: Path) -> BestOfN:
+        """Return the options of scaling/best_of_n.py for the yardstick."""
+        return BestOfN(**self._made(HELD_OUT), n=self.most, seed=seed, output=folder)

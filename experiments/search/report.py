@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments.figures import COLOURS, drawing, write_report
 from experiments.search.compared import Measured, Yardstick, over_prompts
-from experiments.search.options import CompareSearches
+from experiments.search.options import CHOOSING, CompareSearches
 from experiments.search.runs import Found
 from experiments.search.tried import told
 from music.intervals import Estimate, telling_digits
@@ -223,7 +223,7 @@ def _page(
     tried: Sequence[Attempt],
     left_out: Sequence[str],
 ) -> str:
-    config = options.best_of_n(0, options.folder, options.held_out)
+    config = options.best_of_n(0, options.folder)
     prompts, seeds = pools[0].metrics[REWARD].shape[0], f"{len(pools)} seed{'s' * (len(pools) > 1)}"
     names, target = list(curves), options.target
     parts = [
@@ -245,8 +245,10 @@ def _page(
     if left_out:
         parts += ["Left out:\n", *(f"- {one}" for one in left_out), ""]
     if tried:
+        given, limit = options.prompts(CHOOSING)
+        first = "" if limit is None else f"the first {limit} of "
         parts += [
-            f"### Options, chosen by the reward at {options.choosing_budget:g} clips on {options.choosing}\n",
+            f"### Options, chosen by the reward at {options.choosing_budget:g} clips on {first}{given}\n",
             _tried_table(tried),
         ]
     return "\n".join(parts)

@@ -15,7 +15,7 @@ import numpy as np
 import scaling.best_of_n
 import scaling.search
 from experiments.running import spread
-from experiments.search.options import CompareSearches
+from experiments.search.options import HELD_OUT, CompareSearches
 from music.durable import write_json
 from music.files import read_object
 from music.intervals import Array
@@ -32,7 +32,6 @@ from scaling.choose_best import choose_best
 from scaling.searching.compute import prices_of
 
 BEST_OF_N = "best_of_n"
-CHOOSING, HELD_OUT = "choosing", "held_out"
 SHARES_POOL = "stop"  # whose clips are those of best of n: what the yardstick has made is not made again
 _FOUND = "found.json"
 _STAGES = ("generate", "search", "score")  # of the time that a run tells; loading and reports are not counted
@@ -135,7 +134,7 @@ def found_by(options: CompareSearches, runs: Sequence[Run], name: str) -> dict[R
 
 
 def _prompts(options: CompareSearches, run: Run) -> list[Prompt]:
-    return load_prompts(options.choosing if run.stage == CHOOSING else options.held_out, options.limit)
+    return load_prompts(*options.prompts(run.stage))
 
 
 def _read(options: CompareSearches, run: Run) -> Found | None:
@@ -157,23 +156,23 @@ def _do(options: CompareSearches, run: Run) -> Found:
     """Do a run, judge what it has chosen, and keep what was found."""
     folder = options.folder / run.place
     prompts = _prompts(options, run)
-    pool_folder, given = folder / "pool", options.choosing if run.stage == CHOOSING else options.held_out
+    pool_folder = folder / "pool"
     if run.method == SHARES_POOL and run.stage == HELD_OUT and not exists(pool_folder):
         yardstick = options.folder / Run(HELD_OUT, BEST_OF_N, run.seed).place / "pool"
         copy_folder(yardstick, pool_folder)
     fresh = not exists(pool_folder)
     if run.method == BEST_OF_N:
-        scaling.best_of_n.main(options.best_of_n(run.seed, folder, given))
+        scaling.best_of_n.main(options.best_of_n(run.seed, folder))
     else:
         scaling.search.main(
-            options.search(run.method, dict(run.options), run.budget, run.seed, folder, given)
+            options.search(run.method, dict(run.options), run.budget, run.seed, folder, run.stage)
         )
     summary = read_object(folder / "summary.json")
     scorers, reward = load_scorers(options, options.judges if run.stage == HELD_OUT else "")
     pool = Pool(pool_folder)
     if run.method == BEST_OF_N:
         candidates = pool.candidates_of(prompts, options.most)
-        flop = prices_of(options.best_of_n(run.seed, folder, given), scorers[0], prompts[0]).flop
+        flop = prices_of(options.best_of_n(run.seed, folder), scorers[0], prompts[0]).flop
         clips, flop = float(options.most), None if flop is None else flop * options.most
     else:
         candidates = [[one] for one in _chosen(folder, pool)]

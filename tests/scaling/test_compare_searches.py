@@ -28,7 +28,8 @@ def options(small_run, tmp_path_factory):
     return CompareSearches(
         **{name: getattr(small_run, name) for name in names},
         judges="tests.scaling.loudness_scorer:GoldScorer", choosing=small_run.prompts, held_out=small_run.prompts,
-        methods="stop,prune", budgets="2,4", target=3, choosing_budget=3, limit=2, seeds=1, seconds=0.6, encoders="",
+        methods="stop,prune", budgets="2,4", target=3, choosing_budget=3, limit=2, choosing_limit=1, seeds=1,
+        seconds=0.6, encoders="",
         output=tmp_path_factory.mktemp("searches"),
     )  # fmt: skip
 
