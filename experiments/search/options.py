@@ -137,8 +137,9 @@ class CompareSearches(Judging, Generation, Runtime):
         family = FAMILIES[self.family]
         shared = {name: getattr(self, name) for name in _SHARED}
         shared |= {name: value for name, value in family.sampling.items() if shared[name] is None}
-        own = dict(zip(("prompts", "limit"), self.prompts(stage), strict=True))
-        own |= {"generator": self.generator or family.generator, "seconds": self.seconds}
+        prompts, limit = self.prompts(stage)
+        own: dict[str, Any] = {"generator": self.generator or family.generator, "seconds": self.seconds}
+        own |= {"prompts": prompts, "limit": limit}
         return {**shared, **own}
 
     def search(
