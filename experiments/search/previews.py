@@ -1,7 +1,7 @@
 """How much the reward of a preview says of that of the whole clip, by which a search drops candidates.
 
     music-reward previews --output runs/previews
-    python -m experiments.search --generator lab-stable-audio --guidance 7 --sampling_steps 25 --output runs/previews_sa
+    music-reward previews --generator lab-stable-audio --guidance 7 --sampling_steps 25 --output runs/previews_sa
 
 All n candidates of each prompt are advanced to each share of the work, heard there, and finished. ``table.md`` tells
 

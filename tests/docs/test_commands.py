@@ -59,6 +59,7 @@ PARSED = {
     "experiments.analyses.mirex": "needs labelled pairs; tests/analyses/test_mirex.py",
     "experiments.ablations": "hours; tests/experiments/test_ablations.py",
     "experiments.post_training": "hours; tests/experiments/test_post_training.py",
+    "experiments.search": "hours; tests/scaling/test_compare_searches.py",
     "experiments.acquisition": "hours; tests/experiments/test_acquisition.py",
     "experiments.benchmarks.generation": "models of the true size; tests/experiments/test_generation_benchmark.py",
     "experiments.benchmarks.stable_audio": "models of the true size; tests/experiments/test_generation_benchmark.py",
