@@ -71,7 +71,7 @@ def search_for_prompts(config: Any, processes: Processes, stages: Stages) -> Sea
         refuse_unsupported(generator, prompts)
     generator.batches([Job(prompt, 0, 0) for prompt in prompts], config.seconds)  # refuses a prompt
     prices = prices_of(config, scorers[0], prompts[0])
-    method = _method(config, generator, scorers[0], prompts[0], prices)
+    method = method_of(config, generator, scorers[0], prompts[0], prices)
     facts = _facts(config, method, weights, scorers)
     spec = pool_spec(generator, config.seconds)
     if isinstance(method, PromptMethod) and not method.ordinary:
@@ -119,8 +119,29 @@ def search_for_prompts(config: Any, processes: Processes, stages: Stages) -> Sea
     )
 
 
-def _method(config: Any, generator: Generator, scorer: Scorer, prompt: Prompt, prices: Prices) -> Method:
-    """Return the method as the options ask for it, with as many candidates as there is budget."""
+def method_of(config: Any, generator: Generator, scorer: Scorer, prompt: Prompt, prices: Prices) -> Method:
+    """Return the method as the options ask for it, with as many candidates as there is budget.
+
+    Parameters
+    ----------
+    config
+        Options of `scaling.search`.
+    generator
+        The generator.
+    scorer
+        The reward model.
+    prompt
+        What is made, as long as prompts usually are.
+    prices
+        What the parts of a clip cost.
+
+    Raises
+    ------
+    BudgetTooSmallError
+        If the budget does not suffice for one candidate.
+    InputError
+        If the generator cannot be searched in this way.
+    """
     kind = method_class(config.method)
     if not issubclass(kind, PromptMethod):
         most = kind.usual_n if config.budget is None else ceil(_OF_BUDGET * config.budget)
