@@ -62,6 +62,7 @@ METHODS = {
     "noise": Tried(LATENT),
     "particles": Tried(BOTH, grid(looks=("0.2,0.4,0.6,0.8", "0.5"), tempering=(1.0, 2.0, 4.0))),
     "evolve": Tried(LATENT),
+    "gradient": Tried(LATENT, grid(ascents=(1, 4), ascent_angle=(5.0, 15.0))),
 }
 
 
