@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from generators import load_generator
+from generators.filling import refuse_prompts
 from generators.registry import given_sampling
 from music.command import run
 from music.devices import find_device
@@ -81,6 +82,7 @@ def main(options: RewardLoop) -> None:
             replay = Replay(options.replay, options.validation, options.seed, options.frames)
         sampling = given_sampling(options, Sampling)
         generator = load_generator(options.generator, device=options.device, dtype=options.dtype, **sampling)
+        refuse_prompts(generator, [*prompts, *held_out], options.seconds)
         facts = {
             "prompts": prompts_record(options.prompts, prompts),
             "held_out": prompts_record(options.held_out, held_out) if options.held_out else None,

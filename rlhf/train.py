@@ -26,6 +26,7 @@ the model from before (`rlhf.assessment.watching`). ``OUT/held_out`` has the tab
 from typing import Any
 
 from generators import Generator, Job, Sample, fill_pool
+from generators.filling import refuse_prompts
 from music.command import run
 from music.devices import find_device
 from music.distributed.accelerating import in_force, make_accelerator
@@ -66,6 +67,7 @@ def main(options: PostTraining) -> None:
         refuse_unscorable([scorer], prompts)
         watch = Watch(options, prompts, scorer, reward, processes) if options.held_out else None
         generator = load_sampler(options, options.generator)
+        refuse_prompts(generator, [*prompts, *(watch.prompts if watch else [])], options.seconds)
         learner = learner_of(options, generator, device, processes)
         if accelerator.distributed_type == "FSDP" and not learner.takes_fsdp:
             raise InputError(f"{options.generator} learns with whole weights in each process: leave FSDP out")

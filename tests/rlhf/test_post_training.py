@@ -172,6 +172,26 @@ def test_what_cannot_be_trained_or_measured_is_refused_before_anything_is_made(o
     assert not (options.output / "model").exists()
 
 
+@pytest.mark.parametrize("algorithm", ["dpo", "grpo", "rloo"])
+def test_prompts_that_are_not_for_the_generator_are_refused_before_any_work(options, tmp_path, algorithm):
+    """Also by those that fill no pool; and no cure is told that the command lacks."""
+    path = tmp_path / "sung.jsonl"
+    path.write_text('{"id": "a", "text": "pop"}\n{"id": "b", "text": "rock", "lyrics": "na na"}\n')
+    sung = replace(options, algorithm=algorithm, prompts=str(path))
+    cure = r"choose another generator \(python -m generators list\), or leave lyrics out of the prompts"
+    with pytest.raises(InputError, match=f"prompt 'b' has lyrics, which .* does not look at: {cure}$"):
+        main(sung)
+    path.write_text(f'{{"id": "a", "text": "{"very " * 600} loud"}}\n')
+    with pytest.raises(InputError, match="prompt 'a': its text"):
+        main(sung)
+    with pytest.raises(InputError, match="--seconds must be at most"):
+        main(replace(options, algorithm=algorithm, seconds=500.0))
+    path.write_text('{"id": "b", "text": "rock", "lyrics": "na na"}\n')
+    with pytest.raises(InputError, match="prompt 'b' has lyrics"):
+        main(replace(options, algorithm=algorithm, held_out=str(path), encoders=""))
+    assert not options.output.exists()
+
+
 def test_a_tracker_that_is_not_installed_is_told_before_anything_is_made(tmp_path, monkeypatch):
     monkeypatch.setattr("accelerate.tracking.get_available_trackers", lambda: [])
     with pytest.raises(InputError, match="--tracker wandb is not installed: pip install wandb"):
