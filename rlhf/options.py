@@ -21,6 +21,8 @@ from reward.scoring.level import check_level
 
 LOG = "log.jsonl"  # of a training, a row a step
 ONLINE = ("grpo", "rloo")  # algorithms that make their clips as they learn
+#: options that change nothing of what is learned but its last bits: a killed run may go on with others
+MEANS = ("micro_batch_size", "gradient_checkpointing", "save_every", "tracker")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +138,9 @@ class Optimisation:
     def identity(self) -> dict[str, object]:
         """Return what a resumed training must share with the killed one, by names that never change."""
         own = {field.name: getattr(self, field.name) for field in fields(Optimisation)}
-        del own["dtype"]
-        return {**own, "bfloat16": self.bfloat16, "save_every": 0}
+        for name in ("dtype", *MEANS):
+            del own[name]
+        return {**own, "bfloat16": self.bfloat16}
 
 
 @dataclass(frozen=True)

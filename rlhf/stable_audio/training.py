@@ -69,7 +69,10 @@ def learn(
     size, micro = optimisation.batch_size, optimisation.micro_batch_size
     steps, rise = optimisation.steps, max(1, optimisation.steps // 10)
     device = parts.transformer.device
-    accelerator = make_accelerator(processes, device, optimisation.mixed_precision)
+    tracker = None if optimisation.tracker == "none" else optimisation.tracker
+    accelerator = make_accelerator(
+        processes, device, optimisation.mixed_precision, log_with=tracker, project_dir=str(folder)
+    )
     model = VelocityModel(parts.transformer, optimisation.lora_r, optimisation.seed, loss.own_guidance)
     model.to(device)
     if optimisation.gradient_checkpointing:
@@ -85,6 +88,7 @@ def learn(
     places = processes.shard(range(size))
     chunks = [places[start : start + micro] for start in range(0, len(places), micro)]
     bar = progress(total=steps, initial=state.step, desc=loss.algorithm, disable=not processes.is_main)
+    accelerator.init_trackers("runs", identity)  # in the folder where those of MusicGen's trainings lie
     with StopAfterStep(processes) as stop:
         while state.step < steps:
             for group in optimiser.param_groups:
@@ -106,7 +110,9 @@ def learn(
             optimiser.zero_grad()
             state.step += 1
             bar.update()
-            log.add({"step": state.step, **means, "grad_norm": float(norm)})
+            row = {**means, "grad_norm": float(norm)}
+            log.add({"step": state.step, **row})
+            accelerator.log({f"train/{name}": value for name, value in row.items()}, state.step)
             asked = stop.after(state.step) and state.step < steps
             if asked or state.step % optimisation.save_every == 0 or state.step == steps:
                 if processes.is_main:
@@ -116,4 +122,6 @@ def learn(
             if asked:
                 raise stop.stopped(state.step, steps)
     bar.close()
+    for one in accelerator.trackers:
+        one.finish()
     return model.transformer.merge_and_unload()
