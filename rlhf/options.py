@@ -135,6 +135,13 @@ class Optimisation:
             )
         return self.batch_size // at_once
 
+    def rate_at(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0: it rises linearly over the first tenth of the steps.
+
+        The first step has its share of the rise, not 0, and learns.
+        """
+        return self.learning_rate * min(1.0, (step + 1) / max(1, self.steps // 10))
+
     def identity(self) -> dict[str, object]:
         """Return what a resumed training must share with the killed one, by names that never change."""
         own = {field.name: getattr(self, field.name) for field in fields(Optimisation)}

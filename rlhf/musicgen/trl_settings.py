@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch.distributed.tensor import DTensor
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import PrinterCallback, TrainerCallback, set_seed
 
 from music.durable import write_text, writing
@@ -157,8 +158,6 @@ class TrlRun:
             "output_dir": str(self.folder),
             "max_steps": own.steps,
             "learning_rate": own.learning_rate,
-            "lr_scheduler_type": "constant_with_warmup",
-            "warmup_steps": max(1, own.steps // 10),
             "per_device_train_batch_size": own.micro_batch_size,
             "gradient_accumulation_steps": own.accumulation(self.processes.world_size),
             "gradient_checkpointing": own.gradient_checkpointing,
@@ -204,6 +203,7 @@ class TrlRun:
             peft_config=lora_config(self.optimisation.lora_r),
             **more,
         )
+        training.create_scheduler = self._rises(training)
         training.create_model_card = lambda *_, **__: None  # it would describe a language model
         training.add_callback(LogFile(self.folder / LOG))
         if settings.disable_tqdm:
@@ -216,6 +216,18 @@ class TrlRun:
             if saves.asked:
                 raise stop.stopped(training.state.global_step, self.optimisation.steps)
         return training.accelerator.unwrap_model(training.model)
+
+    def _rises(self, training: Any) -> Callable[..., Any]:
+        """Return what sets a trainer's schedule: those of transformers that rise begin with a step at a rate of 0."""
+        own = self.optimisation
+
+        def create(num_training_steps: int, optimizer: Any = None) -> Any:
+            training.lr_scheduler = LambdaLR(
+                optimizer or training.optimizer, lambda step: own.rate_at(step) / own.learning_rate
+            )
+            return training.lr_scheduler
+
+        return create
 
 
 def _last_whole(folder: Path) -> str | None:

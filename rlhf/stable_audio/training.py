@@ -67,7 +67,7 @@ def learn(
     """
     optimisation.accumulation(processes.world_size)
     size, micro = optimisation.batch_size, optimisation.micro_batch_size
-    steps, rise = optimisation.steps, max(1, optimisation.steps // 10)
+    steps = optimisation.steps
     device = parts.transformer.device
     tracker = None if optimisation.tracker == "none" else optimisation.tracker
     accelerator = make_accelerator(
@@ -92,7 +92,7 @@ def learn(
     with StopAfterStep(processes) as stop:
         while state.step < steps:
             for group in optimiser.param_groups:
-                group["lr"] = optimisation.learning_rate * min(1.0, (state.step + 1) / rise)
+                group["lr"] = optimisation.rate_at(state.step)
             sums: dict[str, torch.Tensor] = {}
             for number, chunk in enumerate(chunks, start=1):
                 with accelerator.no_sync(prepared) if number < len(chunks) else nullcontext():

@@ -64,6 +64,21 @@ def test_clips_that_are_imitated_become_likelier(policy_and_tokenizer, sampler, 
         assert likelihood(own, tokenizer, examples) == pytest.approx(before, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("steps", "rates"), [(1, [0.01]), (20, [0.005, 0.01, 0.01])], ids=["one step", "a rise"]
+)
+def test_every_step_learns(policy_and_tokenizer, sampler, tmp_path, steps, rates):
+    """The rate rises over a tenth of the steps, and does not begin at 0."""
+    policy, tokenizer = policy_and_tokenizer
+    how = replace(HOW, steps=steps, batch_size=2, micro_batch_size=2, save_every=100)
+    assert [how.rate_at(step) for step in range(len(rates))] == rates
+    trained = imitate(TrlRun(policy, tokenizer, how, tmp_path, "cpu", Processes({})), clips(sampler, 1))
+    logged = [row["learning_rate"] for row in log_of(tmp_path) if "learning_rate" in row]
+    assert logged[: len(rates)] == rates
+    if steps == 1:
+        assert any(bool(weight.any()) for name, weight in trained.named_parameters() if "lora_B" in name)
+
+
 @pytest.mark.parametrize("loss", ["dpo", "ipo"])
 def test_winners_become_likelier_than_losers(policy_and_tokenizer, sampler, tmp_path, loss):
     policy, tokenizer = policy_and_tokenizer
