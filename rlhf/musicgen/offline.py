@@ -43,7 +43,6 @@ class Preference:
 
 def imitate(run: TrlRun, examples: Sequence[tuple[str, torch.Tensor]]) -> Any:
     """Raise the likelihood of clips, given as texts and codes `[K, T]`, and return the `peft.PeftModel`."""
-    from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
     rows = []
@@ -51,7 +50,7 @@ def imitate(run: TrlRun, examples: Sequence[tuple[str, torch.Tensor]]) -> Any:
         ids, flat = run.tokenizer(text)["input_ids"], flat_codes(codes)
         rows.append({"input_ids": [*ids, *flat], "labels": [IGNORED] * len(ids) + flat})
     settings = SFTConfig(**run.arguments(), max_length=None, dataset_kwargs={"skip_prepare_dataset": True})
-    return run.train(SFTTrainer, settings, Dataset.from_list(rows))
+    return run.train(SFTTrainer, settings, run.planned(rows))
 
 
 def prefer(
@@ -68,7 +67,6 @@ def prefer(
     preference
         How winners are preferred.
     """
-    from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
 
     class Trainer(DPOTrainer):
@@ -92,4 +90,4 @@ def prefer(
         loss_weights=list(weights.values()),
         disable_dropout=True,
     )
-    return run.train(Trainer, settings, Dataset.from_list(rows))
+    return run.train(Trainer, settings, run.planned(rows))

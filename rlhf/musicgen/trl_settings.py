@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from music.interruption import StopAfterStep
 from music.jsonl import dump_line
 from music.processes import Processes
 from music.progress import progress
+from rlhf.choosing import turns_of
 from rlhf.options import LOG, Optimisation
 
 _DECODER = (
@@ -163,6 +164,7 @@ class TrlRun:
             "gradient_checkpointing": own.gradient_checkpointing,
             "bf16": own.bfloat16,
             "use_cpu": self.device == "cpu",
+            "train_sampling_strategy": "sequential",  # as `planned` has them
             "seed": own.seed % _SEEDS,
             "data_seed": own.seed % _SEEDS,
             "save_strategy": "steps",
@@ -175,6 +177,18 @@ class TrlRun:
             "disable_tqdm": not sys.stderr.isatty(),
         }
 
+    def planned(self, examples: Sequence[Mapping[str, Any]]) -> Any:
+        """Return a `datasets.Dataset` of whose turn it is in all steps, one after the other.
+
+        Trainers' own order ends an epoch with a smaller batch where examples do not divide, and then depends on how
+        many processes share it.
+        """
+        from datasets import Dataset
+
+        own = self.optimisation
+        turns = turns_of(range(len(examples)), own.steps * own.batch_size, own.seed)
+        return Dataset.from_list(list(examples)).select(turns)
+
     def train(self, trainer: Callable[..., Any], settings: Any, rows: Any, **more: Any) -> Any:
         """Train and return the `peft.PeftModel` with its update.
 
@@ -185,7 +199,7 @@ class TrlRun:
         settings
             Its configuration, made with `arguments`.
         rows
-            The `datasets.Dataset` that it learns from.
+            The `datasets.Dataset` that it learns from, in the order of its steps.
         more
             Further arguments of the trainer.
 

@@ -79,6 +79,26 @@ def test_every_step_learns(policy_and_tokenizer, sampler, tmp_path, steps, rates
         assert any(bool(weight.any()) for name, weight in trained.named_parameters() if "lora_B" in name)
 
 
+@pytest.mark.parametrize("algorithm", ["imitate", "prefer"])
+def test_every_step_learns_from_a_whole_batch(policy_and_tokenizer, sampler, tmp_path, algorithm):
+    """Also where examples do not divide: they come in turns, whatever number of processes shares them."""
+    policy, tokenizer = policy_and_tokenizer
+    how, made = replace(HOW, steps=3, batch_size=2, micro_batch_size=1), clips(sampler, 1)[:3]
+    heard = []
+    policy.musicgen.text_encoder.register_forward_hook(
+        lambda _, __, given, ___: heard.extend(map(str, given["input_ids"].tolist())), with_kwargs=True
+    )
+    run = TrlRun(policy, tokenizer, how, tmp_path, "cpu", Processes({}))
+    if algorithm == "imitate":
+        imitate(run, made)
+    else:
+        prefer(run, [(text, codes, codes[:, :7]) for text, codes in made], Preference())
+        heard = heard[::4]  # a pair is read at once, by policy and reference
+    turns = turns_of([str(tokenizer(text)["input_ids"]) for text, _ in made], 6, how.seed)
+    assert heard == turns
+    assert {row["step"] for row in log_of(tmp_path) if "loss" in row} == {1, 2, 3}
+
+
 @pytest.mark.parametrize("loss", ["dpo", "ipo"])
 def test_winners_become_likelier_than_losers(policy_and_tokenizer, sampler, tmp_path, loss):
     policy, tokenizer = policy_and_tokenizer
