@@ -11,7 +11,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -168,8 +168,17 @@ def finished_folder(folder: Path) -> Iterator[Path]:
         _sync(folder.parent)
 
 
-def claim_work(folder: Path, **facts: Any) -> None:
+def claim_work(folder: Path, *, no_longer: Mapping[str, Collection[str]] | None = None, **facts: Any) -> None:
     """Note what a work folder was made from, and refuse to continue it from anything else.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    no_longer
+        Of facts that are mappings, names that earlier versions have noted and that do not count.
+    facts
+        What it is made from; JSON.
 
     Raises
     ------
@@ -181,7 +190,9 @@ def claim_work(folder: Path, **facts: Any) -> None:
     if not path.exists():
         write_text(path, wanted + "\n")
         return
-    found: Mapping[str, Any] = json.loads(path.read_text())
+    found: dict[str, Any] = json.loads(path.read_text())
+    for fact, names in (no_longer or {}).items():
+        found[fact] = {name: value for name, value in found.get(fact, {}).items() if name not in names}
     if canonical_json(found) != wanted:
         raise InputError(
             f"{folder} holds work with another {', '.join(_changes(found, json.loads(wanted)))}: delete it to start "

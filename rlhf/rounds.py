@@ -7,6 +7,7 @@ on held-out prompts, if there are any, and a judge that falls while the reward r
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ from typing import Any
 from generators import fill_pool
 from music.durable import write_text
 from music.errors import InputError
+from music.files import read_object
 from music.hashing import candidate_seed
 from music.jsonl import dump_line, read_jsonl
+from music.paths import is_file
 from music.pool import Pool
 from music.processes import Processes
 from music.prompts import Prompt
+from music.provenance import RECORD
 from reward import RewardWeights, Scorer
 from reward.scoring.candidates import score_candidates, tell_flat
 from rlhf.assessment.watching import Watch, held_out_row
@@ -29,6 +33,7 @@ from rlhf.models import copy_folder, load_sampler
 from rlhf.options import LOG, ONLINE, PostTraining
 
 MODEL = "model"
+SAMPLES_BEFORE, SAMPLES_AFTER = "samples/before", "samples/after"
 _POOLS = ("pool.jsonl", "pool.json")  # the second is what earlier versions call the first
 
 
@@ -61,8 +66,19 @@ class Rounds:
     processes: Processes
 
     def run(self) -> None:
-        """Make ``OUT/model``: the model of the last round, or of that before a judge fell."""
-        source = self.learner.start
+        """Make ``OUT/model``: the model of the last round, or of that before a judge fell.
+
+        Raises
+        ------
+        InputError
+            If a finished run is to have another number of rounds, and those that it had are gone.
+        """
+        source, done, model = self.learner.start, rounds_done(self.options), self.options.output / MODEL
+        if done and model.exists() and not (_place(self.options, 0) / MODEL).exists():
+            raise InputError(
+                f"{_place(self.options, 0)} is gone, with which {self.options.rounds} rounds would begin: give "
+                f"--rounds {done}, or choose another --output"
+            )
         if self.watch:
             self.watch.start()
         for index in range(self.options.rounds):
@@ -73,7 +89,9 @@ class Rounds:
                 break
             source = place / MODEL
         if self.processes.is_main:
-            copy_folder(source, self.options.output / MODEL)
+            if done:  # they are those of the model of before
+                shutil.rmtree(self.options.output / SAMPLES_AFTER, ignore_errors=True)
+            copy_folder(source, model)
         self.processes.barrier()
 
     def _learn(self, index: int, source: Path, place: Path) -> None:
@@ -100,8 +118,20 @@ class Rounds:
         self.learner.learn(source, pool, judged, work, target)
 
 
+def rounds_done(options: PostTraining) -> int:
+    """Return how many rounds the finished run in the output folder has; 0 if none is finished."""
+    record = options.output / RECORD
+    return int(read_object(record)["config"]["rounds"]) if is_file(record) else 0
+
+
 def log_of(options: PostTraining) -> list[dict[str, Any]]:
-    """Return what was logged, of all rounds; steps are counted from the first."""
+    """Return what was logged, of all rounds; steps are counted from the first.
+
+    A finished run whose rounds are gone has it in ``OUT/log.jsonl`` alone.
+    """
+    written = options.output / LOG
+    if is_file(written) and not _place(options, 0).exists():
+        return [row for _, row in read_jsonl(written)]
     rows: list[dict[str, Any]] = []
     for index in range(options.rounds):
         place = _place(options, index)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from generators.musicgen.loading import load_model
 from generators.protocol import Job
 from music.distributed.accelerating import make_accelerator
 from music.errors import InputError
@@ -17,7 +18,7 @@ from rlhf.guarded_reward import REWARD, ClipReward
 from rlhf.musicgen import trl_settings
 from rlhf.musicgen.offline import Preference, imitate, prefer
 from rlhf.musicgen.online import Exploration, Rollouts, explore
-from rlhf.musicgen.policy import IGNORED, flat_codes
+from rlhf.musicgen.policy import IGNORED, MusicgenPolicy, flat_codes
 from rlhf.musicgen.trl_settings import TrlRun, updated_weights
 from rlhf.options import Optimisation
 from tests.rlhf.conftest import PROMPTS, SECONDS
@@ -77,6 +78,26 @@ def test_every_step_learns(policy_and_tokenizer, sampler, tmp_path, steps, rates
     assert logged[: len(rates)] == rates
     if steps == 1:
         assert any(bool(weight.any()) for name, weight in trained.named_parameters() if "lora_B" in name)
+
+
+def test_a_training_goes_on_with_less_memory(tiny, sampler, tmp_path, monkeypatch):
+    made = clips(sampler, 1)
+
+    def train(folder, how):
+        model, tokenizer = load_model(tiny, torch.device("cpu"), torch.float32)
+        run = TrlRun(MusicgenPolicy(model, 3.0, 1.0), tokenizer, how, folder, "cpu", Processes({}))
+        return updated_weights(imitate(run, made).get_base_model().musicgen.decoder)
+
+    how = replace(HOW, steps=4, batch_size=4)
+    whole = train(tmp_path / "whole", how)
+    with monkeypatch.context() as patched:
+        patched.setattr(trl_settings.LogFile, "on_step_end", die)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "killed", how)
+    less = replace(how, micro_batch_size=1, gradient_checkpointing=True)
+    for name, weight in train(tmp_path / "killed", less).items():
+        assert torch.allclose(weight, whole[name], atol=1e-4), name
+    assert [row["step"] for row in log_of(tmp_path / "killed") if "loss" in row] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("algorithm", ["imitate", "prefer"])

@@ -74,22 +74,28 @@ def test_stable_audio_learns_too(options, tiny_stable_audio, algorithm):
 
 
 def test_a_run_is_taken_up_where_it_was_left(options, tmp_path, monkeypatch):
+    """Also one that had finished, to make more rounds: it ends as that which had so many from the beginning."""
     main(options)
     whole = weights_of(options.output)
     second = replace(options, output=tmp_path / "second")
+    main(replace(second, rounds=1))
+    first = weights_of(second.output)
     from rlhf.musicgen import learner as musicgen_learner
 
     def die(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(musicgen_learner, "save_musicgen", die)  # after the first round has learned
+        patched.setattr(musicgen_learner, "save_musicgen", die)  # after the second round has learned
         with pytest.raises(KeyboardInterrupt):
             main(second)
-    assert not (second.output / "model").exists()
+    assert all(torch.equal(weight, first[name]) for name, weight in weights_of(second.output).items())
     main(second)
     for name, weight in weights_of(second.output).items():
         assert torch.equal(weight, whole[name]), name
+    for samples in ("samples/before", "samples/after"):
+        assert tokens_of(second.output / samples) == tokens_of(options.output / samples)
+    assert [row["step"] for row in log_of(second.output) if "loss" in row] == [1, 2, 3, 4]
     shutil.rmtree(second.output / "model")
     made = sorted((second.output / "rounds").rglob("*.flac"))
     stamps = [path.stat().st_mtime_ns for path in made]
@@ -97,6 +103,19 @@ def test_a_run_is_taken_up_where_it_was_left(options, tmp_path, monkeypatch):
     assert [path.stat().st_mtime_ns for path in made] == stamps  # no clip was made anew
     for name, weight in weights_of(second.output).items():
         assert torch.equal(weight, whole[name]), name
+    shutil.rmtree(second.output / "rounds")
+    main(second)  # is finished
+    with pytest.raises(
+        InputError, match="rounds/0 is gone, with which 3 rounds would begin: give --rounds 2"
+    ):
+        main(replace(second, rounds=3))
+
+
+def tokens_of(folder):
+    """Return the bytes of all tokens of a pool."""
+    found = {path.name: path.read_bytes() for path in (folder / "tokens").rglob("*.safetensors")}
+    assert found
+    return found
 
 
 @pytest.mark.slow
@@ -111,8 +130,12 @@ def test_two_processes_learn_what_one_does(options, tmp_path):
         assert torch.allclose(weight, two[name], atol=1e-5), name
 
 
-def test_another_run_in_the_same_folder_is_refused(options):
+def test_another_run_in_the_same_folder_is_refused_and_means_are_free(options):
+    """What takes too much memory can go on with less: the clips that it has made stay."""
     main(options)
+    made = {path: path.stat().st_mtime_ns for path in options.output.rglob("*.[fs]*") if path.is_file()}
+    main(replace(options, micro_batch_size=2, gradient_checkpointing=True, save_every=9, samples=1))
+    assert made == {path: path.stat().st_mtime_ns for path in made}
     with pytest.raises(InputError, match=r"another options \(learning_rate \(was .*, is 0\.5\)\)"):
         main(replace(options, learning_rate=0.5))
 
