@@ -20,6 +20,7 @@ from music.errors import InputError
 from music.hashing import canonical_json
 
 TEMPORARY = ".tmp-"
+CLAIM = "made_from.json"  # of `claim_work`
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")  # as safetensors tells it
 # as torch.save does, which writes by itself
 _TORCH_CANNOT_WRITE = ("PytorchStreamWriter failed", "iostream error", "enforce fail at inline_container.cc")
@@ -185,7 +186,7 @@ def claim_work(folder: Path, *, no_longer: Mapping[str, Collection[str]] | None 
     InputError
         If the folder holds work that was made from other facts.
     """
-    path = folder / "made_from.json"
+    path = folder / CLAIM
     wanted = canonical_json(facts)
     if not path.exists():
         write_text(path, wanted + "\n")

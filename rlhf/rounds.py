@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from generators import fill_pool
-from music.durable import write_text
+from music.durable import CLAIM, claim_work, write_text
 from music.errors import InputError
 from music.files import read_object
 from music.hashing import candidate_seed
@@ -33,6 +33,8 @@ from rlhf.models import copy_folder, load_sampler
 from rlhf.options import LOG, ONLINE, PostTraining
 
 MODEL = "model"
+#: raise it with any change of the code that moves what a round learns
+_RECIPE = 2
 SAMPLES_BEFORE, SAMPLES_AFTER = "samples/before", "samples/after"
 _POOLS = ("pool.jsonl", "pool.json")  # the second is what earlier versions call the first
 
@@ -97,6 +99,7 @@ class Rounds:
     def _learn(self, index: int, source: Path, place: Path) -> None:
         options, seed = self.options, candidate_seed(self.options.seed, "round", index)
         work, target = place / "training", place / MODEL
+        self._claim(work)
         if options.algorithm in ONLINE:
             clip_reward = ClipReward(self.scorer, self.reward)
             self.learner.explore(source, self.prompts, clip_reward, seed, work, target)
@@ -115,7 +118,18 @@ class Rounds:
             write_text(place / _POOLS[0], dump_line(row))
         if not judged.best_and_worst():
             raise InputError(f"{place}: all clips of each prompt have the same reward: nothing to learn from")
-        self.learner.learn(source, pool, judged, work, target)
+        self.learner.learn(source, pool, judged, seed, work, target)
+
+    def _claim(self, work: Path) -> None:
+        """Refuse to go on with a training that another version began, and which learns otherwise."""
+        if self.processes.is_main:
+            if work.is_dir() and any(work.iterdir()) and not (work / CLAIM).exists():
+                raise InputError(
+                    f"{work} holds a training that an earlier version has begun, and which learned otherwise: delete "
+                    "it, and the round learns anew from the clips that it has made"
+                )
+            claim_work(work, recipe=_RECIPE)
+        self.processes.barrier()
 
 
 def rounds_done(options: PostTraining) -> int:

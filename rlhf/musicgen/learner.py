@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,11 @@ class MusicgenLearner(Learner):
         "post-training of MusicGen", ("trl", "peft", "datasets"), install_extra("rlhf")
     )
 
-    def learn(self, source: Path, pool: Pool, judged: Judged, work: Path, target: Path) -> None:
+    def learn(self, source: Path, pool: Pool, judged: Judged, seed: int, work: Path, target: Path) -> None:
         """Learn from the candidates of a pool; see `Learner.learn`."""
         from rlhf.musicgen.offline import Preference, imitate, prefer
 
-        options, run = self._options, self._run(source, work)
+        options, run = self._options, self._run(source, seed, work)
         if options.algorithm == "dpo":
             pairs = [
                 (one.best.text, pool.tokens(one.best).long(), pool.tokens(one.worst).long())
@@ -63,7 +64,7 @@ class MusicgenLearner(Learner):
         """Learn from clips that are made and judged meanwhile; see `Learner.explore`."""
         from rlhf.musicgen.online import Exploration, explore
 
-        options, run = self._options, self._run(source, work)
+        options, run = self._options, self._run(source, seed, work)
         sampler = load_generator(
             source,
             device=options.device,
@@ -76,12 +77,13 @@ class MusicgenLearner(Learner):
         exploration = Exploration(options.algorithm, options.n, options.seconds, options.beta_or(_BETA), seed)
         self._save(explore(run, sampler, prompts, clip_reward, exploration), source, target)
 
-    def _run(self, source: Path, work: Path) -> TrlRun:
+    def _run(self, source: Path, seed: int, work: Path) -> TrlRun:
         from rlhf.musicgen.policy import MusicgenPolicy
 
         model, tokenizer = load_model(source, self._device, torch.float32)
         policy = MusicgenPolicy(model, self._sampling.guidance, self._sampling.temperature)
-        return TrlRun(policy, tokenizer, self._options, work, self._device.type, self._processes)
+        how = replace(self._options, seed=seed)
+        return TrlRun(policy, tokenizer, how, work, self._device.type, self._processes)
 
     def _save(self, trained: Any, source: Path, target: Path) -> None:
         # every process calls it, as each may have a part of the weights

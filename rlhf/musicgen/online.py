@@ -23,6 +23,7 @@ from rlhf.choosing import turns_of
 from rlhf.guarded_reward import REWARD, ClipReward
 from rlhf.musicgen.policy import flat_codes
 from rlhf.musicgen.trl_settings import TrlRun, updated_weights
+from rlhf.streams import Purpose, stream
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,8 @@ def explore(
 
     # all turns are planned ahead: TRL's own order begins anew where a killed run goes on
     clips = run.optimisation.steps * run.optimisation.batch_size
-    turns = turns_of(prompts, clips // exploration.group_size, exploration.seed)
+    order = stream(exploration.seed, Purpose.ORDER)
+    turns = turns_of(prompts, clips // exploration.group_size, order)
     rollouts = Rollouts(sampler, turns, exploration)
 
     def roll_out(trainer: Any, rows: Sequence[str]) -> tuple[list[list[int]], list[list[int]], list[Sample]]:

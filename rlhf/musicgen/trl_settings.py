@@ -25,6 +25,7 @@ from music.processes import Processes
 from music.progress import progress
 from rlhf.choosing import turns_of
 from rlhf.options import LOG, Optimisation
+from rlhf.streams import Purpose, seed_of, stream
 
 _DECODER = (
     r".*decoder\.model\.decoder\.layers\.\d+\.(self_attn|encoder_attn)\.(q_proj|k_proj|v_proj|out_proj)"
@@ -146,6 +147,11 @@ class TrlRun:
     device: str
     processes: Processes
 
+    @property
+    def _seed(self) -> int:
+        """Seed of what trainers draw: the first values of the update."""
+        return seed_of(self.optimisation.seed, Purpose.UPDATE) % _SEEDS
+
     def arguments(self) -> dict[str, Any]:
         """Return the arguments that the configurations of all trainers share.
 
@@ -165,8 +171,7 @@ class TrlRun:
             "bf16": own.bfloat16,
             "use_cpu": self.device == "cpu",
             "train_sampling_strategy": "sequential",  # as `planned` has them
-            "seed": own.seed % _SEEDS,
-            "data_seed": own.seed % _SEEDS,
+            "seed": self._seed,
             "save_strategy": "steps",
             "save_steps": own.save_every,
             "save_total_limit": 2,
@@ -186,7 +191,7 @@ class TrlRun:
         from datasets import Dataset
 
         own = self.optimisation
-        turns = turns_of(range(len(examples)), own.steps * own.batch_size, own.seed)
+        turns = turns_of(range(len(examples)), own.steps * own.batch_size, stream(own.seed, Purpose.ORDER))
         return Dataset.from_list(list(examples)).select(turns)
 
     def train(self, trainer: Callable[..., Any], settings: Any, rows: Any, **more: Any) -> Any:
@@ -208,7 +213,7 @@ class TrlRun:
         Stopped
             After a signal, with a checkpoint saved.
         """
-        set_seed(self.optimisation.seed % _SEEDS)
+        set_seed(self._seed)
         training = trainer(
             model=self.policy,
             args=settings,

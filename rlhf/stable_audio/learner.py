@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ class StableAudioLearner(Learner):
 
     libraries = OptionalLibraries("post-training of Stable Audio", ("peft",), install_extra("rlhf"))
 
-    def learn(self, source: Path, pool: Pool, judged: Judged, work: Path, target: Path) -> None:
+    def learn(self, source: Path, pool: Pool, judged: Judged, seed: int, work: Path, target: Path) -> None:
         """Learn from the candidates of a pool; see `Learner.learn`."""
         from rlhf.stable_audio.batches import Example
         from rlhf.stable_audio.losses import VelocityLoss
@@ -48,7 +49,8 @@ class StableAudioLearner(Learner):
         parts = load_parts(source, self._device, torch.float32)
         beta, guidance = options.beta_or(_BETA), self._sampling.guidance
         loss = VelocityLoss(options.algorithm, options.loss, beta, options.winner, guidance)
-        transformer = learn(parts, examples, options.seconds, options, loss, work, self._processes)
+        how = replace(options, seed=seed)
+        transformer = learn(parts, examples, options.seconds, how, loss, work, self._processes)
         if self._processes.is_main:
             save_stable_audio(transformer, source, target)
         self._processes.barrier()

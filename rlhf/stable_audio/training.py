@@ -26,6 +26,7 @@ from rlhf.options import LOG, Optimisation
 from rlhf.stable_audio.batches import Batches, Example
 from rlhf.stable_audio.losses import VelocityLoss
 from rlhf.stable_audio.model import VelocityModel
+from rlhf.streams import Purpose, seed_of
 
 _STATE = "training.pt"
 
@@ -73,7 +74,8 @@ def learn(
     accelerator = make_accelerator(
         processes, device, optimisation.mixed_precision, log_with=tracker, project_dir=str(folder)
     )
-    model = VelocityModel(parts.transformer, optimisation.lora_r, optimisation.seed, loss.own_guidance)
+    first = seed_of(optimisation.seed, Purpose.UPDATE)
+    model = VelocityModel(parts.transformer, optimisation.lora_r, first, loss.own_guidance)
     model.to(device)
     if optimisation.gradient_checkpointing:
         parts.transformer.enable_gradient_checkpointing()

@@ -21,6 +21,7 @@ from rlhf.musicgen.online import Exploration, Rollouts, explore
 from rlhf.musicgen.policy import IGNORED, MusicgenPolicy, flat_codes
 from rlhf.musicgen.trl_settings import TrlRun, updated_weights
 from rlhf.options import Optimisation
+from rlhf.streams import Purpose, stream
 from tests.rlhf.conftest import PROMPTS, SECONDS
 from tests.rlhf.trained_models import log_of
 from tests.small_files import small_files
@@ -115,7 +116,8 @@ def test_every_step_learns_from_a_whole_batch(policy_and_tokenizer, sampler, tmp
     else:
         prefer(run, [(text, codes, codes[:, :7]) for text, codes in made], Preference())
         heard = heard[::4]  # a pair is read at once, by policy and reference
-    turns = turns_of([str(tokenizer(text)["input_ids"]) for text, _ in made], 6, how.seed)
+    ids = [str(tokenizer(text)["input_ids"]) for text, _ in made]
+    turns = turns_of(ids, 6, stream(how.seed, Purpose.ORDER))
     assert heard == turns
     assert {row["step"] for row in log_of(tmp_path) if "loss" in row} == {1, 2, 3}
 
@@ -201,13 +203,13 @@ def test_trl_follows_the_options_and_not_the_environment(policy_and_tokenizer, t
 
 def test_rollouts_are_the_candidates_of_turn_and_place(policy_and_tokenizer, sampler):
     policy, _ = policy_and_tokenizer
-    turns = turns_of(PROMPTS, 10, seed=3)
+    turns = turns_of(PROMPTS, 10, stream(3, Purpose.ORDER))
     assert (
         {prompt.id for prompt in turns[:4]}
         == {prompt.id for prompt in turns[4:8]}
         == {"p0", "p1", "p2", "p3"}
     )
-    assert turns == turns_of(PROMPTS, 12, seed=3)[:10]
+    assert turns == turns_of(PROMPTS, 12, stream(3, Purpose.ORDER))[:10]
     rollouts = Rollouts(sampler, turns, Exploration(group_size=4, seconds=SECONDS, seed=5))
     whole = rollouts.make(policy, [2] * 4 + [3] * 4, first=0)
     half = rollouts.make(policy, [3] * 4, first=4)

@@ -47,6 +47,11 @@ def test_every_algorithm_leaves_a_generator(options, tiny, algorithm, monkeypatc
     options = replace(options, algorithm=algorithm)
     _, changed = trained(options, tiny, MUSICGEN)
     assert all("decoder.model.decoder.layers" in name for name in changed)
+    first, second = (  # what a first step leaves of its values at random
+        load_file(options.output / "rounds" / f"{index}/training/checkpoint-1/adapter_model.safetensors")
+        for index in range(2)
+    )
+    assert not any(torch.equal(first[name], second[name]) for name in first if "lora_A" in name)
     assert load_generator(options.output / "model").spec["weights"] != load_generator(tiny).spec["weights"]
     assert (options.output / "curves.png").stat().st_size > 5000
     for moment in ("before", "after"):
