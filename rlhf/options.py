@@ -170,12 +170,14 @@ class PostTraining(Optimisation, Measuring):
     output
         Folder for all that is made. The same folder again resumes.
     beta
-        Cost of leaving the model before, in the terms of the algorithm (`rlhf.musicgen.offline`,
-        `rlhf.musicgen.online`, `rlhf.stable_audio.losses`); the usual one of the algorithm if not given.
+        Cost of leaving the model before, of a mean over a clip, so that it means the same for any length: of nats a
+        code, or of the squared error of a velocity (`rlhf.preferring`, `rlhf.musicgen.online`,
+        `rlhf.stable_audio.losses`); the usual one of the algorithm and generator if not given.
     loss
         Loss of dpo: dpo or ipo.
     winner
-        Weight of the winner's own likelihood in dpo.
+        Weight of the winner's own likelihood in dpo: 1 pulls as strongly as the preference itself at the start
+        (`rlhf.preferring`); the usual one of the generator if not given.
     held_out
         Prompts to measure the model of each round on, given as `prompts`; none are measured if not given.
     held_out_n
@@ -195,7 +197,7 @@ class PostTraining(Optimisation, Measuring):
     output: Path = Path("runs/post_training")
     beta: float | None = None
     loss: Literal["dpo", "ipo"] = "dpo"
-    winner: float = 0.1
+    winner: float | None = None
     held_out: str | None = None
     held_out_n: int = 4
     stop_on: str | None = None
@@ -228,3 +230,7 @@ class PostTraining(Optimisation, Measuring):
     def beta_or(self, usual: Mapping[str, float]) -> float:
         """Return beta, or what is usual for the algorithm; 0 for one that has none."""
         return usual.get(self.algorithm, 0.0) if self.beta is None else self.beta
+
+    def winner_or(self, usual: float) -> float:
+        """Return the weight of the winner's own likelihood, or what is usual."""
+        return usual if self.winner is None else self.winner

@@ -52,6 +52,7 @@ from rlhf.options import LOG, MEANS, PostTraining
 from rlhf.robustness import ROBUSTNESS, robustness, write_robustness
 from rlhf.rounds import MODEL, SAMPLES_AFTER, SAMPLES_BEFORE, Rounds, log_of, rounds_done
 
+_OF_DPO = ("loss", "winner")  # options that no other algorithm looks at
 #: options that decide nothing of a round; what a number of rounds has left can go on to more
 _FREE = ("output", "device", "samples", "encoders", "real", "rounds", *MEANS)
 
@@ -79,7 +80,8 @@ def main(options: PostTraining) -> None:
         facts |= {"spec": dict(generator.spec), **(watch.facts if watch else {})}
         if processes.is_main:
             deciding = _deciding(options, reward)
-            claim_work(options.output, no_longer={"options": _FREE}, **facts, options=deciding)
+            free = _FREE if options.algorithm == "dpo" else (*_FREE, *_OF_DPO)
+            claim_work(options.output, no_longer={"options": free}, **facts, options=deciding)
         processes.barrier()
         before = _samples(options, generator, SAMPLES_BEFORE, prompts, processes)
         if processes.is_main and not (options.output / ROBUSTNESS).exists():
@@ -113,14 +115,12 @@ def _samples(
 
 def _deciding(options: PostTraining, reward: RewardWeights) -> dict[str, Any]:
     """Return the options that decide what is learned."""
-    told_by_facts = {"prompts", "generator", "reward", "reward_options", "held_out", "judges"}
+    aside = {"prompts", "generator", "reward", "reward_options", "held_out", "judges"}
     if not options.standardise:
-        told_by_facts.add("standardise")  # trainings of before it was an option do not name it
-    found = {
-        name: value
-        for name, value in vars(options).items()
-        if name not in _FREE and name not in told_by_facts
-    }
+        aside.add("standardise")  # trainings of before it was an option do not name it
+    if options.algorithm != "dpo":
+        aside.update(_OF_DPO)
+    found = {name: value for name, value in vars(options).items() if name not in aside.union(_FREE)}
     return found | {"weights": options.weights or reward.name}
 
 

@@ -23,8 +23,8 @@ from rlhf.guarded_reward import ClipReward
 from rlhf.learners import Learner
 from rlhf.musicgen.trl_settings import TrlRun, updated_weights
 
-# nats: of a whole clip for dpo and rloo, of a code for grpo
-_BETA = {"dpo": 0.1, "grpo": 0.02, "rloo": 0.001}
+_BETA = {"dpo": 50.0, "grpo": 0.02, "rloo": 0.5}  # of the mean over a clip's codes, nats
+_WINNER = 0.1
 _WEIGHTS = ("*.safetensors", "*.bin", "*.index.json")
 
 
@@ -46,7 +46,9 @@ class MusicgenLearner(Learner):
                 (one.best.text, pool.tokens(one.best).long(), pool.tokens(one.worst).long())
                 for one in judged.best_and_worst()
             ]
-            trained = prefer(run, pairs, Preference(options.loss, options.beta_or(_BETA), options.winner))
+            trained = prefer(
+                run, pairs, Preference(options.loss, options.beta_or(_BETA), options.winner_or(_WINNER))
+            )
         else:
             examples = [(one.best.text, pool.tokens(one.best).long()) for one in judged.best_and_worst()]
             trained = imitate(run, examples)

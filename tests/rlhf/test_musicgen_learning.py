@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.nn.functional import logsigmoid
 
 from generators.musicgen.loading import load_model
 from generators.protocol import Job
@@ -142,6 +143,36 @@ def test_winners_become_likelier_than_losers(policy_and_tokenizer, sampler, tmp_
     if loss == "dpo":  # ipo's own loss is so much larger that the winners' likelihood does not weigh
         assert gained[0] > before[0]
     assert log_of(tmp_path)[0]["rewards/margins"] == 0.0  # the reference is the beginning
+
+
+@pytest.mark.parametrize("loss", ["dpo", "ipo"])
+def test_preferences_are_of_means_over_codes(tiny, sampler, tmp_path, loss):
+    """So that beta means the same for clips of any length, and the winner's own loss stays in proportion."""
+    texts, beta, own = clips(sampler, 1), 20.0, 0.5
+    pairs = [
+        (text, codes, other[:, :7]) for (text, codes), (_, other) in zip(texts, texts[::-1], strict=True)
+    ]
+
+    def train(steps):
+        how = replace(HOW, steps=steps, batch_size=4, save_every=100, learning_rate=0.002)
+        model, tokenizer = load_model(tiny, torch.device("cpu"), torch.float32)
+        run = TrlRun(
+            MusicgenPolicy(model, 3.0, 1.0), tokenizer, how, tmp_path / str(steps), "cpu", Processes({})
+        )
+        trained = prefer(run, pairs, Preference(loss, beta, own))
+        return trained, tokenizer, [row["loss"] for row in log_of(tmp_path / str(steps)) if "loss" in row]
+
+    trained, tokenizer, (first,) = train(1)
+    policy = trained.get_base_model()
+    expected = []
+    for text, winner, loser in pairs:
+        now = [likelihood(policy, tokenizer, [(text, one)]) for one in (winner, loser)]
+        with trained.disable_adapter():
+            before = [likelihood(policy, tokenizer, [(text, one)]) for one in (winner, loser)]
+        gap = torch.tensor((now[0] - before[0]) - (now[1] - before[1]))
+        preferred = -logsigmoid(beta * gap) if loss == "dpo" else (gap - 1 / (2 * beta)) ** 2
+        expected.append(preferred.item() - own * (beta / 2 if loss == "dpo" else 1 / beta) * now[0])
+    assert train(2)[2] == [first, pytest.approx(sum(expected) / 4, rel=1e-3)]
 
 
 def test_a_checkpoint_on_a_full_disk_is_one_line_and_the_run_is_taken_up(tiny, sampler, tmp_path):

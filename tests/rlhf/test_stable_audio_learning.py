@@ -58,7 +58,7 @@ def test_the_losses_are_those_of_their_papers():
     winner, loser, before = torch.tensor([1.0]), torch.tensor([3.0]), torch.tensor([2.0])
     gap = (1.0 - 2.0) - (3.0 - 2.0)
     found = preference(winner, loser, before, before, "dpo", 0.5, 0.1)
-    assert found.item() == pytest.approx(torch.log1p(torch.tensor(0.5 * gap).exp()).item() + 0.1)
+    assert found.item() == pytest.approx(torch.log1p(torch.tensor(0.5 * gap).exp()).item() + 0.1 * 0.5 / 2)
     found = preference(winner, loser, before, before, "ipo", 0.5, 0.0)
     assert found.item() == pytest.approx((-gap - 1.0) ** 2)
     old, new, target = torch.zeros(1, 2, 3), torch.ones(1, 2, 3), torch.full((1, 2, 3), 0.5)
@@ -67,6 +67,21 @@ def test_the_losses_are_those_of_their_papers():
         0.75 * 0.25 + 0.25 * 2.25
     )
     assert forward_process(new, old, target, optimality, 0.5).item() == pytest.approx(0.75 * 0.0 + 0.25 * 1.0)
+
+
+@pytest.mark.parametrize("loss", ["dpo", "ipo"])
+@pytest.mark.parametrize("beta", [0.5, 1000.0])
+def test_the_winners_own_loss_pulls_in_proportion_to_the_preference(loss, beta):
+    """Where the training begins, and whatever beta is."""
+
+    def pull(own):
+        winner = torch.full((3,), 0.7, requires_grad=True)
+        preference(
+            winner, winner.detach(), winner.detach(), winner.detach(), loss, beta, own
+        ).sum().backward()
+        return winner.grad
+
+    torch.testing.assert_close(pull(0.1), 1.1 * pull(0.0))
 
 
 def test_clips_that_are_imitated_are_better_denoised(parts, tmp_path):
