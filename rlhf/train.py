@@ -84,6 +84,7 @@ def main(options: PostTraining) -> None:
             claim_work(options.output, no_longer={"options": free}, **facts, options=deciding)
         processes.barrier()
         before = _samples(options, generator, SAMPLES_BEFORE, prompts, processes)
+        del generator  # its weights: rounds load their own
         if processes.is_main and not (options.output / ROBUSTNESS).exists():
             write_robustness(options.output, robustness(ClipReward(scorer, reward), before), len(before))
         if rounds_done(options) != options.rounds or not (options.output / MODEL).exists():

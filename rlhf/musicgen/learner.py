@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -77,7 +79,10 @@ class MusicgenLearner(Learner):
         )
         assert isinstance(sampler, MusicGen)
         exploration = Exploration(options.algorithm, options.n, options.seconds, options.beta_or(_BETA), seed)
-        self._save(explore(run, sampler, prompts, clip_reward, exploration), source, target)
+        trained = explore(run, sampler, prompts, clip_reward, exploration)
+        del sampler
+        gc.collect()  # trainers hold it in circles, and to save the model takes another copy
+        self._save(trained, source, target)
 
     def _run(self, source: Path, seed: int, work: Path) -> TrlRun:
         from rlhf.musicgen.policy import MusicgenPolicy
@@ -88,14 +93,16 @@ class MusicgenLearner(Learner):
         return TrlRun(policy, tokenizer, how, work, self._device.type, self._processes)
 
     def _save(self, trained: Any, source: Path, target: Path) -> None:
-        # every process calls it, as each may have a part of the weights
+        # every process goes through them, as each may have a part of the weights
         weights = updated_weights(trained.get_base_model().musicgen.decoder)
         if self._processes.is_main:
             save_musicgen(weights, source, target)
+        else:
+            deque(weights, maxlen=0)
         self._processes.barrier()
 
 
-def save_musicgen(weights: Mapping[str, torch.Tensor], source: Path, folder: Path) -> None:
+def save_musicgen(weights: Iterable[tuple[str, torch.Tensor]], source: Path, folder: Path) -> None:
     """Write a MusicGen whose decoder has other weights; the folder appears whole or not at all.
 
     Parameters
@@ -109,7 +116,7 @@ def save_musicgen(weights: Mapping[str, torch.Tensor], source: Path, folder: Pat
     """
     model, _ = load_model(source, torch.device("cpu"), torch.float32)
     with torch.no_grad():
-        for name, weight in weights.items():
+        for name, weight in weights:
             model.decoder.get_parameter(name).copy_(weight)
     with finished_folder(folder) as part, without_bars_of_transformers():
         model.save_pretrained(part)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,17 +41,16 @@ def lora_config(rank: int) -> Any:
 
 
 @torch.no_grad()
-def updated_weights(decoder: Any) -> dict[str, torch.Tensor]:
-    """Return the weights with updates of a `MusicgenForCausalLM`, by the names that they have without.
+def updated_weights(decoder: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the weights with updates of a `MusicgenForCausalLM`, by the names that they have without, one at a time.
 
-    Where processes share the weights (FSDP), all must call; each gets the whole ones.
+    Where processes share the weights (FSDP), all must go through them together; each gets the whole ones.
     """
-    return {
-        f"{name}.weight": _whole(module.base_layer.weight)
-        + _whole(module.get_delta_weight(module.active_adapters[0]))
-        for name, module in decoder.named_modules()
-        if hasattr(module, "base_layer")
-    }
+    for name, module in decoder.named_modules():
+        if hasattr(module, "base_layer"):
+            update = _whole(module.get_delta_weight(module.active_adapters[0]))
+            yield f"{name}.weight", update.add_(_whole(module.base_layer.weight))
+            del update  # before the next is made
 
 
 def _whole(weight: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """What TRL's trainers make of the policy: they learn what they should, begin at the reference, and survive a kill."""
 
 import signal
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -88,7 +89,7 @@ def test_a_training_goes_on_with_less_memory(tiny, sampler, tmp_path, monkeypatc
     def train(folder, how):
         model, tokenizer = load_model(tiny, torch.device("cpu"), torch.float32)
         run = TrlRun(MusicgenPolicy(model, 3.0, 1.0), tokenizer, how, folder, "cpu", Processes({}))
-        return updated_weights(imitate(run, made).get_base_model().musicgen.decoder)
+        return dict(updated_weights(imitate(run, made).get_base_model().musicgen.decoder))
 
     how = replace(HOW, steps=4, batch_size=4)
     whole = train(tmp_path / "whole", how)
@@ -185,7 +186,7 @@ def test_a_checkpoint_on_a_full_disk_is_one_line_and_the_run_is_taken_up(tiny, s
     def train(folder):
         model, tokenizer = load_model(tiny, torch.device("cpu"), torch.float32)
         run = TrlRun(MusicgenPolicy(model, 3.0, 1.0), tokenizer, how, folder, "cpu", Processes({}))
-        return updated_weights(imitate(run, made).get_base_model().musicgen.decoder)
+        return dict(updated_weights(imitate(run, made).get_base_model().musicgen.decoder))
 
     whole = train(tmp_path / "whole")
     last, folder = max((tmp_path / "whole").glob("checkpoint-*")), tmp_path / "full"
@@ -273,6 +274,30 @@ def test_the_sampler_follows_the_policy(policy_and_tokenizer, sampler):
     assert not torch.equal(next(sampler.generate(job, SECONDS)).tokens, before)
 
 
+def test_updated_weights_exist_one_at_a_time(policy_and_tokenizer, sampler):
+    """A dense copy of all of them, in each step, would be another decoder in memory."""
+    from peft import get_peft_model
+
+    from rlhf.musicgen.trl_settings import lora_config
+
+    policy, _ = policy_and_tokenizer
+    get_peft_model(policy, lora_config(4))
+    seen = []
+
+    def watched():
+        for name, weight in updated_weights(policy.musicgen.decoder):
+            assert not any(one() is not None for one in seen)
+            seen.append(weakref.ref(weight))
+            yield name, weight
+            del weight
+
+    own = sampler._model.decoder.model.decoder.layers[0].fc1.weight
+    place = own.data_ptr()
+    sampler.change_decoder(watched())
+    assert len(seen) > 8
+    assert sampler._model.decoder.model.decoder.layers[0].fc1.weight.data_ptr() == place
+
+
 def die(callback, args, state, control, **_):
     if state.global_step == 3:
         raise KeyboardInterrupt
@@ -306,7 +331,7 @@ def test_a_killed_training_ends_with_the_same_weights(
             found = prefer(run, pairs, Preference())
         else:
             found = explore(run, sampler, PROMPTS, LOUD, Exploration(group_size=4, seconds=SECONDS))
-        return updated_weights(found.get_base_model().musicgen.decoder)
+        return dict(updated_weights(found.get_base_model().musicgen.decoder))
 
     whole = train(tmp_path / "whole")
     with monkeypatch.context() as patched:

@@ -1,5 +1,6 @@
 """The command: every algorithm leaves a generator that loads, from whatever moment it is taken up again."""
 
+import gc
 import json
 import re
 import shutil
@@ -9,6 +10,7 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import MusicgenForConditionalGeneration
 
 from generators import load_generator
 from music.errors import InputError
@@ -63,6 +65,29 @@ def test_every_algorithm_leaves_a_generator(options, tiny, algorithm, monkeypatc
     assert re.search(r"^post-train: 100% (\d)/\1 \[.*loss=", errors, re.MULTILINE)
     assert "\r" not in errors  # bars are for terminals
     assert "{" not in output
+
+
+def test_two_musicgens_are_in_memory_at_most(options, monkeypatch):
+    """What learns and what samples, or what learns and what is written; not that which the run began with."""
+    from rlhf.musicgen import learner as musicgen_learner
+    from rlhf.musicgen.online import Rollouts
+
+    at_once = []
+
+    def counting(method):
+        def counted(*arguments):
+            gc.collect()
+            at_once.append(sum(isinstance(one, MusicgenForConditionalGeneration) for one in gc.get_objects()))
+            return method(*arguments)
+
+        return counted
+
+    gc.collect()
+    others = sum(isinstance(one, MusicgenForConditionalGeneration) for one in gc.get_objects())
+    monkeypatch.setattr(Rollouts, "make", counting(Rollouts.make))
+    monkeypatch.setattr(musicgen_learner, "save_musicgen", counting(musicgen_learner.save_musicgen))
+    main(replace(options, algorithm="grpo", rounds=1))
+    assert [count - others for count in at_once] == [2, 2, 1]  # two steps, and what is loaded to be written
 
 
 @pytest.mark.parametrize("algorithm", LEARNERS["generators.stable_audio.diffusers.generator:StableAudio"])
