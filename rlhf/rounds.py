@@ -91,7 +91,7 @@ class Rounds:
                 break
             source = place / MODEL
         if self.processes.is_main:
-            if done:  # they are those of the model of before
+            if done not in (0, self.options.rounds):  # they are those of the model of before
                 shutil.rmtree(self.options.output / SAMPLES_AFTER, ignore_errors=True)
             copy_folder(source, model)
         self.processes.barrier()
