@@ -1,10 +1,12 @@
 """What is drawn for one purpose is never drawn for another, nor for a clip."""
 
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import torch
 
+import rlhf
 from generators.diffusion.sampling import GaussianNoise
 from music.hashing import candidate_seed, copy_seed, purpose_seed
 from rlhf.stable_audio.divergence import noise_of
@@ -24,6 +26,13 @@ def test_no_two_purposes_share_a_stream():
         stream(seed, purpose, *place).random() for seed in seeds for purpose in Purpose for place in places
     ]
     assert len(set(first)) == len(first)
+
+
+def test_nothing_is_drawn_from_seeds_that_are_not_hashed():
+    """Numbers and lists of numbers as numpy takes them: `[seed, 0]` is `seed`."""
+    sources = list(Path(rlhf.__file__).parent.rglob("*.py"))
+    assert len(sources) > 40
+    assert [path.name for path in sources if "default_rng" in path.read_text(encoding="utf-8")] == []
 
 
 def test_a_seed_of_a_purpose_is_what_it_was():
