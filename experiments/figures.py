@@ -13,7 +13,7 @@ from music.provenance import write_run_record
 from music.tables import csv_table
 from reward.benchmark.metrics import Line
 
-COLOURS = ("#1f5f8b", "#c2571a", "#4a8a3d")
+COLOURS = ("#1f5f8b", "#c2571a", "#4a8a3d", "#8e3b7e", "#b58900", "#2a9d8f", "#d6431f", "#5b4b8a")
 
 
 def write_report(

@@ -68,6 +68,9 @@ COMMANDS = {
     "compare-acquisitions": Command(
         "experiments.acquisition.command:CompareAcquisitions", "compare ways to choose the pairs of the loop"
     ),
+    "compare-searches": Command(
+        "experiments.search.command:CompareSearches", "compare methods of search at equal compute on the lab"
+    ),
     "previews": Command(
         "experiments.search.previews:MeasurePreviews", "measure what previews say of whole clips, for search"
     ),

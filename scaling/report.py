@@ -27,14 +27,14 @@ _MOST_SECONDS = 120.0  # s of audio in the page, all clips together: about 1 MB 
 
 @dataclass(frozen=True)
 class Results:
-    """What the report is made of.
+    """What the report of a run is made of, of best of n or of a search.
 
     Attributes
     ----------
     pool
         Pool of the clips.
     candidates
-        N candidates for each of P prompts.
+        N candidates for each of P prompts; after a search N may be another for each.
     rewards
         Rewards, `[P, N]`.
     metrics
@@ -49,11 +49,26 @@ class Results:
 
     pool: Pool
     candidates: Sequence[Sequence[Candidate]]
-    rewards: Array
-    metrics: Mapping[str, Array]
+    rewards: Sequence[Array] | Array
+    metrics: Mapping[str, Sequence[Array] | Array]
     reward: RewardWeights
     summary: Mapping[str, Any]
     facts: Mapping[str, str]
+
+    def shown(self) -> dict[str, Any]:
+        """Return what the pages of both have in common."""
+        measured = {"reward": self.rewards, **self.metrics}
+        return {
+            "summary": self.summary,
+            "names": list(measured),
+            "weights": self.reward.weights,
+            "standardised": self.reward.standardise,
+            "decides": {name: name == "reward" or bool(self.reward.weights.get(name)) for name in measured},
+            "digits": {name: shown_digits(np.concatenate(list(rows))) for name, rows in measured.items()},
+            "spread": spread(self.rewards),
+            "examples": heard_examples(self.pool, self.candidates, self.rewards, self.metrics),
+            "facts": self.facts,
+        }
 
 
 def write_report(path: Path, results: Results) -> None:
@@ -87,26 +102,15 @@ def ranks(rewards: Array) -> dict[str, int]:
 
 
 def _context(results: Results) -> dict[str, Any]:
-    summary = results.summary
-    names = ["reward", *results.metrics]
-    digits = {"reward": shown_digits(results.rewards)}
-    digits |= {name: shown_digits(values) for name, values in results.metrics.items()}
-    decides = {name: name == "reward" or bool(results.reward.weights.get(name)) for name in names}
-    numbers = steps(summary["n"])
-    by_n = summary["by_n"]
+    shown, summary = results.shown(), results.summary
+    decides, digits, numbers = shown["decides"], shown["digits"], steps(summary["n"])
     return {
-        "summary": summary,
-        "names": names,
-        "weights": results.reward.weights,
-        "standardised": results.reward.standardise,
+        **shown,
         "numbers": [str(n) for n in numbers],
-        "curves": {name: curve(by_n, name, decides[name], digits[name], numbers) for name in names},
-        "spread": spread(results.rewards),
-        "decides": decides,
-        "digits": digits,
+        "curves": {
+            name: curve(summary["by_n"], name, decides[name], digits[name], numbers) for name in decides
+        },
         "minutes": sum(candidate.seconds for row in results.candidates for candidate in row) / 60,
-        "examples": heard_examples(results.pool, results.candidates, results.rewards, results.metrics),
-        "facts": results.facts,
     }
 
 

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -178,15 +179,21 @@ def in_windows(path: Path, folder: Path, window: str) -> list[Path]:
 def resampled_mean(values: Array, seed: int = 0) -> Estimate:
     """Return the mean of `values [seeds, pairs]`, NaN left out, and its interval over seeds and pairs (bootstrap)."""
     judged = values[:, ~np.isnan(values).any(axis=0)]
-    rng = np.random.default_rng(seed)
-    seeds, pairs = judged.shape
-    if not pairs:
+    if not judged.shape[1]:
         return Estimate(np.nan)
-    means = []
+    of_seeds, of_pairs = _times_drawn(*judged.shape, seed)
+    return _interval(float(judged.mean()), ((of_seeds @ judged) * of_pairs).sum(axis=1) / judged.size)
+
+
+@lru_cache(maxsize=2)
+def _times_drawn(seeds: int, pairs: int, seed: int) -> tuple[Array, Array]:
+    """Return how often each seed and each pair is drawn in each resample, `[RESAMPLES, seeds]` and `[..., pairs]`."""
+    rng = np.random.default_rng(seed)
+    found: tuple[list[Array], list[Array]] = ([], [])
     for _ in range(RESAMPLES):
-        of_pair = judged[rng.integers(seeds, size=seeds)].mean(axis=0)
-        means.append(of_pair[rng.integers(pairs, size=pairs)].mean())
-    return _interval(float(judged.mean()), means)
+        for counts, size in zip(found, (seeds, pairs), strict=True):
+            counts.append(np.bincount(rng.integers(size, size=size), minlength=size).astype(float))
+    return np.stack(found[0]), np.stack(found[1])
 
 
 def resampled_correlation(scores: Array, ratings: Array, seed: int = 0) -> Estimate:

@@ -20,6 +20,10 @@ COMMANDS = {
     "embedding": Command(
         "experiments.benchmarks.embedding:EmbeddingSpeed", "hours of audio that the towers encode in an hour"
     ),
+    "search": Command(
+        "experiments.benchmarks.search_time:SearchTime",
+        "wall time that pruning saves at true size, beside best of n",
+    ),
     "memory": Command(
         "experiments.benchmarks.memory:MemoryTaken",
         "memory that MusicGen takes, beside what is planned for it",

@@ -17,8 +17,8 @@ _WARM_UP = 0.1  # s; length of the clips that are made before the clock runs
 
 
 @dataclass(frozen=True, kw_only=True)
-class Timing:
-    """How the machine is timed.
+class Turns:
+    """How often ways are timed, and with what of the machine.
 
     Attributes
     ----------
@@ -28,23 +28,37 @@ class Timing:
         Threads of the CPU; as many as torch takes by default.
     device
         Device of the models: auto, cpu, cuda, cuda:1 ...; auto is the GPU if there is one.
-    matmul
-        Rows and columns of the matrices whose product tells what arithmetic the machine can do.
     """
 
     turns: int = 1
     threads: int | None = None
     device: str = "cpu"
-    matmul: int = 2048
 
     def __post_init__(self) -> None:
-        refuse_below_one(self, "turns", "threads", "matmul")
+        refuse_below_one(self, "turns", "threads")
 
     def start(self) -> torch.device:
         """Set the number of threads, and return the device."""
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         return find_device(self.device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing(Turns):
+    """How ways are timed beside what the machine can do.
+
+    Attributes
+    ----------
+    matmul
+        Rows and columns of the matrices whose product tells what arithmetic the machine can do.
+    """
+
+    matmul: int = 2048
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_below_one(self, "matmul")
 
 
 def refuse_unknown(options: Any, option: str, known: Collection[str]) -> None:

@@ -1,1 +1,1 @@
-"""What search at test time can bring: how much previews say, and what dropping candidates by them keeps."""
+"""What search at test time brings: each method beside best of n at equal compute, and how much previews say."""

@@ -1,7 +1,8 @@
 """``python -m experiments.search``."""
 
-from experiments.search.previews import MeasurePreviews, main
+from experiments.search.command import main
+from experiments.search.options import CompareSearches
 from music.command import run
 
 if __name__ == "__main__":
-    run(main, MeasurePreviews)
+    run(main, CompareSearches)

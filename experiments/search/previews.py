@@ -1,7 +1,7 @@
 """How much the reward of a preview says of that of the whole clip, by which a search drops candidates.
 
     music-reward previews --output runs/previews
-    python -m experiments.search --generator lab-stable-audio --guidance 7 --sampling_steps 25 --output runs/previews_sa
+    music-reward previews --generator lab-stable-audio --guidance 7 --sampling_steps 25 --output runs/previews_sa
 
 All n candidates of each prompt are advanced to each share of the work, heard there, and finished. ``table.md`` tells
 
@@ -28,7 +28,7 @@ from generators.filling import refuse_prompts
 from generators.protocol import Job
 from generators.registry import given_sampling
 from generators.stepping import Partial, Stoppable, stoppable
-from music.command import refuse_below_one, split_names
+from music.command import refuse_below_one
 from music.durable import claim_work, write_text
 from music.errors import InputError
 from music.hashing import candidate_seed
@@ -46,6 +46,7 @@ from reward.protocol import ScoreRequest
 from reward.scoring.candidates import refuse_unscorable
 from reward.scoring.in_memory import score_clips
 from scaling.methods.halving import Stage, parse_schedule
+from scaling.methods.particles import parse_shares
 from scaling.searching.compute import CLIP, Course, Prices, Work, prices_of
 from scaling.searching.prompts import side_by_side
 
@@ -105,16 +106,14 @@ class MeasurePreviews(Rewarding, Generation, Runtime):
                     )
 
     @property
-    def looked(self) -> list[float]:
+    def looked(self) -> tuple[float, ...]:
         """Shares of the work after which candidates are heard."""
-        return [
-            stage.share for stage in parse_schedule(",".join(f"{one}=1" for one in split_names(self.shares)))
-        ]
+        return parse_shares(self.shares, "shares")
 
     @property
     def planned(self) -> dict[str, tuple[Stage, ...]]:
         """The schedules by their texts."""
-        return {text: parse_schedule(text) for text in self.schedules.split(";") if text.strip()}
+        return {text: parse_schedule(text, "schedules") for text in self.schedules.split(";") if text.strip()}
 
 
 def main(options: MeasurePreviews) -> None:

@@ -1,8 +1,8 @@
 """What all generators that run a model share: batches of one fixed size, decoded clip by clip.
 
-A job meets the same tensor shapes whatever stands beside it, and the audio of tokens does not depend on what else
-was in the batch. All of them can be stopped half-way (`generators.stepping`): to make a batch is to advance it to its
-end at once.
+A job meets the same tensor shapes whatever stands beside it, or those of fewer rows that are proved to give it the same
+bits, and the audio of tokens does not depend on what else was in the batch. All of them can be stopped half-way
+(`generators.stepping`): to make a batch is to advance it to its end at once.
 """
 
 import math

@@ -47,8 +47,15 @@ class Stage:
         return max(1, math.ceil(self.keep * count - _ROUNDING))
 
 
-def parse_schedule(text: str) -> tuple[Stage, ...]:
+def parse_schedule(text: str, option: str = "schedule") -> tuple[Stage, ...]:
     """Read ``0.3=0.5,0.5=0.5``: after 0.3 of the work half of the candidates go on, after half half of those.
+
+    Parameters
+    ----------
+    text
+        The schedule.
+    option
+        Option by which it was given.
 
     Raises
     ------
@@ -61,17 +68,17 @@ def parse_schedule(text: str) -> tuple[Stage, ...]:
         try:
             stage = Stage(float(after), float(keep))
         except ValueError as error:
-            raise InputError(f"--schedule {text!r}: expected SHARE=SHARE, got {part!r}") from error
+            raise InputError(f"--{option} {text!r}: expected SHARE=SHARE, got {part!r}") from error
         if not (0 < stage.share < 1 and 0 < stage.keep <= 1):
             raise InputError(
-                f"--schedule {text!r}: shares of the work lie between 0 and 1, and what is kept is above 0 and at "
+                f"--{option} {text!r}: shares of the work lie between 0 and 1, and what is kept is above 0 and at "
                 f"most 1, got {part!r}"
             )
         if stages and stage.share <= stages[-1].share:
-            raise InputError(f"--schedule {text!r}: {part!r} must come after {stages[-1].share:g}")
+            raise InputError(f"--{option} {text!r}: {part!r} must come after {stages[-1].share:g}")
         stages.append(stage)
     if not stages:
-        raise InputError("--schedule names no share of the work, as in 0.3=0.5,0.5=0.5")
+        raise InputError(f"--{option} names no share of the work, as in 0.3=0.5,0.5=0.5")
     return tuple(stages)
 
 

@@ -36,8 +36,15 @@ _RENEWED = 0.5  # strength of the perturbation that makes copies of latents diff
 _ENOUGH = 0.5  # of n, as an effective sample size
 
 
-def parse_shares(text: str) -> tuple[float, ...]:
+def parse_shares(text: str, option: str = "looks") -> tuple[float, ...]:
     """Read ``0.2,0.4``: shares of the work, ascending, between 0 and 1.
+
+    Parameters
+    ----------
+    text
+        The shares.
+    option
+        Option by which they were given.
 
     Raises
     ------
@@ -47,10 +54,10 @@ def parse_shares(text: str) -> tuple[float, ...]:
     try:
         shares = tuple(float(part) for part in split_names(text))
     except ValueError as error:
-        raise InputError(f"--looks {text!r}: expected numbers with commas between") from error
+        raise InputError(f"--{option} {text!r}: expected numbers with commas between") from error
     if not shares or not all(0 < share < 1 for share in shares) or sorted({*shares}) != [*shares]:
         raise InputError(
-            f"--looks must be shares of the work between 0 and 1, each above the one before, got {text!r}"
+            f"--{option} must be shares of the work between 0 and 1, each above the one before, got {text!r}"
         )
     return shares
 

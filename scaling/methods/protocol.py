@@ -190,6 +190,10 @@ class RoundMethod(Method):
         return rewards
 
 
+class BudgetTooSmallError(InputError):
+    """A budget pays for less than a method does at least."""
+
+
 M = TypeVar("M", bound=PromptMethod)
 
 
@@ -209,7 +213,7 @@ def within_budget(make: Callable[[int], M], budget: float, course: Course, price
 
     Raises
     ------
-    InputError
+    BudgetTooSmallError
         If the budget does not suffice for one candidate.
     """
     best = None
@@ -222,5 +226,5 @@ def within_budget(make: Callable[[int], M], budget: float, course: Course, price
             break
         best = method
     if best is None:
-        raise InputError(f"--budget {budget:g} does not suffice for the least that this method does")
+        raise BudgetTooSmallError(f"--budget {budget:g} does not suffice for the least that this method does")
     return best

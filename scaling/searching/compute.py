@@ -1,7 +1,7 @@
 """What a search costs, in units of one finished and scored clip.
 
 Work is counted by what a method asks for, so that a run that was killed and taken up again has cost as much as one that
-was not. What the parts of a clip cost is said by `prices_of` alone.
+was not. What the parts of a clip cost is said by `prices_of` and `counted_prices` alone.
 """
 
 import math
@@ -132,6 +132,11 @@ def prices_of(config: Any, scorer: Scorer, prompt: Prompt) -> Prices:
         clip = ClipCompute(*work_of(config, prompt))
     except InputError:  # not of a kind that can be counted
         return NOMINAL
-    parts = clip.generating(), clip.decoding(), clip.scoring(config.seconds)
+    return counted_prices(clip, config.seconds)
+
+
+def counted_prices(clip: ClipCompute, seconds: float) -> Prices:
+    """Return what the parts of a clip of this length (s) cost, by FLOP."""
+    parts = clip.generating(), clip.decoding(), clip.scoring(seconds)
     generating, decoding, scoring = (part / sum(parts) for part in parts)
     return Prices(generating, decoding, scoring, "FLOP", sum(parts))

@@ -69,7 +69,7 @@ def search_for_prompts(config: Any, processes: Processes, stages: Stages) -> Sea
         )
     refuse_prompts(generator, prompts, config.seconds, config.ignore_unsupported)
     prices = prices_of(config, scorers[0], prompts[0])
-    method = _method(config, generator, prompts[0], prices)
+    method = method_of(config, generator, prompts[0], prices)
     facts = _facts(config, method, weights, scorers)
     spec = pool_spec(generator, config.seconds)
     if isinstance(method, PromptMethod) and not method.ordinary:
@@ -117,8 +117,27 @@ def search_for_prompts(config: Any, processes: Processes, stages: Stages) -> Sea
     )
 
 
-def _method(config: Any, generator: Generator, prompt: Prompt, prices: Prices) -> Method:
-    """Return the method as the options ask for it, with as many candidates as there is budget."""
+def method_of(config: Any, generator: Generator, prompt: Prompt, prices: Prices) -> Method:
+    """Return the method as the options ask for it, with as many candidates as there is budget.
+
+    Parameters
+    ----------
+    config
+        Options of `scaling.search`.
+    generator
+        The generator.
+    prompt
+        What is made, as long as prompts usually are.
+    prices
+        What the parts of a clip cost.
+
+    Raises
+    ------
+    BudgetTooSmallError
+        If the budget does not suffice for one candidate.
+    InputError
+        If the generator cannot be searched in this way.
+    """
     kind = method_class(config.method)
     if not issubclass(kind, PromptMethod):
         most = DEFAULT_N if config.budget is None else ceil(_OF_BUDGET * config.budget)

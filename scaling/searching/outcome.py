@@ -22,8 +22,9 @@ from reward.scoring.candidates import hashes_of
 from scaling.choose_best import ranking, write_best
 from scaling.outcome import Stages, run_facts
 from scaling.ranking_table import write_ranking
+from scaling.report import Results
 from scaling.searching.compute import Prices, Work
-from scaling.searching.report import SearchResults, write_search_report
+from scaling.searching.report import write_search_report
 from scaling.searching.trail import Look, Searched
 from scaling.summary import mean_entries
 
@@ -94,9 +95,7 @@ class SearchOutcome:
             summary = self.summary(rewards, order)
         with self.stages.time("report"):
             facts = self._facts(chosen, summary)
-            results = SearchResults(
-                self.pool, self.candidates, rewards, self.metrics, self.reward, summary, facts
-            )
+            results = Results(self.pool, self.candidates, rewards, self.metrics, self.reward, summary, facts)
             write_search_report(folder / "report.html", results)
         seconds: dict[str, Any] = dict(self.stages.seconds)
         if self.parts:

@@ -73,7 +73,9 @@ def test_what_is_kept_and_what_it_costs():
     [
         ({"n": 2}, "--n must be at least 3"),
         ({"schedules": "0.4=0.5"}, "0.4 is none of the --shares 0.3,0.5"),
-        ({"shares": "0.3,1.5"}, "lie between 0 and 1"),
+        ({"schedules": "0.3=0"}, "--schedules '0.3=0': shares of the work lie between 0 and 1"),
+        ({"shares": "0.3,1.5"}, "--shares must be shares of the work between 0 and 1"),
+        ({"shares": "0.3;0.5"}, "--shares '0.3;0.5': expected numbers with commas between"),
     ],
 )
 def test_what_cannot_be_is_refused(options, change, message):

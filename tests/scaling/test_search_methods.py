@@ -27,19 +27,14 @@ from tests.tiny_stable_audio import build_tiny_stable_audio
 REWARD = "tests.scaling.loudness_scorer:LoudnessScorer"
 STEPS = 10
 
+pytestmark = pytest.mark.usefixtures("no_page")
+
 
 @pytest.fixture(scope="module")
 def diffusion(tmp_path_factory):
     for library in ("diffusers", "torchsde"):
         pytest.importorskip(library, reason='the extra "diffusers" is not installed')
     return build_tiny_stable_audio(tmp_path_factory.mktemp("tiny_stable_audio"))
-
-
-@pytest.fixture(autouse=True)
-def no_page(request, monkeypatch):
-    """Leave out the page, which takes as long as a small search, where it is not what is tested."""
-    if "report" not in request.node.name:
-        monkeypatch.setattr("scaling.searching.outcome.write_search_report", lambda *_: None)
 
 
 @pytest.fixture
