@@ -16,6 +16,7 @@ from music.durable import write_bytes
 from music.errors import InputError
 from music.library_repairs import settle_vector_math
 from music.paths import check_file
+from music.resampling import resample
 from music.sample_rates import check_sample_rate
 
 settle_vector_math()  # here, as whatever computes on sound imports clips
@@ -75,16 +76,7 @@ class Clip:
         """Return the clip at another rate (Hz): soxr HQ, exactly round(samples * rate / old rate) samples."""
         if rate == self.sample_rate:
             return self
-        import soxr
-
-        target = round(self.samples * rate / self.sample_rate)
-        frames = soxr.resample(
-            self.waveform.T.contiguous().cpu().numpy(), self.sample_rate, rate, quality="HQ"
-        ).reshape(-1, self.channels)[:target]
-        # padding by torch takes as long as resampling
-        waveform = np.zeros((self.channels, target), np.float32)
-        waveform[:, : len(frames)] = frames.T
-        return Clip(torch.from_numpy(waveform), rate)
+        return Clip(resample(self.waveform, self.sample_rate, rate), rate)
 
     def first(self, seconds: float) -> "Clip":
         """Return the first round(seconds * sample_rate) samples, or all if there are fewer."""

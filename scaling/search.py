@@ -34,7 +34,7 @@ from scaling.methods.protocol import RoundMethod
 from scaling.methods.registry import method_class
 from scaling.outcome import Stages
 from scaling.searching.offline import search_in_pool
-from scaling.searching.online import DEFAULT_N, search_for_prompts
+from scaling.searching.online import search_for_prompts
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,11 @@ class Search(Standardising, Judging, Generation, Runtime):
     method
         Method: prune (drop candidates whose previews have a low reward), stop (draw until it is not worth it), cfg
         (drop candidates that guidance has led least far; no reward), random (drop none), noise (search around the best
-        noise), particles (draw anew on the way, by the reward of previews) or evolve (breed from the best, on the way).
+        noise), particles (draw anew on the way, by the reward of previews), evolve (breed from the best, on the way) or
+        gradient (change the noise by the gradient of the reward).
     n
         Number of candidates that are begun for each prompt; for stop the most that are drawn, for evolve the first
-        population. By default 10.
+        population, for gradient the noises that are changed. By default 10, for gradient 1.
     budget
         Compute for each prompt in finished and scored clips, in place of --n; for stop it is shared over all prompts.
     schedule
@@ -61,6 +62,10 @@ class Search(Standardising, Judging, Generation, Runtime):
         Shares of the work after which particles are heard, with commas between.
     tempering
         Weight of a standard deviation of reward for particles: 0 would draw them all alike.
+    ascents
+        Number of steps that gradient takes from each noise.
+    ascent_angle
+        How far gradient turns the noise in each of them, degrees.
     from_pool
         Pool on which stop is only told, from scores: which candidates it would have drawn, and what they would have
         been worth.
@@ -89,13 +94,15 @@ class Search(Standardising, Judging, Generation, Runtime):
         when few candidates are left. It decides memory and speed, and nothing of what is found.
     """
 
-    method: Literal["prune", "stop", "cfg", "random", "noise", "particles", "evolve"] = "prune"
+    method: Literal["prune", "stop", "cfg", "random", "noise", "particles", "evolve", "gradient"] = "prune"
     n: int | None = None
     budget: float | None = None
     schedule: str = "0.3=0.5,0.5=0.5"
     cost: float | None = None
     looks: str = "0.2,0.4,0.6,0.8"
     tempering: float = 2.0
+    ascents: int = 5
+    ascent_angle: float = 5.0
     from_pool: Path | None = None
     generator: str = "lab-musicgen"
     prompts: str = "lab"
@@ -113,7 +120,8 @@ class Search(Standardising, Judging, Generation, Runtime):
             raise InputError(f"--seconds must be above 0, got {self.seconds}")
         if self.budget is not None and not (math.isfinite(self.budget) and self.budget >= 1):
             raise InputError(f"--budget must be at least one clip, got {self.budget}")
-        in_rounds = issubclass(method_class(self.method), RoundMethod)
+        kind = method_class(self.method)
+        in_rounds = issubclass(kind, RoundMethod)
         if self.budget is not None and self.n is not None and not in_rounds:
             raise InputError(f"--budget says how much --method {self.method} does: leave out --n")
         if self.from_pool is not None and not in_rounds:
@@ -122,7 +130,7 @@ class Search(Standardising, Judging, Generation, Runtime):
             raise InputError(
                 f"--method {self.method} weighs rewards while there are only some: leave out --standardise"
             )
-        method_class(self.method).of(self, self.n or DEFAULT_N)
+        kind.of(self, self.n or kind.usual_n)
 
 
 def main(config: Search) -> None:

@@ -117,6 +117,7 @@ class _Able:
             refuse_unsupported(self._generator, [*choosing, *held_out])
         self._prompt = held_out[0]
         self._prices = prices_of(config, scorers[0], self._prompt)
+        self._scorer = scorers[0]
         self.reward_hash = scorers[0].hash
         #: metrics of the judges
         self.judged = [name for names in metric_names(scorers)[1:] for name in judging(names.values())]
@@ -129,7 +130,9 @@ class _Able:
     def to_run(self, name: str, given: Options, budget: float) -> bool:
         """Return whether a budget suffices for a method."""
         try:
-            method_of(self._config(name, given, budget), self._generator, self._prompt, self._prices)
+            method_of(
+                self._config(name, given, budget), self._generator, self._scorer, self._prompt, self._prices
+            )
         except BudgetTooSmallError as error:
             note = f"{name} {told(given)}".strip() + f": {error}"
             self.left_out += [note] if note not in self.left_out else []

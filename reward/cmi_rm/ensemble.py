@@ -7,9 +7,8 @@ standard deviation: small where the data that the heads learned from decide, lar
 other draws of the data differ more there than in one place (Lakshminarayanan et al. 2017, Osband et al. 2016).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean, pstdev
 
 import torch
 
@@ -62,16 +61,15 @@ class HeadEnsemble(CMIRMScorer):
         hashes = [CMIRMScorer._hash(self, one) for one in self._loaded]
         return sha256_text(canonical_json({"heads": hashes}))
 
-    def _score(self, frames: torch.Tensor, request: ScoreRequest) -> dict[str, float]:
-        scores = [head.scores(self._outputs(head, frames, request))[0].tolist() for head in self.heads]
-        rules: dict[str, Callable[[list[float]], float]] = {"": fmean, "_spread": pstdev}
-        found: dict[str, float] = {}
-        for ending, rule in rules.items():
-            found |= {
-                f"{metric}{ending}": rule([one[column] for one in scores])
-                for metric, column in COLUMNS.items()
-            }
-        return found
+    def _metrics(self, frames: torch.Tensor, request: ScoreRequest) -> dict[str, torch.Tensor]:
+        outputs = [head.scores(self._outputs(head, frames, request))[0] for head in self.heads]
+        scores = torch.stack(outputs).double()
+        found = {"": scores.mean(dim=0), "_spread": scores.std(dim=0, correction=0)}
+        return {
+            f"{metric}{ending}": values[column]
+            for ending, values in found.items()
+            for metric, column in COLUMNS.items()
+        }
 
 
 def head_folders(folder: Path) -> Sequence[Path]:

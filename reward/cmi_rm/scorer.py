@@ -132,7 +132,8 @@ class CMIRMScorer(Scorer):
             for start in range(0, len(requests), self.batch_size):
                 part = requests[start : start + self.batch_size]
                 audio = self._hear(part)
-                scores += [self._score(frames, request) for frames, request in zip(audio, part, strict=True)]
+                found = [self._metrics(frames, request) for frames, request in zip(audio, part, strict=True)]
+                scores += [{name: value.item() for name, value in one.items()} for one in found]
         return scores
 
     def _hear(self, requests: Sequence[ScoreRequest]) -> list[torch.Tensor]:
@@ -147,7 +148,16 @@ class CMIRMScorer(Scorer):
                 self._reference(reference)
             raise
 
-    def _score(self, frames: torch.Tensor, request: ScoreRequest) -> dict[str, float]:
+    def measure(self, request: ScoreRequest) -> dict[str, torch.Tensor]:
+        """Return the metrics of a clip with their gradients; see `reward.differentiable.DifferentiableScorer`."""
+        clip = (
+            request.audio if isinstance(request.audio, Clip) else read_clip(request.audio, self.max_seconds)
+        )
+        with threads_of_torch(1) if self._small else nullcontext():
+            return self._metrics(self.towers.encode_audio(clip), request)
+
+    def _metrics(self, frames: torch.Tensor, request: ScoreRequest) -> dict[str, torch.Tensor]:
+        """Return the metrics for the frames of one piece of audio, numbers without dimensions."""
         return self._measured(self._outputs(self.head, frames, request))
 
     def _outputs(self, head: RewardHead, frames: torch.Tensor, request: ScoreRequest) -> torch.Tensor:
@@ -159,7 +169,7 @@ class CMIRMScorer(Scorer):
         with self._autocast():
             return head(prompt, mask, self._stream(frames)).float()
 
-    def _measured(self, outputs: torch.Tensor) -> dict[str, float]:
+    def _measured(self, outputs: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the metrics that the head's outputs `[1, O]` for one piece of audio stand for."""
         found = {"": self.head.scores(outputs)}
         if self.head.ratings is not None:
@@ -168,7 +178,7 @@ class CMIRMScorer(Scorer):
                 levels = self.head.ratings.chances(outputs).unbind(dim=1)
                 found |= {CHANCE.format("", level): chances for level, chances in enumerate(levels, start=1)}
         return {
-            f"{metric}{ending}": values[0, column].item()
+            f"{metric}{ending}": values[0, column]
             for ending, values in found.items()
             for metric, column in COLUMNS.items()
         }

@@ -6,12 +6,14 @@ is not used (it loads the inner models by name, is not strict and prints to stdo
 """
 
 import copy
+import inspect
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
+from types import MethodType
 from typing import Any
 
 import torch
@@ -257,10 +259,16 @@ def _hash_tokenizer(tokenizer: Any) -> str:
 
 
 def build_muq(config: Mapping[str, Any]) -> Any:
-    """Return a `muq.MuQ` with any weights; the global random states stay as they were (it seeds them)."""
+    """Return a `muq.MuQ` with any weights; the global random states stay as they were (it seeds them).
+
+    Gradients reach the audio: muq computes its spectrogram without any.
+    """
     with _random_states_kept():
         model = import_muq().MuQ(dict(config))
-    mel = model.model.preprocessor_melspec_2048.mel_stft
+    hearing = model.model
+    for step in (hearing.preprocessing, hearing.normalize):
+        setattr(hearing, step.__name__, MethodType(inspect.unwrap(step.__func__), hearing))
+    mel = hearing.preprocessor_melspec_2048.mel_stft
     mel.spectrogram = PowerSpectrogram(mel.spectrogram)
     return model
 

@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from generators.stepping import Partial, Stoppable, latent_stoppable
+from reward import Scorer
 from scaling.methods.halving import Halving, Seen
 from scaling.methods.protocol import Bench
 from scaling.searching.compute import Course, Work
@@ -23,7 +24,7 @@ class CfgRejection(Halving):
 
     listens: ClassVar[bool] = False
 
-    def check(self, generator: Stoppable, begun: Partial) -> None:
+    def check(self, generator: Stoppable, begun: Partial, scorer: Scorer) -> None:
         """`InputError` for a generator that has no latents, or samples without guidance."""
         latent_stoppable(generator).guidance_gap(begun)
 

@@ -20,6 +20,7 @@ from generators.stepping import Partial, Stoppable, latent_stoppable
 from music.errors import InputError
 from music.hashing import copy_seed
 from music.prompts import Prompt
+from reward import Scorer
 from scaling.methods.protocol import Advance, Bench, Found, Hear, PromptMethod, Steps
 from scaling.searching.compute import CLIP, Course, Work
 
@@ -57,7 +58,7 @@ class Evolve(PromptMethod):
         if self.n < 2:
             raise InputError(f"--method evolve needs a population of at least 2, got --n {self.n}")
 
-    def check(self, generator: Stoppable, begun: Partial) -> None:
+    def check(self, generator: Stoppable, begun: Partial, scorer: Scorer) -> None:
         """`InputError` for a generator that has no latents, or so few steps that the last generation would be done."""
         latent_stoppable(generator)
         if Course(begun.steps, True).reached(_GENERATIONS[-1][0]) == 1:

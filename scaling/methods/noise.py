@@ -9,7 +9,6 @@ n clips are finished, and are the candidates of a pool of its own: what a candid
 of those before it.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -18,7 +17,9 @@ import torch
 
 from generators.stepping import Partial, Stoppable, latent_stoppable
 from music.prompts import Prompt
+from reward import Scorer
 from scaling.methods.protocol import Advance, Bench, Found, Hear, PromptMethod, Steps
+from scaling.methods.sphere import turned
 from scaling.searching.compute import CLIP, Course, Work
 
 _NEIGHBOURS = 4  # of a round
@@ -31,7 +32,7 @@ class NoiseSearch(PromptMethod):
 
     ordinary: ClassVar[bool] = False
 
-    def check(self, generator: Stoppable, begun: Partial) -> None:
+    def check(self, generator: Stoppable, begun: Partial, scorer: Scorer) -> None:
         """`InputError` for a generator that starts from no noise."""
         latent_stoppable(generator)
 
@@ -64,7 +65,7 @@ class NoiseSearch(PromptMethod):
                 noises.append(generator.noise(jobs[first], bench.seconds))
             while len(noises) < min(self.n, max(first, pivot + 1) + _NEIGHBOURS):
                 own = generator.noise(jobs[len(noises)], bench.seconds)
-                noises.append(neighbour(noises[pivot], own))
+                noises.append(turned(noises[pivot], own, _NEAR))
             begun = generator.begin(jobs[first : len(noises)], bench.seconds, noise=noises[first:])
             made = yield Advance(begun, 1.0)
             scores += yield Hear(made)
@@ -74,11 +75,3 @@ class NoiseSearch(PromptMethod):
             best = max(around, key=lambda place: (rewards[place], -place))
             pivot = best if best != pivot else None
         return Found(finished)
-
-
-def neighbour(pivot: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
-    """Return noise as long as the pivot's, turned away from it towards noise that was drawn."""
-    length = pivot.norm()
-    direction = pivot / length
-    side = drawn - (drawn * direction).sum() * direction
-    return length * (_NEAR * direction + math.sqrt(1 - _NEAR**2) * side / side.norm())

@@ -5,6 +5,7 @@ it:
 
     partials = yield Advance(partials, 0.5)      # candidates after half of their work
     scores = yield Hear(partials)                # what the reward model says of their previews, a dict for each
+    slopes = yield Differentiate(jobs, noises)   # what it says of whole clips from noise, with a gradient for each
 
 `scaling.searching.workshop` runs those of several prompts side by side and does the same steps of all of them in the
 same batches. As a method sees one prompt, and neither generator nor scorer lets a row depend on its neighbours, what
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
+import torch
 
 from generators.protocol import Job
 from generators.stepping import Partial, Stoppable
@@ -24,7 +26,7 @@ from music.errors import InputError
 from music.hashing import candidate_seed
 from music.intervals import Array
 from music.prompts import Prompt
-from reward import RewardWeights
+from reward import RewardWeights, Scorer
 from scaling.searching.compute import Course, Prices, Work
 from scaling.searching.trail import Look
 
@@ -48,6 +50,30 @@ class Hear:
 
 
 @dataclass(frozen=True)
+class Differentiate:
+    """Make clips from noise, and say how the reward rises with it; what comes of it is a `Slope` for each, in order."""
+
+    jobs: Sequence[Job]
+    noises: Sequence[torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Slope:
+    """The reward of what becomes of some noise, and its gradient.
+
+    Attributes
+    ----------
+    scores
+        What the reward model says of the clip, by metric.
+    gradient
+        Gradient of the reward, in the shape of the noise.
+    """
+
+    scores: Mapping[str, float]
+    gradient: torch.Tensor
+
+
+@dataclass(frozen=True)
 class Found:
     """What came of the search for a prompt.
 
@@ -63,7 +89,8 @@ class Found:
     looks: Sequence[Look] = ()
 
 
-Steps = Generator[Advance | Hear, Any, Found]
+Task = Advance | Hear | Differentiate
+Steps = Generator[Task, Any, Found]
 
 
 @dataclass(frozen=True)
@@ -111,6 +138,8 @@ class Method(ABC):
     """
 
     n: int
+    #: n where nothing says it
+    usual_n: ClassVar[int] = 10
 
     @classmethod
     def of(cls, options: Any, n: int) -> "Method":
@@ -133,8 +162,8 @@ class PromptMethod(Method):
     #: whether the reward has a part in it, and not only in the choice among what it has finished
     listens: ClassVar[bool] = True
 
-    def check(self, generator: Stoppable, begun: Partial) -> None:
-        """`InputError` if a generator cannot be searched in this way; `begun` is some candidate of it."""
+    def check(self, generator: Stoppable, begun: Partial, scorer: Scorer) -> None:
+        """`InputError` if a generator cannot be searched in this way by a reward; `begun` is some candidate of it."""
         return
 
     @abstractmethod

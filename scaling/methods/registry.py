@@ -15,6 +15,7 @@ METHODS = {
     "noise": "scaling.methods.noise:NoiseSearch",
     "particles": "scaling.methods.particles:Particles",
     "evolve": "scaling.methods.evolve:Evolve",
+    "gradient": "scaling.methods.gradient:GradientAscent",
 }
 
 

@@ -36,7 +36,6 @@ from scaling.searching.timing import Parts
 from scaling.searching.trail import Searched, Trail, claim_search, read_looks
 from scaling.searching.workshop import Workshop
 
-DEFAULT_N = 10
 _OF_BUDGET = 4  # times the budget, as the most candidates of a prompt where draws are shared out
 
 
@@ -69,7 +68,7 @@ def search_for_prompts(config: Any, processes: Processes, stages: Stages) -> Sea
         )
     refuse_prompts(generator, prompts, config.seconds, config.ignore_unsupported)
     prices = prices_of(config, scorers[0], prompts[0])
-    method = method_of(config, generator, prompts[0], prices)
+    method = method_of(config, generator, scorers[0], prompts[0], prices)
     facts = _facts(config, method, weights, scorers)
     spec = pool_spec(generator, config.seconds)
     if isinstance(method, PromptMethod) and not method.ordinary:
@@ -117,7 +116,7 @@ def search_for_prompts(config: Any, processes: Processes, stages: Stages) -> Sea
     )
 
 
-def method_of(config: Any, generator: Generator, prompt: Prompt, prices: Prices) -> Method:
+def method_of(config: Any, generator: Generator, scorer: Scorer, prompt: Prompt, prices: Prices) -> Method:
     """Return the method as the options ask for it, with as many candidates as there is budget.
 
     Parameters
@@ -126,6 +125,8 @@ def method_of(config: Any, generator: Generator, prompt: Prompt, prices: Prices)
         Options of `scaling.search`.
     generator
         The generator.
+    scorer
+        The reward model.
     prompt
         What is made, as long as prompts usually are.
     prices
@@ -140,17 +141,17 @@ def method_of(config: Any, generator: Generator, prompt: Prompt, prices: Prices)
     """
     kind = method_class(config.method)
     if not issubclass(kind, PromptMethod):
-        most = DEFAULT_N if config.budget is None else ceil(_OF_BUDGET * config.budget)
+        most = kind.usual_n if config.budget is None else ceil(_OF_BUDGET * config.budget)
         return kind.of(config, config.n or most)
     able = stoppable(generator)
     seed = candidate_seed(config.seed, prompt.id, 0)
     begun = able.begin([Job(prompt, 0, seed)], config.seconds)[0]
     if config.budget is None:
-        method = _prompt_method(kind, config, config.n or DEFAULT_N)
+        method = _prompt_method(kind, config, config.n or kind.usual_n)
     else:
         course = Course.of(generator, begun)
         method = within_budget(lambda n: _prompt_method(kind, config, n), config.budget, course, prices)
-    method.check(able, begun)
+    method.check(able, begun, scorer)
     if method.finishes < config.keep:
         raise InputError(
             f"--keep must be at most the candidates that are finished, got {config.keep} of {method.finishes}"

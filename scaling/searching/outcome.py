@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -140,9 +141,10 @@ class SearchOutcome:
         ``chosen[metric] = {"mean", "ci95"}`` of what the reward has chosen; ``single[metric]`` that of candidate 0 and
         ``gain[metric]`` the difference, paired by prompt, where every prompt has finished that one; ``finished`` how
         many candidates of a prompt were finished; ``looked_at`` how many were looked at half-way, and went on, by share
-        of the work; ``compute.clips_per_prompt`` in finished and scored clips, with the work that it is made of;
-        ``best_of_n`` of the same prompts by n, if it is known, and ``best_of_n_needs``: how many clips it needs for the
-        same reward, interpolated between two n; None if it does not reach it.
+        of the work, with means of their reward and of what it is made of; ``compute.clips_per_prompt`` in finished and
+        scored clips, with the work that it is made of; ``best_of_n`` of the same prompts by n, if it is known, and
+        ``best_of_n_needs``: how many clips it needs for the same reward, interpolated between two n; None if it does
+        not reach it.
         """
         columns = self._columns(rewards, order)
         resampled = bootstrap_means(
@@ -189,15 +191,20 @@ class SearchOutcome:
         return found
 
     def _stages(self) -> list[dict[str, Any]]:
-        """Return how many candidates were looked at, and went on, at each share of the work."""
-        looks = [look for row in self.candidates for look in self.looks.get(row[0].prompt_id, ())]
+        """Return what was seen at each share of the work: how many candidates, how many went on, and their means."""
+        stages: dict[float, list[Look]] = {}
+        for row in self.candidates:
+            for look in self.looks.get(row[0].prompt_id, ()):
+                stages.setdefault(look.share, []).append(look)
         return [
             {
                 "share": share,
-                "candidates": sum(look.share == share for look in looks),
-                "kept": sum(look.share == share and look.kept for look in looks),
+                "candidates": len(looks),
+                "kept": sum(look.kept for look in looks),
+                "reward": fmean(look.reward for look in looks),
+                "scores": {name: fmean(look.scores[name] for look in looks) for name in looks[0].scores},
             }
-            for share in sorted({look.share for look in looks})
+            for share, looks in sorted(stages.items())
         ]
 
     def _compute(self) -> dict[str, Any]:

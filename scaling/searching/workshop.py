@@ -3,24 +3,39 @@
 A search of `scaling.methods.protocol` is a generator function that asks for work. Those of a chunk of prompts are run
 together: what they ask for at a time is advanced in one call, so that the slots of candidates that were dropped are
 filled with those of other prompts. Previews are scored prompt by prompt, so that their scores are the same in any
-chunk.
+chunk, and gradients are computed clip by clip.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
-from generators.protocol import Sample
-from generators.stepping import Partial
+import torch
+
+from generators.protocol import Job, Sample
+from generators.stepping import Partial, latent_stoppable
 from music.clips import Clip
+from music.devices import exact_float32
 from music.errors import InputError
 from music.hashing import candidate_seed
 from music.prompts import Prompt
 from reward import Scorer
+from reward.differentiable import differentiable
 from reward.protocol import ScoreRequest
 from reward.scoring.in_memory import score_clips
-from scaling.methods.protocol import Advance, Bench, Found, Hear, PromptMethod, Steps
-from scaling.searching.compute import Work
+from scaling.methods.protocol import (
+    Advance,
+    Bench,
+    Differentiate,
+    Found,
+    Hear,
+    PromptMethod,
+    Slope,
+    Steps,
+    Task,
+)
+from scaling.searching.compute import SLOPE, Work
 from scaling.searching.timing import Parts
 
 T = TypeVar("T")
@@ -77,7 +92,7 @@ class Workshop:
     def search(self, method: PromptMethod, prompts: Sequence[Prompt]) -> list[Result]:
         """Return what a method finds for each of some prompts, in order."""
         running = [_Running(prompt, method.search(self.bench, prompt)) for prompt in prompts]
-        asked: dict[int, Advance | Hear] = {}
+        asked: dict[int, Task] = {}
         found: dict[int, Found] = {}
 
         def resume(place: int, answer: Any) -> None:
@@ -90,7 +105,11 @@ class Workshop:
         for place in range(len(running)):
             resume(place, None)
         while asked:
-            answers = self._advance(running, asked) or self._hear(running, asked)
+            answers = (
+                self._advance(running, asked)
+                or self._differentiate(running, asked)
+                or self._hear(running, asked)
+            )
             for place, answer in answers.items():
                 resume(place, answer)
         return [
@@ -106,7 +125,7 @@ class Workshop:
         """Return the seed of a candidate, as pools record it."""
         return candidate_seed(self.bench.seed, prompt.id, candidate)
 
-    def _advance(self, running: Sequence[_Running], asked: Mapping[int, Advance | Hear]) -> dict[int, Any]:
+    def _advance(self, running: Sequence[_Running], asked: Mapping[int, Task]) -> dict[int, Any]:
         """Advance what is to be advanced to the lowest share that anybody asks for."""
         wanted = {place: one for place, one in asked.items() if isinstance(one, Advance)}
         if not wanted:
@@ -122,7 +141,30 @@ class Workshop:
             running[place].work += Work(generation=done)
         return answers
 
-    def _hear(self, running: Sequence[_Running], asked: Mapping[int, Advance | Hear]) -> dict[int, Any]:
+    def _differentiate(self, running: Sequence[_Running], asked: Mapping[int, Task]) -> dict[int, Any]:
+        """Compute the gradients that are asked for, one by one."""
+        answers = {}
+        for place, one in asked.items():
+            if isinstance(one, Differentiate):
+                pairs = zip(one.jobs, one.noises, strict=True)
+                answers[place] = [self.timed("gradient", partial(self._slope, *pair)) for pair in pairs]
+                running[place].work += SLOPE * len(one.jobs)
+        return answers
+
+    def _slope(self, job: Job, noise: torch.Tensor) -> Slope:
+        generator, start = latent_stoppable(self.bench.generator), noise.clone().requires_grad_()
+        with exact_float32():
+            wave = generator.render(job, self.bench.seconds, start).float()
+            request = ScoreRequest(as_written(Clip(wave, generator.sample_rate)), job.prompt)
+            metrics = differentiable(self.scorer).measure(request)
+            (gradient,) = torch.autograd.grad(self.bench.reward(metrics), start)
+        if not bool(gradient.isfinite().all()):
+            raise InputError(
+                f"prompt {job.prompt.id!r}: the gradient of {self.scorer.name} holds NaN or infinity"
+            )
+        return Slope({name: value.item() for name, value in metrics.items()}, gradient)
+
+    def _hear(self, running: Sequence[_Running], asked: Mapping[int, Task]) -> dict[int, Any]:
         """Score all previews that are asked for, prompt by prompt."""
         answers = {}
         for place, one in asked.items():
@@ -151,7 +193,7 @@ class Workshop:
 
 def as_written(clip: Clip) -> Clip:
     """Return a clip with its peak at most 1, as a pool would hold it."""
-    peak = float(clip.waveform.abs().max()) if clip.waveform.numel() else 0.0
+    peak = clip.waveform.abs().max() if clip.waveform.numel() else 0.0
     return Clip(clip.waveform / peak, clip.sample_rate) if peak > 1 else clip
 
 

@@ -41,7 +41,8 @@ def test_scores_are_mean_and_standard_deviation_over_heads(heads, golden):
         assert tuple(found) == METRICS
         for metric in METRICS[:2]:
             values = [one[metric] for one in each]
-            assert (found[metric], found[f"{metric}_spread"]) == (fmean(values), pstdev(values))
+            both = found[metric], found[f"{metric}_spread"]
+            assert both == pytest.approx((fmean(values), pstdev(values)), rel=1e-12)
             assert found[f"{metric}_spread"] > 0
 
 

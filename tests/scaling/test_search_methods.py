@@ -16,8 +16,8 @@ from music.pool import Pool
 from scaling.best_of_n import BestOfN
 from scaling.best_of_n import main as best_of_n
 from scaling.methods.evolve import Evolve
-from scaling.methods.noise import neighbour
 from scaling.methods.particles import Particles, parse_shares, systematic, z_scores
+from scaling.methods.sphere import angle, turned
 from scaling.search import Search, main
 from scaling.searching.trail import read_looks
 from tests.music.folder_state import contents
@@ -172,12 +172,21 @@ def test_evolution_needs_steps(of_latents):
         Evolve(1)
 
 
-def test_a_neighbour_is_as_far_away_as_it_is_said_to_be():
+def test_noise_is_turned_as_far_as_it_is_said_to_be():
     pivot, drawn = torch.randn(2, 4, 25, generator=torch.Generator().manual_seed(0))
-    found = neighbour(pivot, drawn)
+    found = turned(pivot, drawn, 0.95)
     assert found.norm() == pytest.approx(float(pivot.norm()), rel=1e-5)
     cosine = (found * pivot).sum() / pivot.norm() ** 2
     assert float(cosine) == pytest.approx(0.95, rel=1e-5)
+    assert angle(found, drawn) < angle(pivot, drawn)
+
+
+def test_the_angle_of_noises():
+    noise, other = torch.randn(2, 4000, generator=torch.Generator().manual_seed(0))
+    assert angle(noise, noise) == 0
+    assert angle(noise, -2 * noise) == pytest.approx(180)
+    assert angle(noise, other) == pytest.approx(90, abs=3)
+    assert angle(noise, turned(noise, other, 0.5)) == pytest.approx(60, rel=1e-5)
 
 
 def test_particles_are_drawn_by_their_weights():
