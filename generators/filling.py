@@ -22,19 +22,49 @@ _PARTS = ("lyrics", "reference")
 _QUIET = 1.0  # s; a job that is done sooner shows no progress
 
 
-def refuse_unsupported(generator: Generator, prompts: Sequence[Prompt]) -> None:
-    """`InputError` for the first prompt with a part that the generator does not accept."""
+def refuse_unsupported(generator: Generator, prompts: Sequence[Prompt], has_options: bool = True) -> None:
+    """`InputError` for the first prompt with a part that the generator does not accept.
+
+    Parameters
+    ----------
+    generator, prompts
+        Generator, and prompts for it.
+    has_options
+        Whether the command has the options that cure it, those of `music.options.Generation`.
+    """
     for prompt in prompts:
         for part in _PARTS:
             if getattr(prompt, part) and part not in generator.accepts:
-                article = follow = ""
-                if part == "reference":
-                    article, follow = "a ", "let a MusicGen go on from it by --continuation S, "
+                article = "a " if part == "reference" else ""
+                cure = f"or leave {part} out of the prompts"
+                if has_options:
+                    follow = "let a MusicGen go on from it by --continuation S, " if article else ""
+                    cure = f"{follow}or go on without it by --ignore_unsupported true"
                 raise InputError(
                     f"prompt {prompt.id!r} has {article}{part}, which {generator.name} does not look at: choose "
-                    f"another generator (python -m generators list), {follow}or go on without it by "
-                    "--ignore_unsupported true"
+                    f"another generator (python -m generators list), {cure}"
                 )
+
+
+def refuse_prompts(
+    generator: Generator, prompts: Sequence[Prompt], seconds: float, ignore_unsupported: bool | None = None
+) -> None:
+    """Refuse clips that a generator could not make, before any work.
+
+    Parameters
+    ----------
+    generator, prompts, seconds, ignore_unsupported
+        See `fill_pool`.
+
+    Raises
+    ------
+    InputError
+        If the generator makes no clips of this length, or for the first prompt that is not for it.
+    """
+    samples_of(seconds, generator)
+    if not ignore_unsupported:
+        refuse_unsupported(generator, prompts, has_options=ignore_unsupported is not None)
+    generator.batches([Job(prompt, 0, 0) for prompt in prompts], seconds)
 
 
 def warn_of_unsupported(generator: Generator, prompts: Sequence[Prompt]) -> None:
@@ -60,7 +90,7 @@ def fill_pool(
     pool: Pool,
     seed: int,
     processes: Processes,
-    ignore_unsupported: bool = False,
+    ignore_unsupported: bool | None = None,
 ) -> int:
     """Make the candidates that a pool lacks.
 
@@ -82,7 +112,8 @@ def fill_pool(
     processes
         Processes that share the work.
     ignore_unsupported
-        Whether to go on, with a warning, if a prompt has lyrics or a reference that the generator does not look at.
+        Whether to go on, with a warning, if a prompt has lyrics or a reference that the generator does not look at;
+        None, which does not, where the command lacks the option.
 
     Returns
     -------
@@ -99,7 +130,7 @@ def fill_pool(
         raise InputError(f"--n must be at least 1, got {n}")
     samples_of(seconds, generator)
     if not ignore_unsupported:
-        refuse_unsupported(generator, prompts)
+        refuse_unsupported(generator, prompts, has_options=ignore_unsupported is not None)
     missing = pool.missing(prompts, n, seed, pool_spec(generator, seconds), processes)
     if processes.is_main:
         warn_of_unsupported(generator, prompts)

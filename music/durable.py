@@ -11,7 +11,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from music.errors import InputError
 from music.hashing import canonical_json
 
 TEMPORARY = ".tmp-"
+CLAIM = "made_from.json"  # of `claim_work`
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")  # as safetensors tells it
 # as torch.save does, which writes by itself
 _TORCH_CANNOT_WRITE = ("PytorchStreamWriter failed", "iostream error", "enforce fail at inline_container.cc")
@@ -168,20 +169,31 @@ def finished_folder(folder: Path) -> Iterator[Path]:
         _sync(folder.parent)
 
 
-def claim_work(folder: Path, **facts: Any) -> None:
+def claim_work(folder: Path, *, no_longer: Mapping[str, Collection[str]] | None = None, **facts: Any) -> None:
     """Note what a work folder was made from, and refuse to continue it from anything else.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    no_longer
+        Of facts that are mappings, names that earlier versions have noted and that do not count.
+    facts
+        What it is made from; JSON.
 
     Raises
     ------
     InputError
         If the folder holds work that was made from other facts.
     """
-    path = folder / "made_from.json"
+    path = folder / CLAIM
     wanted = canonical_json(facts)
     if not path.exists():
         write_text(path, wanted + "\n")
         return
-    found: Mapping[str, Any] = json.loads(path.read_text())
+    found: dict[str, Any] = json.loads(path.read_text())
+    for fact, names in (no_longer or {}).items():
+        found[fact] = {name: value for name, value in found.get(fact, {}).items() if name not in names}
     if canonical_json(found) != wanted:
         raise InputError(
             f"{folder} holds work with another {', '.join(_changes(found, json.loads(wanted)))}: delete it to start "

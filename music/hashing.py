@@ -87,7 +87,7 @@ def candidate_seed(run_seed: int, prompt_id: str, candidate: int) -> int:
     return _seed_of([run_seed, prompt_id, candidate])
 
 
-def _seed_of(identity: list[Any]) -> int:
+def _seed_of(identity: list[Any] | dict[str, Any]) -> int:
     digest = hashlib.sha256(canonical_json(identity).encode("utf-8")).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
@@ -105,6 +105,23 @@ def copy_seed(seed: int, step: int, copy: int) -> int:
         Index of the copy, from 1; index 0 is the original, which keeps its seed.
     """
     return _seed_of([seed, step, copy])
+
+
+def purpose_seed(seed: int, purpose: str, *place: int) -> int:
+    """Return the 63-bit seed of what is drawn for a purpose: first 8 bytes of sha256 of an object of JSON.
+
+    It is that of no other purpose or place, nor that of a candidate, which is of a list.
+
+    Parameters
+    ----------
+    seed
+        Seed of the run, or of what belongs to it.
+    purpose
+        What is drawn for.
+    place
+        Where: step, place in a batch ...
+    """
+    return _seed_of({"seed": seed, "purpose": purpose, "place": place})
 
 
 def path_name(text: str, digits: int = 16) -> str:

@@ -25,7 +25,7 @@ from music.paths import is_file
 
 _BEGAN = time.monotonic()  # which no clock that is set changes
 _START = time.time()  # a little after the command: torch, imported above, is loaded by now
-_RECORD = "run.json"
+RECORD = "run.json"
 _LIBRARIES = (
     "torch",
     "transformers",
@@ -56,7 +56,7 @@ def claim_folder(folder: str | Path, config: Any) -> None:
     """
     record: dict[str, Any] = {}
     with contextlib.suppress(InputError):
-        if is_file(path := Path(folder) / _RECORD):  # a pipe might never end
+        if is_file(path := Path(folder) / RECORD):  # a pipe might never end
             record = read_object(path)
     job, command = record.get("job"), record.get("command")
     if job not in (None, _job(config), *getattr(config, "TAKES_UP", ())):
@@ -109,7 +109,7 @@ def write_run_record(folder: str | Path, config: Any, **facts: Any) -> Path:
         "platform": platform.platform(),
         "versions": library_versions(),
     }
-    path = Path(folder) / _RECORD
+    path = Path(folder) / RECORD
     write_text(path, json.dumps(record, indent=1, default=_plain, ensure_ascii=False) + "\n")
     return path
 

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from generators.filling import refuse_prompts
 from music.command import refuse_below_one, run, split_names
 from music.distributed.same_inputs import agree_on_prompts, meet
 from music.errors import InputError
@@ -102,8 +103,10 @@ def assess(options: Assess, models: Mapping[str, str | Path]) -> list[MetricOfMo
         agree_on_prompts(processes, prompts)
         (judge, *judges), reward = load_scorers(options, options.judges)
         scorers = [Guarded(judge, options.level, options.silence_cost), *judges]
-        for source in models.values():  # before any clip is made
-            sampled(load_sampler(options, source))
+        for source in (options.base, *models.values()):  # before any clip is made
+            sampler = load_sampler(options, source)
+            refuse_prompts(sampler, prompts, options.seconds)
+            sampled(sampler)
         held_out = HeldOut(options.output, options, prompts, options.n, scorers, reward, processes)
         for name, source in {BASE: options.base, **models}.items():
             held_out.measure(name, source)

@@ -15,13 +15,12 @@ from scaling.choose_best import choose_best
 T = TypeVar("T")
 
 
-def turns_of(items: Sequence[T], count: int, seed: int) -> list[T]:
+def turns_of(items: Sequence[T], count: int, stream: np.random.Generator) -> list[T]:
     """Return whose turn it is, `count` times: all in random order, then all in another order, and so on.
 
     It depends on nothing but its arguments, so that a killed run goes on with what comes next, however many processes
-    share it.
+    share it; orders are drawn from a stream at its beginning.
     """
-    stream = np.random.default_rng(seed)
     turns: list[T] = []
     while len(turns) < count:
         turns += [items[place] for place in stream.permutation(len(items))]

@@ -14,7 +14,7 @@ PANELS = {
     "kl": "divergence from the start, nats a code",
     "loss": "loss",
     "rewards/accuracies": "winner above loser",
-    "rewards/margins": "margin",
+    "rewards/margins": "margin, beta times nats a clip",
     "logps/chosen": "log-probability of winners, nats a clip",
     "logps/rejected": "log-probability of losers, nats a clip",
     "mean_token_accuracy": "likeliest code is the right one",

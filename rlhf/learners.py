@@ -81,7 +81,7 @@ class Learner(ABC):
         self._device, self._processes = device, processes
 
     @abstractmethod
-    def learn(self, source: Path, pool: Pool, judged: Judged, work: Path, target: Path) -> None:
+    def learn(self, source: Path, pool: Pool, judged: Judged, seed: int, work: Path, target: Path) -> None:
         """Learn from the candidates of a pool.
 
         Parameters
@@ -92,6 +92,8 @@ class Learner(ABC):
             The pool.
         judged
             Its candidates with their rewards.
+        seed
+            Seed of the round: of first values, order and noise.
         work
             Folder for checkpoints and log.
         target
@@ -107,7 +109,7 @@ class Learner(ABC):
         work: Path,
         target: Path,
     ) -> None:
-        """Learn from clips for prompts that are made meanwhile, with noise of a seed, and judged by a reward.
+        """Learn from clips for prompts that are made meanwhile, with noise of the round's seed, and judged by a reward.
 
         Only learners of the algorithms in `rlhf.options.ONLINE` have it; the folders are those of `learn`.
         """

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from generators import load_generator
+from generators.filling import refuse_prompts
 from generators.registry import given_sampling
 from music.command import run
 from music.devices import find_device
@@ -36,7 +37,7 @@ from music.durable import claim_work, write_text
 from music.errors import InputError
 from music.hashing import sha256_file
 from music.jsonl import dump_line
-from music.options import Sampling
+from music.options import Sampling, read_options
 from music.prompts import Prompt, load_prompts, prompts_record
 from music.provenance import write_run_record
 from reward import RewardWeights, load_scorer
@@ -51,6 +52,7 @@ from rlhf.asking.report import write_report
 from rlhf.asking.rounds import Rounds, log_of
 from rlhf.asking.schedule import Schedule
 from rlhf.learners import learner_of
+from rlhf.options import MEANS
 
 LOG = "log.jsonl"
 
@@ -81,6 +83,7 @@ def main(options: RewardLoop) -> None:
             replay = Replay(options.replay, options.validation, options.seed, options.frames)
         sampling = given_sampling(options, Sampling)
         generator = load_generator(options.generator, device=options.device, dtype=options.dtype, **sampling)
+        refuse_prompts(generator, [*prompts, *held_out], options.seconds)
         facts = {
             "prompts": prompts_record(options.prompts, prompts),
             "held_out": prompts_record(options.held_out, held_out) if options.held_out else None,
@@ -143,6 +146,8 @@ def _deciding(options: RewardLoop, reward: RewardWeights) -> dict[str, Any]:
     free = {"output", "device", "rounds", "embeddings"}
     told_by_facts = {"prompts", "held_out", "generator", "reward", "judges", "rater_judge", "replay"}
     found = {name: value for name, value in vars(options).items() if name not in free | told_by_facts}
+    policy = read_options(options.policy)
+    found["policy"] = {name: value for name, value in policy.items() if name not in MEANS}
     return found | {"weights": options.weights or reward.name}
 
 

@@ -21,6 +21,8 @@ from reward.scoring.level import check_level
 
 LOG = "log.jsonl"  # of a training, a row a step
 ONLINE = ("grpo", "rloo")  # algorithms that make their clips as they learn
+#: options that change nothing of what is learned but its last bits: a killed run may go on with others
+MEANS = ("micro_batch_size", "gradient_checkpointing", "save_every", "tracker")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,11 +135,19 @@ class Optimisation:
             )
         return self.batch_size // at_once
 
+    def rate_at(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0: it rises linearly over the first tenth of the steps.
+
+        The first step has its share of the rise, not 0, and learns.
+        """
+        return self.learning_rate * min(1.0, (step + 1) / max(1, self.steps // 10))
+
     def identity(self) -> dict[str, object]:
         """Return what a resumed training must share with the killed one, by names that never change."""
         own = {field.name: getattr(self, field.name) for field in fields(Optimisation)}
-        del own["dtype"]
-        return {**own, "bfloat16": self.bfloat16, "save_every": 0}
+        for name in ("dtype", *MEANS):
+            del own[name]
+        return {**own, "bfloat16": self.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -160,12 +170,14 @@ class PostTraining(Optimisation, Measuring):
     output
         Folder for all that is made. The same folder again resumes.
     beta
-        Cost of leaving the model before, in the terms of the algorithm (`rlhf.musicgen.offline`,
-        `rlhf.musicgen.online`, `rlhf.stable_audio.losses`); the usual one of the algorithm if not given.
+        Cost of leaving the model before, of a mean over a clip, so that it means the same for any length: of nats a
+        code, or of the squared error of a velocity (`rlhf.preferring`, `rlhf.musicgen.online`,
+        `rlhf.stable_audio.losses`); the usual one of the algorithm and generator if not given.
     loss
         Loss of dpo: dpo or ipo.
     winner
-        Weight of the winner's own likelihood in dpo.
+        Weight of the winner's own likelihood in dpo: 1 pulls as strongly as the preference itself at the start
+        (`rlhf.preferring`); the usual one of the generator if not given.
     held_out
         Prompts to measure the model of each round on, given as `prompts`; none are measured if not given.
     held_out_n
@@ -185,7 +197,7 @@ class PostTraining(Optimisation, Measuring):
     output: Path = Path("runs/post_training")
     beta: float | None = None
     loss: Literal["dpo", "ipo"] = "dpo"
-    winner: float = 0.1
+    winner: float | None = None
     held_out: str | None = None
     held_out_n: int = 4
     stop_on: str | None = None
@@ -218,3 +230,7 @@ class PostTraining(Optimisation, Measuring):
     def beta_or(self, usual: Mapping[str, float]) -> float:
         """Return beta, or what is usual for the algorithm; 0 for one that has none."""
         return usual.get(self.algorithm, 0.0) if self.beta is None else self.beta
+
+    def winner_or(self, usual: float) -> float:
+        """Return the weight of the winner's own likelihood, or what is usual."""
+        return usual if self.winner is None else self.winner

@@ -7,18 +7,22 @@ on held-out prompts, if there are any, and a judge that falls while the reward r
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from generators import fill_pool
-from music.durable import write_text
+from music.durable import CLAIM, claim_work, write_text
 from music.errors import InputError
+from music.files import read_object
 from music.hashing import candidate_seed
 from music.jsonl import dump_line, read_jsonl
+from music.paths import is_file
 from music.pool import Pool
 from music.processes import Processes
 from music.prompts import Prompt
+from music.provenance import RECORD
 from reward import RewardWeights, Scorer
 from reward.scoring.candidates import score_candidates, tell_flat
 from rlhf.assessment.watching import Watch, held_out_row
@@ -29,6 +33,9 @@ from rlhf.models import copy_folder, load_sampler
 from rlhf.options import LOG, ONLINE, PostTraining
 
 MODEL = "model"
+#: raise it with any change of the code that moves what a round learns
+_RECIPE = 2
+SAMPLES_BEFORE, SAMPLES_AFTER = "samples/before", "samples/after"
 _POOLS = ("pool.jsonl", "pool.json")  # the second is what earlier versions call the first
 
 
@@ -61,8 +68,19 @@ class Rounds:
     processes: Processes
 
     def run(self) -> None:
-        """Make ``OUT/model``: the model of the last round, or of that before a judge fell."""
-        source = self.learner.start
+        """Make ``OUT/model``: the model of the last round, or of that before a judge fell.
+
+        Raises
+        ------
+        InputError
+            If a finished run is to have another number of rounds, and those that it had are gone.
+        """
+        source, done, model = self.learner.start, rounds_done(self.options), self.options.output / MODEL
+        if done and model.exists() and not (_place(self.options, 0) / MODEL).exists():
+            raise InputError(
+                f"{_place(self.options, 0)} is gone, with which {self.options.rounds} rounds would begin: give "
+                f"--rounds {done}, or choose another --output"
+            )
         if self.watch:
             self.watch.start()
         for index in range(self.options.rounds):
@@ -73,12 +91,15 @@ class Rounds:
                 break
             source = place / MODEL
         if self.processes.is_main:
-            copy_folder(source, self.options.output / MODEL)
+            if done not in (0, self.options.rounds):  # they are those of the model of before
+                shutil.rmtree(self.options.output / SAMPLES_AFTER, ignore_errors=True)
+            copy_folder(source, model)
         self.processes.barrier()
 
     def _learn(self, index: int, source: Path, place: Path) -> None:
         options, seed = self.options, candidate_seed(self.options.seed, "round", index)
         work, target = place / "training", place / MODEL
+        self._claim(work)
         if options.algorithm in ONLINE:
             clip_reward = ClipReward(self.scorer, self.reward)
             self.learner.explore(source, self.prompts, clip_reward, seed, work, target)
@@ -97,11 +118,34 @@ class Rounds:
             write_text(place / _POOLS[0], dump_line(row))
         if not judged.best_and_worst():
             raise InputError(f"{place}: all clips of each prompt have the same reward: nothing to learn from")
-        self.learner.learn(source, pool, judged, work, target)
+        self.learner.learn(source, pool, judged, seed, work, target)
+
+    def _claim(self, work: Path) -> None:
+        """Refuse to go on with a training that another version began, and which learns otherwise."""
+        if self.processes.is_main:
+            if work.is_dir() and any(work.iterdir()) and not (work / CLAIM).exists():
+                raise InputError(
+                    f"{work} holds a training that an earlier version has begun, and which learned otherwise: delete "
+                    "it, and the round learns anew from the clips that it has made"
+                )
+            claim_work(work, recipe=_RECIPE)
+        self.processes.barrier()
+
+
+def rounds_done(options: PostTraining) -> int:
+    """Return how many rounds the finished run in the output folder has; 0 if none is finished."""
+    record = options.output / RECORD
+    return int(read_object(record)["config"]["rounds"]) if is_file(record) else 0
 
 
 def log_of(options: PostTraining) -> list[dict[str, Any]]:
-    """Return what was logged, of all rounds; steps are counted from the first."""
+    """Return what was logged, of all rounds; steps are counted from the first.
+
+    A finished run whose rounds are gone has it in ``OUT/log.jsonl`` alone.
+    """
+    written = options.output / LOG
+    if is_file(written) and not _place(options, 0).exists():
+        return [row for _, row in read_jsonl(written)]
     rows: list[dict[str, Any]] = []
     for index in range(options.rounds):
         place = _place(options, index)

@@ -20,12 +20,14 @@ the model from before (`rlhf.assessment.watching`). ``OUT/held_out`` has the tab
 ``OUT/model`` is the trained generator, for every command that takes one (``--generator OUT/model``). Beside it lie
 ``log.jsonl`` (a row a step), ``curves.png``, ``samples`` (the same prompts and noise before and after),
 ``robustness.md`` (how far the reward moves where the music does not, written before anything is learned) and
-``run.json``. A killed run resumes where it was, and ends with the same weights.
+``run.json``. A killed run resumes where it was, and ends with the same weights; with more `rounds` a finished one goes
+on, and ends as if it had begun with so many. Both may have other `MEANS` (`rlhf.options`), such as less memory.
 """
 
 from typing import Any
 
 from generators import Generator, Job, Sample, fill_pool
+from generators.filling import refuse_prompts
 from music.command import run
 from music.devices import find_device
 from music.distributed.accelerating import in_force, make_accelerator
@@ -46,9 +48,13 @@ from rlhf.curves import draw_curves
 from rlhf.guarded_reward import ClipReward, Guarded
 from rlhf.learners import learner_of
 from rlhf.models import load_sampler
-from rlhf.options import LOG, PostTraining
+from rlhf.options import LOG, MEANS, PostTraining
 from rlhf.robustness import ROBUSTNESS, robustness, write_robustness
-from rlhf.rounds import MODEL, Rounds, log_of
+from rlhf.rounds import MODEL, SAMPLES_AFTER, SAMPLES_BEFORE, Rounds, log_of, rounds_done
+
+_OF_DPO = ("loss", "winner")  # options that no other algorithm looks at
+#: options that decide nothing of a round; what a number of rounds has left can go on to more
+_FREE = ("output", "device", "samples", "encoders", "real", "rounds", *MEANS)
 
 
 def main(options: PostTraining) -> None:
@@ -66,20 +72,24 @@ def main(options: PostTraining) -> None:
         refuse_unscorable([scorer], prompts)
         watch = Watch(options, prompts, scorer, reward, processes) if options.held_out else None
         generator = load_sampler(options, options.generator)
+        refuse_prompts(generator, [*prompts, *(watch.prompts if watch else [])], options.seconds)
         learner = learner_of(options, generator, device, processes)
         if accelerator.distributed_type == "FSDP" and not learner.takes_fsdp:
             raise InputError(f"{options.generator} learns with whole weights in each process: leave FSDP out")
         facts = {"prompts": prompts_record(options.prompts, prompts), "reward_hash": scorer.hash}
         facts |= {"spec": dict(generator.spec), **(watch.facts if watch else {})}
         if processes.is_main:
-            claim_work(options.output, **facts, options=_deciding(options, reward))
+            deciding = _deciding(options, reward)
+            free = _FREE if options.algorithm == "dpo" else (*_FREE, *_OF_DPO)
+            claim_work(options.output, no_longer={"options": free}, **facts, options=deciding)
         processes.barrier()
-        before = _samples(options, generator, "before", prompts, processes)
+        before = _samples(options, generator, SAMPLES_BEFORE, prompts, processes)
+        del generator  # its weights: rounds load their own
         if processes.is_main and not (options.output / ROBUSTNESS).exists():
             write_robustness(options.output, robustness(ClipReward(scorer, reward), before), len(before))
-        if not (options.output / MODEL).exists():
+        if rounds_done(options) != options.rounds or not (options.output / MODEL).exists():
             Rounds(options, learner, prompts, scorer, reward, watch, processes).run()
-        _samples(options, load_sampler(options, options.output / MODEL), "after", prompts, processes)
+        _samples(options, load_sampler(options, options.output / MODEL), SAMPLES_AFTER, prompts, processes)
         if processes.is_main:
             rows = log_of(options)
             write_text(options.output / LOG, "".join(map(dump_line, rows)))
@@ -92,10 +102,10 @@ def main(options: PostTraining) -> None:
 
 
 def _samples(
-    options: PostTraining, generator: Generator, moment: str, prompts: list[Prompt], processes: Processes
+    options: PostTraining, generator: Generator, place: str, prompts: list[Prompt], processes: Processes
 ) -> list[Sample]:
     """Return a clip of the first prompts, which stay for people to hear."""
-    pool = Pool(options.output / "samples" / moment, create=True)
+    pool = Pool(options.output / place, create=True)
     chosen = prompts[: options.samples]
     fill_pool(generator, chosen, 1, options.seconds, pool, options.seed, processes)
     return [
@@ -106,11 +116,12 @@ def _samples(
 
 def _deciding(options: PostTraining, reward: RewardWeights) -> dict[str, Any]:
     """Return the options that decide what is learned."""
-    free = {"output", "device", "samples", "save_every", "tracker", "encoders", "real"}
-    told_by_facts = {"prompts", "generator", "reward", "reward_options", "held_out", "judges"}
+    aside = {"prompts", "generator", "reward", "reward_options", "held_out", "judges"}
     if not options.standardise:
-        free.add("standardise")  # trainings of before it was an option do not name it
-    found = {name: value for name, value in vars(options).items() if name not in free | told_by_facts}
+        aside.add("standardise")  # trainings of before it was an option do not name it
+    if options.algorithm != "dpo":
+        aside.update(_OF_DPO)
+    found = {name: value for name, value in vars(options).items() if name not in aside.union(_FREE)}
     return found | {"weights": options.weights or reward.name}
 
 

@@ -10,7 +10,7 @@ What is trained and tested is kept in the output folder, and not done again.
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -82,7 +82,11 @@ def main(options: Ablate) -> None:
         raise InputError(f"{options.sets} holds no sets: run python -m experiments.lab.judgement_sets first")
     make_folder(options.output)
     data = LabData(options.sets, options.output / "data", options.towers)
-    facts = {"steps": options.steps, "second_steps": options.second_steps, "towers": options.towers}
+    facts: dict[str, Any] = {
+        "steps": options.steps,
+        "second_steps": options.second_steps,
+        "towers": options.towers,
+    }
     claim_work(options.output, **facts, sets=data.hashes())
     data.prepare()
     recipe = Recipe(data, options.output / "models", (options.steps, options.second_steps))

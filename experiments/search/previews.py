@@ -24,7 +24,7 @@ from typing import ClassVar
 import numpy as np
 
 from generators import load_generator
-from generators.filling import refuse_unsupported
+from generators.filling import refuse_prompts
 from generators.protocol import Job
 from generators.registry import given_sampling
 from generators.stepping import Partial, Stoppable, stoppable
@@ -126,8 +126,7 @@ def main(options: MeasurePreviews) -> None:
     )
     generator = stoppable(loaded)
     refuse_unscorable([scorer], prompts)
-    if not options.ignore_unsupported:
-        refuse_unsupported(loaded, prompts)
+    refuse_prompts(loaded, prompts, options.seconds, options.ignore_unsupported)
     free = {name: value for name, value in vars(options).items() if name not in options.FREE}
     claim_work(options.output, options=free, reward=scorer.hash, spec=dict(loaded.spec))
     path = options.output / ROWS

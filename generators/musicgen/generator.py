@@ -9,7 +9,7 @@ reference, whatever its length; another model goes on from the beginning of the 
 """
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from fractions import Fraction
 from pathlib import Path
@@ -105,11 +105,15 @@ class MusicGen(CodeGenerator):
             self._accept_references()
 
     @torch.no_grad()
-    def change_decoder(self, weights: Mapping[str, torch.Tensor]) -> None:
-        """Go on with other weights of the decoder, by name; `spec` no longer describes what is sampled."""
-        for name, weight in weights.items():
-            self._model.decoder.get_parameter(name).copy_(weight)
+    def change_decoder(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
+        """Go on with other weights of the decoder, by name; `spec` no longer describes what is sampled.
+
+        They are written in place of its own, one after the other, so that no second copy of them is needed.
+        """
         self._weights = None
+        for name, weight in weights:
+            self._model.decoder.get_parameter(name).copy_(weight)
+            del weight  # before the next is made
 
     def further_weights(self, device: str) -> int:
         """Return the bytes of the weights that are laid out anew, on a CPU; see `BatchGenerator.further_weights`."""

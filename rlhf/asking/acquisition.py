@@ -20,6 +20,7 @@ from itertools import combinations
 
 import numpy as np
 
+from generators.shared.noise import stream_of
 from music.hashing import candidate_seed
 from music.intervals import Array
 from rlhf.asking.information import most_informative
@@ -83,7 +84,7 @@ def at_random(known: Known, counts: Sequence[int], seed: int) -> list[list[Pair]
     chosen = []
     for place, (prompt, count) in enumerate(zip(known.prompts, counts, strict=True)):
         pairs = known.open(place)
-        order = np.random.default_rng(candidate_seed(seed, prompt, 0)).permutation(len(pairs))
+        order = stream_of(candidate_seed(seed, prompt, 0)).permutation(len(pairs))
         chosen.append([pairs[one] for one in order[:count]])
     return chosen
 

@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 
+from generators.shared.noise import stream_of
 from music.errors import InputError
 from music.hashing import candidate_seed
 from rlhf.asking.options import RewardLoop
@@ -60,5 +61,6 @@ class Schedule:
     def counts(self, index: int) -> Counter[str]:
         """Return how many questions each prompt has in a round; those without any have no entry."""
         budget = self._options.budget
-        turns = turns_of(self._ids, budget * (index + 1), candidate_seed(self._options.seed, "turns", 0))
+        stream = stream_of(candidate_seed(self._options.seed, "turns", 0))
+        turns = turns_of(self._ids, budget * (index + 1), stream)
         return Counter(turns[budget * index :])

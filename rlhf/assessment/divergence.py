@@ -42,7 +42,6 @@ METRICS = ("k3_per_code", "k3_per_clip", "velocity_mse")
 #: the divergence of a frontier, and its unit
 UNITS = {"k3_per_clip": "nats a clip", "velocity_mse": "squared velocity, not nats"}
 _BATCH = 8  # clips at once
-_ARITHMETIC = 1  # part of the hash: raise it with any change of the code that moves the numbers
 
 
 @dataclass(frozen=True)
@@ -83,13 +82,16 @@ class Divergence(Scorer):
     ----------
     libraries
         Libraries that it needs beside those that the project always has.
+    arithmetic
+        Part of the hash: raised with any change of the code that moves the numbers.
     """
 
     name = "divergence"
     libraries: ClassVar[OptionalLibraries | None] = None
+    arithmetic: ClassVar[int] = 1
 
     def __init__(self, base: Sampled, model: Sampled, pool: Pool, device: torch.device) -> None:
-        facts = {"arithmetic": _ARITHMETIC, "base": base.weights, "model": model.weights}
+        facts = {"arithmetic": self.arithmetic, "base": base.weights, "model": model.weights}
         self.hash = sha256_text(canonical_json({**facts, "options": asdict(model.options)}))
         self._folders, self._options = (model.folder, base.folder), model.options
         self._pool, self._device = pool, device

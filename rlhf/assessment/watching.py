@@ -102,6 +102,8 @@ class Watch:
 
     Attributes
     ----------
+    prompts
+        The held-out prompts.
     facts
         What decides its numbers.
 
@@ -120,7 +122,7 @@ class Watch:
         processes: Processes,
     ) -> None:
         assert options.held_out is not None
-        held_out = load_prompts(options.held_out)
+        self.prompts = held_out = load_prompts(options.held_out)
         agree_on_prompts(processes, held_out)
         known = {prompt.text for prompt in prompts}
         if shared := [prompt.id for prompt in held_out if prompt.text in known]:

@@ -1,9 +1,8 @@
 """MusicGen learns from candidates of a pool: to imitate the best of them, or to prefer the best to the worst.
 
 - `imitate` (expert iteration, RAFT, arXiv 2304.06767): the mean log-probability of the best clips' codes rises.
-- `prefer` (DPO, arXiv 2305.18290, or IPO, arXiv 2310.12036): the log-probability of the best rises over that of the
-  worst, both relative to the model before. DPO alone is content when both fall, the worst faster; a share of the
-  likelihood of the best, as in `imitate`, holds it up.
+- `prefer` (DPO or IPO, `rlhf.preferring`): the mean log-probability of the best clip's codes rises over that of the
+  worst, both relative to the model before.
 
 Codes come from the pool, as they were sampled; nothing is encoded again.
 """
@@ -18,8 +17,11 @@ import torch
 
 from rlhf.musicgen.policy import IGNORED, flat_codes
 from rlhf.musicgen.trl_settings import TrlRun
+from rlhf.preferring import pull_at_start
 
-_LOSSES = {"dpo": "sigmoid", "ipo": "ipo"}  # what TRL calls them
+# what TRL calls them, of means over the codes of a clip: its "sigmoid" is of sums, so that beta would count for more in
+# longer clips
+_LOSSES = {"dpo": "sigmoid_norm", "ipo": "ipo"}
 
 
 @dataclass(frozen=True)
@@ -31,19 +33,18 @@ class Preference:
     loss
         Loss: dpo or ipo.
     beta
-        Cost of leaving the model before: for dpo, of the whole clip; for ipo, of the mean of its codes.
+        Cost of leaving the model before, of the mean over a clip's codes.
     winner
-        Weight of the winner's own likelihood.
+        Weight of the winner's own likelihood, against the pull of the preference at the start.
     """
 
     loss: str = "dpo"
-    beta: float = 0.1
+    beta: float = 50.0
     winner: float = 0.1
 
 
 def imitate(run: TrlRun, examples: Sequence[tuple[str, torch.Tensor]]) -> Any:
     """Raise the likelihood of clips, given as texts and codes `[K, T]`, and return the `peft.PeftModel`."""
-    from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
     rows = []
@@ -51,7 +52,7 @@ def imitate(run: TrlRun, examples: Sequence[tuple[str, torch.Tensor]]) -> Any:
         ids, flat = run.tokenizer(text)["input_ids"], flat_codes(codes)
         rows.append({"input_ids": [*ids, *flat], "labels": [IGNORED] * len(ids) + flat})
     settings = SFTConfig(**run.arguments(), max_length=None, dataset_kwargs={"skip_prepare_dataset": True})
-    return run.train(SFTTrainer, settings, Dataset.from_list(rows))
+    return run.train(SFTTrainer, settings, run.planned(rows))
 
 
 def prefer(
@@ -68,7 +69,6 @@ def prefer(
     preference
         How winners are preferred.
     """
-    from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
 
     class Trainer(DPOTrainer):
@@ -83,7 +83,9 @@ def prefer(
         }
         for text, winner, loser in pairs
     ]
-    weights = {_LOSSES[preference.loss]: 1.0} | ({"sft": preference.winner} if preference.winner else {})
+    weights = {_LOSSES[preference.loss]: 1.0}
+    if preference.winner:
+        weights["sft"] = preference.winner * pull_at_start(preference.loss, preference.beta)
     settings = DPOConfig(
         **run.arguments(),
         max_length=None,
@@ -92,4 +94,4 @@ def prefer(
         loss_weights=list(weights.values()),
         disable_dropout=True,
     )
-    return run.train(Trainer, settings, Dataset.from_list(rows))
+    return run.train(Trainer, settings, run.planned(rows))

@@ -2,7 +2,8 @@
 
 In each step every prompt of a batch gets a group of clips. Their advantage is their reward against that of their group;
 codes of clips above it become likelier. A penalty on the divergence from the model before holds it back: of GRPO for
-each code (the estimator k3 of Schulman, exp(r - p) - (r - p) - 1), of RLOO for the whole clip, within the reward.
+each code (the estimator k3 of Schulman, exp(r - p) - (r - p) - 1), of RLOO for the mean over a clip's codes, within the
+reward.
 
 Clips come from the project's own sampler with the weights of the moment, each from a stream of noise of its own that
 depends on prompt, turn and place in the group: not on the process, nor on a kill. It draws from all codes, so that they
@@ -23,6 +24,7 @@ from rlhf.choosing import turns_of
 from rlhf.guarded_reward import REWARD, ClipReward
 from rlhf.musicgen.policy import flat_codes
 from rlhf.musicgen.trl_settings import TrlRun, updated_weights
+from rlhf.streams import Purpose, stream
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Exploration:
     seconds
         Length of each clip, s.
     beta
-        Cost of a nat of divergence: of a clip for rloo, of the mean over its codes for grpo.
+        Cost of a nat of divergence, of the mean over a clip's codes.
     seed
         Seed of all noise.
     """
@@ -117,7 +119,8 @@ def explore(
 
     # all turns are planned ahead: TRL's own order begins anew where a killed run goes on
     clips = run.optimisation.steps * run.optimisation.batch_size
-    turns = turns_of(prompts, clips // exploration.group_size, exploration.seed)
+    order = stream(exploration.seed, Purpose.ORDER)
+    turns = turns_of(prompts, clips // exploration.group_size, order)
     rollouts = Rollouts(sampler, turns, exploration)
 
     def roll_out(trainer: Any, rows: Sequence[str]) -> tuple[list[list[int]], list[list[int]], list[Sample]]:
@@ -147,10 +150,12 @@ def explore(
         return [one[REWARD] for one in scored]
 
     config, trainer = classes[exploration.algorithm]
+    # RLOO's divergence is a sum over the codes
+    counted = sampler.blank_tokens(exploration.seconds).numel() if exploration.algorithm == "rloo" else 1
     settings = config(
         **run.arguments(),
         num_generations=exploration.group_size,
-        beta=exploration.beta,
+        beta=exploration.beta / counted,
         temperature=run.policy.temperature,
         shuffle_dataset=False,
         disable_dropout=True,

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.distributed.tensor import DTensor
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import PrinterCallback, TrainerCallback, set_seed
 
 from music.durable import write_text, writing
@@ -22,7 +23,9 @@ from music.interruption import StopAfterStep
 from music.jsonl import dump_line
 from music.processes import Processes
 from music.progress import progress
+from rlhf.choosing import turns_of
 from rlhf.options import LOG, Optimisation
+from rlhf.streams import Purpose, seed_of, stream
 
 _DECODER = (
     r".*decoder\.model\.decoder\.layers\.\d+\.(self_attn|encoder_attn)\.(q_proj|k_proj|v_proj|out_proj)"
@@ -38,17 +41,16 @@ def lora_config(rank: int) -> Any:
 
 
 @torch.no_grad()
-def updated_weights(decoder: Any) -> dict[str, torch.Tensor]:
-    """Return the weights with updates of a `MusicgenForCausalLM`, by the names that they have without.
+def updated_weights(decoder: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the weights with updates of a `MusicgenForCausalLM`, by the names that they have without, one at a time.
 
-    Where processes share the weights (FSDP), all must call; each gets the whole ones.
+    Where processes share the weights (FSDP), all must go through them together; each gets the whole ones.
     """
-    return {
-        f"{name}.weight": _whole(module.base_layer.weight)
-        + _whole(module.get_delta_weight(module.active_adapters[0]))
-        for name, module in decoder.named_modules()
-        if hasattr(module, "base_layer")
-    }
+    for name, module in decoder.named_modules():
+        if hasattr(module, "base_layer"):
+            update = _whole(module.get_delta_weight(module.active_adapters[0]))
+            yield f"{name}.weight", update.add_(_whole(module.base_layer.weight))
+            del update  # before the next is made
 
 
 def _whole(weight: torch.Tensor) -> torch.Tensor:
@@ -144,6 +146,11 @@ class TrlRun:
     device: str
     processes: Processes
 
+    @property
+    def _seed(self) -> int:
+        """Seed of what trainers draw: the first values of the update."""
+        return seed_of(self.optimisation.seed, Purpose.UPDATE) % _SEEDS
+
     def arguments(self) -> dict[str, Any]:
         """Return the arguments that the configurations of all trainers share.
 
@@ -157,15 +164,13 @@ class TrlRun:
             "output_dir": str(self.folder),
             "max_steps": own.steps,
             "learning_rate": own.learning_rate,
-            "lr_scheduler_type": "constant_with_warmup",
-            "warmup_steps": max(1, own.steps // 10),
             "per_device_train_batch_size": own.micro_batch_size,
             "gradient_accumulation_steps": own.accumulation(self.processes.world_size),
             "gradient_checkpointing": own.gradient_checkpointing,
             "bf16": own.bfloat16,
             "use_cpu": self.device == "cpu",
-            "seed": own.seed % _SEEDS,
-            "data_seed": own.seed % _SEEDS,
+            "train_sampling_strategy": "sequential",  # as `planned` has them
+            "seed": self._seed,
             "save_strategy": "steps",
             "save_steps": own.save_every,
             "save_total_limit": 2,
@@ -175,6 +180,18 @@ class TrlRun:
             "dataloader_pin_memory": False,
             "disable_tqdm": not sys.stderr.isatty(),
         }
+
+    def planned(self, examples: Sequence[Mapping[str, Any]]) -> Any:
+        """Return a `datasets.Dataset` of whose turn it is in all steps, one after the other.
+
+        Trainers' own order ends an epoch with a smaller batch where examples do not divide, and then depends on how
+        many processes share it.
+        """
+        from datasets import Dataset
+
+        own = self.optimisation
+        turns = turns_of(range(len(examples)), own.steps * own.batch_size, stream(own.seed, Purpose.ORDER))
+        return Dataset.from_list(list(examples)).select(turns)
 
     def train(self, trainer: Callable[..., Any], settings: Any, rows: Any, **more: Any) -> Any:
         """Train and return the `peft.PeftModel` with its update.
@@ -186,7 +203,7 @@ class TrlRun:
         settings
             Its configuration, made with `arguments`.
         rows
-            The `datasets.Dataset` that it learns from.
+            The `datasets.Dataset` that it learns from, in the order of its steps.
         more
             Further arguments of the trainer.
 
@@ -195,7 +212,7 @@ class TrlRun:
         Stopped
             After a signal, with a checkpoint saved.
         """
-        set_seed(self.optimisation.seed % _SEEDS)
+        set_seed(self._seed)
         training = trainer(
             model=self.policy,
             args=settings,
@@ -204,6 +221,7 @@ class TrlRun:
             peft_config=lora_config(self.optimisation.lora_r),
             **more,
         )
+        training.create_scheduler = self._rises(training)
         training.create_model_card = lambda *_, **__: None  # it would describe a language model
         training.add_callback(LogFile(self.folder / LOG))
         if settings.disable_tqdm:
@@ -216,6 +234,18 @@ class TrlRun:
             if saves.asked:
                 raise stop.stopped(training.state.global_step, self.optimisation.steps)
         return training.accelerator.unwrap_model(training.model)
+
+    def _rises(self, training: Any) -> Callable[..., Any]:
+        """Return what sets a trainer's schedule: those of transformers that rise begin with a step at a rate of 0."""
+        own = self.optimisation
+
+        def create(num_training_steps: int, optimizer: Any = None) -> Any:
+            training.lr_scheduler = LambdaLR(
+                optimizer or training.optimizer, lambda step: own.rate_at(step) / own.learning_rate
+            )
+            return training.lr_scheduler
+
+        return create
 
 
 def _last_whole(folder: Path) -> str | None:

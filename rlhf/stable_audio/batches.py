@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from generators.stable_audio.diffusers.conditioning import StableAudioConditioner
@@ -18,6 +17,7 @@ from generators.stable_audio.diffusers.loading import StableAudioParts
 from generators.stable_audio.velocity_target import draw_sigmas, noisy_and_target
 from rlhf.choosing import turns_of
 from rlhf.options import Optimisation
+from rlhf.streams import Purpose, normal, stream
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,9 +92,8 @@ class Batches:
         hidden: float = 0.0,
     ) -> None:
         self._examples, self._optimisation, self._hidden = examples, optimisation, hidden
-        self._turns = turns_of(
-            range(len(examples)), optimisation.steps * optimisation.batch_size, optimisation.seed
-        )
+        order = stream(optimisation.seed, Purpose.ORDER)
+        self._turns = turns_of(range(len(examples)), optimisation.steps * optimisation.batch_size, order)
         self._conditioner = StableAudioConditioner(
             parts.tokenizer, parts.text_encoder, parts.projection_model
         )
@@ -106,14 +105,14 @@ class Batches:
         """Return some places of a step's batch."""
         size, seed = self._optimisation.batch_size, self._optimisation.seed
         chosen = [self._examples[self._turns[step * size + place]] for place in places]
-        levels = draw_sigmas(np.random.default_rng([seed, step]), size, *self._levels)
-        sigmas = levels[list(places)]
-        streams = [np.random.default_rng([seed, step, place]) for place in places]
-        hidden = torch.tensor([stream.random() < self._hidden for stream in streams])
+        sigmas = draw_sigmas(stream(seed, Purpose.LEVELS, step), size, *self._levels)[list(places)]
+        hidden = torch.from_numpy(stream(seed, Purpose.HIDDEN, step).random(size) < self._hidden)[
+            list(places)
+        ]
         noise = torch.stack(
             [
-                torch.from_numpy(stream.standard_normal(tuple(one.latents.shape), dtype=np.float32))
-                for stream, one in zip(streams, chosen, strict=True)
+                normal(stream(seed, Purpose.NOISE, step, place), one.latents.shape)
+                for place, one in zip(places, chosen, strict=True)
             ]
         )
         conditions = self._conditioner.batch([one.text for one in chosen], self._seconds, "", guided=False)

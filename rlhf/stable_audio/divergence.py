@@ -20,6 +20,7 @@ from generators.stable_audio.velocity_target import noisy_and_target, times_of
 from music.candidate import Candidate
 from rlhf.assessment.divergence import Divergence
 from rlhf.stable_audio.losses import error
+from rlhf.streams import Purpose, normal, stream
 
 LEVELS = 8
 
@@ -28,6 +29,7 @@ class VelocityDivergence(Divergence):
     """Mean squared difference of velocities."""
 
     metrics = ("velocity_mse",)
+    arithmetic = 2  # the first level no longer has the noise that made the clip
 
     @cached_property
     def _loaded(self) -> tuple[list[tuple[StableAudioParts, StableAudioConditioner]], torch.Tensor]:
@@ -57,7 +59,7 @@ class VelocityDivergence(Divergence):
         ]
         total = torch.zeros(len(candidates))
         for number, level in enumerate(levels):
-            noise = torch.stack([_noise(one, number, clean.shape[1:]) for one in candidates])
+            noise = torch.stack([noise_of(one.seed, number, clean.shape[1:]) for one in candidates])
             noisy, _ = noisy_and_target(clean, noise, level.expand(len(candidates)))
             own, before = (
                 one.predict(noisy.to(self._device), times_of(level).to(self._device)) for one in denoisers
@@ -66,7 +68,6 @@ class VelocityDivergence(Divergence):
         return (total / LEVELS)[:, None]
 
 
-def _noise(candidate: Candidate, level: int, shape: Sequence[int]) -> torch.Tensor:
-    """Return standard normal noise of a candidate, whose seed is that of run, prompt and index."""
-    stream = np.random.default_rng([candidate.seed, level])
-    return torch.from_numpy(stream.standard_normal(tuple(shape), dtype=np.float32))
+def noise_of(seed: int, level: int, shape: Sequence[int]) -> torch.Tensor:
+    """Return standard normal noise for a candidate's seed and a level; none that a clip is made from."""
+    return normal(stream(seed, Purpose.DIVERGENCE, level), shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from music.pool import Pool
 from rlhf.choosing import Judged
 from rlhf.learners import Learner
 
-# that of dpo is TangoFlux's (arXiv 2412.21037): errors of a velocity differ by thousandths
-_BETA = {"dpo": 2000.0, "nft": 1.0}
+# Those of dpo are what the code of TangoFlux (arXiv 2412.21037) computes: it halves its beta of 2000, and adds the
+# winner's error with a weight of 1, which is 2 / 1000 of the pull at the start.
+_BETA = {"dpo": 1000.0, "nft": 1.0}  # errors of a velocity differ by thousandths
+_WINNER = 0.002
 _TRANSFORMER = "transformer"  # folder of it in a pipeline
 
 
@@ -25,7 +28,7 @@ class StableAudioLearner(Learner):
 
     libraries = OptionalLibraries("post-training of Stable Audio", ("peft",), install_extra("rlhf"))
 
-    def learn(self, source: Path, pool: Pool, judged: Judged, work: Path, target: Path) -> None:
+    def learn(self, source: Path, pool: Pool, judged: Judged, seed: int, work: Path, target: Path) -> None:
         """Learn from the candidates of a pool; see `Learner.learn`."""
         from rlhf.stable_audio.batches import Example
         from rlhf.stable_audio.losses import VelocityLoss
@@ -47,8 +50,9 @@ class StableAudioLearner(Learner):
             ]
         parts = load_parts(source, self._device, torch.float32)
         beta, guidance = options.beta_or(_BETA), self._sampling.guidance
-        loss = VelocityLoss(options.algorithm, options.loss, beta, options.winner, guidance)
-        transformer = learn(parts, examples, options.seconds, options, loss, work, self._processes)
+        loss = VelocityLoss(options.algorithm, options.loss, beta, options.winner_or(_WINNER), guidance)
+        how = replace(options, seed=seed)
+        transformer = learn(parts, examples, options.seconds, how, loss, work, self._processes)
         if self._processes.is_main:
             save_stable_audio(transformer, source, target)
         self._processes.barrier()

@@ -4,9 +4,9 @@ With x noised clips, v their true velocity (`generators.stable_audio.velocity_ta
 one before, and all errors means over a clip:
 
 - `error` (expert iteration): |f(x) - v|^2 of the best clips, with f guided as it was when it made them.
-- `preference` (Diffusion-DPO, arXiv 2311.12908, eq. 14; or its IPO form): of a winner w and a loser l with the same
-  noise, -log sigmoid(-beta (dw - dl)), where d = |f(x) - v|^2 - |f0(x) - v|^2; and a share of the winner's own error,
-  without which both may grow (as arXiv 2412.21037 has it).
+- `preference` (Diffusion-DPO, arXiv 2311.12908, eq. 14, whose beta T w(t) is one number here; or its IPO form): of a
+  winner w and a loser l with the same noise, -log sigmoid(-beta (dw - dl)), where d = |f(x) - v|^2 - |f0(x) - v|^2; and
+  the winner's own error |f(x) - v|^2, without which both may grow, with a weight against that (`rlhf.preferring`).
 - `forward_process` (DiffusionNFT, arXiv 2509.16117, eq. 5): r |f+(x) - v|^2 + (1 - r) |f-(x) - v|^2, where
   f+ = (1 - beta) f0 + beta f and f- = (1 + beta) f0 - beta f, and r in [0, 1] is how good the clip is for its prompt.
   No likelihood is needed, nor the path on which the clip was sampled.
@@ -25,6 +25,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import logsigmoid
 
+from rlhf.preferring import pull_at_start
 from rlhf.stable_audio.batches import Batch
 
 _HIDDEN = 0.1  # share of clips whose text is not shown where velocities are not guided
@@ -42,7 +43,7 @@ def preference(
     loser_before: torch.Tensor,
     loss: str,
     beta: float,
-    share: float,
+    own: float,
 ) -> torch.Tensor:
     """Return the loss of each pair, `[B]`.
 
@@ -56,12 +57,12 @@ def preference(
         Form of the loss: dpo or ipo.
     beta
         Cost of leaving the transformer before.
-    share
-        Weight of the winner's own error.
+    own
+        Weight of the winner's own error, against the pull of the preference at the start.
     """
     gap = (winner - winner_before) - (loser - loser_before)
     preferred = -logsigmoid(-beta * gap) if loss == "dpo" else (-gap - 1 / (2 * beta)).square()
-    return preferred + share * winner
+    return preferred + own * pull_at_start(loss, beta) * winner
 
 
 def forward_process(
@@ -92,7 +93,7 @@ class VelocityLoss:
     algorithm
         Algorithm: expert_iteration, dpo or nft.
     loss, beta, winner
-        Options of `rlhf.options.PostTraining`.
+        Options of `rlhf.options.PostTraining`, or what is usual.
     guidance
         Scale of guidance with which clips are sampled.
     """

@@ -26,6 +26,7 @@ from rlhf.options import LOG, Optimisation
 from rlhf.stable_audio.batches import Batches, Example
 from rlhf.stable_audio.losses import VelocityLoss
 from rlhf.stable_audio.model import VelocityModel
+from rlhf.streams import Purpose, seed_of
 
 _STATE = "training.pt"
 
@@ -67,10 +68,14 @@ def learn(
     """
     optimisation.accumulation(processes.world_size)
     size, micro = optimisation.batch_size, optimisation.micro_batch_size
-    steps, rise = optimisation.steps, max(1, optimisation.steps // 10)
+    steps = optimisation.steps
     device = parts.transformer.device
-    accelerator = make_accelerator(processes, device, optimisation.mixed_precision)
-    model = VelocityModel(parts.transformer, optimisation.lora_r, optimisation.seed, loss.own_guidance)
+    tracker = None if optimisation.tracker == "none" else optimisation.tracker
+    accelerator = make_accelerator(
+        processes, device, optimisation.mixed_precision, log_with=tracker, project_dir=str(folder)
+    )
+    first = seed_of(optimisation.seed, Purpose.UPDATE)
+    model = VelocityModel(parts.transformer, optimisation.lora_r, first, loss.own_guidance)
     model.to(device)
     if optimisation.gradient_checkpointing:
         parts.transformer.enable_gradient_checkpointing()
@@ -85,10 +90,11 @@ def learn(
     places = processes.shard(range(size))
     chunks = [places[start : start + micro] for start in range(0, len(places), micro)]
     bar = progress(total=steps, initial=state.step, desc=loss.algorithm, disable=not processes.is_main)
+    accelerator.init_trackers("runs", identity)  # in the folder where those of MusicGen's trainings lie
     with StopAfterStep(processes) as stop:
         while state.step < steps:
             for group in optimiser.param_groups:
-                group["lr"] = optimisation.learning_rate * min(1.0, (state.step + 1) / rise)
+                group["lr"] = optimisation.rate_at(state.step)
             sums: dict[str, torch.Tensor] = {}
             for number, chunk in enumerate(chunks, start=1):
                 with accelerator.no_sync(prepared) if number < len(chunks) else nullcontext():
@@ -106,7 +112,9 @@ def learn(
             optimiser.zero_grad()
             state.step += 1
             bar.update()
-            log.add({"step": state.step, **means, "grad_norm": float(norm)})
+            row = {**means, "grad_norm": float(norm)}
+            log.add({"step": state.step, **row})
+            accelerator.log({f"train/{name}": value for name, value in row.items()}, state.step)
             asked = stop.after(state.step) and state.step < steps
             if asked or state.step % optimisation.save_every == 0 or state.step == steps:
                 if processes.is_main:
@@ -116,4 +124,6 @@ def learn(
             if asked:
                 raise stop.stopped(state.step, steps)
     bar.close()
+    for one in accelerator.trackers:
+        one.finish()
     return model.transformer.merge_and_unload()

@@ -7,8 +7,8 @@ from math import ceil
 from typing import Any
 
 from generators import load_generator
-from generators.filling import make_missing, pool_spec, refuse_unsupported, warn_of_unsupported
-from generators.protocol import Generator, Job, samples_of
+from generators.filling import make_missing, pool_spec, refuse_prompts, warn_of_unsupported
+from generators.protocol import Generator, Job
 from generators.registry import given_sampling
 from generators.stepping import stoppable
 from music.distributed.same_inputs import agree_on_prompts
@@ -66,10 +66,7 @@ def search_for_prompts(config: Any, processes: Processes, stages: Stages) -> Sea
         generator = load_generator(
             config.generator, config.backend, config.device, config.dtype, **given_sampling(config)
         )
-    samples_of(config.seconds, generator)
-    if not config.ignore_unsupported:
-        refuse_unsupported(generator, prompts)
-    generator.batches([Job(prompt, 0, 0) for prompt in prompts], config.seconds)  # refuses a prompt
+    refuse_prompts(generator, prompts, config.seconds, config.ignore_unsupported)
     prices = prices_of(config, scorers[0], prompts[0])
     method = method_of(config, generator, scorers[0], prompts[0], prices)
     facts = _facts(config, method, weights, scorers)

@@ -44,12 +44,12 @@ def before(tmp_path, monkeypatch):
 def command(monkeypatch, capsys):
     """Return what runs a command, a script or a module of the project, in this process, and gives what it prints."""
 
-    def run(what, *options):
+    def run(what, *options, ends=0):
         monkeypatch.setattr(sys, "argv", [what, *map(str, options)])
         with pytest.raises(SystemExit) as ended:
             _launch(what)
         told = capsys.readouterr()
-        assert ended.value.code == 0, told.err
+        assert ended.value.code == ends, told.err
         return told.out + told.err
 
     return run

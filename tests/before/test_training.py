@@ -1,6 +1,7 @@
 """Trainings of the version before, killed and finished, and the models that came of them."""
 
 import json
+import shutil
 
 import pytest
 from safetensors.torch import load_file
@@ -65,38 +66,26 @@ def test_a_trained_reward_model_has_the_hash_that_it_had(before, command):
     assert "0 rows scored, 4 kept, 0 failed" in told
 
 
-def test_a_killed_post_training_goes_on(before, command):
-    pytest.importorskip("trl")
-    folder = before / "post_training" / "killed"
-    made = state(folder, "*.flac", "checkpoint-1/*")
-    (first,) = rows(folder / "rounds" / "0" / "training" / "log.jsonl")
-    command(*POST_TRAIN, "--output", "post_training/killed")
-    assert made.items() <= state(folder, "*.flac", "checkpoint-1/*").items()
-    log = rows(folder / "log.jsonl")
-    assert first.items() <= log[1].items()
-    for one, other in zip(log, rows(before / "post_training" / "finished" / "log.jsonl"), strict=True):
-        if "train_loss" not in one:  # the summary of a run, which counts its own steps only
-            close(one, other)
-    trained, source = (
-        load_generator(path, device="cpu").spec for path in (folder / "model", "models/musicgen")
-    )
-    assert trained["weights"] != source["weights"]
-
-
-def test_a_killed_post_training_of_stable_audio_goes_on(before, command):
-    pytest.importorskip("diffusers")
-    folder = before / "post_training" / "killed_stable_audio"
-    made = state(folder, "*.flac")
-    path = folder / "rounds" / "0" / "training" / "log.jsonl"
-    known = [row | {"loss": 0.125} for row in rows(path)]  # which nothing would compute again
-    path.write_text("".join(json.dumps(row) + "\n" for row in known))
-    command(*POST_TRAIN, *STABLE_AUDIO, "--output", folder.relative_to(before))
-    assert made.items() <= state(folder, "*.flac").items()
-    one, two = [row for row in rows(folder / "log.jsonl") if "loss" in row]
-    assert known[0].items() <= one.items()
-    assert two["step"] == 2
-    assert two["loss"] != 0.125  # its state was not written
-    load_generator(folder / "model", steps=3, device="cpu")
+@pytest.mark.parametrize(
+    ("name", "library", "options"),
+    [("killed", "trl", ()), ("killed_stable_audio", "diffusers", STABLE_AUDIO)],
+)
+def test_a_killed_post_training_learns_its_round_anew_from_its_clips(before, command, name, library, options):
+    """It learned otherwise then; what costs, the clips and their scores, is taken up."""
+    pytest.importorskip(library)
+    folder = before / "post_training" / name
+    made = state(folder, "*.flac", "scores/*")
+    training = folder / "rounds" / "0" / "training"
+    output = ("--output", folder.relative_to(before))
+    told = command(*POST_TRAIN, *options, *output, ends=2)
+    assert "rounds/0/training holds a training that an earlier version has begun, and which learned" in told
+    shutil.rmtree(training)
+    command(*POST_TRAIN, *options, *output)
+    assert made.items() <= state(folder, "*.flac", "scores/*").items()
+    assert [row["step"] for row in rows(folder / "log.jsonl") if "loss" in row] == [1, 2]
+    source = "models/stable_audio" if options else "models/musicgen"
+    trained, before_it = (load_generator(path, device="cpu").spec for path in (folder / "model", source))
+    assert trained["weights"] != before_it["weights"]
 
 
 def test_a_finished_post_training_is_finished(before, command):

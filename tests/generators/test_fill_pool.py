@@ -118,8 +118,11 @@ def test_a_prompt_with_what_the_generator_does_not_look_at_is_refused(tmp_path: 
     }
     for what, prompt in wanted.items():
         cure = "beeper does not look at: .*--ignore_unsupported true"
+        made = (Beeper(), [Prompt("a", "pop"), prompt], 2, 0.5, pool, 1, ALONE)
         with pytest.raises(InputError, match=f"prompt 'b' {what}, which {cure}"):
-            fill_pool(Beeper(), [Prompt("a", "pop"), prompt], 2, 0.5, pool, 1, ALONE)
+            fill_pool(*made, ignore_unsupported=False)
+        with pytest.raises(InputError, match=r"or leave (lyrics|reference) out of the prompts$"):
+            fill_pool(*made)  # of a command that lacks the option
     assert not (tmp_path / "pool").exists()
 
 

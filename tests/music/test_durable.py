@@ -71,3 +71,6 @@ def test_work_of_other_options_is_refused_by_their_names_and_values(tmp_path):
         InputError, match=r"another options \(steps \(was 2, is 3\)\), spec \(weights\): delete"
     ):
         claim_work(tmp_path, options={"steps": 3, "n": 4}, spec={"weights": "b" * 64})
+    claim_work(tmp_path, no_longer={"options": ["n"]}, options={"steps": 2}, spec={"weights": "a" * 64})
+    with pytest.raises(InputError, match=r"another options \(steps \(was 2, is 3\)\): delete"):
+        claim_work(tmp_path, no_longer={"options": ["n"]}, options={"steps": 3}, spec={"weights": "a" * 64})

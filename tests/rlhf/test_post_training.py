@@ -1,5 +1,6 @@
 """The command: every algorithm leaves a generator that loads, from whatever moment it is taken up again."""
 
+import gc
 import json
 import re
 import shutil
@@ -9,6 +10,7 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import MusicgenForConditionalGeneration
 
 from generators import load_generator
 from music.errors import InputError
@@ -47,6 +49,11 @@ def test_every_algorithm_leaves_a_generator(options, tiny, algorithm, monkeypatc
     options = replace(options, algorithm=algorithm)
     _, changed = trained(options, tiny, MUSICGEN)
     assert all("decoder.model.decoder.layers" in name for name in changed)
+    first, second = (  # what a first step leaves of its values at random
+        load_file(options.output / "rounds" / f"{index}/training/checkpoint-1/adapter_model.safetensors")
+        for index in range(2)
+    )
+    assert not any(torch.equal(first[name], second[name]) for name in first if "lora_A" in name)
     assert load_generator(options.output / "model").spec["weights"] != load_generator(tiny).spec["weights"]
     assert (options.output / "curves.png").stat().st_size > 5000
     for moment in ("before", "after"):
@@ -58,6 +65,29 @@ def test_every_algorithm_leaves_a_generator(options, tiny, algorithm, monkeypatc
     assert re.search(r"^post-train: 100% (\d)/\1 \[.*loss=", errors, re.MULTILINE)
     assert "\r" not in errors  # bars are for terminals
     assert "{" not in output
+
+
+def test_two_musicgens_are_in_memory_at_most(options, monkeypatch):
+    """What learns and what samples, or what learns and what is written; not that which the run began with."""
+    from rlhf.musicgen import learner as musicgen_learner
+    from rlhf.musicgen.online import Rollouts
+
+    at_once = []
+
+    def counting(method):
+        def counted(*arguments):
+            gc.collect()
+            at_once.append(sum(isinstance(one, MusicgenForConditionalGeneration) for one in gc.get_objects()))
+            return method(*arguments)
+
+        return counted
+
+    gc.collect()
+    others = sum(isinstance(one, MusicgenForConditionalGeneration) for one in gc.get_objects())
+    monkeypatch.setattr(Rollouts, "make", counting(Rollouts.make))
+    monkeypatch.setattr(musicgen_learner, "save_musicgen", counting(musicgen_learner.save_musicgen))
+    main(replace(options, algorithm="grpo", rounds=1))
+    assert [count - others for count in at_once] == [2, 2, 1]  # two steps, and what is loaded to be written
 
 
 @pytest.mark.parametrize("algorithm", LEARNERS["generators.stable_audio.diffusers.generator:StableAudio"])
@@ -74,22 +104,28 @@ def test_stable_audio_learns_too(options, tiny_stable_audio, algorithm):
 
 
 def test_a_run_is_taken_up_where_it_was_left(options, tmp_path, monkeypatch):
+    """Also one that had finished, to make more rounds: it ends as that which had so many from the beginning."""
     main(options)
     whole = weights_of(options.output)
     second = replace(options, output=tmp_path / "second")
+    main(replace(second, rounds=1))
+    first = weights_of(second.output)
     from rlhf.musicgen import learner as musicgen_learner
 
     def die(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(musicgen_learner, "save_musicgen", die)  # after the first round has learned
+        patched.setattr(musicgen_learner, "save_musicgen", die)  # after the second round has learned
         with pytest.raises(KeyboardInterrupt):
             main(second)
-    assert not (second.output / "model").exists()
+    assert all(torch.equal(weight, first[name]) for name, weight in weights_of(second.output).items())
     main(second)
     for name, weight in weights_of(second.output).items():
         assert torch.equal(weight, whole[name]), name
+    for samples in ("samples/before", "samples/after"):
+        assert tokens_of(second.output / samples) == tokens_of(options.output / samples)
+    assert [row["step"] for row in log_of(second.output) if "loss" in row] == [1, 2, 3, 4]
     shutil.rmtree(second.output / "model")
     made = sorted((second.output / "rounds").rglob("*.flac"))
     stamps = [path.stat().st_mtime_ns for path in made]
@@ -97,6 +133,19 @@ def test_a_run_is_taken_up_where_it_was_left(options, tmp_path, monkeypatch):
     assert [path.stat().st_mtime_ns for path in made] == stamps  # no clip was made anew
     for name, weight in weights_of(second.output).items():
         assert torch.equal(weight, whole[name]), name
+    shutil.rmtree(second.output / "rounds")
+    main(second)  # is finished
+    with pytest.raises(
+        InputError, match="rounds/0 is gone, with which 3 rounds would begin: give --rounds 2"
+    ):
+        main(replace(second, rounds=3))
+
+
+def tokens_of(folder):
+    """Return the bytes of all tokens of a pool."""
+    found = {path.name: path.read_bytes() for path in (folder / "tokens").rglob("*.safetensors")}
+    assert found
+    return found
 
 
 @pytest.mark.slow
@@ -111,8 +160,12 @@ def test_two_processes_learn_what_one_does(options, tmp_path):
         assert torch.allclose(weight, two[name], atol=1e-5), name
 
 
-def test_another_run_in_the_same_folder_is_refused(options):
+def test_another_run_in_the_same_folder_is_refused_and_means_are_free(options):
+    """What takes too much memory can go on with less: the clips that it has made stay."""
     main(options)
+    made = {path: path.stat().st_mtime_ns for path in options.output.rglob("*.[fs]*") if path.is_file()}
+    main(replace(options, micro_batch_size=2, gradient_checkpointing=True, save_every=9, samples=1))
+    assert made == {path: path.stat().st_mtime_ns for path in made}
     with pytest.raises(InputError, match=r"another options \(learning_rate \(was .*, is 0\.5\)\)"):
         main(replace(options, learning_rate=0.5))
 
@@ -170,6 +223,26 @@ def test_what_cannot_be_trained_or_measured_is_refused_before_anything_is_made(o
     with pytest.raises(InputError, match="same reward"):
         main(replace(options, reward="constant", weights="constant=1"))
     assert not (options.output / "model").exists()
+
+
+@pytest.mark.parametrize("algorithm", ["dpo", "grpo", "rloo"])
+def test_prompts_that_are_not_for_the_generator_are_refused_before_any_work(options, tmp_path, algorithm):
+    """Also by those that fill no pool; and no cure is told that the command lacks."""
+    path = tmp_path / "sung.jsonl"
+    path.write_text('{"id": "a", "text": "pop"}\n{"id": "b", "text": "rock", "lyrics": "na na"}\n')
+    sung = replace(options, algorithm=algorithm, prompts=str(path))
+    cure = r"choose another generator \(python -m generators list\), or leave lyrics out of the prompts"
+    with pytest.raises(InputError, match=f"prompt 'b' has lyrics, which .* does not look at: {cure}$"):
+        main(sung)
+    path.write_text(f'{{"id": "a", "text": "{"very " * 600} loud"}}\n')
+    with pytest.raises(InputError, match="prompt 'a': its text"):
+        main(sung)
+    with pytest.raises(InputError, match="--seconds must be at most"):
+        main(replace(options, algorithm=algorithm, seconds=500.0))
+    path.write_text('{"id": "b", "text": "rock", "lyrics": "na na"}\n')
+    with pytest.raises(InputError, match="prompt 'b' has lyrics"):
+        main(replace(options, algorithm=algorithm, held_out=str(path), encoders=""))
+    assert not options.output.exists()
 
 
 def test_a_tracker_that_is_not_installed_is_told_before_anything_is_made(tmp_path, monkeypatch):

@@ -13,8 +13,9 @@ from generators.stable_audio.diffusers.denoiser import Denoiser
 from generators.stable_audio.diffusers.loading import load_parts
 from generators.stable_audio.velocity_target import times_of
 from music import training_state as train_state
+from music.errors import InputError
 from music.processes import Processes
-from rlhf.options import Optimisation
+from rlhf.options import MEANS, Optimisation
 from rlhf.stable_audio.batches import Batches, Example
 from rlhf.stable_audio.losses import VelocityLoss, error, forward_process, preference
 from rlhf.stable_audio.model import VelocityModel
@@ -57,7 +58,7 @@ def test_the_losses_are_those_of_their_papers():
     winner, loser, before = torch.tensor([1.0]), torch.tensor([3.0]), torch.tensor([2.0])
     gap = (1.0 - 2.0) - (3.0 - 2.0)
     found = preference(winner, loser, before, before, "dpo", 0.5, 0.1)
-    assert found.item() == pytest.approx(torch.log1p(torch.tensor(0.5 * gap).exp()).item() + 0.1)
+    assert found.item() == pytest.approx(torch.log1p(torch.tensor(0.5 * gap).exp()).item() + 0.1 * 0.5 / 2)
     found = preference(winner, loser, before, before, "ipo", 0.5, 0.0)
     assert found.item() == pytest.approx((-gap - 1.0) ** 2)
     old, new, target = torch.zeros(1, 2, 3), torch.ones(1, 2, 3), torch.full((1, 2, 3), 0.5)
@@ -66,6 +67,21 @@ def test_the_losses_are_those_of_their_papers():
         0.75 * 0.25 + 0.25 * 2.25
     )
     assert forward_process(new, old, target, optimality, 0.5).item() == pytest.approx(0.75 * 0.0 + 0.25 * 1.0)
+
+
+@pytest.mark.parametrize("loss", ["dpo", "ipo"])
+@pytest.mark.parametrize("beta", [0.5, 1000.0])
+def test_the_winners_own_loss_pulls_in_proportion_to_the_preference(loss, beta):
+    """Where the training begins, and whatever beta is."""
+
+    def pull(own):
+        winner = torch.full((3,), 0.7, requires_grad=True)
+        preference(
+            winner, winner.detach(), winner.detach(), winner.detach(), loss, beta, own
+        ).sum().backward()
+        return winner.grad
+
+    torch.testing.assert_close(pull(0.1), 1.1 * pull(0.0))
 
 
 def test_clips_that_are_imitated_are_better_denoised(parts, tmp_path):
@@ -158,6 +174,43 @@ def test_a_signal_ends_a_step_and_the_next_run_goes_on_from_there(parts, tmp_pat
         train(parts, examples, "nft", tmp_path, how)
     _, log = train(parts, examples, "nft", tmp_path, how)
     assert logged == [row["step"] for row in log] == [1, 2, 3]
+
+
+def test_a_tracker_is_told_what_the_log_is_and_changes_nothing(parts, tmp_path, monkeypatch):
+    """Nor do the other means: a training goes on with less memory, after the end of which it was killed."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    examples, how = [example(seed, optimality=0.3) for seed in range(4)], replace(HOW, steps=3, save_every=1)
+    whole, _ = train(parts, examples, "nft", tmp_path / "whole", how)
+    with monkeypatch.context() as patched:
+        patched.setattr(torch.optim.AdamW, "step", raise_at(3, torch.OutOfMemoryError))
+        with pytest.raises(torch.OutOfMemoryError):
+            train(parts, examples, "nft", tmp_path / "killed", how)
+    means = {"micro_batch_size": 1, "gradient_checkpointing": True, "save_every": 2, "tracker": "tensorboard"}
+    assert set(means) == set(MEANS)
+    again, log = train(parts, examples, "nft", tmp_path / "killed", replace(how, **means))
+    for one, other in zip(whole.parameters(), again.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
+    folder = next(path.parent for path in (tmp_path / "killed").rglob("events.out.tfevents*"))
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    assert [event.step for event in events.Scalars("train/loss")] == [3]
+    assert [event.value for event in events.Scalars("train/loss")] == pytest.approx([log[2]["loss"]])
+    with pytest.raises(InputError, match="learning_rate was"):
+        train(parts, examples, "nft", tmp_path / "killed", replace(how, learning_rate=0.5))
+
+
+def raise_at(call, error):
+    """Return a method that raises when it is called so often, and does nothing else than the optimiser's before."""
+    step, calls = torch.optim.AdamW.step, []
+
+    def counted(*arguments, **options):
+        calls.append(1)
+        if len(calls) == call:
+            raise error
+        return step(*arguments, **options)
+
+    return counted
 
 
 def test_what_is_learned_does_not_depend_on_how_a_batch_is_cut(parts, tmp_path):
