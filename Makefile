@@ -17,7 +17,7 @@ NODEPS_DEV := requirements/nodeps-backends.txt requirements/nodeps-baselines.txt
 
 demo: $(RUN_STAMP)
 	$(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
-		scaling/best_of_n.py --n 10 --judges experiments.lab.gold:Gold --output runs/demo
+		scaling/best_of_n.py --n 10 --prompts lab-held-out --judges experiments.lab.gold:GoldB --output runs/demo
 	@echo "Open runs/demo/report.html"
 
 test: lint types

@@ -59,8 +59,8 @@ def hub(tmp_path_factory):
 def demo(tmp_path_factory):
     """Return what `make demo` leaves, with clips of 1 s for two prompts."""
     output = tmp_path_factory.mktemp("demo") / "demo"
-    options = ["--n", "10", "--limit", "2", "--seconds", "1", "--judges", "experiments.lab.gold:Gold"]
-    Program("scaling/best_of_n.py", [*options, "--output", str(output)]).run()
+    options = ["--n", "10", "--prompts", "lab-held-out", "--judges", "experiments.lab.gold:GoldB"]
+    Program("scaling/best_of_n.py", [*options, "--limit", "2", "--seconds", "1", "--output", str(output)]).run()
     return output
 
 
