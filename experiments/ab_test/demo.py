@@ -47,7 +47,7 @@ def main(options: Demo) -> None:
     blinded = options.output / BLINDED
     if not exists(blinded / STUDY):
         if not is_folder(options.pool):
-            raise InputError(f"there is no pool {options.pool}: `make demo` makes it in about two minutes")
+            raise InputError(f"there is no pool {options.pool}: `make demo` makes it in some minutes")
         systems = ",".join(f"top-{n}={options.pool}:{n}" for n in (10, 3, 1))
         build.main(
             Build(systems, options.output, sample=8, trials_per_rater=8, minimum_listening=2.0, repeats=1)
