@@ -60,7 +60,9 @@ def demo(tmp_path_factory):
     """Return what `make demo` leaves, with clips of 1 s for two prompts."""
     output = tmp_path_factory.mktemp("demo") / "demo"
     options = ["--n", "10", "--prompts", "lab-held-out", "--judges", "experiments.lab.gold:GoldB"]
-    Program("scaling/best_of_n.py", [*options, "--limit", "2", "--seconds", "1", "--output", str(output)]).run()
+    Program(
+        "scaling/best_of_n.py", [*options, "--limit", "2", "--seconds", "1", "--output", str(output)]
+    ).run()
     return output
 
 
