@@ -21,7 +21,7 @@ COMMANDS = {
         "experiments.benchmarks.embedding:EmbeddingSpeed", "hours of audio that the towers encode in an hour"
     ),
     "search": Command(
-        "experiments.benchmarks.search_time:SearchTime",
+        "experiments.benchmarks.search:SearchTime",
         "wall time that pruning saves at true size, beside best of n",
     ),
     "memory": Command(

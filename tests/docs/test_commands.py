@@ -65,7 +65,7 @@ PARSED = {
     "experiments.benchmarks.stable_audio": "models of the true size; tests/experiments/test_generation_benchmark.py",
     "experiments.benchmarks.scoring": "models of the true size; tests/experiments/test_scoring_benchmark.py",
     "experiments.benchmarks.embedding": "models of the true size; tests/experiments/test_scoring_benchmark.py",
-    "experiments.benchmarks.search_time": "models of the true size; tests/experiments/test_search_benchmark.py",
+    "experiments.benchmarks.search": "models of the true size; tests/experiments/test_search_benchmark.py",
     "experiments.benchmarks.memory": "models of the true size; tests/experiments/test_generation_benchmark.py",
     "experiments.benchmarks.numeric_types": "tests/experiments/test_numeric_types.py",
     "experiments.lab.train": "hours; tests/lab/test_lab_training.py",

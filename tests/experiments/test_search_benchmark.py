@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from experiments.benchmarks.search_time import Searches, SearchTime, main
+from experiments.benchmarks.search import Searches, SearchTime, main
 from music.errors import InputError
 
 TINY = {"generator": "musicgen-tiny", "towers": "muq-mulan-tiny", "seconds": 1.2, "candidates": 4}

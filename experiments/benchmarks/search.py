@@ -1,8 +1,8 @@
 """How much wall time pruning saves at true size, beside best of n, and how much it should by its FLOP.
 
-    python -m experiments.benchmarks.search_time                 # MusicGen-small and CMI-RM, 10 candidates of 5 s
-    python -m experiments.benchmarks.search_time --prompts 8     # as in a run over many prompts: fuller batches
-    python -m experiments.benchmarks.search_time --device cuda --prompts 8 --turns 3
+    python -m experiments.benchmarks.search                 # MusicGen-small and CMI-RM, 10 candidates of 5 s
+    python -m experiments.benchmarks.search --prompts 8     # as in a run over many prompts: fuller batches
+    python -m experiments.benchmarks.search --device cuda --prompts 8 --turns 3
 
 Generator and reward model have the published shapes and random weights, which are as fast as the true ones: nothing is
 downloaded. Both methods, `random` (which is best of n) and `prune`, are those of `scaling.search`, done by its workshop
