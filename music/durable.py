@@ -177,7 +177,7 @@ def claim_work(folder: Path, *, no_longer: Mapping[str, Collection[str]] | None 
     folder
         The folder.
     no_longer
-        Of facts that are mappings, names that earlier versions have noted and that do not count.
+        Names that earlier versions have noted in facts that are mappings, and that do not count.
     facts
         What it is made from; JSON.
 

@@ -29,7 +29,7 @@ from experiments.search.report import Attempt, Row, write_comparison
 from experiments.search.runs import BEST_OF_N, Found, Run, found_by
 from experiments.search.tried import METHODS, Options, told
 from generators import load_generator
-from generators.filling import refuse_unsupported
+from generators.filling import refuse_prompts
 from generators.registry import given_sampling
 from music.durable import claim_work
 from music.prompts import load_prompts
@@ -113,8 +113,8 @@ class _Able:
         self._generator = load_generator(
             config.generator, config.backend, config.device, config.dtype, **given_sampling(config)
         )
-        if not options.ignore_unsupported:
-            refuse_unsupported(self._generator, [*choosing, *held_out])
+        prompts = [*choosing, *held_out]
+        refuse_prompts(self._generator, prompts, options.seconds, options.ignore_unsupported)
         self._prompt = held_out[0]
         self._prices = prices_of(config, scorers[0], self._prompt)
         self._scorer = scorers[0]

@@ -46,12 +46,10 @@ class PowerSpectrogram(nn.Module):
         half = self.n_fft // 2
         ends = waves[:, 1 : half + 1].flip(1), waves[:, -half - 1 : -1].flip(1)
         frames = torch.cat((ends[0], waves, ends[1]), dim=1).unfold(1, self.n_fft, self.hop_length)
-        if (
-            waves.requires_grad and torch.is_grad_enabled()
-        ):  # of what is written into a tensor there is no gradient
-            return (
-                torch.view_as_real(torch.fft.rfft(frames * self.window)).square().sum(dim=-1).transpose(1, 2)
-            )
+        if waves.requires_grad and torch.is_grad_enabled():
+            # at once: what is written into parts of a tensor, as below, has no gradient
+            spectrum = torch.view_as_real(torch.fft.rfft(frames * self.window))
+            return spectrum.square().sum(dim=-1).transpose(1, 2)
         power = waves.new_empty(*frames.shape[:2], half + 1)
         at_once = _FRAMES_IN_CACHE if waves.device.type == "cpu" else frames.shape[1]
         for some, target in zip(frames.split(at_once, dim=1), power.split(at_once, dim=1), strict=True):

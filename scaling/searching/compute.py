@@ -50,9 +50,8 @@ class Work:
 
 _ROUNDING = 1e-6  # of a step
 CLIP = Work(1.0, 1.0, 1.0)  # one finished and scored clip
-SLOPE = (
-    CLIP * 2.0
-)  # one with the gradient of its reward: as no weight needs any, the way back costs as much again
+#: one with the gradient of its reward: as no weight needs any, the way back costs as much again
+SLOPE = CLIP * 2.0
 
 
 @dataclass(frozen=True)
